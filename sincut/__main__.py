@@ -1,0 +1,5 @@
+"""`python -m sincut`."""
+
+from sincut.cli import main
+
+main()

@@ -1,0 +1,287 @@
+"""The commands: resolve what was typed, call the library, render what it says. No arithmetic here.
+
+Heavy imports stand inside the commands, so that `--help` is instant. Results go to stdout, progress and errors to
+stderr. Exit codes: 0 done, 1 something failed, 2 wrong usage, 130 interrupted with the work saved.
+"""
+
+import time
+
+STARTED = time.monotonic()  # before anything heavy is imported: `--minutes` count from here
+
+import json  # noqa: E402
+import os  # noqa: E402
+import shlex  # noqa: E402
+import signal  # noqa: E402
+import sys  # noqa: E402
+from collections.abc import Callable  # noqa: E402
+from pathlib import Path  # noqa: E402
+from typing import Any  # noqa: E402
+
+import click  # noqa: E402
+
+from sincut import __version__  # noqa: E402
+from sincut.errors import ConfigError, Interrupted, RunError, SincutError  # noqa: E402
+
+CONTEXT = {"help_option_names": ["-h", "--help"], "max_content_width": 110}
+EXISTING = click.Path(path_type=Path)
+DEVICE_HELP = "auto, cpu, cuda, cuda:1, ... or mps."
+JSON_HELP = "One JSON object on stdout, progress as JSON lines on stderr."
+
+
+class Commands(click.Group):
+    """The one place where errors become exit codes."""
+
+    def invoke(self, ctx: click.Context) -> Any:
+        try:
+            return super().invoke(ctx)
+        except Interrupted as error:
+            click.echo(f"sincut: {error}", err=True)
+            sys.exit(130)
+        except SincutError as error:
+            click.echo(f"sincut: {' '.join(str(error).split())}", err=True)
+            sys.exit(2 if isinstance(error, ConfigError) else 1)
+        except KeyboardInterrupt:
+            click.echo("sincut: stopped at once, nothing more was saved", err=True)
+            sys.exit(130)
+
+
+@click.group(cls=Commands, context_settings=CONTEXT)
+@click.version_option(__version__, prog_name="sincut")
+def main() -> None:
+    """Learn to translate one painting into the look of one photo, then translate pictures of any size."""
+    # Large tensors in huge pages: on a CPU, page faults else take a good part of every step. Read when torch loads.
+    os.environ.setdefault("THP_MEM_ALLOC_ENABLE", "1")
+
+
+@main.command()
+@click.argument("painting", type=EXISTING)
+@click.argument("photo", type=EXISTING)
+@click.option("-o", "--output", type=EXISTING, metavar="RUN", help="Run folder; runs/PAINTING-to-PHOTO by default.")
+@click.option("--preset", help="A shipped preset (see `sincut presets`) or a .toml file; standard by default.")
+@click.option("--set", "settings", multiple=True, metavar="KEY=VALUE", help="Any setting, as in crops.count=2.")
+@click.option("--minutes", type=float, help="Time for the whole command; fixes the number of steps.")
+@click.option("--steps", type=int, help="Number of steps, instead of --minutes.")
+@click.option("--reverse", is_flag=True, help="Learn photo -> painting instead: what one wants for styling photos.")
+@click.option("--seed", type=int, help="Of every random choice; 0 by default.")
+@click.option("--device", default="auto", show_default=True, help=DEVICE_HELP)
+@click.option("--resume", is_flag=True, help="Go on with the run in the folder, exactly where it stopped.")
+@click.option("--json", "as_json", is_flag=True, help=JSON_HELP)
+def train(
+    painting: Path,
+    photo: Path,
+    output: Path | None,
+    preset: str | None,
+    settings: tuple[str, ...],
+    minutes: float | None,
+    steps: int | None,
+    reverse: bool,
+    seed: int | None,
+    device: str,
+    resume: bool,
+    as_json: bool,
+) -> None:
+    """Learn from PAINTING and PHOTO, these two files alone.
+
+    Ctrl-C saves and stops; the same command with --resume goes on.
+    """
+    if minutes is not None and steps is not None:
+        raise click.UsageError("give --minutes or --steps, not both")
+    from sincut.config import DEFAULT_PRESET, resolve
+
+    flags = list(settings)
+    flags += [f"schedule.minutes={minutes}", "schedule.steps=0"] if minutes is not None else []
+    flags += [f"schedule.steps={steps}"] if steps is not None else []
+    flags += [f"schedule.seed={seed}"] if seed is not None else []
+    config = None if resume and not flags and not preset else resolve(preset or DEFAULT_PRESET, flags)
+    from sincut import run
+    from sincut.console import Reporter
+    from sincut.devices import find_device
+
+    if output is None and resume:
+        raise click.UsageError("--resume needs the run folder: -o RUN")
+    folder = output or run.default_folder(painting, photo)
+    found = find_device(device)
+    again = ["sincut", "train", str(painting), str(photo), "-o", str(folder), *(["--reverse"] if reverse else [])]
+    with Reporter(as_json) as reporter, _stoppable() as stop:
+        try:
+            result = run.train(
+                painting, photo, folder, config=config, reverse=reverse, resume=resume,
+                device=found, on_event=reporter, stop=stop, started=STARTED,
+            )  # fmt: skip
+        except Interrupted as error:
+            raise Interrupted(
+                f"{error}; {folder} holds a usable model; go on: {shlex.join([*again, '--resume'])}"
+            ) from None
+        source = photo if reverse else painting
+        target = Path("out").with_suffix(".png")
+        reporter.say(f"model: {folder / 'model.safetensors'}")
+        reporter.say(f"apply: {shlex.join(['sincut', 'apply', str(folder), str(source), '-o', str(target)])}")
+    if as_json:
+        _print_json({"run": str(folder), **_summary(result.model.provenance)})
+
+
+@main.command()
+@click.argument("model", type=EXISTING)
+@click.argument("inputs", type=EXISTING, nargs=-1, required=True, metavar="INPUT...")
+@click.option("-o", "--output", type=EXISTING, required=True, help="A file for one file, else a folder.")
+@click.option(
+    "--tile", default="auto", show_default=True, help="Side of the tiles in px, auto (by free memory) or off."
+)
+@click.option("--overwrite", is_flag=True, help="Translate again what is there already.")
+@click.option("--device", default="auto", show_default=True, help=DEVICE_HELP)
+@click.option("--json", "as_json", is_flag=True, help=JSON_HELP)
+def apply(
+    model: Path, inputs: tuple[Path, ...], output: Path, tile: str, overwrite: bool, device: str, as_json: bool
+) -> None:
+    """Translate files and folders with MODEL, a run folder or its model file.
+
+    Sizes stay as they are. Folders are mirrored below the output folder; a file that cannot be read is reported at the
+    end, the others go on.
+    """
+    if tile not in ("auto", "off") and not (tile.isdigit() and int(tile) > 0):
+        raise click.BadParameter("give a number of pixels, auto or off", param_hint="--tile")
+    from sincut import folder
+
+    plan = folder.plan(inputs, output, overwrite)
+    from sincut.console import Reporter
+    from sincut.devices import find_device
+    from sincut.translate import load
+
+    translator = load(model, find_device(device))
+    with Reporter(as_json) as reporter, _stoppable() as stop:
+        done, failed = folder.run(plan, translator, int(tile) if tile.isdigit() else tile, reporter, stop)
+        stopped = len(done) + len(failed) < len(plan.jobs)
+    if as_json:
+        _print_json(
+            {
+                "done": [{"source": str(job.source), "target": str(job.target)} for job in done],
+                "skipped": [{"source": str(job.source), "target": str(job.target)} for job in plan.skipped],
+                "failed": [{"source": str(job.source), "error": reason} for job, reason in failed],
+            }
+        )
+    if stopped:
+        raise Interrupted(
+            f"stopped; {len(done)} of {len(plan.jobs)} are written; the same command goes on with the rest"
+        )
+    if failed and len(plan.jobs) == 1:
+        raise RunError(failed[0][1])
+    if failed:
+        names = ", ".join(str(job.source) for job, _ in failed)
+        raise RunError(f"{len(failed)} of {len(plan.jobs)} pictures failed, see above: {names}")
+
+
+@main.command()
+@click.argument("painting", type=EXISTING)
+@click.argument("photo", type=EXISTING)
+@click.argument("output", type=EXISTING)
+@click.option("--truth", type=EXISTING, help="What the painting shows as a photo, pixel by pixel: adds PSNR and SSIM.")
+@click.option("--json", "as_json", is_flag=True, help="One JSON object on stdout.")
+def evaluate(painting: Path, photo: Path, output: Path, truth: Path | None, as_json: bool) -> None:
+    """Figures for OUTPUT, a translation of PAINTING into the look of PHOTO."""
+    from sincut import images
+    from sincut.evaluate import measure
+
+    pictures = [images.load(path) for path in (painting, photo, output, *([truth] if truth else []))]
+    figures = measure(*pictures)
+    if as_json:
+        _print_json(figures)
+        return
+    _print_table(("figure", "value"), [(name, f"{value:.4g}") for name, value in figures.items()])
+
+
+@main.command()
+@click.argument("model", type=EXISTING)
+@click.option("--json", "as_json", is_flag=True, help="One JSON object on stdout.")
+def inspect(model: Path, as_json: bool) -> None:
+    """What a MODEL file says of itself: inputs, settings, steps, losses, versions."""
+    from sincut.model import Model
+
+    loaded = Model.load(model)
+    provenance = _summary(loaded.provenance)
+    if as_json:
+        _print_json({**provenance, "config": loaded.config.to_dict()})
+        return
+    rows = [(key, value if isinstance(value, str) else json.dumps(value)) for key, value in provenance.items()]
+    _print_table(("", ""), rows)
+    click.echo("\n" + loaded.config.to_toml(), nl=False)
+
+
+@main.command()
+@click.argument("name", required=False)
+@click.option("--json", "as_json", is_flag=True, help="One JSON object on stdout.")
+def presets(name: str | None, as_json: bool) -> None:
+    """List the presets with their reason, or print one as a complete preset file."""
+    from sincut.config import load_preset
+    from sincut.config import presets as shipped
+
+    if name:
+        preset = load_preset(name)
+        if as_json:
+            _print_json({"about": preset.about, **preset.config.to_dict()})
+        else:
+            click.echo(preset.config.to_toml(preset.about), nl=False)
+        return
+    if as_json:
+        _print_json({preset.name: preset.about for preset in shipped()})
+    else:
+        _print_table(("preset", "about"), [(preset.name, preset.about) for preset in shipped()])
+
+
+@main.command()
+@click.option("--preset", default="standard", show_default=True, help="Settings to measure.")
+@click.option("--set", "settings", multiple=True, metavar="KEY=VALUE", help="Any setting, as in crops.count=2.")
+@click.option("--device", default="auto", show_default=True, help=DEVICE_HELP)
+@click.option("--json", "as_json", is_flag=True, help="One JSON object on stdout.")
+def bench(preset: str, settings: tuple[str, ...], device: str, as_json: bool) -> None:
+    """Measure this machine: seconds a training step, seconds to translate a megapixel."""
+    from sincut.bench import measure
+    from sincut.config import resolve
+    from sincut.devices import find_device
+
+    figures = measure(resolve(preset, settings), find_device(device))
+    if as_json:
+        _print_json(figures)
+    else:
+        _print_table(
+            ("measured", "value"), [(k, f"{v:.4g}" if isinstance(v, float) else str(v)) for k, v in figures.items()]
+        )
+
+
+class _stoppable:  # noqa: N801 (used like a function)
+    """Within it, Ctrl-C and SIGTERM ask to stop; a second Ctrl-C stops at once. Gives the question `stop()`."""
+
+    def __enter__(self) -> Callable[[], bool]:
+        self.asked = False
+        self.before = {s: signal.signal(s, self._ask) for s in (signal.SIGINT, signal.SIGTERM)}
+        return lambda: self.asked
+
+    def __exit__(self, *_: object) -> None:
+        for number, handler in self.before.items():
+            signal.signal(number, handler)
+
+    def _ask(self, number: int, frame: object) -> None:
+        if self.asked:
+            raise KeyboardInterrupt
+        self.asked = True
+        click.echo("stopping after this step; press Ctrl-C again to stop at once", err=True)
+
+
+def _summary(provenance: dict[str, Any]) -> dict[str, Any]:
+    """Provenance without the thumbnails, which are no reading."""
+    return {key: value for key, value in provenance.items() if key != "thumbnails"}
+
+
+def _print_json(value: Any) -> None:
+    click.echo(json.dumps(value, ensure_ascii=False, indent=2))
+
+
+def _print_table(titles: tuple[str, str], rows: list[tuple[str, str]]) -> None:
+    from rich.console import Console
+    from rich.table import Table
+
+    table = Table(show_header=any(titles), box=None, pad_edge=False)
+    for title in titles:
+        table.add_column(title, overflow="fold")
+    for row in rows:
+        table.add_row(*row)
+    Console(markup=False, highlight=False).print(table)

@@ -1,0 +1,110 @@
+"""Random-scale crops of one picture and the discriminator's tiles, with kornia.
+
+Each step scales the whole picture at random and takes its crops at distinct places of that one scaled picture (a grid
+with a random offset, sampled without repetition): PatchNCE uses every crop of a step as a negative of the others, so
+no two may show the same place. Pictures are (1, 3, H, W) in [-1, 1], crops (N, 3, crop, crop).
+"""
+
+import math
+
+import torch
+from kornia.contrib import extract_tensor_patches
+from kornia.geometry.transform import hflip, resize
+from torch import Tensor
+
+from sincut.config import Crops
+from sincut.errors import ConfigError, ImageError
+
+
+def random_crops(image: Tensor, config: Crops, generator: torch.Generator) -> Tensor:
+    """(1, 3, H, W) -> (N, 3, crop, crop): random scale, distinct places, random mirroring.
+
+    `generator` is a CPU generator; the picture may be on any device. Raises `ImageError` where the scaled picture is
+    too small for N distinct crops; `check_size` tells that before training starts.
+    """
+    crops = _crops_of_own_scales(image, config, generator) if config.own_scales else _crops(image, config, generator)
+    mirrored = torch.rand(len(crops), generator=generator) < config.flip
+    return torch.where(mirrored.to(crops.device)[:, None, None, None], hflip(crops), crops)
+
+
+def _crops(image: Tensor, config: Crops, generator: torch.Generator) -> Tensor:
+    """Crops of one scaled picture (the published way)."""
+    h, w = scaled_size(image.shape[2], image.shape[3], config, torch.rand(2, generator=generator).tolist())
+    # Antialiased: kornia blurs before it takes every n-th pixel, else fine canvas would turn into coarse stripes.
+    scaled = resize(image, (h, w), interpolation="bilinear", antialias=True)
+    places = distinct_places(h, w, config, generator)
+    return torch.cat([scaled[:, :, y : y + config.size, x : x + config.size] for y, x in places])
+
+
+def _crops_of_own_scales(image: Tensor, config: Crops, generator: torch.Generator) -> Tensor:
+    """Crops that each have a scale of their own: only the part of the picture that a crop shows is scaled.
+
+    Distinct places: each crop lies in a cell of its own of a grid over the picture, cells drawn without repetition.
+    """
+    h, w = image.shape[2:]
+    cells = math.ceil(math.sqrt(config.count))
+    crops = []
+    for cell in torch.randperm(cells**2, generator=generator)[: config.count].tolist():
+        a, b, u, v = torch.rand(4, generator=generator).tolist()
+        scaled_h, scaled_w = scaled_size(h, w, config, [a, b])
+        part_h, part_w = round(config.size * h / scaled_h), round(config.size * w / scaled_w)
+        top = round((cell // cells + u) / cells * (h - part_h))
+        left = round((cell % cells + v) / cells * (w - part_w))
+        part = image[:, :, top : top + part_h, left : left + part_w]
+        crops.append(resize(part, (config.size, config.size), interpolation="bilinear", antialias=True))
+    return torch.cat(crops)
+
+
+def tiles(crops: Tensor, size: int) -> Tensor:
+    """(N, 3, crop, crop) -> (T, 3, size, size): the crops cut into (crop / size)^2 tiles each; differentiable."""
+    if crops.shape[-1] == size:
+        return crops
+    return extract_tensor_patches(crops, window_size=size, stride=size).flatten(0, 1)  # (N, T/N, 3, s, s) -> (T, ...)
+
+
+def scaled_size(h: int, w: int, config: Crops, draw: list[float]) -> tuple[int, int]:
+    """Height and width of the scaled picture for two numbers drawn from 0..1, never smaller than a crop."""
+    low, high = config.low, config.high
+    first, second = (low + (high - low) * u for u in draw)
+    factors = {"width": (first / w, first / w), "factor": (first, first), "axes": (first, second)}[config.scale]
+    if config.scale != "axes":  # a long panorama keeps its aspect: scale both sides until a crop fits
+        factors = (max(factors[0], config.size / min(h, w)),) * 2
+    return max(config.size, round(h * factors[0])), max(config.size, round(w * factors[1]))
+
+
+def distinct_places(h: int, w: int, config: Crops, generator: torch.Generator) -> list[tuple[int, int]]:
+    """`config.count` different (top, left) corners on a grid with a random offset.
+
+    The grid's step is the crop's side; where that gives too few places it shrinks as far as needed, and crops overlap.
+    """
+    step = grid_step(h, w, config)
+    room = ((h - config.size) % step, (w - config.size) % step)  # what the grid leaves free at the far ends
+    top, left = (int(torch.randint(r + 1, (), generator=generator)) for r in room)
+    rows, columns = (h - config.size) // step + 1, (w - config.size) // step + 1
+    chosen = torch.randperm(rows * columns, generator=generator)[: config.count].tolist()
+    return [(top + i // columns * step, left + i % columns * step) for i in chosen]
+
+
+def grid_step(h: int, w: int, config: Crops) -> int:
+    """The largest step, up to the crop's side, of a grid with at least `config.count` places."""
+    for step in range(config.size, 0, -1):
+        if ((h - config.size) // step + 1) * ((w - config.size) // step + 1) >= config.count:
+            return step
+    raise ImageError(
+        f"a {w}x{h} picture has no {config.count} different places for {config.size}px crops; "
+        f"use a larger picture, or fewer crops: --set crops.count={max(1, config.count // 2)}"
+    )
+
+
+def check_size(name: str, h: int, w: int, config: Crops) -> None:
+    """Raise `ImageError`, with the remedy, where a picture is too small for crops at any scale of `config`."""
+    if min(h, w) < config.size:
+        fits = 2 ** (min(h, w).bit_length() - 1)
+        remedy = f" or --set crops.size={fits} --set crops.tile={min(fits, config.tile)}" if fits >= 16 else ""
+        raise ImageError(f"{name}: {w}x{h} is smaller than one {config.size}px crop; use a larger picture{remedy}")
+    try:
+        grid_step(*scaled_size(h, w, config, [0.0, 0.0]), config)
+    except ImageError as error:
+        raise ImageError(f"{name}: at the smallest training scale {error}") from None
+    except ConfigError as error:
+        raise ImageError(f"{name}: {error}") from None

@@ -1,0 +1,146 @@
+"""Progress as typed, frozen events handed to one callable; the default listener ignores them.
+
+Values are plain Python numbers and texts, ready for a terminal or JSON; only `Preview` and `Checkpoint` carry tensors.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+    from sincut.model import Model
+
+
+@dataclass(frozen=True)
+class Event:
+    """Base of all events."""
+
+
+@dataclass(frozen=True)
+class Started(Event):
+    """Training begins (or goes on at `step`)."""
+
+    step: int
+    device: str
+    precision: str
+    reason: str  # why this device and precision
+    threads: int
+    parameters: dict[str, int]  # of G, D and H
+
+
+@dataclass(frozen=True)
+class Planned(Event):
+    """The number of steps, fixed by the settings or by a short calibration; corrected once at half time."""
+
+    step: int
+    steps: int
+    step_seconds: float
+
+
+@dataclass(frozen=True)
+class Progress(Event):
+    """A line of metrics, every `output.log_every` steps; losses are means over these steps."""
+
+    step: int
+    steps: int
+    losses: dict[str, float]
+    learning_rate: float
+    step_seconds: float
+    seconds: float  # trained so far, over all interruptions
+    seconds_left: float
+
+
+@dataclass(frozen=True)
+class Preview(Event):
+    """Time to look at the whole painting: the averaged model so far."""
+
+    step: int
+    model: "Model"
+
+
+@dataclass(frozen=True)
+class Checkpoint(Event):
+    """All that is needed to go on exactly, and the averaged model so far. Losses were finite up to here."""
+
+    step: int
+    state: "dict[str, Tensor]"
+    model: "Model"
+
+
+@dataclass(frozen=True)
+class Saved(Event):
+    """A file has been written completely."""
+
+    path: Path
+    kind: str  # model, checkpoint, preview
+
+
+@dataclass(frozen=True)
+class Trained(Event):
+    """The last step is done and saved."""
+
+    steps: int
+    seconds: float
+    losses: dict[str, float]
+
+
+@dataclass(frozen=True)
+class BatchStarted(Event):
+    """The pictures to translate are known."""
+
+    pictures: int
+    skipped: int  # their output is there already
+
+
+@dataclass(frozen=True)
+class PictureStarted(Event):
+    """A picture has been opened and its tiles are planned."""
+
+    source: Path
+    target: Path
+    width: int
+    height: int
+    tiles: int
+
+
+@dataclass(frozen=True)
+class TileDone(Event):
+    """A tile of the current picture is done."""
+
+    done: int
+    tiles: int
+
+
+@dataclass(frozen=True)
+class PictureDone(Event):
+    """A picture is written."""
+
+    source: Path
+    target: Path
+    seconds: float
+    notes: tuple[str, ...]  # what was converted on the way, in words
+
+
+@dataclass(frozen=True)
+class PictureFailed(Event):
+    """A picture could not be translated; the others go on."""
+
+    source: Path
+    error: str
+
+
+@dataclass(frozen=True)
+class Warned(Event):
+    """Something the user should know that stops nothing."""
+
+    message: str
+
+
+Listener = Callable[[Event], None]
+
+
+def ignore(event: Event) -> None:
+    """The listener that ignores everything."""

@@ -1,0 +1,84 @@
+"""Files that are whole or not there at all, and a folder that only one process writes to."""
+
+import hashlib
+import os
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import IO
+
+from sincut.errors import RunError, SincutError
+
+
+def write_whole(path: Path, data: bytes, kind: type[SincutError]) -> None:
+    """Write a file beside its name, flush it to the disk, then rename it: readers see the old or the new one whole.
+
+    Raises `kind` with the remedy where that fails; nothing is left behind then.
+    """
+    temporary = None
+    try:
+        with tempfile.NamedTemporaryFile(dir=path.parent, prefix=f".{path.name[:40]}.", delete=False) as file:
+            temporary = Path(file.name)
+            file.write(data)
+            file.flush()
+            os.fsync(file.fileno())
+        temporary.chmod(0o666 & ~_umask())
+        temporary.replace(path)
+    except OSError as error:
+        what = error.strerror or error
+        raise kind(f"{path}: cannot be written ({what}); free some space or choose another place with -o") from None
+    finally:
+        if temporary is not None:
+            temporary.unlink(missing_ok=True)
+
+
+def make_folder(path: Path, kind: type[SincutError]) -> None:
+    """Create a folder and its parents. Raises `kind` with the remedy."""
+    try:
+        path.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        what = error.strerror or error
+        raise kind(f"{path}: this folder cannot be made ({what}); choose another place with -o") from None
+
+
+def sha256(path: Path) -> str:
+    """The SHA-256 of a file's bytes, as hex digits."""
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+@contextmanager
+def locked(folder: Path) -> Iterator[None]:
+    """Hold the folder for this process; the lock goes with the process, however it ends. Raises `RunError`."""
+    try:
+        file = (folder / ".lock").open("a+b")
+    except OSError as error:
+        raise RunError(f"{folder}: cannot be written ({error.strerror}); choose another folder with -o") from None
+    with file:
+        if not _try_lock(file):
+            raise RunError(f"{folder}: another training writes there; wait for it or choose another folder with -o")
+        yield
+
+
+def _try_lock(file: IO[bytes]) -> bool:
+    """Lock an open file without waiting; the operating system unlocks it when the file is closed."""
+    try:
+        if os.name == "nt":
+            import msvcrt
+
+            msvcrt.locking(file.fileno(), msvcrt.LK_NBLCK, 1)  # type: ignore[attr-defined,unused-ignore]
+        else:
+            import fcntl
+
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except OSError:
+        return False
+    return True
+
+
+def _umask() -> int:
+    """The process's umask; it can only be read by setting it."""
+    mask = os.umask(0o022)
+    os.umask(mask)
+    return mask

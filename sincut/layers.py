@@ -1,0 +1,158 @@
+"""StyleGAN2 building blocks without a style code (Karras et al. 2020, https://arxiv.org/abs/1912.04958).
+
+Equalised learning rate everywhere: weights are drawn from N(0, 1) and multiplied by 1/sqrt(fan_in) at use. The
+activation is a leaky ReLU of slope 0.2 after a bias, times sqrt(2). Resampling goes through the binomial filter
+[1, 3, 3, 1], so that neither direction aliases.
+
+Tensors are (N, C, H, W). This file knows no training and no picture; it does know how far each layer sees: `reach`
+maps an interval of output positions to the interval of input positions it depends on, along one axis, from which
+`networks.Generator` computes the halo that makes tiles exact.
+"""
+
+import math
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+Interval = tuple[int, int]  # inclusive positions along one axis
+
+BINOMIAL = (1.0, 3.0, 3.0, 1.0)
+SLOPE = 0.2  # of the leaky ReLU
+
+
+class EqualConv2d(nn.Module):
+    """(N, C_in, H, W) -> (N, C_out, H', W'): a convolution with equalised learning rate.
+
+    With `activation` it has a bias b and ends in `leaky_relu(conv(x) + b, 0.2) * sqrt(2)`. A leaky ReLU commutes with
+    positive factors, so the sqrt(2) and the caller's `scale` go into the weights and the bias: the same numbers, and
+    two passes over the feature maps less.
+    """
+
+    def __init__(
+        self,
+        c_in: int,
+        c_out: int,
+        kernel: int,
+        *,
+        stride: int = 1,
+        padding: int | None = None,
+        activation: bool = False,
+        scale: float = 1.0,
+    ) -> None:
+        super().__init__()
+        self.weight = nn.Parameter(torch.randn(c_out, c_in, kernel, kernel))
+        self.bias = nn.Parameter(torch.zeros(c_out)) if activation else None
+        self.scale = scale * math.sqrt(2) if activation else scale
+        self.gain = self.scale / math.sqrt(c_in * kernel**2)
+        self.kernel, self.stride = kernel, stride
+        self.padding = kernel // 2 if padding is None else padding
+
+    def forward(self, x: Tensor) -> Tensor:
+        weight = self.weight * self.gain
+        if self.bias is None:
+            return F.conv2d(x, weight, stride=self.stride, padding=self.padding)
+        out = F.conv2d(x, weight, self.bias * self.scale, stride=self.stride, padding=self.padding)
+        return F.leaky_relu_(out, SLOPE)
+
+    def reach(self, out: Interval) -> Interval:
+        lo, hi = out
+        return lo * self.stride - self.padding, hi * self.stride - self.padding + self.kernel - 1
+
+
+class EqualLinear(nn.Module):
+    """(N, F_in) -> (N, F_out): a linear layer with equalised learning rate and a bias that starts at 0."""
+
+    def __init__(self, f_in: int, f_out: int, *, activation: bool = False) -> None:
+        super().__init__()
+        self.weight = nn.Parameter(torch.randn(f_out, f_in))
+        self.bias = nn.Parameter(torch.zeros(f_out))
+        self.scale = math.sqrt(2) if activation else 1.0
+        self.gain = self.scale / math.sqrt(f_in)
+        self.activation = activation
+
+    def forward(self, x: Tensor) -> Tensor:
+        out = F.linear(x, self.weight * self.gain, self.bias * self.scale)
+        return F.leaky_relu_(out, SLOPE) if self.activation else out
+
+
+class Blur(nn.Module):
+    """The [1, 3, 3, 1] x [1, 3, 3, 1] filter as a depthwise convolution; `stride` computes only the kept pixels."""
+
+    kernel: Tensor
+
+    def __init__(self, channels: int, padding: int, stride: int = 1, gain: float = 1.0) -> None:
+        super().__init__()
+        taps = torch.tensor(BINOMIAL)
+        square = torch.outer(taps, taps)
+        square = square * (gain / square.sum())
+        self.register_buffer("kernel", square.expand(channels, 1, 4, 4).contiguous(), persistent=False)
+        self.channels, self.padding, self.stride = channels, padding, stride
+
+    def forward(self, x: Tensor) -> Tensor:
+        kernel = self.kernel.to(x.dtype)
+        return F.conv2d(x, kernel, stride=self.stride, padding=self.padding, groups=self.channels)
+
+    def reach(self, out: Interval) -> Interval:
+        lo, hi = out
+        return lo * self.stride - self.padding, hi * self.stride - self.padding + len(BINOMIAL) - 1
+
+
+class ResidualBlock(nn.Module):
+    """Two 3x3 convolutions with activations, plus the skip path, divided by sqrt(2).
+
+    With `down`, (N, C_in, H, W) -> (N, C_out, H/2, W/2) for even H, W: blur then stride 2, on both paths. The skip
+    path is the identity where the shape stays, else a 1x1 convolution without activation.
+    """
+
+    def __init__(self, c_in: int, c_out: int, down: bool = False) -> None:
+        super().__init__()
+        half = math.sqrt(0.5)
+        self.conv1 = EqualConv2d(c_in, c_in, 3, activation=True)
+        self.blur: Blur | None = Blur(c_in, padding=2) if down else None
+        stride, padding = (2, 0) if down else (1, 1)
+        self.conv2 = EqualConv2d(c_in, c_out, 3, stride=stride, padding=padding, activation=True, scale=half)
+        self.skip_blur: Blur | None = Blur(c_in, padding=1, stride=2) if down else None
+        self.skip: EqualConv2d | None = EqualConv2d(c_in, c_out, 1, scale=half) if down or c_in != c_out else None
+
+    def forward(self, x: Tensor) -> Tensor:
+        y = self.conv1(x)
+        y = self.conv2(y if self.blur is None else self.blur(y))
+        skip = x if self.skip_blur is None else self.skip_blur(x)
+        if self.skip is None:
+            return torch.add(y, skip, alpha=math.sqrt(0.5))
+        out: Tensor = y + self.skip(skip)
+        return out
+
+    def reach(self, out: Interval) -> Interval:
+        lo, hi = self.conv2.reach(out)
+        lo, hi = (lo, hi) if self.blur is None else self.blur.reach((lo, hi))
+        lo, hi = self.conv1.reach((lo, hi))
+        skip = out if self.skip_blur is None else self.skip_blur.reach(out)
+        return min(lo, skip[0]), max(hi, skip[1])
+
+
+class UpBlock(nn.Module):
+    """(N, C_in, H, W) -> (N, C_out, 2H, 2W): demodulated transposed 3x3 of stride 2, blur, noise, activation.
+
+    Demodulation scales each output channel's weights to unit L2 norm. The noise is one standard normal number per
+    pixel, times a learned scalar that starts at 0; the caller draws it, so that tiles can draw it by position.
+    """
+
+    def __init__(self, c_in: int, c_out: int) -> None:
+        super().__init__()
+        self.weight = nn.Parameter(torch.randn(c_in, c_out, 3, 3))
+        self.blur = Blur(c_out, padding=1, gain=4.0)  # a quarter of the pixels of a stride-2 grid are filled
+        self.noise_gain = nn.Parameter(torch.zeros(1))
+        self.bias = nn.Parameter(torch.zeros(c_out))
+
+    def forward(self, x: Tensor, noise: Tensor) -> Tensor:
+        norm = torch.rsqrt(self.weight.square().sum((0, 2, 3), keepdim=True) + 1e-8)
+        weight = self.weight * (norm * math.sqrt(2))  # the activation's sqrt(2) is in weights, noise and bias
+        y = self.blur(F.conv_transpose2d(x, weight, stride=2))  # (N, C_out, 2H+1, 2W+1) -> (N, C_out, 2H, 2W)
+        shift = math.sqrt(2) * (self.noise_gain * noise + self.bias[:, None, None])
+        return F.leaky_relu_(y + shift.to(y.dtype), SLOPE)
+
+    def reach(self, out: Interval) -> Interval:
+        lo, hi = self.blur.reach(out)
+        return -((2 - lo) // 2), hi // 2  # output o takes input i where o = 2i + t, t in 0..2

@@ -1,0 +1,48 @@
+"""Pure, unweighted, scalar losses; the step in `training.py` weights them. P patches, F features, T tiles.
+
+The adversarial loss is the non-saturating one with R1 (Goodfellow et al. 2014; Mescheder et al. 2018,
+https://arxiv.org/abs/1801.04406), the contrastive one is PatchNCE (Park et al. 2020, section 3,
+https://arxiv.org/abs/2007.15651). All are computed in float32, whatever the networks ran in.
+"""
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+
+def adversarial(fake: Tensor) -> Tensor:
+    """What the generator minimises: softplus(-D(fake)), mean over any shape of logits."""
+    return F.softplus(-fake.float()).mean()
+
+
+def discrimination(real: Tensor, fake: Tensor) -> Tensor:
+    """What the discriminator minimises: half of each side's mean softplus, logits of any shape."""
+    return 0.5 * (F.softplus(fake.float()).mean() + F.softplus(-real.float()).mean())
+
+
+def r1_penalty(logits: Tensor, tiles: Tensor) -> Tensor:
+    """Half the squared gradient of D's logits (T, 1) at real tiles (T, 3, H, W), summed over pixels, mean over tiles.
+
+    `tiles` must require a gradient and `logits` depend on them; the result can itself be differentiated.
+    """
+    (gradient,) = torch.autograd.grad(logits.float().sum(), tiles, create_graph=True)
+    return 0.5 * gradient.float().square().sum((1, 2, 3)).mean()
+
+
+def patch_nce(query: Tensor, key: Tensor, temperature: float, false_negatives: float = 1.0) -> Tensor:
+    """Each query must recognise its own key among all keys of the step.
+
+    Both (P, F) of unit length; row i of `query` belongs to row i of `key`, all other keys are its negatives. The
+    caller detaches the keys. Other keys whose cosine to its own is above `false_negatives` show the same thing (sky
+    and sky) and are left out; 1 leaves none out.
+    """
+    logits = query.float() @ key.float().T / temperature  # (P, P)
+    if false_negatives < 1:
+        alike = key.float() @ key.float().T > false_negatives
+        logits = logits.masked_fill(alike.fill_diagonal_(False), -torch.inf)
+    return F.cross_entropy(logits, torch.arange(len(query), device=query.device))
+
+
+def mean_absolute(output: Tensor, target: Tensor) -> Tensor:
+    """|output - target|_1 as a mean over pixels and channels, any equal shapes."""
+    return (output.float() - target.float()).abs().mean()

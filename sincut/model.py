@@ -1,0 +1,123 @@
+"""The trained translator in one safetensors file: weights, configuration and provenance, no pickle anywhere.
+
+The metadata of the file are safetensors' strings: `format` and `version`, then JSON for the configuration and for
+the provenance (inputs with size and SHA-256, direction, seed, steps, seconds, losses, training scale, versions,
+thumbnails). The projection heads are not kept here: only training needs them, and a checkpoint has them.
+A later version reads every earlier one; an unknown newer version is refused by name.
+"""
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import save as serialise
+from torch import Tensor
+
+from sincut.config import Config
+from sincut.errors import ConfigError, ModelError
+from sincut.files import write_whole
+from sincut.networks import Generator
+
+FORMAT = "sincut"
+VERSION = 1
+MODEL_FILE = "model.safetensors"
+
+
+@dataclass(frozen=True)
+class ColourMap:
+    """An affine map of colours, `matrix @ rgb + offset`, with RGB in [-1, 1]; see `training.colour_transport`."""
+
+    matrix: Tensor  # (3, 3)
+    offset: Tensor  # (3,)
+
+    def __call__(self, image: Tensor) -> Tensor:
+        """(N, 3, H, W) -> the same with mapped colours, not clipped."""
+        mapped = torch.einsum("oc,nchw->nohw", self.matrix.to(image), image)
+        return mapped + self.offset.to(image)[:, None, None]
+
+    @classmethod
+    def identity(cls) -> "ColourMap":
+        return cls(torch.eye(3), torch.zeros(3))
+
+
+@dataclass
+class Model:
+    """The averaged generator, the colour map before it, and where both come from."""
+
+    generator: Generator
+    colour: ColourMap
+    config: Config
+    provenance: dict[str, Any] = field(default_factory=dict)
+
+    def translate(self, image: Tensor, noise: Tensor) -> Tensor:
+        """(N, 3, H, W) in [-1, 1] with noise (N, 1, H, W) -> (N, 3, H, W), not clipped: colour map, then G."""
+        out: Tensor = self.generator(self.colour(image), noise)
+        return out
+
+    def save(self, path: Path) -> None:
+        """Write the model file, complete or not at all. Raises `ModelError`."""
+        tensors = {f"generator.{name}": value for name, value in self.generator.state_dict().items()}
+        tensors |= {"colour.matrix": self.colour.matrix, "colour.offset": self.colour.offset}
+        metadata = {"config": json.dumps(self.config.to_dict()), "provenance": json.dumps(self.provenance)}
+        save_tensors(path, tensors, metadata)
+
+    @classmethod
+    def load(cls, path: Path) -> "Model":
+        """The model of a run folder or of a model file. Raises `ModelError`."""
+        path = path / MODEL_FILE if path.is_dir() else path
+        tensors, metadata = load_tensors(path)
+        try:
+            config = Config.from_dict(json.loads(metadata["config"]))
+            provenance = json.loads(metadata["provenance"])
+            with torch.random.fork_rng(devices=[]):  # drawing weights only to replace them must not disturb the caller
+                generator = Generator(config.networks)
+            weights = {k.removeprefix("generator."): v for k, v in tensors.items() if k.startswith("generator.")}
+            generator.load_state_dict(weights)
+            colour = ColourMap(tensors["colour.matrix"], tensors["colour.offset"])
+            if colour.matrix.shape != (3, 3) or colour.offset.shape != (3,):
+                raise ValueError("the colour map has a wrong shape")
+        except ConfigError as error:
+            raise ModelError(f"{path}: holds settings this version does not know ({error}); update sincut") from None
+        except (KeyError, ValueError, RuntimeError) as error:
+            what = str(error).splitlines()[0]
+            raise ModelError(
+                f"{path}: is not a complete sincut model ({what}); give a model that train wrote"
+            ) from None
+        return cls(generator.eval().requires_grad_(False), colour, config, provenance)
+
+
+def save_tensors(path: Path, tensors: Mapping[str, Tensor], metadata: Mapping[str, str]) -> None:
+    """A safetensors file of this format's current version, written beside its name and renamed."""
+    stamped = {"format": FORMAT, "version": str(VERSION), **metadata}
+    data = serialise({k: v.detach().cpu().contiguous() for k, v in tensors.items()}, metadata=stamped)
+    write_whole(path, data, ModelError)
+
+
+def load_tensors(path: Path) -> tuple[dict[str, Tensor], dict[str, str]]:
+    """Tensors and metadata of a file that `save_tensors` wrote. Raises `ModelError`."""
+    if not path.is_file():
+        where = path.parent if path.name == MODEL_FILE else path
+        raise ModelError(f"{where}: no model there; give a run folder or its {MODEL_FILE}")
+    try:
+        with safe_open(path, framework="pt") as file:
+            metadata = dict(file.metadata() or {})
+            _check_format(path, metadata)
+            tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 (not a dict)
+    except (SafetensorError, OSError, ValueError) as error:
+        what = str(error).splitlines()[0]
+        raise ModelError(f"{path}: is damaged or no model file ({what}); copy it again or train anew") from None
+    return tensors, metadata
+
+
+def _check_format(path: Path, metadata: Mapping[str, str]) -> None:
+    if metadata.get("format") != FORMAT:
+        raise ModelError(f"{path}: is a safetensors file, but not sincut's; give a run folder or its {MODEL_FILE}")
+    version = metadata.get("version", "")
+    if not version.isdigit() or int(version) > VERSION:
+        raise ModelError(
+            f"{path}: has format version {version}, this sincut reads up to {VERSION}; update it: pip install -U sincut"
+        )

@@ -1,0 +1,119 @@
+"""Generator G, discriminator D and projection heads H of single-image CUT (https://arxiv.org/abs/2007.15651).
+
+G is an encoder whose features serve two purposes: the decoder turns the last of them into a picture, and PatchNCE
+compares them between input and output. There is no normalisation over space anywhere: a pixel of the output depends
+on its receptive field and on nothing else, which is what makes translating in tiles exact.
+
+Pictures are (N, 3, H, W) in [-1, 1]. Layers are numbered as in the published code: 0 the RGB input, 1 after the 1x1
+convolution, 2 after the downsampling block, 3 and up after each residual block.
+"""
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from sincut.config import Networks
+from sincut.layers import EqualConv2d, EqualLinear, ResidualBlock, UpBlock
+
+D_WIDTHS = {4: 384, 8: 256, 16: 128, 32: 64, 64: 32, 128: 16}  # channels at each resolution; 16 above
+STRIDE = 2  # G works at half resolution inside: tiles start at multiples of this
+
+
+class Generator(nn.Module):
+    """(N, 3, H, W) -> (N, 3, H, W), for any H, W >= 1."""
+
+    def __init__(self, config: Networks) -> None:
+        super().__init__()
+        c1, c2 = config.stem, config.inner
+        encoder_blocks = config.blocks // 2
+        self.residual = config.residual
+        self.stem = EqualConv2d(3, c1, 1, activation=True)
+        self.down = ResidualBlock(c1, c2, down=True)
+        self.encoder = nn.ModuleList(ResidualBlock(c2, c2) for _ in range(encoder_blocks))
+        self.decoder = nn.ModuleList(ResidualBlock(c2, c2) for _ in range(config.blocks - encoder_blocks))
+        self.up = UpBlock(c2, c1)
+        self.rgb = EqualConv2d(c1, 3, 1)
+        self.rgb_bias = nn.Parameter(torch.zeros(3))
+
+    def encode(self, x: Tensor, last: int | None = None) -> list[Tensor]:
+        """Features of layers 0..last (all of the encoder by default) of (N, 3, H, W) with even H and W.
+
+        Layers 0 and 1 are (N, C, H, W), the others (N, C, H/2, W/2).
+        """
+        features = [x]
+        for layer in (self.stem, self.down, *self.encoder)[:last]:
+            features.append(layer(features[-1]))
+        return features
+
+    def decode(self, x: Tensor, deepest: Tensor, noise: Tensor) -> Tensor:
+        """The picture (N, 3, H, W) from the input, its deepest features and standard normal noise (N, 1, H, W)."""
+        y = deepest
+        for block in self.decoder:
+            y = block(y)
+        out: Tensor = self.rgb(self.up(y, noise)).float() + self.rgb_bias[:, None, None]
+        return x.float() + self.residual * out if self.residual else out
+
+    def forward(self, x: Tensor, noise: Tensor) -> Tensor:
+        """Translate (N, 3, H, W) of any size with noise (N, 1, H, W); odd sizes are padded by a pixel, then cropped."""
+        h, w = x.shape[2:]
+        pad = (0, w % STRIDE, 0, h % STRIDE)
+        if any(pad):
+            x, noise = F.pad(x, pad, mode="replicate"), F.pad(noise, pad)
+        y = x
+        for layer in (self.stem, self.down, *self.encoder):  # as `encode`, but no feature map lives longer than needed
+            y = layer(y)
+        return self.decode(x, y, noise)[:, :, :h, :w]
+
+    def receptive_radius(self) -> int:
+        """How many pixels to any side of an output pixel can influence it, computed from the layers."""
+        radius = 0
+        for position in range(STRIDE):  # even and odd positions see differently far
+            reach = self.up.reach((position, position))
+            for block in (*reversed(self.decoder), *reversed(self.encoder), self.down):
+                reach = block.reach(reach)  # type: ignore[operator]
+            radius = max(radius, position - reach[0], reach[1] - position)
+        return radius
+
+
+class Discriminator(nn.Module):
+    """Logits (T, 1) of tiles (T, 3, tile, tile), tile a power of two; StyleGAN2's, without minibatch deviation."""
+
+    def __init__(self, config: Networks, tile: int) -> None:
+        super().__init__()
+
+        def width(resolution: int) -> int:
+            return max(1, round(D_WIDTHS.get(resolution, 16) * config.discriminator))
+
+        channels = width(tile)
+        layers: list[nn.Module] = [EqualConv2d(3, channels, 1, activation=True)]
+        resolution = tile
+        while resolution > 4:
+            resolution //= 2
+            layers.append(ResidualBlock(channels, width(resolution), down=True))
+            channels = width(resolution)
+        layers.append(EqualConv2d(channels, channels, 3, activation=True))
+        self.convolutions = nn.Sequential(*layers)
+        self.hidden = EqualLinear(channels * resolution**2, channels, activation=True)
+        self.logit = EqualLinear(channels, 1)
+
+    def forward(self, tiles: Tensor) -> Tensor:
+        x = self.convolutions(tiles).flatten(1)  # (T, C, 4, 4) -> (T, C*16)
+        out: Tensor = self.logit(self.hidden(x))
+        return out
+
+
+class Projector(nn.Module):
+    """The heads H: for each PatchNCE layer a 2-layer perceptron, then unit length."""
+
+    def __init__(self, config: Networks, layers: tuple[int, ...]) -> None:
+        super().__init__()
+        channels = (3, config.stem)  # of layers 0 and 1; all others have c2
+        self.heads = nn.ModuleList()
+        for layer in layers:
+            c = channels[layer] if layer < 2 else config.inner
+            heads = EqualLinear(c, config.features), nn.ReLU(), EqualLinear(config.features, config.features)
+            self.heads.append(nn.Sequential(*heads))
+
+    def forward(self, patches: list[Tensor]) -> list[Tensor]:
+        """For each layer (P, C) -> (P, F), rows of unit length."""
+        return [F.normalize(head(rows).float(), dim=1) for head, rows in zip(self.heads, patches, strict=True)]

@@ -1,0 +1,243 @@
+"""A training run: two pictures in, a model out, and the run folder that records it.
+
+A run folder holds `model.safetensors` (always a complete, usable model), `checkpoint.safetensors` (all that is needed
+to go on exactly), `metrics.jsonl` and `previews/`. Files are written beside their name and renamed; only the metrics
+are appended to. One process at a time writes to a folder.
+"""
+
+import base64
+import contextlib
+import hashlib
+import json
+from collections.abc import Callable, Iterator
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from PIL import Image
+
+from sincut import __version__, images, training
+from sincut.config import Config, resolve
+from sincut.errors import ImageError, RunError
+from sincut.events import Checkpoint, Event, Listener, Preview, Progress, Saved, Warned, ignore
+from sincut.files import locked, make_folder, sha256, write_whole
+from sincut.images import Picture
+from sincut.model import MODEL_FILE, Model, load_tensors, save_tensors
+from sincut.translate import Translator
+
+CHECKPOINT_FILE = "checkpoint.safetensors"
+METRICS_FILE = "metrics.jsonl"
+PREVIEWS = "previews"
+
+AnyImage = Path | str | Image.Image | np.ndarray
+
+
+@dataclass(frozen=True)
+class Source:
+    """One of the two pictures with its identity."""
+
+    name: str
+    picture: Picture
+    sha256: str
+
+    def identity(self) -> dict[str, Any]:
+        h, w = self.picture.size
+        return {"name": self.name, "width": w, "height": h, "sha256": self.sha256}
+
+
+def train(
+    painting: AnyImage,
+    photo: AnyImage,
+    output: Path | str | None = None,
+    *,
+    config: Config | None = None,
+    reverse: bool = False,
+    resume: bool = False,
+    device: torch.device | str = "cpu",
+    precision: str = "auto",
+    on_event: Listener = ignore,
+    stop: Callable[[], bool] = lambda: False,
+    started: float | None = None,
+) -> Translator:
+    """Learn to translate `painting` into the look of `photo`, from these two pictures alone.
+
+    Pictures are paths, PIL images, or uint8 arrays (H, W, 3). `output` is the run folder; without one nothing is
+    written. `config` comes from `sincut.resolve("standard", ["schedule.minutes=3"])` or is built by hand; the preset
+    `standard` by default, the stored one with `resume`. `reverse` learns photo -> painting. `on_event`, `stop` and
+    `started` are those of `training.train`. Raises `SincutError`s only for what the caller can mend.
+    """
+    sources = _source(painting, "painting"), _source(photo, "photo")
+    if sources[0].sha256 == sources[1].sha256:
+        on_event(Warned("painting and photo are the same picture: there is no look to learn from it"))
+    direction = "photo -> painting" if reverse else "painting -> photo"
+    inputs = {"painting": sources[0].identity(), "photo": sources[1].identity(), "direction": direction}
+    first, second = reversed(sources) if reverse else sources
+    with contextlib.ExitStack() as stack:
+        folder = stack.enter_context(_opened(Path(output), resume)) if output is not None else None
+        state = None
+        if folder is not None and resume:
+            state, config = folder.resume(config, inputs)
+        config = config or resolve()
+        record = folder.recorder(first.picture, config, inputs, device, on_event) if folder else on_event
+        model = training.train(
+            images.to_tensor(first.picture.pixels),
+            images.to_tensor(second.picture.pixels),
+            config,
+            device=torch.device(device),
+            precision=precision,
+            on_event=record,
+            stop=stop,
+            started=started,
+            state=state,
+            provenance=_provenance(inputs, first, second, config),
+        )
+    return Translator(model, device, precision)
+
+
+def default_folder(painting: Path, photo: Path) -> Path:
+    """runs/PAINTING-to-PHOTO, numbered where that is taken."""
+    base = Path("runs") / f"{painting.stem}-to-{photo.stem}"
+    number, folder = 1, base
+    while folder.exists():
+        number += 1
+        folder = base.with_name(f"{base.name}-{number}")
+    return folder
+
+
+class RunFolder:
+    """The files of one run, held for this process."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+
+    def resume(self, config: Config | None, inputs: dict[str, Any]) -> tuple[dict[str, torch.Tensor], Config]:
+        """The state to go on from and its configuration. Raises `RunError` where inputs or settings have changed."""
+        state, metadata = load_tensors(self.path / CHECKPOINT_FILE)
+        stored = Config.from_dict(json.loads(metadata["config"]))
+        known = json.loads(metadata["inputs"])
+        changed = [
+            f"the {key} is {_short(inputs[key])}, was {_short(known[key])}"
+            for key in ("painting", "photo", "direction")
+            if _identity(inputs[key]) != _identity(known[key])
+        ]
+        changed += config.differences(stored) if config else []
+        if changed:
+            what = "; ".join(changed)
+            raise RunError(f"{self.path}: cannot be resumed, this has changed: {what}; use the same, or a new folder")
+        self._forget_metrics_after(int(state["steps_done"]))
+        return state, config or stored
+
+    def recorder(
+        self, painting: Picture, config: Config, inputs: dict[str, Any], device: torch.device | str, on_event: Listener
+    ) -> Listener:
+        """A listener that writes what the events say, then passes them on."""
+        scene = images.shrink(painting, config.output.preview_megapixels)
+        thumbnails: dict[str, str] = {}
+
+        def record(event: Event) -> None:
+            if isinstance(event, Progress):
+                self._append_metrics(asdict(event))
+            on_event(event)
+            if isinstance(event, Preview):
+                out = Translator(event.model, device).apply_picture(scene)
+                path = self.path / PREVIEWS / f"{event.step:06d}.jpg"
+                images.save(out, path)
+                thumbnails["output"] = _text(images.thumbnail(out))
+                on_event(Saved(path, "preview"))
+            if isinstance(event, Checkpoint):
+                event.model.provenance.setdefault("thumbnails", {}).update(thumbnails)
+                event.model.save(self.path / MODEL_FILE)
+                metadata = {"config": json.dumps(config.to_dict()), "inputs": json.dumps(inputs)}
+                save_tensors(self.path / CHECKPOINT_FILE, event.state, metadata)
+                on_event(Saved(self.path / MODEL_FILE, "model"))
+
+        return record
+
+    def _append_metrics(self, values: dict[str, Any]) -> None:
+        path = self.path / METRICS_FILE
+        try:
+            with path.open("a", encoding="utf-8") as file:
+                file.write(json.dumps(values) + "\n")
+        except OSError as error:
+            raise RunError(f"{path}: cannot be written ({error.strerror}); free some space, then --resume") from None
+
+    def _forget_metrics_after(self, step: int) -> None:
+        """Drop the lines of steps that will be done again."""
+        path = self.path / METRICS_FILE
+        kept = [line for line in _lines(path) if _step_of(line) <= step]
+        write_whole(path, "".join(f"{line}\n" for line in kept).encode(), RunError)
+
+
+@contextlib.contextmanager
+def _opened(path: Path, resume: bool) -> Iterator[RunFolder]:
+    """Make or find the folder and lock it. Raises `RunError` where it holds another run, or none to resume."""
+    if resume and not (path / CHECKPOINT_FILE).is_file():
+        raise RunError(f"{path}: holds no checkpoint to resume; leave --resume away to train anew")
+    make_folder(path / PREVIEWS, RunError)
+    with locked(path):
+        taken = [name for name in (MODEL_FILE, CHECKPOINT_FILE) if (path / name).exists()]
+        if taken and not resume:
+            raise RunError(f"{path}: holds a run already; go on with --resume or choose another folder with -o")
+        yield RunFolder(path)
+
+
+def _source(image: AnyImage, role: str) -> Source:
+    if isinstance(image, Path | str):
+        path = Path(image)
+        return Source(path.name, images.load(path), sha256(path))
+    if isinstance(image, np.ndarray):
+        if image.dtype != np.uint8 or image.ndim != 3 or image.shape[2] != 3:
+            raise ImageError(f"{role}: an array of {image.dtype} {image.shape}; give uint8 of shape (H, W, 3)")
+        picture = Picture(np.ascontiguousarray(image))
+    else:
+        picture = images.from_pil(image)
+    return Source(role, picture, hashlib.sha256(picture.pixels.tobytes()).hexdigest())
+
+
+def _provenance(inputs: dict[str, Any], first: Source, second: Source, config: Config) -> dict[str, Any]:
+    """Where a model comes from, apart from how far its training is."""
+    scales = {}
+    for source in (first, second):
+        width, low, high = source.picture.size[1], config.crops.low, config.crops.high
+        by_width = config.crops.scale == "width"
+        scales[source.name] = [low / width, high / width] if by_width else [low, high]
+    return {
+        **inputs,
+        "seed": config.schedule.seed,
+        "training_scale": scales,
+        "versions": {"sincut": __version__, "torch": str(torch.__version__)},
+        "thumbnails": {
+            "source": _text(images.thumbnail(first.picture)),
+            "target": _text(images.thumbnail(second.picture)),
+        },
+    }
+
+
+def _identity(value: Any) -> Any:
+    """What must not change: a picture's bytes, not its name."""
+    return value["sha256"] if isinstance(value, dict) else value
+
+
+def _short(value: Any) -> str:
+    return f"{value['name']} ({value['sha256'][:8]})" if isinstance(value, dict) else str(value)
+
+
+def _text(data: bytes) -> str:
+    return base64.b64encode(data).decode()
+
+
+def _lines(path: Path) -> list[str]:
+    return path.read_text(encoding="utf-8").splitlines() if path.exists() else []
+
+
+def _step_of(line: str) -> int:
+    """The step of a metrics line; one that was cut off by a crash counts as future."""
+    try:
+        return int(json.loads(line)["step"])
+    except (ValueError, KeyError, TypeError):
+        return 2**63
+
+
+__all__ = ["Model", "RunFolder", "default_folder", "train"]

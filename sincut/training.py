@@ -1,0 +1,439 @@
+"""SinCUT: contrastive unpaired translation between two single pictures, the painting x and the photo y.
+
+After *Contrastive Learning for Unpaired Image-to-Image Translation* (Park, Efros, Zhang, Zhu; ECCV 2020,
+https://arxiv.org/abs/2007.15651), section "Single image translation" and the appendix. `Training.step` is the method;
+`train` repeats it on time, and says how it goes through events. Nothing here reads or writes a file.
+
+Pictures are (1, 3, H, W), crops (N, 3, crop, crop), tiles (T, 3, tile, tile), all in [-1, 1]. P patches, F features.
+
+Ours, not the paper's: the average of G that is saved; the colour map in front of G and G's output on top of its input
+(settings that the presets `paper` and `release` leave off); R1 at every few steps only (as in StyleGAN2).
+"""
+
+import copy
+import math
+import time
+from collections.abc import Callable
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from sincut.config import Config
+from sincut.crops import check_size, random_crops, tiles
+from sincut.devices import Compute, find_compute
+from sincut.errors import Interrupted, TrainingError
+from sincut.events import Checkpoint, Listener, Planned, Preview, Progress, Started, Trained, ignore
+from sincut.losses import adversarial, discrimination, mean_absolute, patch_nce, r1_penalty
+from sincut.model import ColourMap, Model
+from sincut.networks import Discriminator, Generator, Projector
+
+WARM_UP_STEPS = 2  # not timed: allocators and kernels are set up
+CALIBRATION = (4, 4.0)  # at least so many steps, and seconds, are timed before `minutes` become steps
+LATE_CHECKS = (0.75, 0.9)  # shares of the steps at which the pace is looked at once more
+TOLERANCE = 0.015  # of the minutes; a smaller miss is let be
+CLOSING_SECONDS = 0.5  # to leave the process, in a budget of minutes
+
+
+class Training:
+    """Networks, optimisers, random state and step count: all that a step changes."""
+
+    def __init__(self, painting: Tensor, photo: Tensor, config: Config, compute: Compute) -> None:
+        for name, picture in (("painting", painting), ("photo", photo)):
+            check_size(name, picture.shape[2], picture.shape[3], config.crops)
+        self.config, self.compute = config, compute
+        self.colour = colour_transport(painting, photo) if config.colour.map else ColourMap.identity()
+        self.painting = self.colour(painting).to(compute.device)
+        self.photo = photo.to(compute.device)
+        seed = config.schedule.seed
+        with torch.random.fork_rng(devices=[]):  # weights are drawn on the CPU; the caller's random state stays
+            torch.default_generator.manual_seed(seed)
+            self.generator = Generator(config.networks)
+            self.discriminator = Discriminator(config.networks, config.crops.tile)
+            self.projector = Projector(config.networks, config.losses.layers)
+        for network in (self.generator, self.discriminator, self.projector):
+            network.to(device=compute.device, memory_format=torch.channels_last)  # type: ignore[call-overload]
+        self.average = copy.deepcopy(self.generator).requires_grad_(False)
+        self.optimisers = [self._adam(n) for n in (self.generator, self.discriminator, self.projector)]
+        self.random = torch.Generator().manual_seed(seed)
+        self.steps_done = 0
+
+    def step(self, learning_rate: float) -> dict[str, Tensor]:
+        """One update of D, then of G and H, from random crops of the two pictures. Returns the detached losses."""
+        losses, crops = self.config.losses, self.config.crops
+        optimise_g, optimise_d, optimise_h = self.optimisers
+        for optimiser in self.optimisers:
+            optimiser.param_groups[0]["lr"] = learning_rate
+
+        x = self._crops(self.painting)  # (N, 3, crop, crop)
+        y = self._crops(self.photo)
+        with self.compute.autocast():
+            # Translate x into fake; the photo should stay what it is: same = G(y).
+            both = torch.cat([x, y]) if losses.identity or losses.same else x
+            features = self.generator.encode(both)
+            out = self.generator.decode(both, features[-1], self._noise(both))
+            fake, same = out[: len(x)], out[len(x) :]
+
+            # Discriminator: photo tiles are real, translated tiles are fake.
+            real_tiles, fake_tiles = tiles(y, crops.tile), tiles(fake, crops.tile)
+            penalise = self.steps_done % losses.r1_every == 0
+            real_tiles.requires_grad_(penalise)
+            logits = self.discriminator(torch.cat([real_tiles, fake_tiles.detach()]))
+            real, rejected = logits.chunk(2)
+            report = {"D": discrimination(real, rejected)}
+            loss_d = report["D"]
+            if penalise:
+                penalty = r1_penalty(logits, real_tiles)
+                loss_d = loss_d + losses.r1 * losses.r1_every * penalty
+        _descend(loss_d, optimise_d)
+
+        with self.compute.autocast():
+            # Generator and heads: fool D, keep each patch recognisable, leave the photo alone.
+            self.discriminator.requires_grad_(False)
+            report["G"] = adversarial(self.discriminator(fake_tiles))
+            self.discriminator.requires_grad_(True)
+            report["NCE"] = self._nce(features, out if losses.identity else fake)
+            report["same"] = mean_absolute(same, y) if losses.same else torch.zeros(())
+            loss_g = report["G"] + losses.nce * report["NCE"] + losses.same * report["same"]
+        _descend(loss_g, optimise_g, optimise_h)
+
+        self._update_average()
+        self.steps_done += 1
+        return {name: value.detach() for name, value in report.items()}
+
+    def model(self, provenance: dict[str, Any] | None = None) -> Model:
+        """The averaged translator so far; it shares its weights with the training."""
+        return Model(self.average, self.colour, self.config, provenance or {})
+
+    def state(self) -> dict[str, Tensor]:
+        """All that is needed to go on exactly, as tensors by name."""
+        found = {f"{n}.{k}": v for n, net in self._networks().items() for k, v in net.state_dict().items()}
+        for name, optimiser in zip("gdh", self.optimisers, strict=True):
+            for index, moments in optimiser.state_dict()["state"].items():
+                found |= {f"adam.{name}.{index}.{k}": v for k, v in moments.items()}
+        return found | {"random": self.random.get_state(), "steps_done": torch.tensor(self.steps_done)}
+
+    def load_state(self, state: dict[str, Tensor]) -> None:
+        """The inverse of `state`. Raises KeyError, ValueError or RuntimeError where it does not fit."""
+        for name, net in self._networks().items():
+            net.load_state_dict({k: state[f"{name}.{k}"] for k in net.state_dict()})
+        for name, optimiser in zip("gdh", self.optimisers, strict=True):
+            moments: dict[int, dict[str, Tensor]] = {}
+            prefix = f"adam.{name}."
+            for key in (k for k in state if k.startswith(prefix)):
+                index, kind = key.removeprefix(prefix).split(".")
+                moments.setdefault(int(index), {})[kind] = state[key]
+            optimiser.load_state_dict({**optimiser.state_dict(), "state": moments})
+        self.random.set_state(state["random"])
+        self.steps_done = int(state["steps_done"])
+
+    def _crops(self, image: Tensor) -> Tensor:
+        return random_crops(image, self.config.crops, self.random).contiguous(memory_format=torch.channels_last)
+
+    def _noise(self, images: Tensor) -> Tensor:
+        """Standard normal (N, 1, H, W), drawn on the CPU so that every device sees the same."""
+        n, _, h, w = images.shape
+        return torch.randn(n, 1, h, w, generator=self.random).to(images.device)
+
+    def _nce(self, features: list[Tensor], out: Tensor) -> Tensor:
+        """PatchNCE between inputs and outputs, mean over layers and over the two pictures.
+
+        `features` are G's encoder features of the inputs (N of x, then N of y), which translating has computed
+        already; only those of `out` are new, and no deeper than the last layer used.
+        """
+        losses, n = self.config.losses, self.config.crops.count
+        queries = self.generator.encode(out, last=max(losses.layers))
+        places = [_positions(queries[layer], losses.patches, losses.spread, self.random) for layer in losses.layers]
+        query = self.projector([_at(queries[i], p) for i, p in zip(losses.layers, places, strict=True)])
+        with torch.no_grad():
+            key = self.projector([_at(features[i][: len(out)], p) for i, p in zip(losses.layers, places, strict=True)])
+        half = n * losses.patches  # rows of one picture: its negatives are its own other patches
+        values = [
+            patch_nce(q_part, k_part, losses.temperature, losses.false_negatives)
+            for q, k in zip(query, key, strict=True)
+            for q_part, k_part in zip(q.split(half), k.split(half), strict=True)
+        ]
+        return torch.stack(values).mean()
+
+    def _update_average(self) -> None:
+        """An exponential moving average of G's weights, faster in the first steps so that it forgets the start."""
+        decay = min(self.config.optimisation.ema, (1 + self.steps_done) / (10 + self.steps_done))
+        averages: list[Tensor] = list(self.average.parameters())
+        torch._foreach_lerp_(averages, [w.detach() for w in self.generator.parameters()], 1 - decay)
+
+    def _networks(self) -> dict[str, nn.Module]:
+        return {
+            "generator": self.generator,
+            "average": self.average,
+            "discriminator": self.discriminator,
+            "projector": self.projector,
+        }
+
+    def _adam(self, network: nn.Module) -> torch.optim.Adam:
+        o = self.config.optimisation
+        return torch.optim.Adam(network.parameters(), lr=o.learning_rate, betas=(o.beta1, o.beta2), foreach=True)
+
+
+def train(
+    painting: Tensor,
+    photo: Tensor,
+    config: Config,
+    *,
+    device: torch.device,
+    precision: str = "auto",
+    on_event: Listener = ignore,
+    stop: Callable[[], bool] = lambda: False,
+    started: float | None = None,
+    state: dict[str, Tensor] | None = None,
+    provenance: dict[str, Any] | None = None,
+) -> Model:
+    """Learn to translate `painting` into the look of `photo`; both (1, 3, H, W) in [-1, 1]. Returns the model.
+
+    `started` (of `time.monotonic()`, now by default) is when `schedule.minutes` began to run. `stop` is asked after
+    every step; when it says yes, a last `Checkpoint` event is sent and `Interrupted` raised. `state`, of such an event,
+    goes on from there: the same steps follow as if nothing had happened, bit for bit on the same machine. Raises
+    `ImageError` where a picture is too small and `TrainingError` when a loss is no longer finite.
+    """
+    started = time.monotonic() if started is None else started
+    compute = find_compute(device, precision)
+    training = Training(painting, photo, config, compute)
+    plan = Plan(config, started)
+    if state is not None:
+        training.load_state(state)
+        plan.load_state(state)
+    counts = {n: sum(p.numel() for p in net.parameters()) for n, net in training._networks().items() if n != "average"}
+    threads = torch.get_num_threads()
+    on_event(Started(training.steps_done, str(device), compute.precision, compute.reason, threads, counts))
+    loop = _Loop(training, plan, on_event, provenance or {})
+    while not plan.done(training.steps_done):
+        loop.advance()
+        if stop():
+            loop.checkpoint()
+            raise Interrupted(f"stopped after step {training.steps_done}")
+    loop.finish()
+    return training.model(loop.provenance())
+
+
+class Plan:
+    """How many steps: given, or as many as fit into the minutes.
+
+    A short calibration turns minutes into steps. The learning rate knows the number only from `optimisation.decay` on,
+    so there it is corrected by the speed seen so far, which changes nothing that was learned. Later it stays, unless
+    the machine has changed its pace so much that the run would miss its time by more than `TOLERANCE`.
+    """
+
+    def __init__(self, config: Config, started: float) -> None:
+        self.base, self.decay = config.optimisation.learning_rate, config.optimisation.decay
+        self.steps = config.schedule.steps  # 0: not known yet
+        self.given = self.steps > 0
+        self.budget = config.schedule.minutes * 60
+        self.started = started
+        self.timed: list[float] = []  # seconds of the steps timed for the calibration
+        self.checked = 0.0  # the share of the steps at which the number was last looked at
+        self.since = (0, 0.0)  # the step and the time from which the pace is taken
+
+    def elapsed(self) -> float:
+        """Seconds since the training began, interruptions not counted."""
+        return time.monotonic() - self.started
+
+    def done(self, step: int) -> bool:
+        return 0 < self.steps <= step
+
+    def learning_rate(self, step: int) -> float:
+        """Constant up to `decay` of the steps, then linear to 0 after the last."""
+        if not self.steps or step <= self.decay * self.steps:
+            return self.base
+        return self.base * (self.steps - step) / (self.steps - self.decay * self.steps)
+
+    def update(self, step: int, seconds: float, closing: float) -> bool:
+        """After a step that took `seconds`, with `closing` seconds kept for the end: whether `steps` changed."""
+        if self.given:
+            return False
+        left = self.budget - self.elapsed() - closing
+        if not self.steps:
+            return self._calibrate(step, seconds, left)
+        share = next((s for s in (self.decay, *LATE_CHECKS) if self.checked < s <= step / self.steps), None)
+        if share is None or step <= self.since[0]:
+            return False
+        pace = (self.elapsed() - self.since[1]) / (step - self.since[0])
+        steps = step + max(1, round(left / pace))
+        self.checked, self.since = share, (step, self.elapsed())
+        if share > self.decay and abs(steps - self.steps) * pace <= TOLERANCE * self.budget:
+            return False
+        if share == self.decay and steps * self.decay > step:
+            self.checked = 0.0  # more steps fit than it seemed: look again when their half is reached
+        self.steps = steps
+        return True
+
+    def state(self) -> dict[str, Tensor]:
+        """The plan as tensors by name."""
+        values = (self.steps, self.checked, self.elapsed(), *self.since)
+        return {"plan": torch.tensor(values, dtype=torch.float64)}
+
+    def load_state(self, state: dict[str, Tensor]) -> None:
+        """The inverse of `state`; steps that were given stay, minutes go on where they stopped."""
+        steps, self.checked, elapsed, first, since = state["plan"].tolist()
+        self.steps = self.steps if self.given else int(steps)
+        self.since = int(first), since
+        self.started -= elapsed
+
+    def _calibrate(self, step: int, seconds: float, left: float) -> bool:
+        self.timed.append(seconds)
+        timed = self.timed[WARM_UP_STEPS:]
+        if len(timed) < CALIBRATION[0] or (sum(timed) < CALIBRATION[1] and left > 0):
+            return False
+        self.since = step, self.elapsed()
+        self.steps = step + max(1, round(left * len(timed) / sum(timed)))
+        return True
+
+
+class _Loop:
+    """Steps with everything around them: metrics, previews and checkpoints at the cadence of the settings."""
+
+    def __init__(self, training: Training, plan: Plan, on_event: Listener, provenance: dict[str, Any]) -> None:
+        self.training, self.plan, self.on_event = training, plan, on_event
+        self.output = training.config.output
+        self.given = provenance
+        self.sums: dict[str, Tensor] = {}
+        self.summed = 0
+        self.losses: dict[str, float] = {}
+        self.logged = self.saved = time.monotonic()
+        self.logged_step = training.steps_done
+        self.preview_seconds = self.save_seconds = 0.0
+        if plan.steps:
+            self._announce()
+
+    def advance(self) -> None:
+        training, plan = self.training, self.plan
+        began = time.monotonic()
+        losses = training.step(plan.learning_rate(training.steps_done))
+        step = training.steps_done
+        for name, value in losses.items():
+            self.sums[name] = self.sums[name] + value if name in self.sums else value
+        self.summed += 1
+        if not plan.steps:
+            self._finite_losses()  # waits for the device, so that the step's time is true
+        known = plan.steps > 0
+        closing = 1.2 * self.preview_seconds + self.save_seconds + CLOSING_SECONDS
+        if plan.update(step, time.monotonic() - began, closing):
+            self._announce()
+            if not known:
+                self.preview()  # an early one, which also tells how long previews take
+        if step % self.output.log_every == 0:
+            self.progress()
+        if plan.steps and self._preview_due(step):
+            self.preview()
+        if time.monotonic() - self.saved >= self.output.checkpoint_seconds and not plan.done(step):
+            self.checkpoint()
+
+    def finish(self) -> None:
+        """The last metrics, the last checkpoint with the finished model."""
+        if self.summed:
+            self.progress()
+        self.checkpoint()
+        self.on_event(Trained(self.training.steps_done, self.plan.elapsed(), self.losses))
+
+    def progress(self) -> None:
+        self._finite_losses()
+        step, now = self.training.steps_done, time.monotonic()
+        each = (now - self.logged) / max(1, step - self.logged_step)
+        self.logged, self.logged_step = now, step
+        left = max(0, self.plan.steps - step) * each
+        rate = self.plan.learning_rate(step - 1)
+        self.on_event(Progress(step, self.plan.steps, self.losses, rate, each, self.plan.elapsed(), left))
+        self.sums, self.summed = {}, 0
+
+    def preview(self) -> None:
+        began = time.monotonic()
+        self.on_event(Preview(self.training.steps_done, self.training.model(self.provenance())))
+        self.preview_seconds = time.monotonic() - began
+
+    def checkpoint(self) -> None:
+        """All that is needed to go on, and the model; refuses to replace a good one by one that is not finite."""
+        self._finite_losses()
+        began = time.monotonic()
+        state = self.training.state() | self.plan.state()
+        self.on_event(Checkpoint(self.training.steps_done, state, self.training.model(self.provenance())))
+        self.saved = time.monotonic()
+        self.save_seconds = self.saved - began
+
+    def provenance(self) -> dict[str, Any]:
+        """What the model file tells of its origin: what the caller gave, and how far the training is."""
+        progress = {"steps": self.training.steps_done, "planned_steps": self.plan.steps}
+        return {**self.given, **progress, "seconds": round(self.plan.elapsed(), 1), "losses": self.losses}
+
+    def _finite_losses(self) -> None:
+        """Bring the summed losses to Python; raise `TrainingError` where one is not finite."""
+        if not self.summed:
+            return
+        means = (torch.stack([v.float().cpu() for v in self.sums.values()]) / self.summed).tolist()
+        self.losses = {name: round(value, 6) for name, value in zip(self.sums, means, strict=True)}
+        bad = [name for name, value in self.losses.items() if not math.isfinite(value)]
+        if bad:
+            rate = self.training.config.optimisation.learning_rate
+            raise TrainingError(
+                f"step {self.training.steps_done}: the loss {', '.join(bad)} is no longer a finite number; "
+                f"the last good model is kept; train anew with --set optimisation.learning_rate={rate / 2:g} or --seed"
+            )
+
+    def _announce(self) -> None:
+        timed = self.plan.timed[WARM_UP_STEPS:]
+        each = sum(timed) / len(timed) if timed else 0.0
+        self.on_event(Planned(self.training.steps_done, self.plan.steps, each))
+
+    def _preview_due(self, step: int) -> bool:
+        count, steps = self.output.previews, self.plan.steps
+        return step * count // steps > (step - 1) * count // steps
+
+
+def colour_transport(painting: Tensor, photo: Tensor) -> ColourMap:
+    """The optimal transport between the two pictures' colour Gaussians: mean b, covariance Cb from a, Ca.
+
+    `A = Ca^-1/2 (Ca^1/2 Cb Ca^1/2)^1/2 Ca^-1/2` (Pitie and Kokaram 2007, "The linear Monge-Kantorovitch linear colour
+    mapping"). Pictures are (1, 3, H, W) in [-1, 1]. A small variance is added to both, so that a painting without
+    colours does not have its grain turned into them.
+    """
+    noise = 1e-3 * torch.eye(3, dtype=torch.float64)
+    rows = [picture[0].double().cpu().flatten(1) for picture in (painting, photo)]  # (3, H*W)
+    (mean_a, cov_a), (mean_b, cov_b) = ((r.mean(1), torch.cov(r) + noise) for r in rows)
+    root = _power(cov_a, 0.5)
+    inverse = _power(cov_a, -0.5)
+    matrix = inverse @ _power(root @ cov_b @ root, 0.5) @ inverse
+    return ColourMap(matrix.float(), (mean_b - matrix @ mean_a).float())
+
+
+def _power(matrix: Tensor, exponent: float) -> Tensor:
+    """A symmetric positive definite (3, 3) matrix to a real power."""
+    values, vectors = torch.linalg.eigh(matrix)
+    powered: Tensor = (vectors * values.clamp(min=1e-12) ** exponent) @ vectors.T
+    return powered
+
+
+def _descend(loss: Tensor, *optimisers: torch.optim.Optimizer) -> None:
+    """One step of the optimisers down the gradient of the loss."""
+    for optimiser in optimisers:
+        optimiser.zero_grad(set_to_none=True)
+    loss.backward()  # type: ignore[no-untyped-call]
+    for optimiser in optimisers:
+        optimiser.step()
+
+
+def _positions(features: Tensor, count: int, spread: bool, generator: torch.Generator) -> Tensor:
+    """Up to `count` distinct random positions in the maps of (N, C, H, W), the same for all N.
+
+    With `spread`, one in each of `count` cells of a grid (drawn among the cells where `count` is no square number).
+    """
+    h, w = features.shape[2:]
+    if not spread:
+        return torch.randperm(h * w, generator=generator)[:count].to(features.device)
+    cells = min(math.ceil(math.sqrt(count)), h, w)
+    chosen = torch.randperm(cells**2, generator=generator)[:count]
+    inside = torch.rand(2, len(chosen), generator=generator)
+    rows = ((chosen // cells + inside[0]) * (h / cells)).long()
+    columns = ((chosen % cells + inside[1]) * (w / cells)).long()
+    return (rows * w + columns).to(features.device)
+
+
+def _at(features: Tensor, positions: Tensor) -> Tensor:
+    """(N, C, H, W) at (P,) positions -> rows (N*P, C)."""
+    return features.flatten(2)[:, :, positions].mT.flatten(0, 1)
