@@ -2,7 +2,7 @@
 
 `defaults < preset < flags`: `resolve("quick", ["crops.count=4"])` starts from the dataclasses below, lays the preset
 over them and the flags over that. An unknown key or a value out of range is a `ConfigError` that names the key, the
-range and the nearest known key. Defaults live here and nowhere else.
+range and the nearest known key. Defaults live here and nowhere else; they are the preset `standard`.
 """
 
 import difflib
@@ -37,8 +37,8 @@ class Crops:
     scale: str = _choice("width", ("width", "factor", "axes"), "what low..high mean; see the two settings below")
     low: float = _number(384.0, 0.01, 65536, "width: px after scaling, aspect kept; factor, axes: of the file's size")
     high: float = _number(1024.0, 0.01, 65536, "factor keeps the aspect, axes draws one factor for each axis")
-    own_scales: bool = _switch(False, "each crop has a scale of its own; off: one scale for all crops of a step")
-    count: int = _number(4, 1, 1024, "crops of each picture per step")
+    own_scales: bool = _switch(True, "each crop has a scale of its own; off: one scale for all crops of a step")
+    count: int = _number(2, 1, 1024, "crops of each picture per step")
     size: int = _number(128, 16, 1024, "side of a crop, px; even")
     tile: int = _number(64, 16, 1024, "side of the tiles the discriminator sees, px; crops.size is a multiple of it")
     flip: float = _number(0.5, 0, 1, "chance that a crop is mirrored left-right")
@@ -60,13 +60,11 @@ class Crops:
 class Networks:
     """The shape of G, D and H; no width depends on the crop's size."""
 
-    stem: int = _number(32, 1, 1024, "channels of G at full resolution (c1)")
-    inner: int = _number(64, 1, 2048, "channels of G at half resolution (c2)")
+    stem: int = _number(16, 1, 1024, "channels of G at full resolution (c1)")
+    inner: int = _number(48, 1, 2048, "channels of G at half resolution (c2)")
     blocks: int = _number(6, 2, 32, "residual blocks of G; the first half belongs to the encoder")
-    residual: float = _number(
-        0.0, 0, 1, "0: G's picture is the network's output; r > 0: the input + r times the output"
-    )
-    discriminator: float = _number(1.0, 0.05, 8, "width of D as a multiple of 32/64/128/256/384 at 64/32/16/8/4 px")
+    residual: float = _number(0.3, 0, 1, "0: the network gives the picture; r > 0: the input + r times its output")
+    discriminator: float = _number(0.5, 0.05, 8, "width of D as a multiple of 32/64/128/256/384 at 64/32/16/8/4 px")
     features: int = _number(256, 4, 4096, "projected features per patch (F)")
 
 
@@ -74,7 +72,7 @@ class Networks:
 class Colour:
     """What is done in closed form before the network."""
 
-    map: bool = _switch(False, "first map the painting's colours by optimal transport between colour Gaussians")
+    map: bool = _switch(True, "first map the painting's colours by optimal transport between colour Gaussians")
 
 
 @dataclass(frozen=True)
@@ -82,14 +80,14 @@ class Losses:
     """Weights and parts of the losses."""
 
     nce: float = _number(4.0, 0, 1000, "weight of PatchNCE")
-    identity: bool = _switch(True, "PatchNCE on the photo too: 1/2 (NCE(x, fake) + NCE(y, same)); off: NCE(x, fake)")
-    same: float = _number(1.0, 0, 1000, "weight of |G(photo) - photo|")
+    identity: bool = _switch(False, "PatchNCE on the photo too: 1/2 (NCE(x, fake) + NCE(y, same)); off: NCE(x, fake)")
+    same: float = _number(0.0, 0, 1000, "weight of |G(photo) - photo|")
     layers: tuple[int, ...] = field(
         default=(0, 2, 4), metadata={"doc": "layers of PatchNCE: 0 RGB, 1 stem, 2 half resolution, 3.. residual blocks"}
     )
-    patches: int = _number(1, 1, 65536, "positions per crop and layer (P)")
-    spread: bool = _switch(False, "one position in each cell of a grid; off: positions anywhere, as published")
-    false_negatives: float = _number(1.0, 0, 1, "other keys more alike than this cosine are no negatives; 1: all are")
+    patches: int = _number(4, 1, 65536, "positions per crop and layer (P)")
+    spread: bool = _switch(True, "one position in each cell of a grid; off: positions anywhere, as published")
+    false_negatives: float = _number(0.9, 0, 1, "other keys more alike than this cosine are no negatives; 1: all are")
     temperature: float = _number(0.07, 0.001, 10, "tau of PatchNCE")
     r1: float = _number(1.0, 0, 1000, "weight of the gradient penalty at real tiles")
     r1_every: int = _number(4, 1, 1024, "steps between gradient penalties; the weight is multiplied by it")
@@ -99,7 +97,7 @@ class Losses:
 class Optimisation:
     """Adam, its schedule, and the average that is saved."""
 
-    learning_rate: float = _number(0.002, 1e-7, 1, "of G, D and H, constant until `decay`")
+    learning_rate: float = _number(0.004, 1e-7, 1, "of G, D and H, constant until `decay`")
     beta1: float = _number(0.0, 0, 0.999, "Adam's first moment")
     beta2: float = _number(0.99, 0, 0.99999, "Adam's second moment")
     decay: float = _number(0.5, 0, 1, "share of the steps after which the learning rate falls linearly to 0")

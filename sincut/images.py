@@ -5,6 +5,7 @@ A `Picture` holds 8-bit RGB pixels (H, W, 3) upright, alpha apart, and the metad
 """
 
 import io
+import struct
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -39,7 +40,13 @@ QUALITY: dict[str, dict[str, Any]] = {
 WITH_ALPHA = {"PNG", "WEBP", "TIFF"}
 MAX_PIXELS = 2**31  # a file that declares more is refused before it is decoded
 ORIENTATION = 0x0112
+# Tags that say where and how a TIFF file keeps its pixels, profile and other blocks; those are written anew.
+TIFF_LAYOUT = (
+    *(*range(254, 260), 262, 266, 273, 274, *range(277, 280), 282, 283, 284, 296, 317, *range(320, 326), 330, 338, 339),
+    *(347, 513, 514, *range(529, 533), 700, 33723, 34377, 34675),
+)
 SIXTEEN_BIT = {"I;16", "I;16B", "I;16L", "I;16N", "I"}
+DAMAGED_EXIF = (ValueError, TypeError, SyntaxError, LookupError, OSError, RuntimeError, ArithmeticError, struct.error)
 
 Pixels = NDArray[np.uint8]
 
@@ -84,9 +91,9 @@ def load(path: Path) -> Picture:
         raise ImageError(f"{path}: {str(error).removeprefix(f'{path}: ')}") from None
     except MemoryError:
         raise ImageError(f"{path}: does not fit into memory; use a smaller picture") from None
-    except (OSError, ValueError, SyntaxError, EOFError, Image.DecompressionBombError, ArithmeticError) as error:
+    except Exception as error:  # decoders raise almost anything on damaged files; none of it may stop a batch
         what = str(error).splitlines()[0] if str(error) else type(error).__name__
-        raise ImageError(f"{path}: is damaged or cannot be read ({what}); copy it again or repair it") from None
+        raise ImageError(f"{path}: is damaged or cannot be read ({what}); copy it again or repair it") from error
 
 
 def from_pil(image: Image.Image) -> Picture:
@@ -94,15 +101,16 @@ def from_pil(image: Image.Image) -> Picture:
     notes: list[str] = []
     dpi = image.info.get("dpi")
     icc = image.info.get("icc_profile") or None
-    if image.getexif().get(ORIENTATION, 1) != 1:
+    mode, upright = image.mode, _upright(image)
+    if upright is not image:
         notes.append("turned upright as its EXIF orientation says")
-    image = ImageOps.exif_transpose(image)
-    exif = _exif(image)
+    exif, image = _exif(image), upright
     alpha = None
     if image.mode in ("LA", "PA", "RGBA", "La", "RGBa") or "transparency" in image.info:
         image = image.convert("RGBA")
         alpha = np.asarray(image.getchannel("A"))
     rgb, converted = _to_rgb(image, icc)
+    converted = converted or ("greys became RGB" if mode in ("LA", "La") else "")
     if converted:
         notes.append(converted)
         icc = None  # the numbers are sRGB now
@@ -233,13 +241,24 @@ def _from_floats(image: Image.Image) -> Image.Image:
     return Image.fromarray((values * 255).round().astype(np.uint8)).convert("RGB")
 
 
+def _upright(image: Image.Image) -> Image.Image:
+    """The image turned as its EXIF orientation says, or itself where there is nothing to turn or EXIF is damaged."""
+    try:
+        turned = image.getexif().get(ORIENTATION, 1) in range(2, 9)
+        return ImageOps.exif_transpose(image) if turned else image
+    except DAMAGED_EXIF:
+        return image
+
+
 def _exif(image: Image.Image) -> bytes | None:
-    """EXIF tags to write back: all but the orientation, which `exif_transpose` has applied and removed."""
+    """EXIF tags to write back: all but the orientation, which is applied, and how a TIFF file is laid out."""
     try:
         exif = image.getexif()
+        for tag in (ORIENTATION, *(TIFF_LAYOUT if image.format == "TIFF" else ())):
+            exif.pop(tag, None)
         return exif.tobytes() if len(exif) else None
-    except (ValueError, TypeError, SyntaxError, KeyError, OSError, RuntimeError, ArithmeticError):
-        return None  # damaged EXIF must not stop the picture
+    except DAMAGED_EXIF:  # it must not stop the picture
+        return None
 
 
 def _resolution(dpi: Any) -> tuple[float, float] | None:

@@ -1,0 +1,102 @@
+"""Small pictures and settings that every test may use; nothing here trains or touches the network."""
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+
+from sincut.config import Config, overlay
+from sincut.model import ColourMap, Model
+from sincut.networks import Generator
+
+ROOT = Path(__file__).parent.parent
+SHARED = ROOT.parent / "shared"
+TINY = {
+    "crops": {"size": 32, "tile": 16, "count": 2, "low": 40.0, "high": 64.0},
+    "networks": {"stem": 4, "inner": 8, "blocks": 2, "discriminator": 0.05, "features": 8},
+    "losses": {"layers": [0, 2, 3], "identity": True, "same": 1.0},
+    "schedule": {"steps": 4},
+    "output": {"log_every": 2, "previews": 2},
+}
+
+
+@pytest.fixture
+def tiny() -> Config:
+    """Settings with which a step takes milliseconds."""
+    return overlay(Config(), TINY)
+
+
+@pytest.fixture
+def tiny_flags() -> list[str]:
+    """`tiny` as command-line flags."""
+    flags = []
+    for section, settings in TINY.items():
+        for key, value in settings.items():
+            flags += ["--set", f"{section}.{key}={value}"]
+    return flags
+
+
+def scene(height: int, width: int, seed: int) -> np.ndarray:
+    """(H, W, 3) uint8: a sky, a sea and a rock, with grain."""
+    rng = np.random.default_rng(seed)
+    y, x = np.mgrid[0:height, 0:width] / max(height, width)
+    colours = rng.integers(40, 215, (3, 3))
+    horizon = height / max(height, width) * rng.uniform(0.3, 0.6)
+    image = np.where((y < horizon)[..., None], colours[0], colours[1]).astype(float)
+    rock = (x - 0.6) ** 2 + (y - 0.5) ** 2 < 0.04
+    image[rock] = colours[2]
+    image += rng.normal(0, 12, image.shape) + 20 * np.sin(40 * y)[..., None]
+    return image.clip(0, 255).astype(np.uint8)
+
+
+@pytest.fixture
+def painting(tmp_path: Path) -> Path:
+    path = tmp_path / "painting.png"
+    Image.fromarray(scene(72, 90, 1)).save(path)
+    return path
+
+
+@pytest.fixture
+def photo(tmp_path: Path) -> Path:
+    path = tmp_path / "photo.png"
+    Image.fromarray(scene(70, 80, 2)).save(path)
+    return path
+
+
+def make_model(config: Config, seed: int = 0) -> Model:
+    """A translator with random weights, its noise switched on."""
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(seed)
+        generator = Generator(config.networks).eval().requires_grad_(False)
+        generator.up.noise_gain.fill_(0.3)
+        colour = ColourMap(torch.eye(3) * 0.9 + 0.05, torch.tensor([0.1, 0.0, -0.1]))
+    return Model(generator, colour, config, {"steps": 1})
+
+
+@pytest.fixture
+def model_file(tmp_path: Path, tiny: Config) -> Path:
+    path = tmp_path / "some.safetensors"
+    make_model(tiny).save(path)
+    return path
+
+
+def sincut(*arguments: object, cwd: Path | None = None, **environment: str) -> subprocess.CompletedProcess[str]:
+    """Run the real command in a process of its own."""
+    command = [sys.executable, "-m", "sincut", *map(str, arguments)]
+    env = {**os.environ, "PYTHONPATH": str(ROOT), "COLUMNS": "200", **environment}
+    return subprocess.run(command, capture_output=True, text=True, cwd=cwd, env=env, timeout=300)
+
+
+def assert_clear_error(result: subprocess.CompletedProcess[str], code: int, *words: str) -> None:
+    """The exit code, one line that holds all words, no traceback, nothing on stdout."""
+    assert result.returncode == code, result.stderr
+    assert "Traceback" not in result.stderr
+    last = result.stderr.strip().splitlines()[-1]
+    for word in words:
+        assert word in last, f"{word!r} is not in {last!r}"
+    assert result.stdout == ""

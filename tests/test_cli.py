@@ -1,0 +1,177 @@
+"""The real commands in processes of their own: main job, interruption, JSON, and errors as a user meets them."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import numpy as np
+import pytest
+from conftest import ROOT, assert_clear_error, scene, sincut
+from PIL import Image
+
+
+def train_flags(flags: list[str]) -> list[str]:
+    return [*flags, "--device", "cpu"]
+
+
+def test_main_job_end_to_end(painting: Path, photo: Path, tmp_path: Path, tiny_flags: list[str]) -> None:
+    run = tmp_path / "runs" / "first"
+    trained = sincut("train", painting, photo, "-o", run, *train_flags(tiny_flags), "--json")
+    assert trained.returncode == 0, trained.stderr
+    result = json.loads(trained.stdout)
+    assert result["run"] == str(run) and result["steps"] == 4
+    kinds = [json.loads(line)["event"] for line in trained.stderr.splitlines()]
+    assert kinds[0] == "Started" and "Progress" in kinds and kinds[-1] == "Trained"
+
+    applied = sincut("apply", run, painting, "-o", tmp_path / "out.png")
+    assert applied.returncode == 0, applied.stderr
+    with Image.open(tmp_path / "out.png") as image, Image.open(painting) as source:
+        assert image.size == source.size
+    first = (tmp_path / "out.png").read_bytes()
+    assert sincut("apply", run, painting, "-o", tmp_path / "out.png", "--overwrite", "--tile", "32").returncode == 0
+    with Image.open(tmp_path / "out.png") as image:
+        tiled = np.asarray(image).astype(int)
+    sincut("apply", run, painting, "-o", tmp_path / "out.png", "--overwrite")
+    assert (tmp_path / "out.png").read_bytes() == first
+    with Image.open(tmp_path / "out.png") as image:
+        assert np.abs(np.asarray(image) - tiled).max() <= 1
+
+    inspected = json.loads(sincut("inspect", run, "--json").stdout)
+    assert inspected["steps"] == 4 and inspected["config"]["crops"]["size"] == 32
+    assert "painting.png" in sincut("inspect", run).stdout
+
+    measured = sincut("evaluate", painting, photo, tmp_path / "out.png", "--truth", painting, "--json")
+    figures = json.loads(measured.stdout)
+    assert figures["ssim_painting"] == pytest.approx(1) and figures["colour"] > 0
+
+
+def test_folder_with_a_bad_file_goes_on_and_exits_1(model_file: Path, tmp_path: Path) -> None:
+    inside = tmp_path / "in" / "sub"
+    inside.mkdir(parents=True)
+    for name in ("a.jpg", "b.png"):
+        Image.fromarray(scene(30, 40, 0)).save(inside / name)
+    (inside / "bad.jpg").write_bytes(b"\xff\xd8\xff broken")
+    result = sincut("apply", model_file, tmp_path / "in", "-o", tmp_path / "styled", "--json")
+    assert result.returncode == 1 and "bad.jpg" in result.stderr.splitlines()[-1] and "Traceback" not in result.stderr
+    told = json.loads(result.stdout)
+    assert len(told["done"]) == 2 and len(told["failed"]) == 1
+    assert sorted(path.name for path in (tmp_path / "styled" / "sub").iterdir()) == ["a.jpg", "b.png"]
+    both = inside / "a.jpg", inside / "b.png"
+    again = json.loads(sincut("apply", model_file, *both, "-o", tmp_path / "styled" / "sub", "--json").stdout)
+    assert len(again["skipped"]) == 2 and not again["done"]
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+@pytest.mark.skipif(os.name == "nt", reason="Windows has no POSIX signals")
+def test_interrupted_saves_and_resumes(
+    painting: Path, photo: Path, tmp_path: Path, tiny_flags: list[str], number: signal.Signals
+) -> None:
+    run = tmp_path / "run"
+    command = [sys.executable, "-m", "sincut", "train", str(painting), str(photo), "-o", str(run), *tiny_flags]
+    env = {**os.environ, "PYTHONPATH": str(ROOT)}
+    process = subprocess.Popen([*command, "--set", "schedule.steps=100000", "--set", "output.log_every=1"],
+                               stderr=subprocess.PIPE, text=True, env=env)  # fmt: skip
+    waited = time.monotonic()
+    while not (run / "metrics.jsonl").exists() and time.monotonic() - waited < 60:
+        time.sleep(0.1)
+    process.send_signal(number)
+    _, errors = process.communicate(timeout=60)
+    assert process.returncode == 130, errors
+    assert "--resume" in errors.splitlines()[-1] and "Traceback" not in errors
+    assert sincut("apply", run, painting, "-o", tmp_path / "out.png").returncode == 0
+    done = json.loads(sincut("inspect", run, "--json").stdout)["steps"]
+    assert done >= 1
+    refused = sincut("train", painting, photo, "-o", run, "--resume", "--steps", done + 2, *tiny_flags)
+    assert_clear_error(refused, 1, "schedule.steps", "cannot be resumed")
+
+
+def test_killed_run_keeps_a_usable_model_and_resumes(
+    painting: Path, photo: Path, tmp_path: Path, tiny_flags: list[str]
+) -> None:
+    run = tmp_path / "run"
+    flags = [*tiny_flags, "--set", "output.checkpoint_seconds=0", "--set", "schedule.steps=400"]
+    command = [sys.executable, "-m", "sincut", "train", str(painting), str(photo), "-o", str(run), *flags]
+    process = subprocess.Popen(command, stderr=subprocess.DEVNULL, env={**os.environ, "PYTHONPATH": str(ROOT)})
+    waited = time.monotonic()
+    while not (run / "checkpoint.safetensors").exists() and time.monotonic() - waited < 60:
+        time.sleep(0.05)
+    time.sleep(0.3)
+    process.kill()
+    process.wait()
+    assert sincut("apply", run, painting, "-o", tmp_path / "out.png").returncode == 0
+    resumed = sincut("train", painting, photo, "-o", run, "--resume", "--json")
+    assert resumed.returncode == 0, resumed.stderr
+    assert json.loads(resumed.stdout)["steps"] == 400
+
+
+def test_help_is_instant_and_complete() -> None:
+    code = (
+        "import sys, sincut.cli; sys.exit(any(m in sys.modules for m in ('torch', 'kornia', 'PIL', 'rich', 'numpy')))"
+    )
+    assert subprocess.run([sys.executable, "-c", code], env={**os.environ, "PYTHONPATH": str(ROOT)}).returncode == 0
+    listed = sincut("--help")
+    assert listed.returncode == 0
+    for command in ("train", "apply", "evaluate", "inspect", "presets", "bench"):
+        assert command in listed.stdout
+        text = sincut(command, "--help").stdout
+        assert "Usage:" in text and len(text.splitlines()) > 6
+
+
+def test_presets_are_listed_and_printed(tmp_path: Path) -> None:
+    listed = sincut("presets")
+    assert all(name in listed.stdout for name in ("standard", "quick", "paper", "release"))
+    printed = sincut("presets", "release")
+    (tmp_path / "mine.toml").write_text(printed.stdout, encoding="utf-8")
+    again = sincut("presets", tmp_path / "mine.toml")
+    assert again.stdout == printed.stdout
+    assert json.loads(sincut("presets", "quick", "--json").stdout)["schedule"]["minutes"] == 3
+
+
+def test_bad_input_gets_one_clear_line(
+    painting: Path, photo: Path, model_file: Path, tmp_path: Path, tiny_flags: list[str]
+) -> None:
+    empty, words, cut, small = (tmp_path / name for name in ("empty.jpg", "words.png", "cut.png", "small.png"))
+    empty.touch()
+    words.write_text("only words")
+    cut.write_bytes(painting.read_bytes()[:700])
+    Image.fromarray(scene(12, 14, 0)).save(small)
+    out = ["-o", tmp_path / "run"]
+    assert_clear_error(sincut("train", "none.jpg", photo, *out), 1, "none.jpg", "no such file")
+    assert_clear_error(sincut("train", painting, empty, *out), 1, "empty.jpg", "copy it again")
+    assert_clear_error(sincut("train", words, photo, *out), 1, "words.png", "not a picture")
+    assert_clear_error(sincut("train", cut, photo, *out), 1, "cut.png", "damaged")
+    assert_clear_error(sincut("train", painting, small, *out, *tiny_flags), 1, "photo", "12", "smaller than one")
+    assert_clear_error(sincut("train", painting, photo, *out, "--preset", "standart"), 2, "standart", "standard")
+    assert_clear_error(sincut("train", painting, photo, *out, "--set", "crops.sise=3"), 2, "crops.size")
+    assert_clear_error(sincut("train", painting, photo, *out, "--device", "cuda:77"), 1, "cuda:77", "cpu")
+    assert_clear_error(sincut("train", painting, photo, *out, "--device", "abacus"), 1, "abacus")
+    assert_clear_error(sincut("apply", words, painting, "-o", tmp_path / "o.png"), 1, "words.png")
+    assert_clear_error(sincut("apply", tmp_path / "no", painting, "-o", tmp_path / "o.png"), 1, "no model there")
+    assert_clear_error(sincut("apply", model_file, tmp_path / "no.png", "-o", tmp_path / "o.png"), 1, "no.png")
+    assert_clear_error(sincut("apply", model_file, words, "-o", tmp_path / "o.png"), 1, "words.png", "not a picture")
+    assert sincut("train", painting).returncode == 2
+    assert sincut("train", painting, photo, "--steps", 3, "--minutes", 3).returncode == 2
+    assert sincut("apply", model_file, painting, "-o", tmp_path / "o.png", "--tile", "-3").returncode == 2
+    assert not (tmp_path / "o.png").exists()
+
+
+def test_a_folder_that_cannot_be_made_is_named(
+    painting: Path, photo: Path, model_file: Path, tiny_flags: list[str]
+) -> None:
+    inside_a_file = painting / "run"
+    assert_clear_error(sincut("train", painting, photo, "-o", inside_a_file, *tiny_flags), 1, "painting.png", "-o")
+    assert_clear_error(sincut("apply", model_file, photo, "-o", inside_a_file / "x.png"), 1, "painting.png", "-o")
+
+
+def test_a_terminal_sees_lines_without_json(painting: Path, photo: Path, tmp_path: Path, tiny_flags: list[str]) -> None:
+    result = sincut("train", painting, photo, "-o", tmp_path / "a run", *train_flags(tiny_flags))
+    assert result.stdout == ""
+    lines = result.stderr.splitlines()
+    assert "Training on cpu" in lines[0] and "processor" in lines[0]
+    assert any(line.startswith("step 4/4") and "left" in line for line in lines)
+    assert "model.safetensors" in lines[-2]
+    assert lines[-1] == f"apply: sincut apply '{tmp_path / 'a run'}' {painting} -o out.png"

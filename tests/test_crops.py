@@ -1,0 +1,104 @@
+"""Crops: sizes, scale laws, distinct places, antialiasing, refusal of small pictures."""
+
+import pytest
+import torch
+
+from sincut.config import Crops
+from sincut.crops import check_size, distinct_places, random_crops, scaled_size, tiles
+from sincut.errors import ImageError
+
+
+def generator(seed: int = 0) -> torch.Generator:
+    return torch.Generator().manual_seed(seed)
+
+
+@pytest.mark.parametrize("own_scales", [False, True])
+def test_crops_have_their_shape_and_repeat_with_the_seed(own_scales: bool) -> None:
+    config = Crops(size=32, tile=16, count=5, low=70, high=120, own_scales=own_scales)
+    image = torch.rand(1, 3, 90, 130) * 2 - 1
+    first, second = (random_crops(image, config, generator()) for _ in range(2))
+    assert first.shape == (5, 3, 32, 32)
+    assert torch.equal(first, second)
+    assert not torch.equal(first, random_crops(image, config, generator(1)))
+    assert first.min() >= -1.001 and first.max() <= 1.001
+
+
+def test_width_law_draws_widths_and_keeps_the_aspect() -> None:
+    config = Crops()
+    for u in (0.0, 0.3, 1.0):
+        h, w = scaled_size(1000, 2000, config, [u, 0.9])
+        assert w == round(384 + 640 * u)
+        assert abs(h / w - 0.5) < 0.01
+
+
+def test_axes_law_scales_each_axis_by_its_own_factor() -> None:
+    config = Crops(scale="axes", low=0.5, high=1.0, size=64)
+    assert scaled_size(400, 800, config, [0.0, 1.0]) == (200, 800)
+
+
+def test_factor_law_scales_both_axes_alike() -> None:
+    assert scaled_size(400, 800, Crops(scale="factor", low=0.5, high=1.0), [1.0, 0.0]) == (400, 800)
+
+
+def test_panorama_is_scaled_until_a_crop_fits() -> None:
+    h, w = scaled_size(500, 4000, Crops(), [0.0, 0.0])
+    assert h == 128 and abs(w / h - 8) < 0.1
+
+
+@pytest.mark.parametrize("size", [(128, 130), (300, 200), (500, 1024), (131, 900)])
+def test_places_are_distinct_and_inside(size: tuple[int, int]) -> None:
+    h, w = size
+    config = Crops(count=3)
+    for seed in range(20):
+        places = distinct_places(h, w, config, generator(seed))
+        assert len(set(places)) == 3
+        assert all(0 <= y <= h - 128 and 0 <= x <= w - 128 for y, x in places)
+
+
+def test_places_do_not_overlap_where_there_is_room() -> None:
+    config = Crops(count=6)
+    for seed in range(20):
+        places = distinct_places(300, 500, config, generator(seed))
+        pairs = [(a, b) for i, a in enumerate(places) for b in places[:i]]
+        assert all(abs(a[0] - b[0]) >= 128 or abs(a[1] - b[1]) >= 128 for a, b in pairs)
+
+
+def test_every_pixel_of_the_range_is_reached() -> None:
+    config = Crops(count=1)
+    tops = {distinct_places(140, 128, config, generator(seed))[0][0] for seed in range(200)}
+    assert tops == set(range(13))
+
+
+def test_scaling_is_antialiased() -> None:
+    stripes = (torch.arange(512) % 2 * 2.0 - 1).expand(1, 3, 512, 512)
+    config = Crops(low=128, high=128, count=1, own_scales=False)
+    assert random_crops(stripes, config, generator()).abs().max() < 0.2
+    own = Crops(low=128, high=128, count=1, own_scales=True)
+    assert random_crops(stripes, own, generator()).abs().max() < 0.2
+
+
+def test_flip_mirrors_left_and_right() -> None:
+    ramp = torch.linspace(-1, 1, 128).expand(1, 3, 128, 128)
+    always, never = (Crops(low=128, high=128, count=1, flip=p, own_scales=False) for p in (1.0, 0.0))
+    a, b = random_crops(ramp, always, generator()), random_crops(ramp, never, generator())
+    torch.testing.assert_close(a, b.flip(3))
+    assert b[0, 0, 0, 0] < b[0, 0, 0, -1]
+
+
+def test_tiles_cut_crops_without_loss() -> None:
+    crops = torch.randn(2, 3, 128, 128, requires_grad=True)
+    cut = tiles(crops, 64)
+    assert cut.shape == (8, 3, 64, 64)
+    torch.testing.assert_close(cut[3], crops[0, :, 64:, 64:])
+    torch.testing.assert_close(cut[4], crops[1, :, :64, :64])
+    cut.sum().backward()
+    assert torch.equal(crops.grad, torch.ones_like(crops))
+    assert tiles(crops, 128) is crops
+
+
+def test_small_pictures_are_refused_with_the_remedy() -> None:
+    with pytest.raises(ImageError, match=r"me\.jpg: 200x100 is smaller than one 128px crop.*crops\.size=64"):
+        check_size("me.jpg", 100, 200, Crops())
+    with pytest.raises(ImageError, match=r"crops\.count"):
+        check_size("me.jpg", 128, 128, Crops(low=128, high=128, count=4))
+    check_size("me.jpg", 128, 128, Crops(low=384, high=1024))

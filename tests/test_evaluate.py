@@ -1,0 +1,48 @@
+"""Figures have the values they must have for pictures that are known."""
+
+import numpy as np
+import pytest
+from conftest import scene
+
+from sincut.config import Config
+from sincut.errors import ImageError
+from sincut.evaluate import measure
+from sincut.images import Picture
+
+PAINTING, PHOTO = Picture(scene(96, 110, 1)), Picture(scene(90, 120, 2))
+
+
+def test_the_untouched_painting_is_at_one() -> None:
+    figures = measure(PAINTING, PHOTO, PAINTING)
+    assert figures["colour"] == figures["texture"] == 1
+    assert figures["structure"] == pytest.approx(1, abs=1e-3)
+
+
+def test_the_photo_itself_is_at_zero() -> None:
+    figures = measure(PAINTING, PHOTO, PHOTO)
+    assert figures["colour"] < 0.1 and figures["texture"] < 0.25
+    assert figures["sharpness"] == 1
+    assert figures["structure"] < 0.9
+
+
+def test_psnr_of_a_known_error() -> None:
+    truth = Picture(np.full((32, 32, 3), 100, np.uint8))
+    shifted = Picture(np.full((32, 32, 3), 151, np.uint8))
+    figures = measure(shifted, PHOTO, truth, truth)
+    assert figures["psnr_painting"] == pytest.approx(20 * np.log10(255 / 51), abs=0.01)
+    assert figures["ssim_output"] == pytest.approx(1, abs=1e-3) and figures["ssim_painting"] < 1
+
+
+def test_truth_of_another_size_is_refused() -> None:
+    with pytest.raises(ImageError, match="110x96"):
+        measure(PAINTING, PHOTO, PAINTING, PHOTO)
+
+
+def test_bench_measures(tiny: Config) -> None:
+    import torch
+
+    from sincut.bench import measure as bench
+
+    figures = bench(tiny, torch.device("cpu"))
+    assert figures["step_seconds"] > 0 and figures["apply_megapixels_per_second"] > 0
+    assert figures["crops_per_second"] == pytest.approx(2 / figures["step_seconds"], rel=0.05)

@@ -1,0 +1,81 @@
+"""Blocks against plain float64 formulas, and the reach of layers against gradients."""
+
+import math
+
+import torch
+import torch.nn.functional as F
+
+from sincut.layers import Blur, EqualConv2d, EqualLinear, ResidualBlock, UpBlock
+
+
+def plain_activation(x: torch.Tensor, bias: torch.Tensor) -> torch.Tensor:
+    return F.leaky_relu(x + bias[:, None, None], 0.2) * math.sqrt(2)
+
+
+def plain_blur(x: torch.Tensor, pad: int, gain: float = 1.0) -> torch.Tensor:
+    taps = torch.tensor([1.0, 3.0, 3.0, 1.0], dtype=x.dtype)
+    kernel = torch.outer(taps, taps) / 64 * gain
+    return F.conv2d(F.pad(x, [pad] * 4).flatten(0, 1)[:, None], kernel[None, None]).unflatten(0, x.shape[:2])[:, :, 0]
+
+
+def test_equal_conv_scales_by_fan_in_and_activates() -> None:
+    layer = EqualConv2d(5, 7, 3, activation=True).double()
+    torch.nn.init.normal_(layer.bias)
+    x = torch.randn(2, 5, 9, 8, dtype=torch.float64)
+    want = plain_activation(F.conv2d(x, layer.weight / math.sqrt(45), padding=1), layer.bias)
+    torch.testing.assert_close(layer(x), want)
+
+
+def test_equal_linear_scales_by_fan_in_and_activates() -> None:
+    layer = EqualLinear(6, 3, activation=True).double()
+    torch.nn.init.normal_(layer.bias)
+    x = torch.randn(4, 6, dtype=torch.float64)
+    want = F.leaky_relu(x @ layer.weight.T / math.sqrt(6) + layer.bias, 0.2) * math.sqrt(2)
+    torch.testing.assert_close(layer(x), want)
+
+
+def test_blur_is_the_binomial_filter_and_keeps_constants() -> None:
+    x = torch.randn(2, 3, 10, 12)
+    torch.testing.assert_close(Blur(3, padding=2)(x), plain_blur(x, 2))
+    torch.testing.assert_close(Blur(3, padding=1, stride=2)(x), plain_blur(x, 1)[:, :, ::2, ::2])
+    inside = Blur(1, padding=0)(torch.full((1, 1, 8, 8), 0.7))
+    torch.testing.assert_close(inside, torch.full_like(inside, 0.7))
+
+
+def test_residual_block_is_the_formula() -> None:
+    block = ResidualBlock(4, 4).double()
+    torch.nn.init.normal_(block.conv1.bias), torch.nn.init.normal_(block.conv2.bias)
+    x = torch.randn(2, 4, 6, 7, dtype=torch.float64)
+    y = plain_activation(F.conv2d(x, block.conv1.weight / 6, padding=1), block.conv1.bias)
+    y = plain_activation(F.conv2d(y, block.conv2.weight / 6, padding=1), block.conv2.bias)
+    torch.testing.assert_close(block(x), (x + y) / math.sqrt(2))
+
+
+def test_downsampling_block_is_the_formula() -> None:
+    block = ResidualBlock(4, 6, down=True).double()
+    x = torch.randn(2, 4, 8, 12, dtype=torch.float64)
+    y = plain_activation(F.conv2d(x, block.conv1.weight / 6, padding=1), block.conv1.bias)
+    y = plain_activation(F.conv2d(plain_blur(y, 2), block.conv2.weight / 6, stride=2), block.conv2.bias)
+    skip = F.conv2d(plain_blur(x, 1)[:, :, ::2, ::2], block.skip.weight / 2)
+    assert block(x).shape == (2, 6, 4, 6)
+    torch.testing.assert_close(block(x), (y + skip) / math.sqrt(2))
+
+
+def test_up_block_demodulates_to_unit_norm_and_adds_noise() -> None:
+    block = UpBlock(5, 3).double()
+    torch.nn.init.constant_(block.noise_gain, 0.5), torch.nn.init.normal_(block.bias)
+    x, noise = torch.randn(2, 5, 4, 6, dtype=torch.float64), torch.randn(2, 1, 8, 12, dtype=torch.float64)
+    weight = block.weight / block.weight.pow(2).sum((0, 2, 3), keepdim=True).sqrt()
+    torch.testing.assert_close(weight.pow(2).sum((0, 2, 3)), torch.ones(3, dtype=torch.float64))
+    y = plain_blur(F.conv_transpose2d(x, weight, stride=2), 1, gain=4)
+    torch.testing.assert_close(block(x, noise), plain_activation(y + 0.5 * noise, block.bias), rtol=1e-6, atol=1e-6)
+
+
+def test_reach_is_where_the_gradient_is() -> None:
+    for block, stride in ((ResidualBlock(2, 2), 1), (ResidualBlock(2, 3, down=True), 2), (EqualConv2d(2, 2, 3), 1)):
+        x = torch.randn(1, 2, 24, 24, requires_grad=True)
+        out = block(x)
+        position = 12 // stride
+        out[0, :, position, position].square().sum().backward()
+        seen = x.grad[0].abs().sum((0, 1)).nonzero().flatten().tolist()
+        assert (min(seen), max(seen)) == block.reach((position, position))

@@ -1,0 +1,84 @@
+"""The model file: round trip, provenance, and files that are damaged, foreign or newer."""
+
+from pathlib import Path
+
+import pytest
+import torch
+from conftest import make_model
+from safetensors.torch import save_file
+
+from sincut.config import Config
+from sincut.errors import ModelError
+from sincut.model import MODEL_FILE, Model, load_tensors, save_tensors
+
+
+def test_model_survives_its_file(tiny: Config, tmp_path: Path) -> None:
+    model = make_model(tiny)
+    model.provenance["losses"] = {"G": 1.5}
+    model.save(tmp_path / "m.safetensors")
+    again = Model.load(tmp_path / "m.safetensors")
+    x, noise = torch.randn(1, 3, 17, 20), torch.randn(1, 1, 17, 20)
+    assert torch.equal(model.translate(x, noise), again.translate(x, noise))
+    assert (again.config, again.provenance) == (tiny, model.provenance)
+
+
+def test_a_run_folder_stands_for_its_model(tiny: Config, tmp_path: Path) -> None:
+    make_model(tiny).save(tmp_path / MODEL_FILE)
+    assert Model.load(tmp_path).config == tiny
+
+
+def test_loading_leaves_the_random_state_alone(model_file: Path) -> None:
+    before = torch.get_rng_state()
+    Model.load(model_file)
+    assert torch.equal(torch.get_rng_state(), before)
+
+
+def test_saving_leaves_no_other_file(tiny: Config, tmp_path: Path) -> None:
+    make_model(tiny).save(tmp_path / "m.safetensors")
+    make_model(tiny, seed=1).save(tmp_path / "m.safetensors")
+    assert [path.name for path in tmp_path.iterdir()] == ["m.safetensors"]
+
+
+@pytest.mark.parametrize("keep", [0, 4, 100, 3000, -1])
+def test_truncated_files_are_named(model_file: Path, keep: int) -> None:
+    model_file.write_bytes(model_file.read_bytes()[:keep])
+    with pytest.raises(ModelError, match=model_file.name):
+        Model.load(model_file)
+
+
+def test_foreign_and_newer_files_are_refused(tiny: Config, tmp_path: Path) -> None:
+    foreign = tmp_path / "foreign.safetensors"
+    save_file({"a": torch.zeros(2)}, foreign)
+    with pytest.raises(ModelError, match="not sincut's"):
+        Model.load(foreign)
+    newer = tmp_path / "newer.safetensors"
+    save_file({"a": torch.zeros(2)}, newer, metadata={"format": "sincut", "version": "99"})
+    with pytest.raises(ModelError, match=r"version 99.*update"):
+        Model.load(newer)
+    text = tmp_path / "text.safetensors"
+    text.write_text("not a model at all")
+    with pytest.raises(ModelError, match="no model file"):
+        Model.load(text)
+    with pytest.raises(ModelError, match="no model there"):
+        Model.load(tmp_path / "nothing")
+
+
+@pytest.mark.parametrize("change", ["missing", "shape", "config", "json"])
+def test_incomplete_models_are_refused(model_file: Path, change: str) -> None:
+    tensors, metadata = load_tensors(model_file)
+    if change == "missing":
+        del tensors["generator.rgb.weight"]
+    if change == "shape":
+        tensors["colour.matrix"] = torch.zeros(2, 2)
+    if change == "config":
+        metadata["config"] = '{"networks": {"wings": 2}}'
+    if change == "json":
+        metadata["config"] = "{"
+    save_tensors(model_file, tensors, {"config": metadata["config"], "provenance": metadata["provenance"]})
+    with pytest.raises(ModelError, match=model_file.name):
+        Model.load(model_file)
+
+
+def test_a_place_that_cannot_be_written_is_named(tiny: Config, tmp_path: Path) -> None:
+    with pytest.raises(ModelError, match="cannot be written"):
+        make_model(tiny).save(tmp_path / "no" / "such" / "folder.safetensors")

@@ -1,0 +1,93 @@
+"""Sizes, parameter counts and receptive field of the networks."""
+
+import pytest
+import torch
+
+from sincut.config import Networks, presets, resolve
+from sincut.networks import Discriminator, Generator, Projector
+
+SMALL = Networks(stem=4, inner=6, blocks=4)
+
+
+def count(network: torch.nn.Module) -> int:
+    return sum(parameter.numel() for parameter in network.parameters())
+
+
+def test_release_widths_have_the_published_parameter_counts() -> None:
+    config = resolve("release")
+    assert count(Generator(config.networks)) == 3_068_404
+    assert count(Discriminator(config.networks, config.crops.tile)) == 5_885_473
+    assert count(Projector(config.networks, config.losses.layers)) == 280_832
+
+
+@pytest.mark.parametrize("size", [(1, 1), (1, 7), (2, 2), (3, 5), (16, 33), (40, 24), (95, 96)])
+def test_generator_keeps_any_size(size: tuple[int, int]) -> None:
+    out = Generator(SMALL)(torch.randn(2, 3, *size), torch.randn(2, 1, *size))
+    assert out.shape == (2, 3, *size)
+    assert out.isfinite().all()
+
+
+def test_no_parameter_is_created_at_a_forward() -> None:
+    generator, discriminator, projector = Generator(SMALL), Discriminator(SMALL, 16), Projector(SMALL, (0, 1, 3))
+    before = [count(network) for network in (generator, discriminator, projector)]
+    features = generator.encode(torch.randn(1, 3, 16, 16))
+    projector([features[layer].flatten(2)[0].T for layer in (0, 1, 3)])
+    discriminator(torch.randn(3, 3, 16, 16))
+    assert [count(network) for network in (generator, discriminator, projector)] == before
+
+
+def test_encode_numbers_layers_as_published_and_stops_early() -> None:
+    generator = Generator(SMALL)
+    x = torch.randn(2, 3, 16, 20)
+    features = generator.encode(x)
+    assert [tuple(f.shape[1:]) for f in features] == [(3, 16, 20), (4, 16, 20), (6, 8, 10), (6, 8, 10), (6, 8, 10)]
+    assert len(generator.encode(x, last=2)) == 3
+    torch.testing.assert_close(generator.encode(x, last=2)[2], features[2])
+
+
+def test_forward_is_decode_of_encode() -> None:
+    generator = Generator(Networks(stem=4, inner=6, residual=0.3))
+    x, noise = torch.randn(1, 3, 16, 16), torch.randn(1, 1, 16, 16)
+    torch.testing.assert_close(generator(x, noise), generator.decode(x, generator.encode(x)[-1], noise))
+
+
+def test_residual_adds_to_the_input() -> None:
+    x, noise = torch.randn(1, 3, 8, 8), torch.zeros(1, 1, 8, 8)
+    plain = Generator(SMALL)
+    mixed = Generator(Networks(stem=4, inner=6, blocks=4, residual=0.25))
+    mixed.load_state_dict(plain.state_dict())
+    torch.testing.assert_close(mixed(x, noise), x + 0.25 * plain(x, noise))
+
+
+@pytest.mark.parametrize("blocks", [2, 6])
+def test_receptive_radius_is_what_the_gradient_reaches(blocks: int) -> None:
+    generator = Generator(Networks(stem=2, inner=3, blocks=blocks)).double()
+    radius, side = generator.receptive_radius(), 100
+    furthest = 0
+    for position in (50, 51):
+        x = torch.randn(1, 3, side, side, dtype=torch.float64, requires_grad=True)
+        out = generator(x, torch.zeros(1, 1, side, side, dtype=torch.float64))
+        out[0, :, position, position].square().sum().backward()
+        seen = x.grad[0].abs().sum((0, 1)).nonzero().flatten()
+        furthest = max(furthest, int(position - seen.min()), int(seen.max() - position))
+    assert furthest == radius
+
+
+@pytest.mark.parametrize("tile", [16, 32, 64, 128])
+def test_discriminator_gives_one_logit_a_tile(tile: int) -> None:
+    assert Discriminator(Networks(discriminator=0.05), tile)(torch.randn(3, 3, tile, tile)).shape == (3, 1)
+
+
+def test_projector_rows_have_unit_length() -> None:
+    rows = Projector(SMALL, (0, 2))([torch.randn(5, 3), torch.randn(5, 6)])
+    for row in rows:
+        torch.testing.assert_close(row.norm(dim=1), torch.ones(5))
+
+
+@pytest.mark.parametrize("preset", [preset.name for preset in presets()])
+def test_every_preset_builds_its_networks(preset: str) -> None:
+    config = resolve(preset)
+    with torch.device("meta"):
+        Generator(config.networks)
+        Discriminator(config.networks, config.crops.tile)
+        Projector(config.networks, config.losses.layers)

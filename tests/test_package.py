@@ -1,0 +1,84 @@
+"""What a stranger installs: the wheel holds the presets; README, help and changelog are in step."""
+
+import configparser
+import re
+import subprocess
+import sys
+import zipfile
+from pathlib import Path
+
+import click
+import pytest
+from conftest import ROOT
+
+import sincut
+from sincut.cli import main
+
+README = (ROOT / "README.md").read_text(encoding="utf-8")
+
+
+def test_every_command_and_option_stands_in_the_readme() -> None:
+    for name, command in main.commands.items():
+        assert f"`sincut {name}" in README, name
+        for parameter in command.params:
+            if isinstance(parameter, click.Option):
+                assert parameter.opts[-1] in README, f"{name} {parameter.opts[-1]}"
+                assert parameter.help, f"{name} {parameter.opts[-1]} has no help"
+
+
+def test_readme_names_no_command_or_preset_that_is_not_there() -> None:
+    for name in re.findall(r"^ *(?:\$ )?sincut ([a-z]+)", README, re.MULTILINE):
+        assert name in main.commands, name
+    for preset in re.findall(r"--preset ([a-z]+)", README):
+        assert preset in {p.name for p in sincut.presets()}
+
+
+def test_readme_shows_pictures_that_are_there() -> None:
+    shown = re.findall(r"(?:\]\(|src=\")(examples/[^)\"]+)", README)
+    assert len(shown) >= 3
+    for path in shown:
+        assert (ROOT / path).is_file(), path
+
+
+def test_changelog_knows_the_version() -> None:
+    assert f"## {sincut.__version__}" in (ROOT / "CHANGELOG.md").read_text(encoding="utf-8")
+
+
+def test_ci_runs_the_second_command_of_the_readme() -> None:
+    second = re.search(r"<!-- checks -->\s*```\w*\n(.*?)```", README, re.DOTALL)
+    assert second is not None
+    assert second.group(1).strip() in (ROOT / ".ci" / "run").read_text(encoding="utf-8")
+
+
+def test_core_dependencies_are_the_eight_with_lower_bounds() -> None:
+    config = configparser.ConfigParser()
+    config.read(ROOT / "setup.cfg")
+    wanted = config["options"]["install_requires"].split()
+    assert all(re.fullmatch(r"[a-z]+>=[\d.]+", line) for line in wanted)
+    assert {line.split(">")[0] for line in wanted} == {
+        "torch", "torchvision", "kornia", "pillow", "numpy", "click", "rich", "safetensors"}  # fmt: skip
+
+
+def test_examples_are_one_scene_in_three_pictures() -> None:
+    from sincut import images
+
+    painting, photo, truth = (images.load(ROOT / "examples" / f"{name}.jpg") for name in ("painting", "photo", "truth"))
+    assert painting.size == truth.size
+    for picture in (painting, photo, truth):
+        assert 0.8e6 < picture.size[0] * picture.size[1] < 1.3e6
+
+
+@pytest.mark.slow
+def test_a_built_wheel_finds_its_presets(tmp_path: Path) -> None:
+    command = [sys.executable, "-m", "pip", "wheel", "--no-deps", "-q", "-w", str(tmp_path), str(ROOT)]
+    built = subprocess.run(command, capture_output=True, text=True)
+    assert built.returncode == 0, built.stderr
+    (wheel,) = tmp_path.glob("*.whl")
+    with zipfile.ZipFile(wheel) as archive:
+        archive.extractall(tmp_path / "site")
+    code = "import sincut; print(sincut.__file__); print(*sorted(p.name for p in sincut.presets()))"
+    ran = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, cwd=tmp_path,
+                         env={"PYTHONPATH": str(tmp_path / "site"), "PATH": ""})  # fmt: skip
+    where, names = ran.stdout.splitlines()
+    assert Path(where).is_relative_to(tmp_path / "site"), ran.stderr
+    assert names.split() == sorted(path.stem for path in (ROOT / "presets").glob("*.toml"))

@@ -1,0 +1,143 @@
+"""Run folders: what they hold, going on, and what is refused."""
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+from conftest import scene
+
+import sincut
+from sincut.config import Config, overlay
+from sincut.errors import Interrupted, RunError, SincutError
+from sincut.events import Event, Saved, Warned
+from sincut.files import locked
+from sincut.model import load_tensors
+from sincut.run import CHECKPOINT_FILE, default_folder
+
+
+def stop_after(steps: int):
+    count = iter(range(1, 10_000))
+    return lambda: next(count) >= steps
+
+
+def test_library_trains_and_applies_without_files(tiny: Config) -> None:
+    translator = sincut.train(scene(72, 90, 1), scene(70, 80, 2), config=tiny)
+    assert translator.apply(scene(33, 20, 3)).shape == (33, 20, 3)
+    assert translator.model.provenance["steps"] == 4
+
+
+def test_a_run_folder_is_complete(tiny: Config, painting: Path, photo: Path, tmp_path: Path) -> None:
+    events: list[Event] = []
+    run = tmp_path / "run"
+    trained = sincut.train(painting, photo, run, config=tiny, on_event=events.append)
+    assert {path.name for path in run.iterdir()} == {
+        "model.safetensors", "checkpoint.safetensors", "metrics.jsonl", "previews", ".lock"}  # fmt: skip
+    lines = [json.loads(line) for line in (run / "metrics.jsonl").read_text().splitlines()]
+    assert [line["step"] for line in lines] == [2, 4]
+    assert sorted(path.name for path in (run / "previews").iterdir()) == ["000002.jpg", "000004.jpg"]
+    assert any(isinstance(event, Saved) and event.kind == "model" for event in events)
+    loaded = sincut.load(run)
+    image = scene(30, 31, 4)
+    assert np.array_equal(loaded.apply(image), trained.apply(image))
+    told = loaded.model.provenance
+    assert told["painting"]["name"] == "painting.png" and len(told["photo"]["sha256"]) == 64
+    assert told["direction"] == "painting -> photo" and told["steps"] == 4
+    assert set(told["thumbnails"]) == {"source", "target", "output"}
+    assert told["training_scale"] == {"painting.png": [40 / 90, 64 / 90], "photo.png": [40 / 80, 64 / 80]}
+
+
+def test_twelve_steps_equal_five_and_seven(tiny: Config, painting: Path, photo: Path, tmp_path: Path) -> None:
+    config = overlay(tiny, {"schedule": {"steps": 12}})
+    sincut.train(painting, photo, tmp_path / "whole", config=config)
+    with pytest.raises(Interrupted):
+        sincut.train(painting, photo, tmp_path / "parts", config=config, stop=stop_after(5))
+    assert sincut.load(tmp_path / "parts").model.provenance["steps"] == 5
+    sincut.train(painting, photo, tmp_path / "parts", resume=True)
+    for name in (CHECKPOINT_FILE, "model.safetensors"):
+        (whole, _), (parts, _) = (load_tensors(tmp_path / run / name) for run in ("whole", "parts"))
+        assert set(whole) == set(parts)
+        for key in whole:
+            if key != "plan":  # holds the seconds
+                assert whole[key].equal(parts[key]), key
+    steps = [json.loads(line)["step"] for line in (tmp_path / "parts" / "metrics.jsonl").read_text().splitlines()]
+    assert steps == sorted(set(steps)) and steps[-1] == 12
+
+
+def test_metrics_of_steps_done_again_are_dropped(tiny: Config, painting: Path, photo: Path, tmp_path: Path) -> None:
+    config = overlay(tiny, {"schedule": {"steps": 6}})
+    with pytest.raises(Interrupted):
+        sincut.train(painting, photo, tmp_path / "run", config=config, stop=stop_after(3))
+    with (tmp_path / "run" / "metrics.jsonl").open("a") as file:
+        file.write('{"step": 4}\n{"step": 5, "los')  # as after a crash between two checkpoints
+    sincut.train(painting, photo, tmp_path / "run", resume=True)
+    lines = (tmp_path / "run" / "metrics.jsonl").read_text().splitlines()
+    assert [json.loads(line)["step"] for line in lines] == [2, 4, 6]
+    assert all("losses" in json.loads(line) for line in lines)
+
+
+def test_changed_inputs_and_settings_are_named(tiny: Config, painting: Path, photo: Path, tmp_path: Path) -> None:
+    run = tmp_path / "run"
+    with pytest.raises(Interrupted):
+        sincut.train(painting, photo, run, config=tiny, stop=stop_after(1))
+    with pytest.raises(RunError, match=r"crops\.flip: 0\.25 here, 0\.5 there"):
+        sincut.train(painting, photo, run, config=overlay(tiny, {"crops": {"flip": 0.25}}), resume=True)
+    with pytest.raises(RunError, match=r"painting is photo\.png.*was painting\.png"):
+        sincut.train(photo, photo, run, resume=True)
+    with pytest.raises(RunError, match="direction is photo -> painting"):
+        sincut.train(painting, photo, run, resume=True, reverse=True)
+    sincut.train(painting, photo, run, config=overlay(tiny, {"output": {"previews": 1}}), resume=True)
+
+
+def test_folders_in_use_taken_or_empty_are_refused(tiny: Config, painting: Path, photo: Path, tmp_path: Path) -> None:
+    run = tmp_path / "run"
+    run.mkdir()
+    with locked(run), pytest.raises(RunError, match="another training"):
+        sincut.train(painting, photo, run, config=tiny)
+    with pytest.raises(RunError, match="no checkpoint"):
+        sincut.train(painting, photo, run, config=tiny, resume=True)
+    sincut.train(painting, photo, run, config=tiny)
+    with pytest.raises(RunError, match="holds a run already"):
+        sincut.train(painting, photo, run, config=tiny)
+
+
+def test_reverse_learns_the_other_way(tiny: Config, painting: Path, photo: Path, tmp_path: Path) -> None:
+    there = sincut.train(painting, photo, config=tiny, reverse=True)
+    same = sincut.train(photo, painting, config=tiny)
+    image = scene(20, 20, 0)
+    assert np.array_equal(there.apply(image), same.apply(image))
+    assert there.model.provenance["direction"] == "photo -> painting"
+
+
+def test_the_same_picture_twice_is_allowed_and_warned(tiny: Config, painting: Path) -> None:
+    events: list[Event] = []
+    sincut.train(painting, painting, config=tiny, on_event=events.append)
+    assert any(isinstance(event, Warned) for event in events)
+
+
+def test_a_full_disk_stops_with_a_clear_line_and_keeps_the_last_model(
+    tiny: Config, painting: Path, photo: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    run = tmp_path / "run"
+    config = overlay(tiny, {"output": {"checkpoint_seconds": 0.0}})
+    calls = 0
+
+    def full(descriptor: int) -> None:
+        nonlocal calls
+        calls += 1
+        if calls > 6:
+            raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr("sincut.files.os.fsync", full)
+    with pytest.raises(SincutError, match=r"No space left on device.*free some space"):
+        sincut.train(painting, photo, run, config=config)
+    assert sincut.load(run).model.provenance["steps"] >= 1
+    assert not [path for path in run.rglob("*") if path.name.startswith(".") and path.name != ".lock"]
+
+
+def test_default_folders_are_numbered(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    first = default_folder(Path("x/a.jpg"), Path("b.png"))
+    assert first == Path("runs/a-to-b")
+    first.mkdir(parents=True)
+    assert default_folder(Path("x/a.jpg"), Path("b.png")) == Path("runs/a-to-b-2")

@@ -1,0 +1,329 @@
+"""The step, the plan, the colour map, and going on exactly where a run stopped."""
+
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from conftest import scene
+
+from sincut.config import Config, overlay
+from sincut.devices import Compute, find_compute
+from sincut.errors import ImageError, Interrupted, TrainingError
+from sincut.events import Checkpoint, Event, Planned, Preview, Progress, Started, Trained
+from sincut.images import to_tensor
+from sincut.layers import EqualConv2d
+from sincut.losses import adversarial, discrimination, mean_absolute, patch_nce, r1_penalty
+from sincut.training import Plan, Training, _at, _positions, colour_transport, train
+
+CPU = torch.device("cpu")
+PLAIN = Compute(CPU, torch.float32, "test")
+
+
+@pytest.fixture
+def pictures() -> tuple[torch.Tensor, torch.Tensor]:
+    return to_tensor(scene(72, 90, 1)), to_tensor(scene(70, 80, 2))
+
+
+def tensors_of(events: list[Event]) -> dict[str, torch.Tensor]:
+    return next(event.state for event in reversed(events) if isinstance(event, Checkpoint))
+
+
+def snapshot(events: list[Event]):
+    """A listener that keeps events, with the checkpoint's tensors copied: they go on changing."""
+
+    def listen(event: Event) -> None:
+        if isinstance(event, Checkpoint):
+            event = replace(event, state={k: v.clone() for k, v in event.state.items()})
+        events.append(event)
+
+    return listen
+
+
+def test_colour_transport_gives_the_photo_s_mean_and_covariance(pictures: tuple[torch.Tensor, torch.Tensor]) -> None:
+    painting, photo = pictures
+    mapped = colour_transport(painting, photo)(painting)
+    a, b = mapped[0].flatten(1), photo[0].flatten(1)
+    torch.testing.assert_close(a.mean(1), b.mean(1), atol=1e-4, rtol=0)
+    torch.testing.assert_close(torch.cov(a), torch.cov(b), atol=3e-3, rtol=0.05)
+
+
+def test_colour_transport_of_a_picture_to_itself_changes_nothing(pictures: tuple[torch.Tensor, torch.Tensor]) -> None:
+    mapped = colour_transport(pictures[0], pictures[0])(pictures[0])
+    torch.testing.assert_close(mapped, pictures[0], atol=1e-5, rtol=0)
+
+
+def test_colour_transport_keeps_greys_tame(pictures: tuple[torch.Tensor, torch.Tensor]) -> None:
+    grey = pictures[0].mean(1, keepdim=True).expand(1, 3, -1, -1)
+    for first, second in ((grey, pictures[1]), (torch.zeros_like(grey), pictures[1]), (pictures[1], grey)):
+        mapping = colour_transport(first, second)
+        assert mapping.matrix.abs().max() < 20
+        assert mapping(first).isfinite().all()
+
+
+def plain_step(training: Training) -> dict[str, float]:
+    """One step written from the method's text: nothing shared, nothing reused, keys encoded anew. Losses only."""
+    from sincut.crops import random_crops, tiles
+
+    config, losses, random = training.config, training.config.losses, training.random
+    x = random_crops(training.painting, config.crops, random)
+    y = random_crops(training.photo, config.crops, random)
+    noise = torch.randn(2 * len(x), 1, *x.shape[2:], generator=random)
+    fake = training.generator(x, noise[: len(x)])
+    same = training.generator(y, noise[len(x) :])
+    real_tiles = tiles(y, config.crops.tile).requires_grad_()
+    real, rejected = training.discriminator(real_tiles), training.discriminator(tiles(fake, config.crops.tile).detach())
+    found = {"D": discrimination(real, rejected)}
+    loss = found["D"] + losses.r1 * losses.r1_every * r1_penalty(real, real_tiles)
+    optimiser = training.optimisers[1]
+    optimiser.zero_grad()
+    loss.backward()
+    optimiser.step()
+    found["G"] = adversarial(training.discriminator(tiles(fake, config.crops.tile)))
+    places = [_positions(training.generator.encode(x)[i], losses.patches, losses.spread, random) for i in losses.layers]
+    terms = []
+    for source, output in ((x, fake), (y, same)):
+        keys, queries = training.generator.encode(source), training.generator.encode(output)
+        for head, (layer, place) in enumerate(zip(losses.layers, places, strict=True)):
+            k, q = (training.projector.heads[head](_at(f[layer], place)) for f in (keys, queries))
+            k, q = (rows / rows.norm(dim=1, keepdim=True).clamp(min=1e-12) for rows in (k, q))
+            terms.append(patch_nce(q, k.detach(), losses.temperature, losses.false_negatives))
+    found["NCE"] = torch.stack(terms).mean()
+    found["same"] = mean_absolute(same, y)
+    total = found["G"] + losses.nce * found["NCE"] + losses.same * found["same"]
+    for index in (0, 2):
+        training.optimisers[index].zero_grad()
+    total.backward()
+    return {name: value.item() for name, value in found.items()}
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {},
+        {"crops": {"own_scales": False}, "colour": {"map": False}, "networks": {"residual": 0.0}},
+        {"losses": {"patches": 16, "spread": False, "false_negatives": 1.0, "r1_every": 1}},
+    ],
+    ids=["standard", "published", "many patches"],
+)
+def test_step_agrees_with_the_plain_method(
+    tiny: Config, pictures: tuple[torch.Tensor, torch.Tensor], changes: dict[str, dict[str, float]]
+) -> None:
+    tiny = overlay(tiny, changes)
+    fast, slow = (Training(*pictures, tiny, PLAIN) for _ in range(2))
+    got = {name: value.item() for name, value in fast.step(0.002).items()}
+    want = plain_step(slow)
+    assert got == pytest.approx(want, rel=1e-4)
+    for (name, a), b in zip(fast.generator.named_parameters(), slow.generator.parameters(), strict=True):
+        torch.testing.assert_close(a.grad, b.grad, rtol=1e-3, atol=1e-5, msg=lambda text, n=name: f"{n}: {text}")
+    for a, b in zip(fast.projector.parameters(), slow.projector.parameters(), strict=True):
+        torch.testing.assert_close(a.grad, b.grad, rtol=1e-3, atol=1e-5)
+
+
+def test_switching_identity_off_leaves_the_photo_out(tiny: Config, pictures: tuple[torch.Tensor, torch.Tensor]) -> None:
+    config = overlay(tiny, {"losses": {"identity": False, "same": 0.0}})
+    training = Training(*pictures, config, PLAIN)
+    seen: list[int] = []
+    training.generator.stem.register_forward_hook(lambda module, args, out: seen.append(len(args[0])))
+    losses = training.step(0.002)
+    assert seen == [2, 2]  # the crops of the painting, then their translations; nothing of the photo
+    assert losses["same"].item() == 0 and losses["NCE"].isfinite()
+
+
+def test_keys_get_no_gradient_and_d_is_frozen_for_g(tiny: Config, pictures: tuple[torch.Tensor, torch.Tensor]) -> None:
+    training = Training(*pictures, tiny, PLAIN)
+    training.step(0.002)
+    before = [p.grad.clone() for p in training.discriminator.parameters()]
+    features = training.generator.encode(torch.randn(2, 3, 32, 32))
+    query = torch.randn(2, 3, 32, 32, requires_grad=True)
+    training.generator.zero_grad()
+    inputs = [f.detach().requires_grad_() for f in features]
+    training._nce(inputs, query).backward()
+    assert all(f.grad is None for f in inputs)
+    assert query.grad is not None
+    assert all(torch.equal(a, p.grad) for a, p in zip(before, training.discriminator.parameters(), strict=True))
+    assert all(p.requires_grad for p in training.discriminator.parameters())
+
+
+def test_training_lowers_the_contrastive_loss(tiny: Config, pictures: tuple[torch.Tensor, torch.Tensor]) -> None:
+    config = overlay(tiny, {"losses": {"identity": False, "same": 0.0, "nce": 50.0}})
+    training = Training(*pictures, config, PLAIN)
+    values = [training.step(0.01)["NCE"].item() for _ in range(60)]
+    assert np.mean(values[-15:]) < 0.8 * np.mean(values[:15])
+
+
+def test_initial_weights_depend_on_the_seed_alone(tiny: Config, pictures: tuple[torch.Tensor, torch.Tensor]) -> None:
+    torch.manual_seed(5)
+    state = torch.get_rng_state()
+    first = Training(*pictures, tiny, PLAIN)
+    assert torch.equal(torch.get_rng_state(), state)
+    torch.manual_seed(6)
+    second = Training(*pictures, tiny, PLAIN)
+    third = Training(*pictures, overlay(tiny, {"schedule": {"seed": 1}}), PLAIN)
+    weights = [t.generator.stem.weight for t in (first, second, third)]
+    assert torch.equal(weights[0], weights[1]) and not torch.equal(weights[0], weights[2])
+
+
+@pytest.mark.parametrize("precision", ["float32", "bfloat16"])
+def test_resumed_equals_uninterrupted_bit_for_bit(
+    tiny: Config, pictures: tuple[torch.Tensor, torch.Tensor], precision: str
+) -> None:
+    config = overlay(tiny, {"schedule": {"steps": 12}, "losses": {"r1_every": 3}})
+    whole: list[Event] = []
+    train(*pictures, config, device=CPU, precision=precision, on_event=snapshot(whole))
+    parts: list[Event] = []
+    count = iter(range(1, 100))
+    with pytest.raises(Interrupted):
+        stop = lambda: next(count) == 5  # noqa: E731
+        train(*pictures, config, device=CPU, precision=precision, on_event=snapshot(parts), stop=stop)
+    state = tensors_of(parts)
+    assert int(state["steps_done"]) == 5
+    train(*pictures, config, device=CPU, precision=precision, on_event=snapshot(parts), state=state)
+    want, got = tensors_of(whole), tensors_of(parts)
+    assert set(want) == set(got)
+    for name in want:
+        if name != "plan":  # holds the seconds
+            assert torch.equal(want[name], got[name]), name
+
+
+def test_events_come_in_order_and_at_their_cadence(tiny: Config, pictures: tuple[torch.Tensor, torch.Tensor]) -> None:
+    events: list[Event] = []
+    train(*pictures, tiny, device=CPU, on_event=events.append)
+    kinds = [type(event) for event in events]
+    assert kinds[:2] == [Started, Planned] and kinds[-2:] == [Checkpoint, Trained]
+    assert [e.step for e in events if isinstance(e, Progress)] == [2, 4]
+    assert [e.step for e in events if isinstance(e, Preview)] == [2, 4]
+    assert all(np.isfinite(list(e.losses.values())).all() for e in events if isinstance(e, Progress))
+
+
+def test_a_loss_that_is_not_finite_stops_and_saves_nothing(
+    tiny: Config, pictures: tuple[torch.Tensor, torch.Tensor], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    done = 0
+    forward = EqualConv2d.forward
+
+    def poisoned(self: EqualConv2d, x: torch.Tensor) -> torch.Tensor:
+        return forward(self, x) * (float("nan") if done >= 2 else 1)
+
+    monkeypatch.setattr(EqualConv2d, "forward", poisoned)
+    events: list[Event] = []
+    finite: list[bool] = []
+
+    def listen(event: Event) -> None:
+        nonlocal done
+        events.append(event)
+        if isinstance(event, Checkpoint):  # now: the tensors go on changing
+            finite.append(all(value.isfinite().all() for value in event.model.generator.parameters()))
+        done = event.step if isinstance(event, Progress) else done
+
+    config = overlay(tiny, {"schedule": {"steps": 6}, "output": {"checkpoint_seconds": 0.0}})
+    with pytest.raises(TrainingError, match=r"learning_rate=0\.001"):
+        train(*pictures, config, device=CPU, on_event=listen)
+    saved = [event for event in events if isinstance(event, Checkpoint)]
+    assert saved and saved[-1].step == 2
+    assert all(finite)
+
+
+def test_average_is_the_formula(tiny: Config, pictures: tuple[torch.Tensor, torch.Tensor]) -> None:
+    training = Training(*pictures, tiny, PLAIN)
+    average = training.average.stem.weight.clone()
+    for step in range(3):
+        training.step(0.002)
+        decay = min(tiny.optimisation.ema, (1 + step) / (10 + step))
+        average = decay * average + (1 - decay) * training.generator.stem.weight
+    torch.testing.assert_close(training.average.stem.weight, average.detach())
+
+
+def test_positions_are_distinct_and_spread() -> None:
+    features = torch.zeros(1, 2, 8, 12)
+    generator = torch.Generator().manual_seed(0)
+    for spread in (False, True):
+        for count in (1, 4, 7, 16):
+            places = _positions(features, count, spread, generator)
+            assert len(set(places.tolist())) == count and places.max() < 96
+    quarters = {(p // 12 // 4, p % 12 // 6) for p in _positions(features, 4, True, generator).tolist()}
+    assert len(quarters) == 4
+
+
+def test_rows_are_the_features_at_the_positions() -> None:
+    features = torch.randn(2, 3, 4, 5)
+    rows = _at(features, torch.tensor([7, 0]))
+    torch.testing.assert_close(rows, torch.stack([features[n, :, i // 5, i % 5] for n in (0, 1) for i in (7, 0)]))
+
+
+class Clock:
+    """Time that stands still until it is moved."""
+
+    def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        self.now = 1000.0
+        monkeypatch.setattr("sincut.training.time.monotonic", lambda: self.now)
+
+
+def drive(plan: Plan, clock: Clock, pace, closing: float = 5.0) -> int:
+    """Run a plan with steps of `pace(step)` seconds to its end."""
+    step = 0
+    while not plan.done(step):
+        seconds = pace(step)
+        clock.now += seconds
+        step += 1
+        plan.update(step, seconds, closing)
+    return step
+
+
+@pytest.mark.parametrize(
+    "pace",
+    [lambda step: 1.0, lambda step: 0.5 if step < 100 else 0.8, lambda step: 1.0 if step < 600 else 1.25],
+    ids=["steady", "slows early", "slows late"],
+)
+def test_minutes_end_on_time_at_any_pace(monkeypatch: pytest.MonkeyPatch, pace) -> None:
+    clock = Clock(monkeypatch)
+    plan = Plan(overlay(Config(), {"schedule": {"minutes": 15.0}}), started=clock.now - 20)
+    steps = drive(plan, clock, pace)
+    assert plan.elapsed() + 5 == pytest.approx(900, rel=0.03)
+    assert plan.learning_rate(steps) == 0
+
+
+def test_minutes_resume_with_the_number_that_was_fixed(monkeypatch: pytest.MonkeyPatch) -> None:
+    clock = Clock(monkeypatch)
+    config = overlay(Config(), {"schedule": {"minutes": 10.0}})
+    plan = Plan(config, clock.now)
+    for step in range(1, 400):
+        clock.now += 1
+        plan.update(step, 1.0, 0)
+    saved = plan.state()
+    clock.now += 50_000
+    later = Plan(config, clock.now)
+    later.load_state(saved)
+    assert later.steps == plan.steps and later.elapsed() == pytest.approx(399)
+    assert later.learning_rate(450) == plan.learning_rate(450)
+
+
+def test_learning_rate_is_constant_then_falls_to_zero() -> None:
+    plan = Plan(overlay(Config(), {"schedule": {"steps": 100}}), 0)
+    assert [plan.learning_rate(step) for step in (0, 50, 75, 100)] == [0.002, 0.002, 0.001, 0]
+
+
+def test_small_pictures_are_refused_before_training(tiny: Config) -> None:
+    with pytest.raises(ImageError, match="photo: 20x20"):
+        train(torch.zeros(1, 3, 90, 90), torch.zeros(1, 3, 20, 20), tiny, device=CPU)
+
+
+def test_precision_says_why() -> None:
+    compute = find_compute(CPU)
+    assert compute.precision in ("float32", "bfloat16") and "processor" in compute.reason
+    assert find_compute(CPU, "bfloat16").dtype == torch.bfloat16
+
+
+def test_shared_example_pair_fits_the_standard_preset() -> None:
+    from conftest import SHARED
+
+    from sincut import images
+    from sincut.config import resolve
+    from sincut.crops import check_size
+
+    data = Path(SHARED) / "data"
+    if not data.is_dir():
+        pytest.skip("no shared example pair beside the project")
+    for name in ("monet.jpg", "etretat.jpg"):
+        check_size(name, *images.load(data / name).size, resolve().crops)

@@ -1,0 +1,132 @@
+"""Tiles are exact, noise goes by position, and every kind of image comes back as what it was."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from conftest import make_model, scene
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from PIL import Image
+
+from sincut.config import Config, overlay
+from sincut.errors import ImageError
+from sincut.translate import Translator, load, mirror, noise_at, tile_boxes
+
+NETWORKS = {"networks": {"stem": 4, "inner": 6, "blocks": 2}, "losses": {"layers": [0, 2, 3]}}
+TRANSLATOR = Translator(make_model(overlay(Config(), NETWORKS)), precision="float32")
+
+
+@settings(max_examples=40, deadline=None)
+@given(st.integers(1, 130), st.integers(1, 130), st.integers(1, 140))
+def test_tiled_equals_whole(h: int, w: int, tile: int) -> None:
+    image = torch.rand(1, 3, h, w, generator=torch.Generator().manual_seed(h * w)) * 2 - 1
+    whole = TRANSLATOR.translate(image, "off")
+    assert whole.shape == image.shape
+    torch.testing.assert_close(TRANSLATOR.translate(image, tile), whole, rtol=0, atol=1e-5)
+
+
+def test_tiled_equals_whole_at_the_standard_networks(tmp_path: Path) -> None:
+    from sincut.config import resolve
+
+    translator = Translator(make_model(resolve("standard")), precision="float32")
+    image = torch.rand(1, 3, 150, 201) * 2 - 1
+    whole = translator.translate(image, "off")
+    for tile in (64, 98):
+        torch.testing.assert_close(translator.translate(image, tile), whole, rtol=0, atol=1e-5)
+
+
+def test_tiled_stays_close_to_whole_in_bfloat16() -> None:
+    translator = Translator(TRANSLATOR.model, precision="bfloat16")
+    image = torch.rand(1, 3, 90, 100) * 2 - 1
+    whole = translator.translate(image, "off")
+    assert (translator.translate(image, 40) - whole).abs().max() < 0.05
+
+
+def test_the_middle_of_a_picture_is_the_bare_generator() -> None:
+    image = torch.rand(1, 3, 120, 140) * 2 - 1
+    halo = TRANSLATOR.halo
+    noise = noise_at(torch.arange(120), torch.arange(140))
+    with torch.inference_mode():
+        bare = TRANSLATOR.model.translate(image, noise)
+    inner = (..., slice(halo, -halo), slice(halo, -halo))
+    torch.testing.assert_close(TRANSLATOR.translate(image)[inner], bare[inner], rtol=0, atol=1e-5)
+
+
+def test_translating_repeats() -> None:
+    image = torch.rand(1, 3, 40, 50)
+    assert torch.equal(TRANSLATOR.translate(image), TRANSLATOR.translate(image))
+
+
+@given(st.integers(1, 90), st.integers(1, 90), st.integers(1, 50))
+def test_boxes_cover_every_pixel_once(h: int, w: int, side: int) -> None:
+    covered = np.zeros((h, w), int)
+    for top, left, bottom, right in tile_boxes(h, w, side):
+        covered[top:bottom, left:right] += 1
+    assert (covered == 1).all()
+
+
+@pytest.mark.parametrize("length", [1, 2, 3, 10])
+def test_mirror_continues_as_numpy_reflects(length: int) -> None:
+    want = np.pad(np.arange(length), 25, mode="reflect") if length > 1 else np.zeros(51, int)
+    assert mirror(torch.arange(-25, length + 25), length).tolist() == want.tolist()
+
+
+def test_noise_is_standard_normal_and_goes_by_position() -> None:
+    noise = noise_at(torch.arange(-50, 350), torch.arange(400))
+    assert noise.shape == (1, 1, 400, 400)
+    assert abs(noise.mean()) < 0.01 and abs(noise.std() - 1) < 0.01
+    assert abs((noise**4).mean() - 3) < 0.1
+    for axis in (2, 3):
+        neighbours = (noise * noise.roll(1, axis)).mean()
+        assert abs(neighbours) < 0.01
+    part = noise_at(torch.arange(10, 20), torch.arange(100, 130))
+    assert torch.equal(part, noise[:, :, 60:70, 100:130])
+    assert not torch.equal(
+        noise_at(torch.arange(5), torch.arange(5)), noise_at(torch.arange(5), torch.arange(5), seed=1)
+    )
+
+
+def test_every_kind_of_image_comes_back_as_what_it_was(tmp_path: Path) -> None:
+    pixels = scene(33, 41, 0)
+    out = TRANSLATOR.apply(pixels)
+    assert out.dtype == np.uint8 and out.shape == pixels.shape and not np.array_equal(out, pixels)
+    image = TRANSLATOR.apply(Image.fromarray(pixels))
+    assert isinstance(image, Image.Image) and np.array_equal(np.asarray(image), out)
+    Image.fromarray(pixels).save(tmp_path / "a.png")
+    for path in (tmp_path / "a.png", str(tmp_path / "a.png")):
+        assert np.array_equal(np.asarray(TRANSLATOR.apply(path)), out)
+    floats = TRANSLATOR.apply(pixels / 255.0)
+    assert floats.dtype == np.float64 and np.abs(floats * 255 - out).max() <= 0.51
+    tensor = torch.from_numpy(pixels).permute(2, 0, 1) / 255
+    assert (TRANSLATOR.apply(tensor).permute(1, 2, 0).numpy() * 255 - out).__abs__().max() <= 0.51
+    batch = TRANSLATOR.apply(torch.stack([tensor, tensor]))
+    assert batch.shape == (2, 3, 33, 41)
+    rgba = np.dstack([pixels, pixels[..., 0]])
+    assert np.array_equal(TRANSLATOR.apply(rgba)[..., 3], pixels[..., 0])
+    assert TRANSLATOR.apply(pixels[..., 0]).shape == pixels.shape
+
+
+@pytest.mark.parametrize(
+    "wrong", [np.zeros((4, 4, 2), np.uint8), np.zeros((4, 4, 3), np.int32), np.zeros((0, 4, 3), np.uint8),
+              torch.zeros(4, 4, 3), torch.zeros(3, 4, 4, dtype=torch.uint8)]
+)  # fmt: skip
+def test_other_shapes_are_refused(wrong: object) -> None:
+    with pytest.raises(ImageError, match="give"):
+        TRANSLATOR.apply(wrong)
+
+
+def test_tile_size_follows_request_and_memory(monkeypatch: pytest.MonkeyPatch) -> None:
+    assert TRANSLATOR.tile_size(1000, 901, "off") == 1000
+    assert TRANSLATOR.tile_size(1000, 901, 77) == 78
+    assert TRANSLATOR.tile_size(50, 60, "auto") == 60
+    sizes = []
+    for free in (10**5, 10**8, 10**12):
+        monkeypatch.setattr("sincut.translate.available_memory", lambda device, free=free: free)
+        sizes.append(TRANSLATOR.tile_size(9000, 9000, "auto"))
+    assert sizes == sorted(sizes) and sizes[0] == 64 and sizes[-1] == 512
+
+
+def test_load_gives_a_translator(model_file: Path) -> None:
+    assert load(model_file).apply(scene(20, 20, 0)).shape == (20, 20, 3)
