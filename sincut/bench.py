@@ -14,8 +14,8 @@ from sincut.model import Model
 from sincut.training import Training
 from sincut.translate import Translator
 
-WARM_UP = 3  # steps that are not counted
-STEPS = 12
+WARM_UP = 1  # rounds that are not counted
+ROUNDS = 5  # each of `losses.r1_every` steps, one of them with the gradient penalty
 APPLY_SIDE = 1024  # px
 
 
@@ -26,7 +26,13 @@ def measure(config: Config, device: torch.device) -> dict[str, Any]:
     pictures = [torch.rand(1, 3, 1024, 1024, generator=generator) * 2 - 1 for _ in range(2)]
     training = Training(pictures[0], pictures[1], config, compute)
     rate = config.optimisation.learning_rate
-    step = _median(lambda: training.step(rate), WARM_UP, STEPS, device)
+    cycle = config.losses.r1_every
+
+    def steps() -> None:
+        for _ in range(cycle):
+            training.step(rate)
+
+    step = _median(steps, WARM_UP, ROUNDS, device) / cycle
     translator = Translator(Model(training.average, training.colour, config), device)
     image = torch.rand(1, 3, APPLY_SIDE, APPLY_SIDE, generator=generator) * 2 - 1
     apply = _median(lambda: translator.translate(image), 1, 3, device)
@@ -47,7 +53,7 @@ def _median(work: Callable[[], object], warm_up: int, repeats: int, device: torc
         began = time.perf_counter()
         work()
         if device.type != "cpu":
-            getattr(torch, device.type).synchronize()
+            torch.accelerator.synchronize(device)
         seconds.append(time.perf_counter() - began)
     return statistics.median(seconds[warm_up:])
 

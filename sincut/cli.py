@@ -11,6 +11,7 @@ STARTED = time.monotonic()  # before anything heavy is imported: `--minutes` cou
 import json  # noqa: E402
 import os  # noqa: E402
 import shlex  # noqa: E402
+import shutil  # noqa: E402
 import signal  # noqa: E402
 import sys  # noqa: E402
 from collections.abc import Callable  # noqa: E402
@@ -40,6 +41,10 @@ class Commands(click.Group):
         except SincutError as error:
             click.echo(f"sincut: {' '.join(str(error).split())}", err=True)
             sys.exit(2 if isinstance(error, ConfigError) else 1)
+        except OSError as error:
+            where = f"{error.filename}: " if error.filename else ""
+            click.echo(f"sincut: {where}{error.strerror or error}; check the path and its permissions", err=True)
+            sys.exit(1)
         except KeyboardInterrupt:
             click.echo("sincut: stopped at once, nothing more was saved", err=True)
             sys.exit(130)
@@ -86,22 +91,25 @@ def train(
     """
     if minutes is not None and steps is not None:
         raise click.UsageError("give --minutes or --steps, not both")
-    from sincut.config import DEFAULT_PRESET, resolve
+    if output is None and resume:
+        raise click.UsageError("--resume needs the run folder: -o RUN")
+    from sincut.config import DEFAULT_PRESET, override, resolve
 
     flags = list(settings)
     flags += [f"schedule.minutes={minutes}", "schedule.steps=0"] if minutes is not None else []
     flags += [f"schedule.steps={steps}"] if steps is not None else []
     flags += [f"schedule.seed={seed}"] if seed is not None else []
-    config = None if resume and not flags and not preset else resolve(preset or DEFAULT_PRESET, flags)
+    config = None if resume and not preset else resolve(preset or DEFAULT_PRESET, flags)
     from sincut import run
     from sincut.console import Reporter
     from sincut.devices import find_device
 
-    if output is None and resume:
-        raise click.UsageError("--resume needs the run folder: -o RUN")
+    if config is None and output is not None and flags:  # --resume: what was typed must agree with what is stored
+        config = override(run.load_checkpoint(output)[1], flags)
     folder = output or run.default_folder(painting, photo)
     found = find_device(device)
-    again = ["sincut", "train", str(painting), str(photo), "-o", str(folder), *(["--reverse"] if reverse else [])]
+    again = [*_program(), "train", str(painting), str(photo), "-o", str(folder), *(["--reverse"] if reverse else [])]
+    again += ["--device", device] if device != "auto" else []
     with Reporter(as_json) as reporter, _stoppable() as stop:
         try:
             result = run.train(
@@ -113,9 +121,8 @@ def train(
                 f"{error}; {folder} holds a usable model; go on: {shlex.join([*again, '--resume'])}"
             ) from None
         source = photo if reverse else painting
-        target = Path("out").with_suffix(".png")
         reporter.say(f"model: {folder / 'model.safetensors'}")
-        reporter.say(f"apply: {shlex.join(['sincut', 'apply', str(folder), str(source), '-o', str(target)])}")
+        reporter.say(f"apply: {shlex.join([*_program(), 'apply', str(folder), str(source), '-o', 'out.png'])}")
     if as_json:
         _print_json({"run": str(folder), **_summary(result.model.provenance)})
 
@@ -260,10 +267,17 @@ class _stoppable:  # noqa: N801 (used like a function)
             signal.signal(number, handler)
 
     def _ask(self, number: int, frame: object) -> None:
-        if self.asked:
+        if self.asked and number == signal.SIGINT:
             raise KeyboardInterrupt
         self.asked = True
-        click.echo("stopping after this step; press Ctrl-C again to stop at once", err=True)
+        click.echo("stopping as soon as the work in hand is saved; press Ctrl-C again to stop at once", err=True)
+
+
+def _program() -> list[str]:
+    """How this command was called, for lines to type again."""
+    if shutil.which("sincut"):
+        return ["sincut"]
+    return [sys.executable, "-m", "sincut"] if sys.argv[0].endswith("__main__.py") else [sys.argv[0]]
 
 
 def _summary(provenance: dict[str, Any]) -> dict[str, Any]:
@@ -272,7 +286,7 @@ def _summary(provenance: dict[str, Any]) -> dict[str, Any]:
 
 
 def _print_json(value: Any) -> None:
-    click.echo(json.dumps(value, ensure_ascii=False, indent=2))
+    click.echo(json.dumps(value, indent=2))
 
 
 def _print_table(titles: tuple[str, str], rows: list[tuple[str, str]]) -> None:

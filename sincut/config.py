@@ -63,7 +63,7 @@ class Networks:
     stem: int = _number(16, 1, 1024, "channels of G at full resolution (c1)")
     inner: int = _number(48, 1, 2048, "channels of G at half resolution (c2)")
     blocks: int = _number(6, 2, 32, "residual blocks of G; the first half belongs to the encoder")
-    residual: float = _number(0.3, 0, 1, "0: the network gives the picture; r > 0: the input + r times its output")
+    residual: float = _number(0.6, 0, 1, "0: the network gives the picture; r > 0: the input + r times its output")
     discriminator: float = _number(0.5, 0.05, 8, "width of D as a multiple of 32/64/128/256/384 at 64/32/16/8/4 px")
     features: int = _number(256, 4, 4096, "projected features per patch (F)")
 
@@ -79,7 +79,7 @@ class Colour:
 class Losses:
     """Weights and parts of the losses."""
 
-    nce: float = _number(4.0, 0, 1000, "weight of PatchNCE")
+    nce: float = _number(1.5, 0, 1000, "weight of PatchNCE")
     identity: bool = _switch(False, "PatchNCE on the photo too: 1/2 (NCE(x, fake) + NCE(y, same)); off: NCE(x, fake)")
     same: float = _number(0.0, 0, 1000, "weight of |G(photo) - photo|")
     layers: tuple[int, ...] = field(
@@ -89,7 +89,7 @@ class Losses:
     spread: bool = _switch(True, "one position in each cell of a grid; off: positions anywhere, as published")
     false_negatives: float = _number(0.9, 0, 1, "other keys more alike than this cosine are no negatives; 1: all are")
     temperature: float = _number(0.07, 0.001, 10, "tau of PatchNCE")
-    r1: float = _number(1.0, 0, 1000, "weight of the gradient penalty at real tiles")
+    r1: float = _number(0.2, 0, 1000, "weight of the gradient penalty at real tiles")
     r1_every: int = _number(4, 1, 1024, "steps between gradient penalties; the weight is multiplied by it")
 
 
@@ -194,7 +194,11 @@ class Preset:
 
 def resolve(preset: str = DEFAULT_PRESET, flags: Iterable[str] = ()) -> Config:
     """The configuration of a preset (a shipped name or a .toml file) with `section.key=value` flags laid over it."""
-    config = load_preset(preset).config
+    return override(load_preset(preset).config, flags)
+
+
+def override(config: Config, flags: Iterable[str]) -> Config:
+    """`config` with `section.key=value` flags laid over it. Raises `ConfigError`."""
     values: dict[str, dict[str, Any]] = {}
     for flag in flags:
         key, equals, text = flag.partition("=")

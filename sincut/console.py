@@ -6,6 +6,7 @@ On a terminal there is a progress bar; elsewhere (a log file, a pipe) plain line
 import json
 import time
 from dataclasses import fields
+from functools import singledispatchmethod
 from pathlib import Path
 from typing import Any
 
@@ -41,56 +42,68 @@ class Reporter:
             self.console.file.write(json.dumps(as_dict(event)) + "\n")
             self.console.file.flush()
         else:
-            show = getattr(self, f"_on_{type(event).__name__.lower()}", None)
-            if show is not None:
-                show(event)
+            self._show(event)
 
     def say(self, text: str) -> None:
         """A line for people; nothing with --json."""
         if not self.as_json:
             self.console.print(text, markup=False)
 
-    def _on_started(self, event: events.Started) -> None:
+    @singledispatchmethod
+    def _show(self, event: Event) -> None:
+        """What there is to say of an event; of most others nothing."""
+
+    @_show.register
+    def _(self, event: events.Started) -> None:
         counts = ", ".join(f"{name} {count / 1e6:.2f} M" for name, count in event.parameters.items())
         threads = f", {event.threads} threads" if event.device == "cpu" else ""
         self.say(f"Training on {event.device}{threads} in {event.precision} ({event.reason}); parameters: {counts}")
         if event.step:
             self.say(f"Going on after step {event.step}")
 
-    def _on_planned(self, event: events.Planned) -> None:
+    @_show.register
+    def _(self, event: events.Planned) -> None:
         speed = f" ({event.step_seconds:.2f} s each)" if event.step_seconds else ""
         self.say(f"{event.steps} steps{speed}")
         self._bar("training", event.steps, event.step, "")
 
-    def _on_progress(self, event: events.Progress) -> None:
+    @_show.register
+    def _(self, event: events.Progress) -> None:
         losses = " ".join(f"{name} {value:.3f}" for name, value in event.losses.items())
         note = f"{losses}  {event.step_seconds:.2f} s/step, {clock(event.seconds_left)} left"
         self._bar("training", event.steps or None, event.step, note)
         self._plain(f"step {event.step}/{event.steps or '?'}  {note}", last=event.step == event.steps)
 
-    def _on_saved(self, event: events.Saved) -> None:
+    @_show.register
+    def _(self, event: events.Saved) -> None:
         if event.kind == "preview":
             self.say(f"preview: {event.path}")
 
-    def _on_batchstarted(self, event: events.BatchStarted) -> None:
+    @_show.register
+    def _(self, event: events.BatchStarted) -> None:
         skipped = f", {event.skipped} there already (--overwrite does them again)" if event.skipped else ""
         self.say(f"{event.pictures} to translate{skipped}")
 
-    def _on_picturestarted(self, event: events.PictureStarted) -> None:
+    @_show.register
+    def _(self, event: events.PictureStarted) -> None:
         tiles = f", {event.tiles} tiles" if event.tiles > 1 else ""
         self._bar(event.source.name, event.tiles, 0, f"{event.width}x{event.height}{tiles}", anew=True)
 
-    def _on_tiledone(self, event: events.TileDone) -> None:
+    @_show.register
+    def _(self, event: events.TileDone) -> None:
         self._bar(None, event.tiles, event.done, None)
 
-    def _on_picturedone(self, event: events.PictureDone) -> None:
+    @_show.register
+    def _(self, event: events.PictureDone) -> None:
         notes = f" ({'; '.join(event.notes)})" if event.notes else ""
         self.say(f"{event.source} -> {event.target}  {event.seconds:.1f} s{notes}")
 
-    def _on_picturefailed(self, event: events.PictureFailed) -> None:
+    @_show.register
+    def _(self, event: events.PictureFailed) -> None:
         self.say(f"failed: {event.error}")
 
-    def _on_warned(self, event: events.Warned) -> None:
+    @_show.register
+    def _(self, event: events.Warned) -> None:
         self.say(f"warning: {event.message}")
 
     def _bar(self, description: str | None, total: int | None, done: int, note: str | None, anew: bool = False) -> None:

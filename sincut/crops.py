@@ -1,8 +1,9 @@
 """Random-scale crops of one picture and the discriminator's tiles, with kornia.
 
-Each step scales the whole picture at random and takes its crops at distinct places of that one scaled picture (a grid
-with a random offset, sampled without repetition): PatchNCE uses every crop of a step as a negative of the others, so
-no two may show the same place. Pictures are (1, 3, H, W) in [-1, 1], crops (N, 3, crop, crop).
+The published way scales the whole picture at random in each step and takes its crops at distinct places of that one
+scaled picture: a grid with a random offset, sampled without repetition. With `own_scales` each crop is scaled on its
+own, and places are drawn again while two show much of the same. Either way no two crops of a step show the same place:
+PatchNCE uses each as a negative of the others. Pictures are (1, 3, H, W) in [-1, 1], crops (N, 3, crop, crop).
 """
 
 import math
@@ -13,7 +14,12 @@ from kornia.geometry.transform import hflip, resize
 from torch import Tensor
 
 from sincut.config import Crops
-from sincut.errors import ConfigError, ImageError
+from sincut.errors import ImageError
+
+Box = tuple[int, int, int, int]  # top, left, bottom, right
+
+OVERLAP = 0.25  # of the smaller part, at most, may two crops of a step share
+ATTEMPTS = 20
 
 
 def random_crops(image: Tensor, config: Crops, generator: torch.Generator) -> Tensor:
@@ -37,22 +43,47 @@ def _crops(image: Tensor, config: Crops, generator: torch.Generator) -> Tensor:
 
 
 def _crops_of_own_scales(image: Tensor, config: Crops, generator: torch.Generator) -> Tensor:
-    """Crops that each have a scale of their own: only the part of the picture that a crop shows is scaled.
-
-    Distinct places: each crop lies in a cell of its own of a grid over the picture, cells drawn without repetition.
-    """
+    """Crops that each have a scale of their own: only the part of the picture that a crop shows is scaled."""
     h, w = image.shape[2:]
-    cells = math.ceil(math.sqrt(config.count))
-    crops = []
-    for cell in torch.randperm(cells**2, generator=generator)[: config.count].tolist():
-        a, b, u, v = torch.rand(4, generator=generator).tolist()
-        scaled_h, scaled_w = scaled_size(h, w, config, [a, b])
-        part_h, part_w = round(config.size * h / scaled_h), round(config.size * w / scaled_w)
-        top = round((cell // cells + u) / cells * (h - part_h))
-        left = round((cell % cells + v) / cells * (w - part_w))
-        part = image[:, :, top : top + part_h, left : left + part_w]
-        crops.append(resize(part, (config.size, config.size), interpolation="bilinear", antialias=True))
-    return torch.cat(crops)
+    size = (config.size, config.size)
+    parts = distinct_parts(h, w, config, generator)
+    shown = (image[:, :, top:bottom, left:right] for top, left, bottom, right in parts)
+    return torch.cat([resize(part, size, interpolation="bilinear", antialias=True) for part in shown])
+
+
+def distinct_parts(h: int, w: int, config: Crops, generator: torch.Generator) -> list[Box]:
+    """`config.count` parts (top, left, bottom, right) of a picture, each as large as a crop at a scale of its own.
+
+    A part is drawn again while it shares more than `OVERLAP` of the smaller one's area with an earlier one; after
+    `ATTEMPTS` the one that shares least is taken, for pictures that have too little room.
+    """
+    parts: list[Box] = []
+    while len(parts) < config.count:
+        best, least = None, math.inf
+        for _ in range(ATTEMPTS):
+            part = _part(h, w, config, torch.rand(4, generator=generator).tolist())
+            shared = max((_shared(part, other) for other in parts), default=0.0)
+            if shared < least:
+                best, least = part, shared
+            if least <= OVERLAP:
+                break
+        assert best is not None
+        parts.append(best)
+    return parts
+
+
+def _part(h: int, w: int, config: Crops, draw: list[float]) -> Box:
+    """The part of an (H, W) picture that a crop at a random scale and place shows, for four numbers from 0..1."""
+    scaled_h, scaled_w = scaled_size(h, w, config, draw[:2])
+    part_h, part_w = (max(1, round(config.size * a / b)) for a, b in ((h, scaled_h), (w, scaled_w)))
+    top, left = round(draw[2] * (h - part_h)), round(draw[3] * (w - part_w))
+    return top, left, top + part_h, left + part_w
+
+
+def _shared(a: Box, b: Box) -> float:
+    """The area that two boxes share, as a fraction of the smaller one's."""
+    height, width = (max(0, min(a[i + 2], b[i + 2]) - max(a[i], b[i])) for i in (0, 1))
+    return height * width / min((box[2] - box[0]) * (box[3] - box[1]) for box in (a, b))
 
 
 def tiles(crops: Tensor, size: int) -> Tensor:
@@ -102,9 +133,9 @@ def check_size(name: str, h: int, w: int, config: Crops) -> None:
         fits = 2 ** (min(h, w).bit_length() - 1)
         remedy = f" or --set crops.size={fits} --set crops.tile={min(fits, config.tile)}" if fits >= 16 else ""
         raise ImageError(f"{name}: {w}x{h} is smaller than one {config.size}px crop; use a larger picture{remedy}")
+    if config.own_scales:
+        return
     try:
         grid_step(*scaled_size(h, w, config, [0.0, 0.0]), config)
     except ImageError as error:
         raise ImageError(f"{name}: at the smallest training scale {error}") from None
-    except ConfigError as error:
-        raise ImageError(f"{name}: {error}") from None

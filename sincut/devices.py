@@ -22,15 +22,16 @@ class Compute:
 
     @property
     def precision(self) -> str:
-        return {torch.bfloat16: "bfloat16", torch.float16: "float16"}.get(self.dtype, "float32")
+        return "bfloat16" if self.dtype == torch.bfloat16 else "float32"
 
     def autocast(self) -> torch.autocast:
-        """Mixed precision for training, a context that does nothing where the precision is float32."""
+        """Mixed precision; a context that does nothing where the precision is float32."""
         return torch.autocast(self.device.type, dtype=self.dtype, enabled=self.dtype != torch.float32)
 
 
-def find_device(name: str = "auto") -> torch.device:
+def find_device(name: str | torch.device = "auto") -> torch.device:
     """auto, cpu, cuda, cuda:1 or mps -> a device that is there. Raises `DeviceError`."""
+    name = str(name)
     if name == "auto":
         if torch.cuda.is_available():
             return torch.device("cuda")
@@ -54,10 +55,11 @@ def find_compute(device: torch.device, precision: str = "auto") -> Compute:
 
     `precision` float32 or bfloat16 overrides the choice.
     """
-    if precision == "bfloat16":
-        return Compute(device, torch.bfloat16, "asked for")
-    if precision == "float32":
-        return Compute(device, torch.float32, "asked for")
+    if precision != "auto":
+        asked = {"bfloat16": torch.bfloat16, "float32": torch.float32}.get(precision)
+        if asked is None:
+            raise DeviceError(f"no precision {precision!r}; use auto, float32 or bfloat16")
+        return Compute(device, asked, "asked for")
     if device.type == "cuda":
         name = torch.cuda.get_device_name(device)
         if torch.cuda.is_bf16_supported(including_emulation=False):
@@ -78,6 +80,12 @@ def cpu_has_bfloat16() -> bool:
         return bool(found.get("avx512_bf16") or found.get("amx_bf16") or found.get("bf16"))
     probes = ("_is_avx512_bf16_supported", "_is_amx_tile_supported")  # torch before 2.12
     return any(getattr(torch.cpu, probe, bool)() for probe in probes)
+
+
+def out_of_memory(error: RuntimeError) -> bool:
+    """Whether torch could not allocate; on a CPU it raises a plain RuntimeError for that."""
+    told = ("DefaultCPUAllocator", "out of memory", "not enough memory")
+    return isinstance(error, torch.OutOfMemoryError) or any(words in str(error) for words in told)
 
 
 def available_memory(device: torch.device) -> int:
@@ -102,8 +110,9 @@ def _container_left() -> int | None:
     group = Path("/sys/fs/cgroup")
     try:
         limit, used = (int((group / name).read_text()) for name in ("memory.max", "memory.current"))
-        return max(0, limit - used)
-    except (OSError, ValueError):  # no group, or its limit is "max"
+        told = dict(line.split() for line in (group / "memory.stat").read_text().splitlines())
+        return max(0, limit - used + int(told["inactive_file"]))  # cached files make room when asked to
+    except (OSError, ValueError, KeyError):  # no group, or its limit is "max"
         return None
 
 

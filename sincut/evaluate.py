@@ -7,6 +7,8 @@ painting, 0 the photo itself. How much of the painting is kept: the correlation 
 and SSIM (Wang et al. 2004) against it, for the output and for the untouched painting.
 """
 
+import math
+
 import torch
 import torch.nn.functional as F
 from kornia.color import rgb_to_grayscale
@@ -21,18 +23,23 @@ from sincut.images import Picture, to_tensor
 SCALES = 3  # each half the size of the one before
 PATCH = 7  # px
 DIRECTIONS = 128  # of the sliced Wasserstein distance
+SMALLEST = PATCH * 2**SCALES  # px
+PSNR_OF_EQUALS = 99.0  # dB; the formula gives infinity, which JSON does not have
 SAMPLES = 16_384  # pixels or patches compared
 
 
 def measure(painting: Picture, photo: Picture, output: Picture, truth: Picture | None = None) -> dict[str, float]:
     """Figures by name, see the module's text. Raises `ImageError` where `truth` has another size than the output."""
     x, y, out = (_unit(picture) for picture in (painting, photo, output))
+    for name, picture in (("painting", x), ("photo", y), ("output", out)):
+        if min(picture.shape[2:]) < SMALLEST:
+            raise ImageError(f"the {name} is smaller than {SMALLEST} px; figures need larger pictures")
     x = x if x.shape == out.shape else resize(x, (out.shape[2], out.shape[3]), antialias=True)
     figures = {
-        "colour": _distance(_colours(out), _colours(y)) / _distance(_colours(x), _colours(y)),
-        "texture": _texture(out, y) / _texture(x, y),
+        "colour": _ratio(_distance(_colours(out), _colours(y)), _distance(_colours(x), _colours(y))),
+        "texture": _ratio(_texture(out, y), _texture(x, y)),
         "structure": _edge_correlation(x, out),
-        "sharpness": _sharpness(out) / _sharpness(y),
+        "sharpness": _ratio(_sharpness(out), _sharpness(y)),
     }
     if truth is not None:
         true = _unit(truth)
@@ -40,9 +47,14 @@ def measure(painting: Picture, photo: Picture, output: Picture, truth: Picture |
             (h, w), (oh, ow) = truth.size, output.size
             raise ImageError(f"the truth has {w}x{h} pixels, the output {ow}x{oh}; give pictures of one size")
         for name, picture in (("output", out), ("painting", x)):
-            figures[f"psnr_{name}"] = float(psnr(picture, true, 1.0))
+            figures[f"psnr_{name}"] = min(float(psnr(picture, true, 1.0)), PSNR_OF_EQUALS)
             figures[f"ssim_{name}"] = float(ssim(picture, true, 11).mean())
     return {name: round(value, 4) for name, value in figures.items()}
+
+
+def _ratio(part: float, whole: float) -> float:
+    """A fraction; of nothing, 0 where there is nothing of the part either, else 1."""
+    return part / whole if whole > 0 else float(part > 0)
 
 
 def _unit(picture: Picture) -> Tensor:
@@ -91,7 +103,8 @@ def _distance(a: Tensor, b: Tensor) -> float:
 def _edge_correlation(a: Tensor, b: Tensor) -> float:
     """Correlation of the edge strengths of two pictures of one size, brush strokes blurred away: 1 for equal shapes."""
     edges = [_edges(gaussian_blur2d(rgb_to_grayscale(image), (13, 13), (3.0, 3.0))) for image in (a, b)]
-    return float(torch.corrcoef(torch.stack([edge.flatten() for edge in edges]))[0, 1])
+    value = float(torch.corrcoef(torch.stack([edge.flatten() for edge in edges]))[0, 1])
+    return value if math.isfinite(value) else float(torch.equal(*edges))  # a flat picture correlates with nothing
 
 
 def _sharpness(image: Tensor) -> float:

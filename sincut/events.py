@@ -33,7 +33,7 @@ class Started(Event):
 
 @dataclass(frozen=True)
 class Planned(Event):
-    """The number of steps, fixed by the settings or by a short calibration; corrected once at half time."""
+    """The number of steps, given or calibrated; sent again when the pace has changed it."""
 
     step: int
     steps: int
@@ -63,7 +63,10 @@ class Preview(Event):
 
 @dataclass(frozen=True)
 class Checkpoint(Event):
-    """All that is needed to go on exactly, and the averaged model so far. Losses were finite up to here."""
+    """All that is needed to go on exactly, and the averaged model so far; all weights are finite.
+
+    The tensors are the training's own and go on changing: write them, or copy them, before returning.
+    """
 
     step: int
     state: "dict[str, Tensor]"
@@ -75,7 +78,7 @@ class Saved(Event):
     """A file has been written completely."""
 
     path: Path
-    kind: str  # model, checkpoint, preview
+    kind: str  # model or preview
 
 
 @dataclass(frozen=True)

@@ -1,5 +1,6 @@
 """Files that are whole or not there at all, and a folder that only one process writes to."""
 
+import errno
 import hashlib
 import os
 import tempfile
@@ -72,8 +73,9 @@ def _try_lock(file: IO[bytes]) -> bool:
             import fcntl
 
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except OSError:
-        return False
+    except OSError as error:
+        taken = (errno.EWOULDBLOCK, errno.EACCES, errno.EDEADLK)
+        return error.errno not in taken  # else a file system without locks: better unguarded than not at all
     return True
 
 

@@ -13,7 +13,7 @@ from pathlib import Path
 from sincut.errors import ImageError, RunError, SincutError
 from sincut.events import BatchStarted, Listener, PictureDone, PictureFailed, ignore
 from sincut.files import make_folder
-from sincut.images import SUFFIXES, WRITABLE
+from sincut.images import SUFFIXES, WRITABLE, writable_format
 from sincut.translate import Tile, Translator
 
 
@@ -42,12 +42,14 @@ def plan(inputs: Iterable[Path], output: Path, overwrite: bool = False) -> Plan:
     """
     inputs = list(inputs)
     for path in inputs:
-        if not path.exists():
-            raise ImageError(f"{path}: there is no such file or folder; check the path")
-    if len(inputs) == 1 and inputs[0].is_file() and output.suffix.lower() in WRITABLE and not output.is_dir():
+        if not os.path.exists(path):  # unlike Path.exists this says no to what cannot be looked at
+            raise ImageError(f"{path}: there is no such file or folder, or it cannot be read; check the path")
+    names_a_file = output.suffix.lower() in SUFFIXES and not os.path.isdir(output)
+    if len(inputs) == 1 and inputs[0].is_file() and names_a_file:
+        writable_format(output)
         jobs = [Job(inputs[0], output)]
     else:
-        if output.is_file() or (output.suffix.lower() in WRITABLE and not output.is_dir()):
+        if names_a_file or os.path.isfile(output):
             raise RunError(f"{output}: several pictures need a folder to go to; give -o a folder")
         jobs = [job for path in inputs for job in _jobs_of(path, output)]
     _refuse_collisions(jobs)
@@ -74,7 +76,7 @@ def run(
             make_folder(job.target.parent, ImageError)
             notes = translator.apply_file(job.source, job.target, tile, on_event)
         except (SincutError, MemoryError) as error:
-            reason = str(error) or f"{job.source}: does not fit into memory; try a smaller --tile"
+            reason = str(error) or f"{job.source}: does not fit into memory; use a smaller picture"
             failed.append((job, reason))
             on_event(PictureFailed(job.source, reason))
             continue
@@ -87,15 +89,22 @@ def _jobs_of(path: Path, output: Path) -> Iterator[Job]:
     if path.is_file():
         yield Job(path, output / _target_name(path))
         return
-    inside = output.resolve()
-    for source in _pictures(path):
-        if not source.resolve().is_relative_to(inside):  # earlier results are no input
-            yield Job(source, output / source.relative_to(path).parent / _target_name(source))
+    results = output.resolve()
+    nested = results != path.resolve() and results.is_relative_to(path.resolve())
+    sources = [s for s in _pictures(path) if not (nested and s.resolve().is_relative_to(results))]  # no earlier results
+    if not sources:
+        raise ImageError(f"{path}: holds no pictures ({', '.join(sorted(SUFFIXES))}); check the path")
+    for source in sources:
+        yield Job(source, output / source.relative_to(path).parent / _target_name(source))
 
 
 def _pictures(folder: Path) -> Iterator[Path]:
     """Picture files below a folder, in order; hidden ones are left out, links to folders are not followed."""
-    for here, folders, files in os.walk(folder):
+
+    def refuse(error: OSError) -> None:
+        raise ImageError(f"{error.filename}: this folder cannot be read ({error.strerror}); check its permissions")
+
+    for here, folders, files in os.walk(folder, onerror=refuse):
         folders[:] = sorted(name for name in folders if not name.startswith("."))
         for name in sorted(files):
             if Path(name).suffix.lower() in SUFFIXES and not name.startswith("."):

@@ -5,6 +5,7 @@ A `Picture` holds 8-bit RGB pixels (H, W, 3) upright, alpha apart, and the metad
 """
 
 import io
+import os
 import struct
 import warnings
 from collections.abc import Iterator
@@ -45,6 +46,7 @@ TIFF_LAYOUT = (
     *(*range(254, 260), 262, 266, 273, 274, *range(277, 280), 282, 283, 284, 296, 317, *range(320, 326), 330, 338, 339),
     *(347, 513, 514, *range(529, 533), 700, 33723, 34377, 34675),
 )
+SAME_NUMBERS = {"P", "PA", "RGBa"}  # modes whose colours are RGB already, in the space of the profile
 SIXTEEN_BIT = {"I;16", "I;16B", "I;16L", "I;16N", "I"}
 DAMAGED_EXIF = (ValueError, TypeError, SyntaxError, LookupError, OSError, RuntimeError, ArithmeticError, struct.error)
 
@@ -75,8 +77,8 @@ class Picture:
 
 def load(path: Path) -> Picture:
     """Read a picture file of any mode. Raises `ImageError` that names the file and the remedy."""
-    if not path.is_file():
-        what = "is a folder, not a picture" if path.is_dir() else "there is no such file"
+    if not os.path.isfile(path):  # unlike Path.is_file this says no to what cannot be looked at
+        what = "is a folder, not a picture" if os.path.isdir(path) else "there is no such file, or it cannot be read"
         raise ImageError(f"{path}: {what}; check the path")
     if not path.stat().st_size:
         raise ImageError(f"{path}: the file is empty; copy it again")
@@ -105,17 +107,16 @@ def from_pil(image: Image.Image) -> Picture:
     if upright is not image:
         notes.append("turned upright as its EXIF orientation says")
     exif, image = _exif(image), upright
+    if getattr(image, "n_frames", 1) > 1:
+        notes.append("only the first of its images was taken")
     alpha = None
-    if image.mode in ("LA", "PA", "RGBA", "La", "RGBa") or "transparency" in image.info:
-        image = image.convert("RGBA")
-        alpha = np.asarray(image.getchannel("A"))
+    if mode not in SIXTEEN_BIT and (mode in ("LA", "PA", "RGBA", "La", "RGBa") or "transparency" in image.info):
+        alpha = np.asarray(image.convert("RGBA").getchannel("A"))
     rgb, converted = _to_rgb(image, icc)
-    converted = converted or ("greys became RGB" if mode in ("LA", "La") else "")
     if converted:
         notes.append(converted)
-        icc = None  # the numbers are sRGB now
-    pixels = np.asarray(rgb)
-    return Picture(pixels, alpha, icc, exif, _resolution(dpi), tuple(notes))
+        icc = icc if mode in SAME_NUMBERS else None  # else the numbers are sRGB now
+    return Picture(np.asarray(rgb), alpha, icc, exif, _resolution(dpi), tuple(notes))
 
 
 def to_pil(picture: Picture) -> Image.Image:
@@ -200,11 +201,13 @@ def _to_rgb(image: Image.Image, icc: bytes | None) -> tuple[Image.Image, str]:
         return _from_floats(image), "floating-point greys became 8-bit RGB"
     if image.mode == "CMYK":
         return _managed(image, icc), f"CMYK became sRGB{' through its ICC profile' if icc else ' without a profile'}"
-    if image.mode in ("L", "1", "LA"):
+    if image.mode in ("L", "1", "LA", "La"):
         return (_managed(image.convert("L"), icc) if icc else image.convert("RGB")), "greys became RGB"
     if image.mode in ("RGB", "RGBA", "RGBX"):
         return image.convert("RGB"), ""
-    if image.mode in ("P", "YCbCr", "LAB", "HSV"):
+    if image.mode in ("P", "PA", "RGBa", "YCbCr", "LAB", "HSV"):
+        if image.mode in ("P", "PA", "RGBa"):
+            return image.convert("RGBA").convert("RGB"), f"mode {image.mode} became RGB"
         return image.convert("RGB"), f"mode {image.mode} became RGB"
     _refuse_mode(image.mode)
 
@@ -253,7 +256,8 @@ def _upright(image: Image.Image) -> Image.Image:
 def _exif(image: Image.Image) -> bytes | None:
     """EXIF tags to write back: all but the orientation, which is applied, and how a TIFF file is laid out."""
     try:
-        exif = image.getexif()
+        exif = Image.Exif()
+        exif.load(image.getexif().tobytes())  # a copy: the image keeps its own
         for tag in (ORIENTATION, *(TIFF_LAYOUT if image.format == "TIFF" else ())):
             exif.pop(tag, None)
         return exif.tobytes() if len(exif) else None

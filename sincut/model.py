@@ -17,6 +17,7 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save as serialise
 from torch import Tensor
 
+from sincut.colour import ColourMap
 from sincut.config import Config
 from sincut.errors import ConfigError, ModelError
 from sincut.files import write_whole
@@ -25,23 +26,6 @@ from sincut.networks import Generator
 FORMAT = "sincut"
 VERSION = 1
 MODEL_FILE = "model.safetensors"
-
-
-@dataclass(frozen=True)
-class ColourMap:
-    """An affine map of colours, `matrix @ rgb + offset`, with RGB in [-1, 1]; see `training.colour_transport`."""
-
-    matrix: Tensor  # (3, 3)
-    offset: Tensor  # (3,)
-
-    def __call__(self, image: Tensor) -> Tensor:
-        """(N, 3, H, W) -> the same with mapped colours, not clipped."""
-        mapped = torch.einsum("oc,nchw->nohw", self.matrix.to(image), image)
-        return mapped + self.offset.to(image)[:, None, None]
-
-    @classmethod
-    def identity(cls) -> "ColourMap":
-        return cls(torch.eye(3), torch.zeros(3))
 
 
 @dataclass
@@ -73,6 +57,8 @@ class Model:
         try:
             config = Config.from_dict(json.loads(metadata["config"]))
             provenance = json.loads(metadata["provenance"])
+            if not isinstance(provenance, dict):
+                raise ValueError("its provenance is no object")
             with torch.random.fork_rng(devices=[]):  # drawing weights only to replace them must not disturb the caller
                 generator = Generator(config.networks)
             weights = {k.removeprefix("generator."): v for k, v in tensors.items() if k.startswith("generator.")}
@@ -82,7 +68,7 @@ class Model:
                 raise ValueError("the colour map has a wrong shape")
         except ConfigError as error:
             raise ModelError(f"{path}: holds settings this version does not know ({error}); update sincut") from None
-        except (KeyError, ValueError, RuntimeError) as error:
+        except (KeyError, ValueError, RuntimeError, AttributeError, TypeError) as error:
             what = str(error).splitlines()[0]
             raise ModelError(
                 f"{path}: is not a complete sincut model ({what}); give a model that train wrote"
@@ -106,7 +92,7 @@ def load_tensors(path: Path) -> tuple[dict[str, Tensor], dict[str, str]]:
         with safe_open(path, framework="pt") as file:
             metadata = dict(file.metadata() or {})
             _check_format(path, metadata)
-            tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 (not a dict)
+            tensors = {name: file.get_tensor(name).clone() for name in file.keys()}  # noqa: SIM118 (not a dict)
     except (SafetensorError, OSError, ValueError) as error:
         what = str(error).splitlines()[0]
         raise ModelError(f"{path}: is damaged or no model file ({what}); copy it again or train anew") from None

@@ -17,21 +17,24 @@ from typing import Any
 import numpy as np
 import torch
 from PIL import Image
+from torch import Tensor
 
 from sincut import __version__, images, training
 from sincut.config import Config, resolve
-from sincut.errors import ImageError, RunError
+from sincut.crops import check_size
+from sincut.devices import find_device
+from sincut.errors import ConfigError, ImageError, ModelError, RunError
 from sincut.events import Checkpoint, Event, Listener, Preview, Progress, Saved, Warned, ignore
 from sincut.files import locked, make_folder, sha256, write_whole
 from sincut.images import Picture
-from sincut.model import MODEL_FILE, Model, load_tensors, save_tensors
+from sincut.model import MODEL_FILE, load_tensors, save_tensors
 from sincut.translate import Translator
 
 CHECKPOINT_FILE = "checkpoint.safetensors"
 METRICS_FILE = "metrics.jsonl"
 PREVIEWS = "previews"
 
-AnyImage = Path | str | Image.Image | np.ndarray
+AnyImage = Path | str | Image.Image | np.ndarray | Tensor
 
 
 @dataclass(frozen=True)
@@ -39,6 +42,7 @@ class Source:
     """One of the two pictures with its identity."""
 
     name: str
+    path: str  # as the caller named it, for messages
     picture: Picture
     sha256: str
 
@@ -63,10 +67,11 @@ def train(
 ) -> Translator:
     """Learn to translate `painting` into the look of `photo`, from these two pictures alone.
 
-    Pictures are paths, PIL images, or uint8 arrays (H, W, 3). `output` is the run folder; without one nothing is
-    written. `config` comes from `sincut.resolve("standard", ["schedule.minutes=3"])` or is built by hand; the preset
-    `standard` by default, the stored one with `resume`. `reverse` learns photo -> painting. `on_event`, `stop` and
-    `started` are those of `training.train`. Raises `SincutError`s only for what the caller can mend.
+    Pictures are paths, PIL images, uint8 arrays (H, W, 3) or float tensors (3, H, W) in [0, 1]. `output` is the run
+    folder; without one nothing is written. `config` comes from `sincut.resolve("standard", ["schedule.minutes=3"])` or
+    is built by hand; the preset `standard` by default, the stored one with `resume`. `reverse` learns photo ->
+    painting. `on_event`, `stop` and `started` are those of `training.train`. Raises `SincutError`s for what the caller
+    can mend.
     """
     sources = _source(painting, "painting"), _source(photo, "photo")
     if sources[0].sha256 == sources[1].sha256:
@@ -74,6 +79,11 @@ def train(
     direction = "photo -> painting" if reverse else "painting -> photo"
     inputs = {"painting": sources[0].identity(), "photo": sources[1].identity(), "direction": direction}
     first, second = reversed(sources) if reverse else sources
+    device = find_device(device)
+    if not resume:
+        config = config or resolve()
+        for source in sources:  # before a folder is made
+            check_size(source.path, *source.picture.size, config.crops)
     with contextlib.ExitStack() as stack:
         folder = stack.enter_context(_opened(Path(output), resume)) if output is not None else None
         state = None
@@ -85,7 +95,7 @@ def train(
             images.to_tensor(first.picture.pixels),
             images.to_tensor(second.picture.pixels),
             config,
-            device=torch.device(device),
+            device=device,
             precision=precision,
             on_event=record,
             stop=stop,
@@ -106,6 +116,23 @@ def default_folder(painting: Path, photo: Path) -> Path:
     return folder
 
 
+def load_checkpoint(folder: Path) -> tuple[dict[str, Tensor], Config, dict[str, Any]]:
+    """State, configuration and inputs of a run folder's checkpoint. Raises `ModelError`, or `RunError` without one."""
+    path = folder / CHECKPOINT_FILE
+    if not path.is_file():
+        raise RunError(f"{folder}: holds no checkpoint to resume; leave --resume away to train anew")
+    state, metadata = load_tensors(path)
+    try:
+        config = Config.from_dict(json.loads(metadata["config"]))
+        inputs = json.loads(metadata["inputs"])
+        for key in ("painting", "photo", "direction"):
+            _short(inputs[key])
+        int(state["steps_done"])
+    except (KeyError, ValueError, TypeError, AttributeError, ConfigError) as error:
+        raise ModelError(f"{path}: is no complete checkpoint ({error}); leave --resume away to train anew") from None
+    return state, config, inputs
+
+
 class RunFolder:
     """The files of one run, held for this process."""
 
@@ -114,9 +141,7 @@ class RunFolder:
 
     def resume(self, config: Config | None, inputs: dict[str, Any]) -> tuple[dict[str, torch.Tensor], Config]:
         """The state to go on from and its configuration. Raises `RunError` where inputs or settings have changed."""
-        state, metadata = load_tensors(self.path / CHECKPOINT_FILE)
-        stored = Config.from_dict(json.loads(metadata["config"]))
-        known = json.loads(metadata["inputs"])
+        state, stored, known = load_checkpoint(self.path)
         changed = [
             f"the {key} is {_short(inputs[key])}, was {_short(known[key])}"
             for key in ("painting", "photo", "direction")
@@ -173,36 +198,44 @@ class RunFolder:
 @contextlib.contextmanager
 def _opened(path: Path, resume: bool) -> Iterator[RunFolder]:
     """Make or find the folder and lock it. Raises `RunError` where it holds another run, or none to resume."""
-    if resume and not (path / CHECKPOINT_FILE).is_file():
-        raise RunError(f"{path}: holds no checkpoint to resume; leave --resume away to train anew")
+    if resume:
+        load_checkpoint(path)
     make_folder(path / PREVIEWS, RunError)
     with locked(path):
         taken = [name for name in (MODEL_FILE, CHECKPOINT_FILE) if (path / name).exists()]
         if taken and not resume:
             raise RunError(f"{path}: holds a run already; go on with --resume or choose another folder with -o")
+        if not resume:  # what a run left that was killed before its first checkpoint
+            for old in (path / METRICS_FILE, *(path / PREVIEWS).glob("*.jpg")):
+                old.unlink(missing_ok=True)
         yield RunFolder(path)
 
 
 def _source(image: AnyImage, role: str) -> Source:
     if isinstance(image, Path | str):
         path = Path(image)
-        return Source(path.name, images.load(path), sha256(path))
-    if isinstance(image, np.ndarray):
+        return Source(path.name, str(path), images.load(path), sha256(path))
+    if isinstance(image, Tensor):
+        tensor = image[0] if image.ndim == 4 and len(image) == 1 else image
+        if tensor.ndim != 3 or len(tensor) != 3 or not tensor.is_floating_point():
+            raise ImageError(f"{role}: a tensor of {image.dtype} {tuple(image.shape)}; give floats (3, H, W) in [0, 1]")
+        picture = Picture(images.to_pixels(tensor[None] * 2 - 1))
+    elif isinstance(image, np.ndarray):
         if image.dtype != np.uint8 or image.ndim != 3 or image.shape[2] != 3:
             raise ImageError(f"{role}: an array of {image.dtype} {image.shape}; give uint8 of shape (H, W, 3)")
         picture = Picture(np.ascontiguousarray(image))
     else:
         picture = images.from_pil(image)
-    return Source(role, picture, hashlib.sha256(picture.pixels.tobytes()).hexdigest())
+    return Source(role, role, picture, hashlib.sha256(picture.pixels.tobytes()).hexdigest())
 
 
 def _provenance(inputs: dict[str, Any], first: Source, second: Source, config: Config) -> dict[str, Any]:
     """Where a model comes from, apart from how far its training is."""
     scales = {}
-    for source in (first, second):
+    for role, source in (("source", first), ("target", second)):
         width, low, high = source.picture.size[1], config.crops.low, config.crops.high
         by_width = config.crops.scale == "width"
-        scales[source.name] = [low / width, high / width] if by_width else [low, high]
+        scales[role] = [low / width, high / width] if by_width else [low, high]
     return {
         **inputs,
         "seed": config.schedule.seed,
@@ -238,6 +271,3 @@ def _step_of(line: str) -> int:
         return int(json.loads(line)["step"])
     except (ValueError, KeyError, TypeError):
         return 2**63
-
-
-__all__ = ["Model", "RunFolder", "default_folder", "train"]

@@ -6,32 +6,31 @@ https://arxiv.org/abs/2007.15651), section "Single image translation" and the ap
 
 Pictures are (1, 3, H, W), crops (N, 3, crop, crop), tiles (T, 3, tile, tile), all in [-1, 1]. P patches, F features.
 
-Ours, not the paper's: the average of G that is saved; the colour map in front of G and G's output on top of its input
-(settings that the presets `paper` and `release` leave off); R1 at every few steps only (as in StyleGAN2).
+Ours, not the paper's, and switched off by the presets `paper` and `release`: the colour map in front of G and G's
+output on top of its input; crops with scales of their own, patches spread over the crops, negatives left out that look
+like the positive; no pass over the photo; R1 at every few steps only (as in StyleGAN2); the average of G that is saved.
 """
 
 import copy
 import math
 import time
 from collections.abc import Callable
-from typing import Any
+from typing import Any, NoReturn
 
 import torch
 from torch import Tensor, nn
 
+from sincut.colour import ColourMap, colour_transport
 from sincut.config import Config
 from sincut.crops import check_size, random_crops, tiles
-from sincut.devices import Compute, find_compute
-from sincut.errors import Interrupted, TrainingError
-from sincut.events import Checkpoint, Listener, Planned, Preview, Progress, Started, Trained, ignore
+from sincut.devices import Compute, find_compute, out_of_memory
+from sincut.errors import Interrupted, ModelError, TrainingError
+from sincut.events import Checkpoint, Listener, Planned, Preview, Progress, Started, Trained, Warned, ignore
 from sincut.losses import adversarial, discrimination, mean_absolute, patch_nce, r1_penalty
-from sincut.model import ColourMap, Model
+from sincut.model import Model
 from sincut.networks import Discriminator, Generator, Projector
+from sincut.schedule import Plan
 
-WARM_UP_STEPS = 2  # not timed: allocators and kernels are set up
-CALIBRATION = (4, 4.0)  # at least so many steps, and seconds, are timed before `minutes` become steps
-LATE_CHECKS = (0.75, 0.9)  # shares of the steps at which the pace is looked at once more
-TOLERANCE = 0.015  # of the minutes; a smaller miss is let be
 CLOSING_SECONDS = 0.5  # to leave the process, in a budget of minutes
 
 
@@ -84,7 +83,7 @@ class Training:
             loss_d = report["D"]
             if penalise:
                 penalty = r1_penalty(logits, real_tiles)
-                loss_d = loss_d + losses.r1 * losses.r1_every * penalty
+                loss_d = loss_d + losses.r1 * losses.r1_every * penalty  # "lazy": seldom, but as strong on average
         _descend(loss_d, optimise_d)
 
         with self.compute.autocast():
@@ -93,8 +92,10 @@ class Training:
             report["G"] = adversarial(self.discriminator(fake_tiles))
             self.discriminator.requires_grad_(True)
             report["NCE"] = self._nce(features, out if losses.identity else fake)
-            report["same"] = mean_absolute(same, y) if losses.same else torch.zeros(())
-            loss_g = report["G"] + losses.nce * report["NCE"] + losses.same * report["same"]
+            loss_g = report["G"] + losses.nce * report["NCE"]
+            if losses.same:
+                report["same"] = mean_absolute(same, y)
+                loss_g = loss_g + losses.same * report["same"]
         _descend(loss_g, optimise_g, optimise_h)
 
         self._update_average()
@@ -119,10 +120,13 @@ class Training:
             net.load_state_dict({k: state[f"{name}.{k}"] for k in net.state_dict()})
         for name, optimiser in zip("gdh", self.optimisers, strict=True):
             moments: dict[int, dict[str, Tensor]] = {}
-            prefix = f"adam.{name}."
+            prefix, parameters = f"adam.{name}.", optimiser.param_groups[0]["params"]
             for key in (k for k in state if k.startswith(prefix)):
                 index, kind = key.removeprefix(prefix).split(".")
-                moments.setdefault(int(index), {})[kind] = state[key]
+                value, parameter = state[key], parameters[int(index)]
+                if value.shape == parameter.shape:  # in the memory format of its weights, as before it was saved
+                    value = torch.empty_like(parameter, requires_grad=False).copy_(value)
+                moments.setdefault(int(index), {})[kind] = value
             optimiser.load_state_dict({**optimiser.state_dict(), "state": moments})
         self.random.set_state(state["random"])
         self.steps_done = int(state["steps_done"])
@@ -141,17 +145,17 @@ class Training:
         `features` are G's encoder features of the inputs (N of x, then N of y), which translating has computed
         already; only those of `out` are new, and no deeper than the last layer used.
         """
-        losses, n = self.config.losses, self.config.crops.count
+        losses = self.config.losses
         queries = self.generator.encode(out, last=max(losses.layers))
         places = [_positions(queries[layer], losses.patches, losses.spread, self.random) for layer in losses.layers]
         query = self.projector([_at(queries[i], p) for i, p in zip(losses.layers, places, strict=True)])
         with torch.no_grad():
             key = self.projector([_at(features[i][: len(out)], p) for i, p in zip(losses.layers, places, strict=True)])
-        half = n * losses.patches  # rows of one picture: its negatives are its own other patches
+        pictures = len(out) // self.config.crops.count  # the negatives of a patch are of its own picture
         values = [
             patch_nce(q_part, k_part, losses.temperature, losses.false_negatives)
             for q, k in zip(query, key, strict=True)
-            for q_part, k_part in zip(q.split(half), k.split(half), strict=True)
+            for q_part, k_part in zip(q.chunk(pictures), k.chunk(pictures), strict=True)
         ]
         return torch.stack(values).mean()
 
@@ -160,6 +164,16 @@ class Training:
         decay = min(self.config.optimisation.ema, (1 + self.steps_done) / (10 + self.steps_done))
         averages: list[Tensor] = list(self.average.parameters())
         torch._foreach_lerp_(averages, [w.detach() for w in self.generator.parameters()], 1 - decay)
+
+    def is_finite(self) -> bool:
+        """Whether all weights of G, its average, D and H are finite numbers."""
+        weights = [p.detach() for network in self._networks().values() for p in network.parameters()]
+        return bool(torch.stack([w.float().abs().max() for w in weights]).isfinite().all())
+
+    def parameter_counts(self) -> dict[str, int]:
+        """Of G, D and H by name."""
+        networks = self._networks().items()
+        return {name: sum(p.numel() for p in net.parameters()) for name, net in networks if name != "average"}
 
     def _networks(self) -> dict[str, nn.Module]:
         return {
@@ -199,92 +213,31 @@ def train(
     training = Training(painting, photo, config, compute)
     plan = Plan(config, started)
     if state is not None:
-        training.load_state(state)
-        plan.load_state(state)
-    counts = {n: sum(p.numel() for p in net.parameters()) for n, net in training._networks().items() if n != "average"}
-    threads = torch.get_num_threads()
+        try:
+            training.load_state(state)
+            plan.load_state(state)
+        except (KeyError, ValueError, RuntimeError, IndexError) as error:
+            what = str(error).splitlines()[0]
+            raise ModelError(f"the checkpoint does not fit its own settings ({what}); train anew") from None
+    threads, counts = torch.get_num_threads(), training.parameter_counts()
     on_event(Started(training.steps_done, str(device), compute.precision, compute.reason, threads, counts))
     loop = _Loop(training, plan, on_event, provenance or {})
-    while not plan.done(training.steps_done):
-        loop.advance()
-        if stop():
-            loop.checkpoint()
-            raise Interrupted(f"stopped after step {training.steps_done}")
-    loop.finish()
+    if plan.done(training.steps_done):
+        on_event(Warned(f"all {plan.steps} steps are done already; there is nothing to go on with"))
+        return training.model(loop.provenance())
+    try:
+        while not plan.done(training.steps_done):
+            loop.advance()
+            if stop() and not plan.done(training.steps_done):
+                loop.checkpoint()
+                raise Interrupted(f"stopped after step {training.steps_done}")
+        loop.finish()
+    except RuntimeError as error:
+        if not out_of_memory(error):
+            raise
+        fewer = f"--set crops.count={config.crops.count // 2 or 1} or --set networks.inner={config.networks.inner // 2}"
+        raise TrainingError(f"the memory of {device} is not enough for these settings; use {fewer}") from None
     return training.model(loop.provenance())
-
-
-class Plan:
-    """How many steps: given, or as many as fit into the minutes.
-
-    A short calibration turns minutes into steps. The learning rate knows the number only from `optimisation.decay` on,
-    so there it is corrected by the speed seen so far, which changes nothing that was learned. Later it stays, unless
-    the machine has changed its pace so much that the run would miss its time by more than `TOLERANCE`.
-    """
-
-    def __init__(self, config: Config, started: float) -> None:
-        self.base, self.decay = config.optimisation.learning_rate, config.optimisation.decay
-        self.steps = config.schedule.steps  # 0: not known yet
-        self.given = self.steps > 0
-        self.budget = config.schedule.minutes * 60
-        self.started = started
-        self.timed: list[float] = []  # seconds of the steps timed for the calibration
-        self.checked = 0.0  # the share of the steps at which the number was last looked at
-        self.since = (0, 0.0)  # the step and the time from which the pace is taken
-
-    def elapsed(self) -> float:
-        """Seconds since the training began, interruptions not counted."""
-        return time.monotonic() - self.started
-
-    def done(self, step: int) -> bool:
-        return 0 < self.steps <= step
-
-    def learning_rate(self, step: int) -> float:
-        """Constant up to `decay` of the steps, then linear to 0 after the last."""
-        if not self.steps or step <= self.decay * self.steps:
-            return self.base
-        return self.base * (self.steps - step) / (self.steps - self.decay * self.steps)
-
-    def update(self, step: int, seconds: float, closing: float) -> bool:
-        """After a step that took `seconds`, with `closing` seconds kept for the end: whether `steps` changed."""
-        if self.given:
-            return False
-        left = self.budget - self.elapsed() - closing
-        if not self.steps:
-            return self._calibrate(step, seconds, left)
-        share = next((s for s in (self.decay, *LATE_CHECKS) if self.checked < s <= step / self.steps), None)
-        if share is None or step <= self.since[0]:
-            return False
-        pace = (self.elapsed() - self.since[1]) / (step - self.since[0])
-        steps = step + max(1, round(left / pace))
-        self.checked, self.since = share, (step, self.elapsed())
-        if share > self.decay and abs(steps - self.steps) * pace <= TOLERANCE * self.budget:
-            return False
-        if share == self.decay and steps * self.decay > step:
-            self.checked = 0.0  # more steps fit than it seemed: look again when their half is reached
-        self.steps = steps
-        return True
-
-    def state(self) -> dict[str, Tensor]:
-        """The plan as tensors by name."""
-        values = (self.steps, self.checked, self.elapsed(), *self.since)
-        return {"plan": torch.tensor(values, dtype=torch.float64)}
-
-    def load_state(self, state: dict[str, Tensor]) -> None:
-        """The inverse of `state`; steps that were given stay, minutes go on where they stopped."""
-        steps, self.checked, elapsed, first, since = state["plan"].tolist()
-        self.steps = self.steps if self.given else int(steps)
-        self.since = int(first), since
-        self.started -= elapsed
-
-    def _calibrate(self, step: int, seconds: float, left: float) -> bool:
-        self.timed.append(seconds)
-        timed = self.timed[WARM_UP_STEPS:]
-        if len(timed) < CALIBRATION[0] or (sum(timed) < CALIBRATION[1] and left > 0):
-            return False
-        self.since = step, self.elapsed()
-        self.steps = step + max(1, round(left * len(timed) / sum(timed)))
-        return True
 
 
 class _Loop:
@@ -317,7 +270,7 @@ class _Loop:
         closing = 1.2 * self.preview_seconds + self.save_seconds + CLOSING_SECONDS
         if plan.update(step, time.monotonic() - began, closing):
             self._announce()
-            if not known:
+            if not known and self.output.previews:
                 self.preview()  # an early one, which also tells how long previews take
         if step % self.output.log_every == 0:
             self.progress()
@@ -351,6 +304,8 @@ class _Loop:
     def checkpoint(self) -> None:
         """All that is needed to go on, and the model; refuses to replace a good one by one that is not finite."""
         self._finite_losses()
+        if not self.training.is_finite():
+            self._refuse("a weight")
         began = time.monotonic()
         state = self.training.state() | self.plan.state()
         self.on_event(Checkpoint(self.training.steps_done, state, self.training.model(self.provenance())))
@@ -370,43 +325,21 @@ class _Loop:
         self.losses = {name: round(value, 6) for name, value in zip(self.sums, means, strict=True)}
         bad = [name for name, value in self.losses.items() if not math.isfinite(value)]
         if bad:
-            rate = self.training.config.optimisation.learning_rate
-            raise TrainingError(
-                f"step {self.training.steps_done}: the loss {', '.join(bad)} is no longer a finite number; "
-                f"the last good model is kept; train anew with --set optimisation.learning_rate={rate / 2:g} or --seed"
-            )
+            self._refuse(f"the loss {', '.join(bad)}")
+
+    def _refuse(self, what: str) -> NoReturn:
+        rate = self.training.config.optimisation.learning_rate
+        raise TrainingError(
+            f"step {self.training.steps_done}: {what} is no longer a finite number; the last saved model is kept; "
+            f"train into a new folder (-o) with --set optimisation.learning_rate={rate / 2:g} or another --seed"
+        )
 
     def _announce(self) -> None:
-        timed = self.plan.timed[WARM_UP_STEPS:]
-        each = sum(timed) / len(timed) if timed else 0.0
-        self.on_event(Planned(self.training.steps_done, self.plan.steps, each))
+        self.on_event(Planned(self.training.steps_done, self.plan.steps, self.plan.step_seconds()))
 
     def _preview_due(self, step: int) -> bool:
         count, steps = self.output.previews, self.plan.steps
         return step * count // steps > (step - 1) * count // steps
-
-
-def colour_transport(painting: Tensor, photo: Tensor) -> ColourMap:
-    """The optimal transport between the two pictures' colour Gaussians: mean b, covariance Cb from a, Ca.
-
-    `A = Ca^-1/2 (Ca^1/2 Cb Ca^1/2)^1/2 Ca^-1/2` (Pitie and Kokaram 2007, "The linear Monge-Kantorovitch linear colour
-    mapping"). Pictures are (1, 3, H, W) in [-1, 1]. A small variance is added to both, so that a painting without
-    colours does not have its grain turned into them.
-    """
-    noise = 1e-3 * torch.eye(3, dtype=torch.float64)
-    rows = [picture[0].double().cpu().flatten(1) for picture in (painting, photo)]  # (3, H*W)
-    (mean_a, cov_a), (mean_b, cov_b) = ((r.mean(1), torch.cov(r) + noise) for r in rows)
-    root = _power(cov_a, 0.5)
-    inverse = _power(cov_a, -0.5)
-    matrix = inverse @ _power(root @ cov_b @ root, 0.5) @ inverse
-    return ColourMap(matrix.float(), (mean_b - matrix @ mean_a).float())
-
-
-def _power(matrix: Tensor, exponent: float) -> Tensor:
-    """A symmetric positive definite (3, 3) matrix to a real power."""
-    values, vectors = torch.linalg.eigh(matrix)
-    powered: Tensor = (vectors * values.clamp(min=1e-12) ** exponent) @ vectors.T
-    return powered
 
 
 def _descend(loss: Tensor, *optimisers: torch.optim.Optimizer) -> None:
@@ -429,8 +362,8 @@ def _positions(features: Tensor, count: int, spread: bool, generator: torch.Gene
     cells = min(math.ceil(math.sqrt(count)), h, w)
     chosen = torch.randperm(cells**2, generator=generator)[:count]
     inside = torch.rand(2, len(chosen), generator=generator)
-    rows = ((chosen // cells + inside[0]) * (h / cells)).long()
-    columns = ((chosen % cells + inside[1]) * (w / cells)).long()
+    rows = ((chosen // cells + inside[0]) * (h / cells)).long().clamp(max=h - 1)  # a draw of almost 1 rounds up
+    columns = ((chosen % cells + inside[1]) * (w / cells)).long().clamp(max=w - 1)
     return (rows * w + columns).to(features.device)
 
 

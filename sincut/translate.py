@@ -19,7 +19,7 @@ from PIL import Image
 from torch import Tensor
 
 from sincut import images
-from sincut.devices import available_memory, find_compute
+from sincut.devices import available_memory, find_compute, find_device, out_of_memory
 from sincut.errors import ImageError
 from sincut.events import Listener, PictureStarted, TileDone, ignore
 from sincut.images import Picture
@@ -44,14 +44,15 @@ class Translator:
 
     def __init__(self, model: Model, device: torch.device | str = "cpu", precision: str = "auto") -> None:
         self.model = model
-        self.compute = find_compute(torch.device(device), precision)
+        self.compute = find_compute(find_device(device), precision)
         model.generator.to(self.compute.device, memory_format=torch.channels_last)  # type: ignore[call-overload]
         self.halo = -(-model.generator.receptive_radius() // STRIDE) * STRIDE
 
     def apply(self, image: AnyImage, tile: Tile = "auto", on_event: Listener = ignore) -> AnyImage | Image.Image:
         """Translate one picture; what comes in decides what comes out, always of the same size.
 
-        - a path -> a PIL image, with ICC profile, EXIF, resolution and alpha of the file in it
+        - a path -> a PIL image with alpha; ICC profile, EXIF and resolution are in its `info`, and Pillow wants them
+          named to write them: `out.save(path, exif=out.info.get("exif"))`. `apply_file` does all that.
         - a PIL image of any mode -> a PIL image, RGB, or RGBA where there is alpha
         - an array (H, W), (H, W, 3) or (H, W, 4): uint8, or floats in [0, 1] -> (H, W, 3 or 4) of the same dtype
         - a tensor (3, H, W) or (N, 3, H, W), floats in [0, 1] -> the same shape and dtype
@@ -138,9 +139,17 @@ class Translator:
     @torch.inference_mode()
     def _translate_window(self, window: Tensor, noise: Tensor) -> Tensor:
         device = self.compute.device
-        window = window.to(device).contiguous(memory_format=torch.channels_last)
-        with self.compute.autocast():
-            return self.model.translate(window, noise.to(device)).float()
+        try:
+            window = window.to(device).contiguous(memory_format=torch.channels_last)
+            with self.compute.autocast():
+                return self.model.translate(window, noise.to(device)).float()
+        except RuntimeError as error:
+            if not out_of_memory(error):
+                raise
+            h, w = window.shape[2:]
+            raise ImageError(
+                f"a tile of {w}x{h} does not fit into the memory of {device}; use a smaller --tile"
+            ) from None
 
     def _apply_tensor(self, image: Tensor, tile: Tile) -> Tensor:
         shape = tuple(image.shape)

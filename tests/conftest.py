@@ -20,6 +20,7 @@ TINY = {
     "crops": {"size": 32, "tile": 16, "count": 2, "low": 40.0, "high": 64.0},
     "networks": {"stem": 4, "inner": 8, "blocks": 2, "discriminator": 0.05, "features": 8},
     "losses": {"layers": [0, 2, 3], "identity": True, "same": 1.0},
+    "optimisation": {"learning_rate": 0.002},
     "schedule": {"steps": 4},
     "output": {"log_every": 2, "previews": 2},
 }
@@ -93,10 +94,11 @@ def sincut(*arguments: object, cwd: Path | None = None, **environment: str) -> s
 
 
 def assert_clear_error(result: subprocess.CompletedProcess[str], code: int, *words: str) -> None:
-    """The exit code, one line that holds all words, no traceback, nothing on stdout."""
+    """The exit code, one last line that holds all words, no traceback, nothing on stdout."""
     assert result.returncode == code, result.stderr
     assert "Traceback" not in result.stderr
     last = result.stderr.strip().splitlines()[-1]
+    assert last.startswith("sincut: ")
     for word in words:
         assert word in last, f"{word!r} is not in {last!r}"
     assert result.stdout == ""

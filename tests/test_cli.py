@@ -13,6 +13,8 @@ import pytest
 from conftest import ROOT, assert_clear_error, scene, sincut
 from PIL import Image
 
+from sincut.model import Model, load_tensors
+
 
 def train_flags(flags: list[str]) -> list[str]:
     return [*flags, "--device", "cpu"]
@@ -38,7 +40,9 @@ def test_main_job_end_to_end(painting: Path, photo: Path, tmp_path: Path, tiny_f
     sincut("apply", run, painting, "-o", tmp_path / "out.png", "--overwrite")
     assert (tmp_path / "out.png").read_bytes() == first
     with Image.open(tmp_path / "out.png") as image:
-        assert np.abs(np.asarray(image) - tiled).max() <= 1
+        assert (
+            np.abs(np.asarray(image) - tiled).max() <= 8
+        )  # bfloat16 where the processor has it; float32 is tested to 1e-5
 
     inspected = json.loads(sincut("inspect", run, "--json").stdout)
     assert inspected["steps"] == 4 and inspected["config"]["crops"]["size"] == 32
@@ -89,23 +93,28 @@ def test_interrupted_saves_and_resumes(
     assert_clear_error(refused, 1, "schedule.steps", "cannot be resumed")
 
 
-def test_killed_run_keeps_a_usable_model_and_resumes(
+def test_killed_run_goes_on_to_the_same_model(
     painting: Path, photo: Path, tmp_path: Path, tiny_flags: list[str]
 ) -> None:
-    run = tmp_path / "run"
-    flags = [*tiny_flags, "--set", "output.checkpoint_seconds=0", "--set", "schedule.steps=400"]
-    command = [sys.executable, "-m", "sincut", "train", str(painting), str(photo), "-o", str(run), *flags]
+    flags = [*tiny_flags, "--set", "output.checkpoint_seconds=0", "--set", "schedule.steps=150", "--device", "cpu"]
+    whole, parts = tmp_path / "whole", tmp_path / "parts"
+    assert sincut("train", painting, photo, "-o", whole, *flags).returncode == 0
+    command = [sys.executable, "-m", "sincut", "train", str(painting), str(photo), "-o", str(parts), *flags]
     process = subprocess.Popen(command, stderr=subprocess.DEVNULL, env={**os.environ, "PYTHONPATH": str(ROOT)})
     waited = time.monotonic()
-    while not (run / "checkpoint.safetensors").exists() and time.monotonic() - waited < 60:
-        time.sleep(0.05)
-    time.sleep(0.3)
+    while not (parts / "checkpoint.safetensors").exists() and time.monotonic() - waited < 60:
+        time.sleep(0.02)
     process.kill()
     process.wait()
-    assert sincut("apply", run, painting, "-o", tmp_path / "out.png").returncode == 0
-    resumed = sincut("train", painting, photo, "-o", run, "--resume", "--json")
+    assert 1 <= Model.load(parts).provenance["steps"] < 150
+    assert sincut("apply", parts, painting, "-o", tmp_path / "out.png").returncode == 0
+    resumed = sincut("train", painting, photo, "-o", parts, "--resume", "--device", "cpu", "--json")
     assert resumed.returncode == 0, resumed.stderr
-    assert json.loads(resumed.stdout)["steps"] == 400
+    assert json.loads(resumed.stdout)["steps"] == 150
+    for name in ("checkpoint.safetensors", "model.safetensors"):
+        (want, _), (got, _) = (load_tensors(run / name) for run in (whole, parts))
+        assert set(want) == set(got)
+        assert all(want[key].equal(got[key]) for key in want if key != "plan")  # the plan holds the seconds
 
 
 def test_help_is_instant_and_complete() -> None:
@@ -144,7 +153,7 @@ def test_bad_input_gets_one_clear_line(
     assert_clear_error(sincut("train", painting, empty, *out), 1, "empty.jpg", "copy it again")
     assert_clear_error(sincut("train", words, photo, *out), 1, "words.png", "not a picture")
     assert_clear_error(sincut("train", cut, photo, *out), 1, "cut.png", "damaged")
-    assert_clear_error(sincut("train", painting, small, *out, *tiny_flags), 1, "photo", "12", "smaller than one")
+    assert_clear_error(sincut("train", painting, small, *out, *tiny_flags), 1, "small.png", "14x12", "smaller than one")
     assert_clear_error(sincut("train", painting, photo, *out, "--preset", "standart"), 2, "standart", "standard")
     assert_clear_error(sincut("train", painting, photo, *out, "--set", "crops.sise=3"), 2, "crops.size")
     assert_clear_error(sincut("train", painting, photo, *out, "--device", "cuda:77"), 1, "cuda:77", "cpu")
@@ -167,11 +176,11 @@ def test_a_folder_that_cannot_be_made_is_named(
     assert_clear_error(sincut("apply", model_file, photo, "-o", inside_a_file / "x.png"), 1, "painting.png", "-o")
 
 
-def test_a_terminal_sees_lines_without_json(painting: Path, photo: Path, tmp_path: Path, tiny_flags: list[str]) -> None:
+def test_a_log_file_gets_plain_lines(painting: Path, photo: Path, tmp_path: Path, tiny_flags: list[str]) -> None:
     result = sincut("train", painting, photo, "-o", tmp_path / "a run", *train_flags(tiny_flags))
     assert result.stdout == ""
     lines = result.stderr.splitlines()
     assert "Training on cpu" in lines[0] and "processor" in lines[0]
     assert any(line.startswith("step 4/4") and "left" in line for line in lines)
     assert "model.safetensors" in lines[-2]
-    assert lines[-1] == f"apply: sincut apply '{tmp_path / 'a run'}' {painting} -o out.png"
+    assert lines[-1].endswith(f"apply '{tmp_path / 'a run'}' {painting} -o out.png")

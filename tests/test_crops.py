@@ -4,7 +4,7 @@ import pytest
 import torch
 
 from sincut.config import Crops
-from sincut.crops import check_size, distinct_places, random_crops, scaled_size, tiles
+from sincut.crops import OVERLAP, check_size, distinct_parts, distinct_places, random_crops, scaled_size, tiles
 from sincut.errors import ImageError
 
 
@@ -63,6 +63,23 @@ def test_places_do_not_overlap_where_there_is_room() -> None:
         assert all(abs(a[0] - b[0]) >= 128 or abs(a[1] - b[1]) >= 128 for a, b in pairs)
 
 
+def test_parts_of_own_scales_share_little() -> None:
+    config = Crops(count=4)
+    for seed in range(30):
+        parts = distinct_parts(966, 1200, config, generator(seed))
+        assert len(set(parts)) == 4
+        assert all(0 <= t < b <= 966 and 0 <= left < right <= 1200 for t, left, b, right in parts)
+        for i, a in enumerate(parts):
+            for b in parts[:i]:
+                height, width = (max(0, min(a[k + 2], b[k + 2]) - max(a[k], b[k])) for k in (0, 1))
+                smaller = min((box[2] - box[0]) * (box[3] - box[1]) for box in (a, b))
+                assert height * width <= OVERLAP * smaller
+
+
+def test_parts_are_found_even_without_room() -> None:
+    assert len(distinct_parts(130, 128, Crops(count=5, low=128, high=130), generator())) == 5
+
+
 def test_every_pixel_of_the_range_is_reached() -> None:
     config = Crops(count=1)
     tops = {distinct_places(140, 128, config, generator(seed))[0][0] for seed in range(200)}
@@ -99,6 +116,6 @@ def test_tiles_cut_crops_without_loss() -> None:
 def test_small_pictures_are_refused_with_the_remedy() -> None:
     with pytest.raises(ImageError, match=r"me\.jpg: 200x100 is smaller than one 128px crop.*crops\.size=64"):
         check_size("me.jpg", 100, 200, Crops())
-    with pytest.raises(ImageError, match=r"crops\.count"):
-        check_size("me.jpg", 128, 128, Crops(low=128, high=128, count=4))
+    with pytest.raises(ImageError, match=r"me\.jpg.*crops\.count"):
+        check_size("me.jpg", 128, 128, Crops(low=128, high=128, count=4, own_scales=False))
     check_size("me.jpg", 128, 128, Crops(low=384, high=1024))

@@ -26,11 +26,22 @@ def test_the_photo_itself_is_at_zero() -> None:
 
 
 def test_psnr_of_a_known_error() -> None:
-    truth = Picture(np.full((32, 32, 3), 100, np.uint8))
-    shifted = Picture(np.full((32, 32, 3), 151, np.uint8))
+    truth = Picture(np.full((64, 64, 3), 100, np.uint8))
+    shifted = Picture(np.full((64, 64, 3), 151, np.uint8))
     figures = measure(shifted, PHOTO, truth, truth)
     assert figures["psnr_painting"] == pytest.approx(20 * np.log10(255 / 51), abs=0.01)
     assert figures["ssim_output"] == pytest.approx(1, abs=1e-3) and figures["ssim_painting"] < 1
+
+
+def test_equal_and_flat_pictures_have_finite_figures() -> None:
+    flat = Picture(np.full((80, 90, 3), 99, np.uint8))
+    for first, second in ((PAINTING, PAINTING), (PAINTING, flat), (flat, flat)):
+        assert np.isfinite(list(measure(first, second, first, first).values())).all()
+
+
+def test_small_pictures_are_refused() -> None:
+    with pytest.raises(ImageError, match="smaller than 56 px"):
+        measure(Picture(scene(40, 90, 0)), PHOTO, PAINTING)
 
 
 def test_truth_of_another_size_is_refused() -> None:

@@ -43,6 +43,23 @@ def test_output_inside_the_input_is_not_read_again(tree: Path) -> None:
     assert "old.png" not in targets(folder.plan([tree], out), out)
 
 
+def test_output_around_the_input_changes_nothing(tree: Path) -> None:
+    plan = folder.plan([tree / "deep"], tree.parent / "elsewhere" / ".." / "out")
+    assert len(plan.jobs) == 2
+    plan = folder.plan([tree / "deep"], tree)
+    assert [job.source.name for job in plan.jobs] == ["é.gif", "d.tif"]
+    with pytest.raises(RunError, match="overwritten"):
+        folder.plan([tree], tree)
+
+
+def test_folders_without_pictures_and_unwritable_formats_are_refused(tree: Path, tmp_path: Path) -> None:
+    (tmp_path / "empty").mkdir()
+    with pytest.raises(ImageError, match="empty: holds no pictures"):
+        folder.plan([tmp_path / "empty"], tmp_path / "out")
+    with pytest.raises(ImageError, match=r"out\.gif: cannot write"):
+        folder.plan([tree / "a.jpg"], tmp_path / "out.gif")
+
+
 def test_one_file_goes_to_the_name_given(tree: Path, tmp_path: Path) -> None:
     plan = folder.plan([tree / "a.jpg"], tmp_path / "x.png")
     assert [job.target for job in plan.jobs] == [tmp_path / "x.png"]

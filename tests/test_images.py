@@ -73,6 +73,28 @@ def test_orientation_is_applied_and_reset(tmp_path: Path) -> None:
         assert again.getexif().get(0x0112, 1) == 1 and again.getexif()[0x010F] == "maker"
 
 
+def test_reading_leaves_the_caller_s_image_alone(tmp_path: Path) -> None:
+    exif = Image.Exif()
+    exif[0x0112] = 6
+    Image.fromarray(RGB).save(tmp_path / "o.jpg", exif=exif)
+    with Image.open(tmp_path / "o.jpg") as image:
+        first, second = images.from_pil(image), images.from_pil(image)
+        assert np.array_equal(first.pixels, second.pixels) and first.size == (30, 24)
+        assert image.getexif()[0x0112] == 6
+
+
+def test_sixteen_bit_transparency_does_not_clip(tmp_path: Path) -> None:
+    Image.fromarray(np.full((9, 9), 32768, np.uint16)).save(tmp_path / "g.png", transparency=0)
+    assert (images.load(tmp_path / "g.png").pixels == 128).all()
+
+
+def test_only_the_first_frame_is_taken_and_said(tmp_path: Path) -> None:
+    frames = [Image.fromarray(RGB), Image.fromarray(255 - RGB)]
+    frames[0].save(tmp_path / "a.tif", save_all=True, append_images=frames[1:])
+    picture = images.load(tmp_path / "a.tif")
+    assert np.array_equal(picture.pixels, RGB) and "first" in picture.notes[0]
+
+
 @pytest.mark.parametrize("suffix", [".jpg", ".png", ".webp", ".tif"])
 def test_profile_exif_and_resolution_are_carried_over(tmp_path: Path, suffix: str) -> None:
     profile = ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB")).tobytes()

@@ -6,7 +6,7 @@ import torch
 from sincut.config import Networks, presets, resolve
 from sincut.networks import Discriminator, Generator, Projector
 
-SMALL = Networks(stem=4, inner=6, blocks=4)
+SMALL = Networks(stem=4, inner=6, blocks=4, residual=0.0)
 
 
 def count(network: torch.nn.Module) -> int:

@@ -9,10 +9,10 @@ from conftest import scene
 
 import sincut
 from sincut.config import Config, overlay
-from sincut.errors import Interrupted, RunError, SincutError
+from sincut.errors import Interrupted, ModelError, RunError, SincutError
 from sincut.events import Event, Saved, Warned
 from sincut.files import locked
-from sincut.model import load_tensors
+from sincut.model import load_tensors, save_tensors
 from sincut.run import CHECKPOINT_FILE, default_folder
 
 
@@ -44,7 +44,7 @@ def test_a_run_folder_is_complete(tiny: Config, painting: Path, photo: Path, tmp
     assert told["painting"]["name"] == "painting.png" and len(told["photo"]["sha256"]) == 64
     assert told["direction"] == "painting -> photo" and told["steps"] == 4
     assert set(told["thumbnails"]) == {"source", "target", "output"}
-    assert told["training_scale"] == {"painting.png": [40 / 90, 64 / 90], "photo.png": [40 / 80, 64 / 80]}
+    assert told["training_scale"] == {"source": [40 / 90, 64 / 90], "target": [40 / 80, 64 / 80]}
 
 
 def test_twelve_steps_equal_five_and_seven(tiny: Config, painting: Path, photo: Path, tmp_path: Path) -> None:
@@ -107,6 +107,70 @@ def test_reverse_learns_the_other_way(tiny: Config, painting: Path, photo: Path,
     image = scene(20, 20, 0)
     assert np.array_equal(there.apply(image), same.apply(image))
     assert there.model.provenance["direction"] == "photo -> painting"
+
+
+def test_pictures_come_as_anything(tiny: Config, painting: Path, photo: Path) -> None:
+    import torch
+    from PIL import Image
+
+    image = scene(20, 20, 0)
+    arrays = [np.asarray(Image.open(path)) for path in (painting, photo)]
+    tensors = [torch.from_numpy(array.copy()).permute(2, 0, 1) / 255 for array in arrays]
+    results = [
+        sincut.train(*pair, config=tiny).apply(image)
+        for pair in ((painting, str(photo)), arrays, [Image.open(path) for path in (painting, photo)], tensors)
+    ]
+    assert all(np.array_equal(results[0], other) for other in results[1:])
+    with pytest.raises(SincutError, match=r"painting.*give"):
+        sincut.train(np.zeros((9, 9)), arrays[1], config=tiny)
+
+
+def test_a_finished_run_stays_as_it_is(tiny: Config, painting: Path, photo: Path, tmp_path: Path) -> None:
+    sincut.train(painting, photo, tmp_path / "run", config=tiny)
+    before = (tmp_path / "run" / "model.safetensors").read_bytes()
+    events: list[Event] = []
+    sincut.train(painting, photo, tmp_path / "run", resume=True, on_event=events.append)
+    assert (tmp_path / "run" / "model.safetensors").read_bytes() == before
+    assert any(isinstance(event, Warned) and "done already" in event.message for event in events)
+
+
+@pytest.mark.parametrize("damage", ["model", "json", "missing", "truncated"])
+def test_damaged_checkpoints_are_named(tiny: Config, painting: Path, photo: Path, tmp_path: Path, damage: str) -> None:
+    run = tmp_path / "run"
+    with pytest.raises(Interrupted):
+        sincut.train(painting, photo, run, config=tiny, stop=stop_after(1))
+    path = run / CHECKPOINT_FILE
+    tensors, metadata = load_tensors(path)
+    if damage == "model":
+        path.write_bytes((run / "model.safetensors").read_bytes())
+    elif damage == "truncated":
+        path.write_bytes(path.read_bytes()[:5000])
+    else:
+        if damage == "json":
+            metadata["inputs"] = "{}"
+        else:
+            del tensors["average.rgb.weight"]
+        save_tensors(path, tensors, {key: metadata[key] for key in ("config", "inputs")})
+    with pytest.raises(ModelError, match="checkpoint"):
+        sincut.train(painting, photo, run, resume=True)
+
+
+def test_small_pictures_leave_no_folder_behind(painting: Path, photo: Path, tmp_path: Path) -> None:
+    with pytest.raises(SincutError, match=r"painting\.png: 90x72 is smaller than one 128px crop"):
+        sincut.train(painting, photo, tmp_path / "run")
+    assert not (tmp_path / "run").exists()
+
+
+def test_leftovers_of_a_run_without_checkpoint_are_cleared(
+    tiny: Config, painting: Path, photo: Path, tmp_path: Path
+) -> None:
+    run = tmp_path / "run"
+    (run / "previews").mkdir(parents=True)
+    (run / "previews" / "000001.jpg").touch()
+    (run / "metrics.jsonl").write_text('{"step": 1}\n')
+    sincut.train(painting, photo, run, config=tiny)
+    assert [json.loads(line)["step"] for line in (run / "metrics.jsonl").read_text().splitlines()] == [2, 4]
+    assert not (run / "previews" / "000001.jpg").exists()
 
 
 def test_the_same_picture_twice_is_allowed_and_warned(tiny: Config, painting: Path) -> None:

