@@ -89,7 +89,7 @@ class Losses:
     spread: bool = _switch(True, "one position in each cell of a grid; off: positions anywhere, as published")
     false_negatives: float = _number(0.9, 0, 1, "other keys more alike than this cosine are no negatives; 1: all are")
     temperature: float = _number(0.07, 0.001, 10, "tau of PatchNCE")
-    r1: float = _number(0.2, 0, 1000, "weight of the gradient penalty at real tiles")
+    r1: float = _number(1.0, 0, 1000, "weight of the gradient penalty at real tiles")
     r1_every: int = _number(4, 1, 1024, "steps between gradient penalties; the weight is multiplied by it")
 
 

@@ -86,6 +86,18 @@ def _shared(a: Box, b: Box) -> float:
     return height * width / min((box[2] - box[0]) * (box[3] - box[1]) for box in (a, b))
 
 
+def without_excess(image: Tensor, config: Crops) -> Tensor:
+    """(1, 3, H, W), scaled down once where it is far larger than any crop needs, so that a step stays quick.
+
+    Only the law `width` knows how large that is: twice the largest width keeps what its crops can show.
+    """
+    h, w = image.shape[2:]
+    factor = max(2 * config.high / w, 2 * config.size / min(h, w))
+    if config.scale != "width" or factor >= 1:
+        return image
+    return resize(image, (round(h * factor), round(w * factor)), interpolation="bilinear", antialias=True)
+
+
 def tiles(crops: Tensor, size: int) -> Tensor:
     """(N, 3, crop, crop) -> (T, 3, size, size): the crops cut into (crop / size)^2 tiles each; differentiable."""
     if crops.shape[-1] == size:

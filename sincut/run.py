@@ -118,9 +118,7 @@ def default_folder(painting: Path, photo: Path) -> Path:
 
 def load_checkpoint(folder: Path) -> tuple[dict[str, Tensor], Config, dict[str, Any]]:
     """State, configuration and inputs of a run folder's checkpoint. Raises `ModelError`, or `RunError` without one."""
-    path = folder / CHECKPOINT_FILE
-    if not path.is_file():
-        raise RunError(f"{folder}: holds no checkpoint to resume; leave --resume away to train anew")
+    path = _checkpoint_of(folder)
     state, metadata = load_tensors(path)
     try:
         config = Config.from_dict(json.loads(metadata["config"]))
@@ -131,6 +129,13 @@ def load_checkpoint(folder: Path) -> tuple[dict[str, Tensor], Config, dict[str, 
     except (KeyError, ValueError, TypeError, AttributeError, ConfigError) as error:
         raise ModelError(f"{path}: is no complete checkpoint ({error}); leave --resume away to train anew") from None
     return state, config, inputs
+
+
+def _checkpoint_of(folder: Path) -> Path:
+    path = folder / CHECKPOINT_FILE
+    if not path.is_file():
+        raise RunError(f"{folder}: holds no checkpoint to resume; leave --resume away to train anew")
+    return path
 
 
 class RunFolder:
@@ -199,7 +204,7 @@ class RunFolder:
 def _opened(path: Path, resume: bool) -> Iterator[RunFolder]:
     """Make or find the folder and lock it. Raises `RunError` where it holds another run, or none to resume."""
     if resume:
-        load_checkpoint(path)
+        _checkpoint_of(path)
     make_folder(path / PREVIEWS, RunError)
     with locked(path):
         taken = [name for name in (MODEL_FILE, CHECKPOINT_FILE) if (path / name).exists()]

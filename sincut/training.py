@@ -22,7 +22,7 @@ from torch import Tensor, nn
 
 from sincut.colour import ColourMap, colour_transport
 from sincut.config import Config
-from sincut.crops import check_size, random_crops, tiles
+from sincut.crops import check_size, random_crops, tiles, without_excess
 from sincut.devices import Compute, find_compute, out_of_memory
 from sincut.errors import Interrupted, ModelError, TrainingError
 from sincut.events import Checkpoint, Listener, Planned, Preview, Progress, Started, Trained, Warned, ignore
@@ -42,8 +42,8 @@ class Training:
             check_size(name, picture.shape[2], picture.shape[3], config.crops)
         self.config, self.compute = config, compute
         self.colour = colour_transport(painting, photo) if config.colour.map else ColourMap.identity()
-        self.painting = self.colour(painting).to(compute.device)
-        self.photo = photo.to(compute.device)
+        self.painting = without_excess(self.colour(painting), config.crops).to(compute.device)
+        self.photo = without_excess(photo, config.crops).to(compute.device)
         seed = config.schedule.seed
         with torch.random.fork_rng(devices=[]):  # weights are drawn on the CPU; the caller's random state stays
             torch.default_generator.manual_seed(seed)

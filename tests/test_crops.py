@@ -4,12 +4,22 @@ import pytest
 import torch
 
 from sincut.config import Crops
-from sincut.crops import OVERLAP, check_size, distinct_parts, distinct_places, random_crops, scaled_size, tiles
+from sincut.crops import OVERLAP, check_size, distinct_parts, distinct_places, random_crops, scaled_size, tiles, without_excess
 from sincut.errors import ImageError
 
 
 def generator(seed: int = 0) -> torch.Generator:
     return torch.Generator().manual_seed(seed)
+
+
+def test_excess_is_scaled_away_once() -> None:
+    config = Crops(size=32, tile=16, low=40, high=64)
+    assert without_excess(torch.zeros(1, 3, 300, 600), config).shape == (1, 3, 64, 128)
+    assert without_excess(torch.zeros(1, 3, 40, 4000), config).shape == (1, 3, 40, 4000)
+    small = torch.zeros(1, 3, 100, 128)
+    assert without_excess(small, config) is small
+    by_factor = Crops(scale="factor", low=0.5, high=1.0)
+    assert without_excess(torch.zeros(1, 3, 300, 6000), by_factor).shape == (1, 3, 300, 6000)
 
 
 @pytest.mark.parametrize("own_scales", [False, True])
