@@ -79,7 +79,7 @@ class Colour:
 class Losses:
     """Weights and parts of the losses."""
 
-    nce: float = _number(1.5, 0, 1000, "weight of PatchNCE")
+    nce: float = _number(1.7, 0, 1000, "weight of PatchNCE")
     identity: bool = _switch(False, "PatchNCE on the photo too: 1/2 (NCE(x, fake) + NCE(y, same)); off: NCE(x, fake)")
     same: float = _number(0.0, 0, 1000, "weight of |G(photo) - photo|")
     layers: tuple[int, ...] = field(
