@@ -288,6 +288,7 @@ def _coerce(key: str, value: Any, default: Any) -> Any:
 
 def _parse(text: str) -> Any:
     """The value of a flag: TOML where it parses, a bare text otherwise; `0,2,4` is a list."""
+    text = text.lower() if text in ("True", "False") else text
     for candidate in (text, f"[{text}]"):
         try:
             return tomllib.loads(f"value = {candidate}")["value"]

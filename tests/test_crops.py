@@ -4,7 +4,16 @@ import pytest
 import torch
 
 from sincut.config import Crops
-from sincut.crops import OVERLAP, check_size, distinct_parts, distinct_places, random_crops, scaled_size, tiles, without_excess
+from sincut.crops import (
+    OVERLAP,
+    check_size,
+    distinct_parts,
+    distinct_places,
+    random_crops,
+    scaled_size,
+    tiles,
+    without_excess,
+)
 from sincut.errors import ImageError
 
 
