@@ -14,6 +14,10 @@ from sincut.config import Config, overlay
 from sincut.model import ColourMap, Model
 from sincut.networks import Generator
 
+# Tiny work is quickest on one thread, and several threads of many processes would wait for each other.
+torch.set_num_threads(1)
+os.environ.setdefault("OMP_NUM_THREADS", "1")
+
 ROOT = Path(__file__).parent.parent
 SHARED = ROOT.parent / "shared"
 TINY = {
