@@ -206,9 +206,8 @@ def _to_rgb(image: Image.Image, icc: bytes | None) -> tuple[Image.Image, str]:
     if image.mode in ("RGB", "RGBA", "RGBX"):
         return image.convert("RGB"), ""
     if image.mode in ("P", "PA", "RGBa", "YCbCr", "LAB", "HSV"):
-        if image.mode in ("P", "PA", "RGBa"):
-            return image.convert("RGBA").convert("RGB"), f"mode {image.mode} became RGB"
-        return image.convert("RGB"), f"mode {image.mode} became RGB"
+        straight = image.convert("RGBA") if image.mode in SAME_NUMBERS else image
+        return straight.convert("RGB"), f"mode {image.mode} became RGB"
     _refuse_mode(image.mode)
 
 
