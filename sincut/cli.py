@@ -14,6 +14,7 @@ import shlex  # noqa: E402
 import shutil  # noqa: E402
 import signal  # noqa: E402
 import sys  # noqa: E402
+import warnings  # noqa: E402
 from collections.abc import Callable  # noqa: E402
 from pathlib import Path  # noqa: E402
 from typing import Any  # noqa: E402
@@ -56,6 +57,7 @@ def main() -> None:
     """Learn to translate one painting into the look of one photo, then translate pictures of any size."""
     # Large tensors in huge pages: on a CPU, page faults else take a good part of every step. Read when torch loads.
     os.environ.setdefault("THP_MEM_ALLOC_ENABLE", "1")
+    warnings.filterwarnings("ignore", message=r"`torch.jit.script` is deprecated")  # torch's and kornia's own use of it
 
 
 @main.command()

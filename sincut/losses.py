@@ -5,9 +5,12 @@ https://arxiv.org/abs/1801.04406), the contrastive one is PatchNCE (Park et al. 
 https://arxiv.org/abs/2007.15651). All are computed in float32, whatever the networks ran in.
 """
 
+from collections.abc import Callable
+
 import torch
 import torch.nn.functional as F
 from torch import Tensor
+from torch.autograd import forward_ad
 
 
 def adversarial(fake: Tensor) -> Tensor:
@@ -20,13 +23,20 @@ def discrimination(real: Tensor, fake: Tensor) -> Tensor:
     return 0.5 * (F.softplus(fake.float()).mean() + F.softplus(-real.float()).mean())
 
 
-def r1_penalty(logits: Tensor, tiles: Tensor) -> Tensor:
-    """Half the squared gradient of D's logits (T, 1) at real tiles (T, 3, H, W), summed over pixels, mean over tiles.
+def r1_penalty(discriminator: Callable[[Tensor], Tensor], tiles: Tensor) -> tuple[Tensor, Tensor]:
+    """D's logits (T, 1) of real tiles (T, 3, H, W), and half its squared gradient there (sum over pixels, mean over T).
 
-    `tiles` must require a gradient and `logits` depend on them; the result can itself be differentiated.
+    The penalty can be differentiated, without a second backward pass through a backward pass: for v, the gradient
+    taken as a constant, the slope of D along v is |v|^2, and its derivative by D's weights is that of the penalty.
+    Forward-mode differentiation gives the slope together with the logits (torch.autograd.forward_ad).
     """
-    (gradient,) = torch.autograd.grad(logits.float().sum(), tiles, create_graph=True)
-    return 0.5 * gradient.float().square().sum((1, 2, 3)).mean()
+    tiles = tiles.detach().requires_grad_()
+    (v,) = torch.autograd.grad(discriminator(tiles).float().sum(), tiles)
+    with forward_ad.dual_level():
+        dual = forward_ad.make_dual(tiles.detach(), v)  # type: ignore[no-untyped-call]
+        logits, slope = forward_ad.unpack_dual(discriminator(dual))  # type: ignore[no-untyped-call]  # (T, 1) each
+    square = slope.float().mean()  # of |v|^2 over the tiles
+    return logits, square - 0.5 * square.detach()  # half of it, with all of its derivative
 
 
 def patch_nce(query: Tensor, key: Tensor, temperature: float, false_negatives: float = 1.0) -> Tensor:

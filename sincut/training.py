@@ -75,15 +75,14 @@ class Training:
 
             # Discriminator: photo tiles are real, translated tiles are fake.
             real_tiles, fake_tiles = tiles(y, crops.tile), tiles(fake, crops.tile)
-            penalise = self.steps_done % losses.r1_every == 0
-            real_tiles.requires_grad_(penalise)
-            logits = self.discriminator(torch.cat([real_tiles, fake_tiles.detach()]))
-            real, rejected = logits.chunk(2)
+            if self.steps_done % losses.r1_every:
+                real, rejected = self.discriminator(torch.cat([real_tiles, fake_tiles.detach()])).chunk(2)
+                penalty = torch.zeros(())
+            else:  # "lazy": seldom, but as strong on average
+                real, penalty = r1_penalty(self.discriminator, real_tiles)
+                rejected = self.discriminator(fake_tiles.detach())
             report = {"D": discrimination(real, rejected)}
-            loss_d = report["D"]
-            if penalise:
-                penalty = r1_penalty(logits, real_tiles)
-                loss_d = loss_d + losses.r1 * losses.r1_every * penalty  # "lazy": seldom, but as strong on average
+            loss_d = report["D"] + losses.r1 * losses.r1_every * penalty
         _descend(loss_d, optimise_d)
 
         with self.compute.autocast():
@@ -185,7 +184,7 @@ class Training:
 
     def _adam(self, network: nn.Module) -> torch.optim.Adam:
         o = self.config.optimisation
-        return torch.optim.Adam(network.parameters(), lr=o.learning_rate, betas=(o.beta1, o.beta2), foreach=True)
+        return torch.optim.Adam(network.parameters(), lr=o.learning_rate, betas=(o.beta1, o.beta2), fused=True)
 
 
 def train(

@@ -80,7 +80,8 @@ def plain_step(training: Training) -> tuple[dict[str, float], list[torch.Tensor]
     real_tiles = tiles(y, config.crops.tile).requires_grad_()
     real, rejected = training.discriminator(real_tiles), training.discriminator(tiles(fake, config.crops.tile).detach())
     found = {"D": discrimination(real, rejected)}
-    loss = found["D"] + losses.r1 * losses.r1_every * r1_penalty(real, real_tiles)
+    (gradient,) = torch.autograd.grad(real.sum(), real_tiles, create_graph=True)
+    loss = found["D"] + losses.r1 * losses.r1_every * 0.5 * gradient.square().sum((1, 2, 3)).mean()
     optimiser = training.optimisers[1]
     optimiser.zero_grad()
     loss.backward()
@@ -145,9 +146,9 @@ def test_the_gradient_penalty_comes_every_few_steps(
     calls: list[int] = []
     training = Training(*pictures, overlay(tiny, {"losses": {"r1_every": 3}}), PLAIN)
 
-    def counted(logits: torch.Tensor, tiles: torch.Tensor) -> torch.Tensor:
+    def counted(discriminator: torch.nn.Module, tiles: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
         calls.append(training.steps_done)
-        return r1_penalty(logits, tiles)
+        return r1_penalty(discriminator, tiles)
 
     monkeypatch.setattr("sincut.training.r1_penalty", counted)
     for _ in range(7):
