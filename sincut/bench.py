@@ -1,61 +1,246 @@
-"""What this machine does: seconds a training step and seconds to translate, measured on made-up pictures."""
+"""What this machine does, next to what it could do: training and translating as fractions of a measured peak.
 
+The peak is a 3x3 convolution as G's residual blocks have them, channels-last and in the run's precision: forward for
+translating, forward and backward for training. `step_tflop` counts the *necessary* work from the shapes of the layers,
+so doing something superfluous lowers the utilisation and never raises it. Every part runs in a process of its own, one
+after the other, so that peaks of memory do not mix; run it on an otherwise idle machine.
+"""
+
+import json
 import statistics
+import subprocess
 import sys
+import tempfile
 import time
-from collections.abc import Callable
-from typing import Any
+from collections.abc import Callable, Sequence
+from concurrent.futures import ProcessPoolExecutor
+from multiprocessing import get_context
+from pathlib import Path
+from typing import Any, TypeVar
 
+import numpy as np
 import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
 
+from sincut.colour import ColourMap
 from sincut.config import Config
-from sincut.devices import find_compute
+from sincut.crops import tiles
+from sincut.devices import Compute, find_compute
+from sincut.errors import SincutError
+from sincut.files import write_whole
+from sincut.images import Picture, save
+from sincut.layers import EqualConv2d, EqualLinear, UpBlock
 from sincut.model import Model
+from sincut.networks import STRIDE, Discriminator, Generator
 from sincut.training import Training
 from sincut.translate import Translator
 
-WARM_UP = 1  # rounds that are not counted
-ROUNDS = 5  # each of `losses.r1_every` steps, one of them with the gradient penalty
-APPLY_SIDE = 1024  # px
+MEGAPIXELS = (1.0, 4.0, 16.0, 64.0)
+PEAK_SECONDS = 2.0  # for each of the two peaks
+WARM_UP, CYCLES = 1, 5  # cycles of `losses.r1_every` steps, one of them with the gradient penalty
+LEAST_STEPS = 10  # that are timed
+SIDE = 1024  # px of the made-up training pictures
+APPLY_SECONDS = 5.0  # small pictures are translated again until so much time has passed
+
+T = TypeVar("T")
 
 
-def measure(config: Config, device: torch.device) -> dict[str, Any]:
-    """Medians after warm-up; run it on an otherwise idle machine. Keys are stable, values plain numbers and texts."""
+def measure(
+    config: Config,
+    device: torch.device,
+    megapixels: Sequence[float] = MEGAPIXELS,
+    on_part: Callable[[str], None] = lambda part: None,
+) -> dict[str, Any]:
+    """All figures by name, plain numbers and texts; `on_part` hears what is measured next.
+
+    Rates are megapixels or crops a second, memory is in MB of 10^6 bytes, work in TFLOP of 10^12 operations (a
+    multiplication and an addition are two), `peak_tflops` and `peak_forward_tflops` in such operations a second.
+    """
+    on_part("peak")
+    found = _alone(_peaks, config, device)
+    on_part("training")
+    found |= _alone(_training, config, device)
+    on_part("first step")
+    found["first_step_seconds"] = _first_step_seconds(config, device)
+    found["step_tflop"] = step_tflop(config)
+    found["step_utilisation"] = found["step_tflop"] / found["step_seconds"] / found["peak_tflops"]
+    found["apply"] = []
+    for size in megapixels:
+        on_part(f"applying to {size:g} megapixels")
+        applied = _alone(_apply, config, device, size)
+        work = pixel_tflop(config) * applied["megapixels"] * 1e6
+        applied["utilisation"] = work / applied["seconds"] / found["peak_forward_tflops"]
+        found["apply"].append({key: _rounded(value) for key, value in applied.items()})
+    return {key: _rounded(value) for key, value in found.items()}
+
+
+def step_tflop(config: Config) -> float:
+    """The necessary work of one training step, from the shapes of the layers.
+
+    Counted are the multiplications and additions of convolutions and linear layers; the binomial filters, activations
+    and optimisers count as nothing. A backward pass costs two forward passes, one for the weights and one for the
+    data. Per step: G on its crops and back; the encoder, up to the last layer of PatchNCE, on the translations and
+    back (the keys are reused); D on real and fake tiles and back; D on the fake tiles and back to the data only; and
+    every `r1_every` steps the gradient at the real tiles (one pass) and its derivative (three).
+    """
+    losses, crops = config.losses, config.crops
+    encoder, shallow, decoder, critic = _forward_tflop(config)
+    translated = crops.count * (2 if losses.identity or losses.same else 1)
+    queries = crops.count * (2 if losses.identity else 1)
+    real = crops.count * (crops.size // crops.tile) ** 2  # tiles, and as many fake ones
+    generator = 3 * (encoder + decoder) * translated + 3 * shallow * queries
+    discriminator = (3 * 2 + 2 + 4 / losses.r1_every) * critic * real
+    return generator + discriminator
+
+
+def pixel_tflop(config: Config) -> float:
+    """The necessary work of translating one pixel."""
+    encoder, _, decoder, _ = _forward_tflop(config)
+    return (encoder + decoder) / config.crops.size**2
+
+
+def _forward_tflop(config: Config) -> tuple[float, float, float, float]:
+    """Of one crop's encoder, its encoder up to the last layer of PatchNCE, its decoder; and of D on one tile."""
+    size, tile = config.crops.size, config.crops.tile
+    with torch.device("meta"):
+        generator, discriminator = Generator(config.networks), Discriminator(config.networks, tile)
+        crop, noise = torch.empty(1, 3, size, size), torch.empty(1, 1, size, size)
+        features = generator.encode(crop)
+        return (
+            _tflop(generator, lambda: generator.encode(crop)),
+            _tflop(generator, lambda: generator.encode(crop, last=max(config.losses.layers))),
+            _tflop(generator, lambda: generator.decode(crop, features[-1], noise)),
+            _tflop(discriminator, lambda: discriminator(tiles(crop, tile)[:1])),
+        )
+
+
+def _tflop(network: nn.Module, work: Callable[[], object]) -> float:
+    """Of the layers with weights that `work` runs through: weights times places, twice."""
+    operations = 0
+
+    def count(layer: nn.Module, inputs: tuple[Tensor, ...], out: Tensor) -> None:
+        nonlocal operations
+        places = inputs[0] if isinstance(layer, UpBlock) else out  # transposed: each input pixel meets each weight
+        operations += 2 * layer.weight.numel() * places[:, 0].numel()  # type: ignore[union-attr,operator]
+
+    counted = [m for m in network.modules() if isinstance(m, EqualConv2d | EqualLinear | UpBlock)]
+    hooks = [layer.register_forward_hook(count) for layer in counted]
+    work()
+    for hook in hooks:
+        hook.remove()
+    return operations / 1e12
+
+
+def _alone(work: Callable[..., T], config: Config, device: torch.device, *rest: Any) -> T:
+    """The result of `work` in a fresh process with as many threads as this one has."""
+    with ProcessPoolExecutor(1, mp_context=get_context("spawn")) as pool:
+        return pool.submit(_with_threads, torch.get_num_threads(), work, config, device, *rest).result()
+
+
+def _with_threads(threads: int, work: Callable[..., T], *arguments: Any) -> T:
+    torch.set_num_threads(threads)
+    return work(*arguments)
+
+
+def _peaks(config: Config, device: torch.device) -> dict[str, Any]:
+    """The fastest of many runs of one convolution, forward alone and with its backward."""
     compute = find_compute(device)
-    generator = torch.Generator().manual_seed(0)
-    pictures = [torch.rand(1, 3, 1024, 1024, generator=generator) * 2 - 1 for _ in range(2)]
-    training = Training(pictures[0], pictures[1], config, compute)
-    rate = config.optimisation.learning_rate
-    cycle = config.losses.r1_every
+    c, n, side = config.networks.inner, config.crops.count, config.crops.size
+    made = [torch.randn(shape, device=device, dtype=compute.dtype) for shape in ((n, c, side, side), (c, c, 3, 3))]
+    x, weight = (t.contiguous(memory_format=torch.channels_last) for t in made)
+    slope = torch.randn_like(x)
 
-    def steps() -> None:
-        for _ in range(cycle):
-            training.step(rate)
+    def forward() -> None:
+        with torch.inference_mode():
+            F.conv2d(x, weight, padding=1)
 
-    step = _median(steps, WARM_UP, ROUNDS, device) / cycle
-    translator = Translator(Model(training.average, training.colour, config), device)
-    image = torch.rand(1, 3, APPLY_SIDE, APPLY_SIDE, generator=generator) * 2 - 1
-    apply = _median(lambda: translator.translate(image), 1, 3, device)
+    def both() -> None:
+        inputs = [t.detach().requires_grad_() for t in (x, weight)]
+        torch.autograd.grad(F.conv2d(inputs[0], inputs[1], padding=1), inputs, slope)
+
+    operations = 2 * weight.numel() * n * side**2 / 1e12
     return {
         "device": str(device),
         "threads": torch.get_num_threads(),
         "precision": compute.precision,
-        "step_seconds": round(step, 4),
-        "crops_per_second": round(config.crops.count / step, 3),
-        "apply_megapixels_per_second": round(APPLY_SIDE**2 / 1e6 / apply, 4),
+        "peak_tflops": 3 * operations / min(_seconds(both, compute, PEAK_SECONDS)),
+        "peak_forward_tflops": operations / min(_seconds(forward, compute, PEAK_SECONDS)),
+    }
+
+
+def _training(config: Config, device: torch.device) -> dict[str, Any]:
+    """The median step over cycles that each hold one gradient penalty."""
+    compute = find_compute(device)
+    generator = torch.Generator().manual_seed(0)
+    painting, photo = (torch.rand(1, 3, SIDE, SIDE, generator=generator) * 2 - 1 for _ in range(2))
+    training = Training(painting, photo, config, compute)
+    cycle = config.losses.r1_every
+
+    def steps() -> None:
+        for _ in range(cycle):
+            training.step(config.optimisation.learning_rate)
+
+    repeats = WARM_UP + max(CYCLES, -(-LEAST_STEPS // cycle))
+    step = statistics.median(_seconds(steps, compute, repeats=repeats)[WARM_UP:]) / cycle
+    return {
+        "step_seconds": step,
+        "crops_per_second": config.crops.count / step,
+        "train_peak_rss_mb": _peak_rss_mb(),
+    }
+
+
+def _first_step_seconds(config: Config, device: torch.device) -> float:
+    """From the start of the command `train` to its first finished step."""
+    pixels = np.random.default_rng(0).integers(0, 256, (SIDE, SIDE, 3), np.uint8)
+    with tempfile.TemporaryDirectory() as folder:
+        preset, picture = Path(folder, "measured.toml"), Path(folder, "made-up.png")
+        write_whole(preset, config.to_toml().encode(), SincutError)
+        save(Picture(pixels), picture)
+        command = [sys.executable, "-m", "sincut", "train", picture, picture, "-o", Path(folder, "run"), "--json"]
+        command += ["--preset", preset, "--device", str(device), "--set", "output.log_every=1", "--steps", "100"]
+        began = time.perf_counter()
+        with subprocess.Popen(list(map(str, command)), stderr=subprocess.PIPE, stdout=subprocess.DEVNULL) as process:
+            assert process.stderr is not None
+            said = b""
+            try:
+                for said in process.stderr:
+                    if said.startswith(b"{") and json.loads(said).get("event") == "Progress":
+                        return time.perf_counter() - began
+            finally:
+                process.kill()
+    raise SincutError(f"train ended before its first step: {said.decode(errors='replace').strip()}")
+
+
+def _apply(config: Config, device: torch.device, megapixels: float) -> dict[str, Any]:
+    """Translating a made-up 4:3 picture that is in memory already, in tiles as `apply` chooses them."""
+    compute = find_compute(device)
+    h = max(1, round((megapixels * 1e6 * 3 / 4) ** 0.5))
+    w = max(1, round(megapixels * 1e6 / h))
+    picture = Picture(np.random.default_rng(0).integers(0, 256, (h, w, 3), np.uint8))
+    with torch.random.fork_rng(devices=[]):
+        generator = Generator(config.networks).eval().requires_grad_(False)
+    translator = Translator(Model(generator, ColourMap.identity(), config), device)
+    translator.apply_picture(Picture(picture.pixels[: 2 * STRIDE, : 2 * STRIDE]))  # whatever is set up at first use
+    seconds = statistics.median(_seconds(lambda: translator.apply_picture(picture), compute, APPLY_SECONDS))
+    size = h * w / 1e6
+    return {
+        "megapixels": size,
+        "seconds": seconds,
+        "megapixels_per_second": size / seconds,
         "peak_rss_mb": _peak_rss_mb(),
     }
 
 
-def _median(work: Callable[[], object], warm_up: int, repeats: int, device: torch.device) -> float:
-    seconds = []
-    for _ in range(warm_up + repeats):
+def _seconds(work: Callable[[], object], compute: Compute, budget: float = 0.0, repeats: int = 1) -> list[float]:
+    """Of each run of `work`: at least `repeats` of them, and until `budget` seconds have passed."""
+    found: list[float] = []
+    while len(found) < repeats or sum(found) < budget:
         began = time.perf_counter()
         work()
-        if device.type != "cpu":
-            torch.accelerator.synchronize(device)
-        seconds.append(time.perf_counter() - began)
-    return statistics.median(seconds[warm_up:])
+        compute.synchronise()
+        found.append(time.perf_counter() - began)
+    return found
 
 
 def _peak_rss_mb() -> float:
@@ -65,4 +250,9 @@ def _peak_rss_mb() -> float:
     except ImportError:  # Windows
         return 0.0
     unit = 1 if sys.platform == "darwin" else 1024
-    return round(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit / 1e6, 1)
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit / 1e6
+
+
+def _rounded(value: Any) -> Any:
+    """Four significant digits."""
+    return float(f"{value:.4g}") if isinstance(value, float) else value

@@ -240,20 +240,30 @@ def presets(name: str | None, as_json: bool) -> None:
 @click.option("--preset", default="standard", show_default=True, help="Settings to measure.")
 @click.option("--set", "settings", multiple=True, metavar="KEY=VALUE", help="Any setting, as in crops.count=2.")
 @click.option("--device", default="auto", show_default=True, help=DEVICE_HELP)
+@click.option(
+    "--megapixels", default="1,4,16,64", show_default=True, metavar="N,...", help="Sizes to translate; 0 for none."
+)
 @click.option("--json", "as_json", is_flag=True, help="One JSON object on stdout.")
-def bench(preset: str, settings: tuple[str, ...], device: str, as_json: bool) -> None:
-    """Measure this machine: seconds a training step, seconds to translate a megapixel."""
+def bench(preset: str, settings: tuple[str, ...], device: str, megapixels: str, as_json: bool) -> None:
+    """Measure this machine: training and translating, and how near they come to what it can do.
+
+    Takes minutes; run nothing else meanwhile.
+    """
     from sincut.bench import measure
     from sincut.config import resolve
+    from sincut.console import bench_table
     from sincut.devices import find_device
 
-    figures = measure(resolve(preset, settings), find_device(device))
+    try:
+        sizes = [size for size in map(float, megapixels.split(",")) if size > 0]
+    except ValueError:
+        raise click.BadParameter("give numbers with commas between, as in 1,4", param_hint="--megapixels") from None
+    config = resolve(preset, settings)
+    figures = measure(config, find_device(device), sizes, lambda part: click.echo(f"measuring: {part}", err=True))
     if as_json:
         _print_json(figures)
     else:
-        _print_table(
-            ("measured", "value"), [(k, f"{v:.4g}" if isinstance(v, float) else str(v)) for k, v in figures.items()]
-        )
+        _print_table(("measured", "value"), bench_table(figures))
 
 
 class _stoppable:  # noqa: N801 (used like a function)

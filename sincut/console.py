@@ -80,6 +80,10 @@ class Reporter:
             self.say(f"preview: {event.path}")
 
     @_show.register
+    def _(self, event: events.Evaluated) -> None:
+        self.say(f"figures: {' '.join(f'{name} {value:.3f}' for name, value in event.figures.items())}")
+
+    @_show.register
     def _(self, event: events.BatchStarted) -> None:
         skipped = f", {event.skipped} there already (--overwrite does them again)" if event.skipped else ""
         self.say(f"{event.pictures} to translate{skipped}")
@@ -140,3 +144,25 @@ def clock(seconds: float) -> str:
     if whole < 3600:
         return f"{whole // 60}:{whole % 60:02} min"
     return f"{whole // 3600}:{whole % 3600 // 60:02} h"
+
+
+def bench_table(figures: dict[str, Any]) -> list[tuple[str, str]]:
+    """The figures of `bench.measure` as rows for people."""
+    f = figures
+    peaks = f"{f['peak_forward_tflops']:.3g} TFLOP/s forward, {f['peak_tflops']:.3g} with backward"
+    step = f"{f['step_seconds']:.3g} s, {f['crops_per_second']:.3g} crops/s"
+    work = f"{f['step_tflop']:.3g} TFLOP necessary, {f['step_utilisation']:.0%} of the peak"
+    rows = [
+        ("device", f"{f['device']}, {f['threads']} threads, {f['precision']}"),
+        ("peak of a convolution", peaks),
+        ("training step", step),
+        ("", work),
+        ("first step after", f"{f['first_step_seconds']:.1f} s from the command's start"),
+        ("memory of training", f"{f['train_peak_rss_mb']:.0f} MB"),
+    ]
+    for a in f["apply"]:
+        speed = f"{a['megapixels_per_second']:.3g} MP/s, {a['utilisation']:.0%} of the peak"
+        rows.append(
+            (f"applying to {a['megapixels']:g} MP", f"{a['seconds']:.3g} s, {speed}, {a['peak_rss_mb']:.0f} MB")
+        )
+    return rows

@@ -11,6 +11,8 @@ import torch
 
 from sincut.errors import DeviceError
 
+SCALE = 1024.0  # of the loss in float16, to begin with; torch's own 65536 overflows here and costs the first steps
+
 
 @dataclass(frozen=True)
 class Compute:
@@ -22,11 +24,20 @@ class Compute:
 
     @property
     def precision(self) -> str:
-        return "bfloat16" if self.dtype == torch.bfloat16 else "float32"
+        return str(self.dtype).removeprefix("torch.")
 
     def autocast(self) -> torch.autocast:
         """Mixed precision; a context that does nothing where the precision is float32."""
         return torch.autocast(self.device.type, dtype=self.dtype, enabled=self.dtype != torch.float32)
+
+    def scaler(self) -> torch.amp.GradScaler:
+        """Loss scaling for float16, whose small gradients would else vanish; it does nothing in other precisions."""
+        return torch.amp.GradScaler(self.device.type, init_scale=SCALE, enabled=self.dtype == torch.float16)
+
+    def synchronise(self) -> None:
+        """Wait until the device has done what it was given; a CPU has already."""
+        if self.device.type != "cpu":
+            torch.accelerator.synchronize(self.device)
 
 
 def find_device(name: str | torch.device = "auto") -> torch.device:
@@ -51,20 +62,20 @@ def find_device(name: str | torch.device = "auto") -> torch.device:
 
 
 def find_compute(device: torch.device, precision: str = "auto") -> Compute:
-    """The precision for a device: bfloat16 where the hardware multiplies it natively, else float32.
+    """The precision for a device: bfloat16 where the hardware multiplies it natively; else float16 on CUDA, or float32.
 
-    `precision` float32 or bfloat16 overrides the choice.
+    `precision` overrides the choice.
     """
     if precision != "auto":
-        asked = {"bfloat16": torch.bfloat16, "float32": torch.float32}.get(precision)
+        asked = {"bfloat16": torch.bfloat16, "float16": torch.float16, "float32": torch.float32}.get(precision)
         if asked is None:
-            raise DeviceError(f"no precision {precision!r}; use auto, float32 or bfloat16")
+            raise DeviceError(f"no precision {precision!r}; use auto, float32, bfloat16 or float16")
         return Compute(device, asked, "asked for")
     if device.type == "cuda":
         name = torch.cuda.get_device_name(device)
         if torch.cuda.is_bf16_supported(including_emulation=False):
             return Compute(device, torch.bfloat16, f"{name} has bfloat16")
-        return Compute(device, torch.float32, f"{name} has no bfloat16")
+        return Compute(device, torch.float16, f"{name} has no bfloat16")
     if device.type == "mps":
         return Compute(device, torch.float32, "bfloat16 on MPS is not verified yet")
     if cpu_has_bfloat16():

@@ -3,8 +3,9 @@
 How far the look is from the photo's: sliced Wasserstein distances (Rabin et al. 2011, "Wasserstein barycenter and its
 application to texture mixing") of colours, and of small patches at several scales (as in Karras et al. 2018,
 https://arxiv.org/abs/1710.10196, section 5), both as a fraction of the untouched painting's distance: 1 is still the
-painting, 0 the photo itself. How much of the painting is kept: the correlation of edges. Where the truth is known, PSNR
-and SSIM (Wang et al. 2004) against it, for the output and for the untouched painting.
+painting, 0 the photo itself. How much of the painting is kept: the correlation of edges (`structure`) and of coarse
+light and dark (`tone`, below 0 for a negative). Where the truth is known, PSNR and SSIM (Wang et al. 2004) against it,
+for the output and for the untouched painting.
 """
 
 import math
@@ -27,6 +28,8 @@ SMALLEST = PATCH * 2**SCALES  # px
 PSNR_OF_EQUALS = 99.0  # dB; the formula gives infinity, which JSON does not have
 SAMPLES = 16_384  # pixels or patches compared
 
+WORST_LOOK, LEAST_STRUCTURE, LEAST_TONE = 1.0, 0.25, 0.0  # beyond these a translation has gone wrong
+
 
 def measure(painting: Picture, photo: Picture, output: Picture, truth: Picture | None = None) -> dict[str, float]:
     """Figures by name, see the module's text. Raises `ImageError` where `truth` has another size than the output."""
@@ -39,6 +42,7 @@ def measure(painting: Picture, photo: Picture, output: Picture, truth: Picture |
         "colour": _ratio(_distance(_colours(out), _colours(y)), _distance(_colours(x), _colours(y))),
         "texture": _ratio(_texture(out, y), _texture(x, y)),
         "structure": _edge_correlation(x, out),
+        "tone": _tone_correlation(x, out),
         "sharpness": _ratio(_sharpness(out), _sharpness(y)),
     }
     if truth is not None:
@@ -50,6 +54,19 @@ def measure(painting: Picture, photo: Picture, output: Picture, truth: Picture |
             figures[f"psnr_{name}"] = min(float(psnr(picture, true, 1.0)), PSNR_OF_EQUALS)
             figures[f"ssim_{name}"] = float(ssim(picture, true, 11).mean())
     return {name: round(value, 4) for name, value in figures.items()}
+
+
+def complaints(figures: dict[str, float]) -> list[str]:
+    """What figures of `measure` say has gone wrong, each with its key first; nothing for a usable translation."""
+    found = []
+    for key in ("colour", "texture"):
+        if figures[key] > WORST_LOOK:
+            found.append(f"{key} {figures[key]:.2f}: further from the photo's than the untouched painting's")
+    if figures["structure"] < LEAST_STRUCTURE:
+        found.append(f"structure {figures['structure']:.2f}: the painting's shapes are getting lost")
+    if figures["tone"] < LEAST_TONE:
+        found.append(f"tone {figures['tone']:.2f}: light and dark no longer follow the painting's")
+    return found
 
 
 def _ratio(part: float, whole: float) -> float:
@@ -102,9 +119,22 @@ def _distance(a: Tensor, b: Tensor) -> float:
 
 def _edge_correlation(a: Tensor, b: Tensor) -> float:
     """Correlation of the edge strengths of two pictures of one size, brush strokes blurred away: 1 for equal shapes."""
-    edges = [_edges(gaussian_blur2d(rgb_to_grayscale(image), (13, 13), (3.0, 3.0))) for image in (a, b)]
-    value = float(torch.corrcoef(torch.stack([edge.flatten() for edge in edges]))[0, 1])
-    return value if math.isfinite(value) else float(torch.equal(*edges))  # a flat picture correlates with nothing
+    return _correlation(*(_edges(gaussian_blur2d(rgb_to_grayscale(image), (13, 13), (3.0, 3.0))) for image in (a, b)))
+
+
+def _tone_correlation(a: Tensor, b: Tensor) -> float:
+    """Correlation of the brightness of two pictures of one size at the coarsest scale."""
+    coarse = []
+    for image in (a, b):
+        for _ in range(SCALES):
+            image = pyrdown(image)
+        coarse.append(rgb_to_grayscale(image))
+    return _correlation(*coarse)
+
+
+def _correlation(a: Tensor, b: Tensor) -> float:
+    value = float(torch.corrcoef(torch.stack([a.flatten(), b.flatten()]))[0, 1])
+    return value if math.isfinite(value) else float(torch.equal(a, b))  # a flat picture correlates with nothing
 
 
 def _sharpness(image: Tensor) -> float:

@@ -58,6 +58,7 @@ class Preview(Event):
     """Time to look at the whole painting: the averaged model so far."""
 
     step: int
+    steps: int
     model: "Model"
 
 
@@ -79,6 +80,14 @@ class Saved(Event):
 
     path: Path
     kind: str  # model or preview
+
+
+@dataclass(frozen=True)
+class Evaluated(Event):
+    """Figures of the last preview, see `sincut.evaluate`."""
+
+    step: int
+    figures: dict[str, float]
 
 
 @dataclass(frozen=True)

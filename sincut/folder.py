@@ -6,14 +6,17 @@ source that would be overwritten by its own translation.
 
 import os
 import time
+from collections import deque
 from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import Executor, Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 
+from sincut import images
 from sincut.errors import ImageError, RunError, SincutError
 from sincut.events import BatchStarted, Listener, PictureDone, PictureFailed, ignore
 from sincut.files import make_folder
-from sincut.images import SUFFIXES, WRITABLE, writable_format
+from sincut.images import SUFFIXES, WRITABLE, Picture, writable_format
 from sincut.translate import Tile, Translator
 
 
@@ -64,25 +67,66 @@ def run(
     on_event: Listener = ignore,
     stop: Callable[[], bool] = lambda: False,
 ) -> tuple[list[Job], list[tuple[Job, str]]]:
-    """Translate all jobs; returns those done, and those failed with the reason. `stop` is asked between pictures."""
+    """Translate all jobs; returns those done, and those failed with the reason. `stop` is asked between pictures.
+
+    While one picture is translated, the next is decoded and the one before encoded, each in a thread.
+    """
     on_event(BatchStarted(len(plan.jobs), len(plan.skipped)))
     done: list[Job] = []
     failed: list[tuple[Job, str]] = []
-    for job in plan.jobs:
-        if stop():
-            break
-        began = time.monotonic()
+
+    def fail(job: Job, error: Exception) -> None:
+        reason = str(error) or f"{job.source}: does not fit into memory; use a smaller picture"
+        failed.append((job, reason))
+        on_event(PictureFailed(job.source, reason))
+
+    def finish(saving: "_Saving") -> None:
         try:
-            make_folder(job.target.parent, ImageError)
-            notes = translator.apply_file(job.source, job.target, tile, on_event)
+            notes = saving.notes.result()
         except (SincutError, MemoryError) as error:
-            reason = str(error) or f"{job.source}: does not fit into memory; use a smaller picture"
-            failed.append((job, reason))
-            on_event(PictureFailed(job.source, reason))
-            continue
-        done.append(job)
-        on_event(PictureDone(job.source, job.target, time.monotonic() - began, notes))
+            fail(saving.job, error)
+        else:
+            done.append(saving.job)
+            on_event(PictureDone(saving.job.source, saving.job.target, time.monotonic() - saving.began, notes))
+
+    saving: _Saving | None = None
+    with ThreadPoolExecutor(1) as decoder, ThreadPoolExecutor(1) as encoder:
+        for job, coming in _decoding(plan.jobs, decoder):
+            if stop():
+                break
+            began, translated = time.monotonic(), None
+            try:
+                make_folder(job.target.parent, ImageError)
+                translated = translator.apply_loaded(coming.result(), job.source, job.target, tile, on_event)
+            except (SincutError, MemoryError) as error:
+                fail(job, error)
+            if saving:
+                finish(saving)
+            saving = _Saving(job, began, encoder.submit(_save, translated, job.target)) if translated else None
+        if saving:
+            finish(saving)
     return done, failed
+
+
+@dataclass(frozen=True)
+class _Saving:
+    """A translated picture on its way into its file."""
+
+    job: Job
+    began: float
+    notes: "Future[tuple[str, ...]]"
+
+
+def _decoding(jobs: tuple[Job, ...], pool: Executor) -> Iterator[tuple[Job, "Future[Picture]"]]:
+    """Each job with its picture to come; the next one is read while the caller works on one."""
+    ahead = deque(pool.submit(images.load, job.source) for job in jobs[:1])
+    for index, job in enumerate(jobs):
+        ahead.extend(pool.submit(images.load, job.source) for job in jobs[index + 1 : index + 2])
+        yield job, ahead.popleft()
+
+
+def _save(picture: Picture, target: Path) -> tuple[str, ...]:
+    return picture.notes + images.save(picture, target)
 
 
 def _jobs_of(path: Path, output: Path) -> Iterator[Job]:

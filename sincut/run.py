@@ -19,12 +19,12 @@ import torch
 from PIL import Image
 from torch import Tensor
 
-from sincut import __version__, images, training
+from sincut import __version__, evaluate, images, training
 from sincut.config import Config, resolve
 from sincut.crops import check_size
 from sincut.devices import find_device
 from sincut.errors import ConfigError, ImageError, ModelError, RunError
-from sincut.events import Checkpoint, Event, Listener, Preview, Progress, Saved, Warned, ignore
+from sincut.events import Checkpoint, Evaluated, Event, Listener, Preview, Progress, Saved, Warned, ignore
 from sincut.files import locked, make_folder, sha256, write_whole
 from sincut.images import Picture
 from sincut.model import MODEL_FILE, load_tensors, save_tensors
@@ -33,6 +33,7 @@ from sincut.translate import Translator
 CHECKPOINT_FILE = "checkpoint.safetensors"
 METRICS_FILE = "metrics.jsonl"
 PREVIEWS = "previews"
+SETTLED = 0.5  # of the steps, before which no figure is alarming
 
 AnyImage = Path | str | Image.Image | np.ndarray | Tensor
 
@@ -90,7 +91,9 @@ def train(
         if folder is not None and resume:
             state, config = folder.resume(config, inputs)
         config = config or resolve()
-        record = folder.recorder(first.picture, config, inputs, device, on_event) if folder else on_event
+        record = (
+            folder.recorder(first.picture, second.picture, config, inputs, device, on_event) if folder else on_event
+        )
         model = training.train(
             images.to_tensor(first.picture.pixels),
             images.to_tensor(second.picture.pixels),
@@ -160,24 +163,46 @@ class RunFolder:
         return state, config or stored
 
     def recorder(
-        self, painting: Picture, config: Config, inputs: dict[str, Any], device: torch.device | str, on_event: Listener
+        self,
+        source: Picture,
+        target: Picture,
+        config: Config,
+        inputs: dict[str, Any],
+        device: torch.device | str,
+        on_event: Listener,
     ) -> Listener:
         """A listener that writes what the events say, then passes them on."""
-        scene = images.shrink(painting, config.output.preview_megapixels)
+        scene, look = (images.shrink(picture, config.output.preview_megapixels) for picture in (source, target))
         thumbnails: dict[str, str] = {}
+        figures: dict[str, float] = {}
+        told: set[str] = set()
+
+        def preview(event: Preview) -> None:
+            out = Translator(event.model, device).apply_picture(scene)
+            path = self.path / PREVIEWS / f"{event.step:06d}.jpg"
+            images.save(out, path)
+            thumbnails["output"] = _text(images.thumbnail(out))
+            on_event(Saved(path, "preview"))
+            if min(*scene.size, *look.size) < evaluate.SMALLEST:
+                return
+            figures.update(evaluate.measure(scene, look, out))
+            self._append_metrics({"step": event.step, "figures": figures})
+            on_event(Evaluated(event.step, dict(figures)))
+            settled = event.step >= SETTLED * event.steps
+            for complaint in evaluate.complaints(figures) if settled else ():
+                if complaint.split()[0] not in told:
+                    told.add(complaint.split()[0])
+                    on_event(Warned(f"step {event.step}: {complaint}; another --seed may do better"))
 
         def record(event: Event) -> None:
             if isinstance(event, Progress):
                 self._append_metrics(asdict(event))
             on_event(event)
             if isinstance(event, Preview):
-                out = Translator(event.model, device).apply_picture(scene)
-                path = self.path / PREVIEWS / f"{event.step:06d}.jpg"
-                images.save(out, path)
-                thumbnails["output"] = _text(images.thumbnail(out))
-                on_event(Saved(path, "preview"))
+                preview(event)
             if isinstance(event, Checkpoint):
                 event.model.provenance.setdefault("thumbnails", {}).update(thumbnails)
+                event.model.provenance.update({"figures": dict(figures)} if figures else {})
                 event.model.save(self.path / MODEL_FILE)
                 metadata = {"config": json.dumps(config.to_dict()), "inputs": json.dumps(inputs)}
                 save_tensors(self.path / CHECKPOINT_FILE, event.state, metadata)

@@ -54,6 +54,7 @@ class Training:
             network.to(device=compute.device, memory_format=torch.channels_last)  # type: ignore[call-overload]
         self.average = copy.deepcopy(self.generator).requires_grad_(False)
         self.optimisers = [self._adam(n) for n in (self.generator, self.discriminator, self.projector)]
+        self.scaler = compute.scaler()
         self.random = torch.Generator().manual_seed(seed)
         self.steps_done = 0
 
@@ -83,7 +84,7 @@ class Training:
                 rejected = self.discriminator(fake_tiles.detach())
             report = {"D": discrimination(real, rejected)}
             loss_d = report["D"] + losses.r1 * losses.r1_every * penalty
-        _descend(loss_d, optimise_d)
+        self._descend(loss_d, optimise_d)
 
         with self.compute.autocast():
             # Generator and heads: fool D, keep each patch recognisable, leave the photo alone.
@@ -95,7 +96,8 @@ class Training:
             if losses.same:
                 report["same"] = mean_absolute(same, y)
                 loss_g = loss_g + losses.same * report["same"]
-        _descend(loss_g, optimise_g, optimise_h)
+        self._descend(loss_g, optimise_g, optimise_h)
+        self.scaler.update()
 
         self._update_average()
         self.steps_done += 1
@@ -111,7 +113,8 @@ class Training:
         for name, optimiser in zip("gdh", self.optimisers, strict=True):
             for index, moments in optimiser.state_dict()["state"].items():
                 found |= {f"adam.{name}.{index}.{k}": v for k, v in moments.items()}
-        return found | {"random": self.random.get_state(), "steps_done": torch.tensor(self.steps_done)}
+        scaler = {f"scaler.{k}": torch.tensor(v) for k, v in self.scaler.state_dict().items()}
+        return found | scaler | {"random": self.random.get_state(), "steps_done": torch.tensor(self.steps_done)}
 
     def load_state(self, state: dict[str, Tensor]) -> None:
         """The inverse of `state`. Raises KeyError, ValueError or RuntimeError where it does not fit."""
@@ -127,6 +130,7 @@ class Training:
                     value = torch.empty_like(parameter, requires_grad=False).copy_(value)
                 moments.setdefault(int(index), {})[kind] = value
             optimiser.load_state_dict({**optimiser.state_dict(), "state": moments})
+        self.scaler.load_state_dict({k: state[f"scaler.{k}"].item() for k in self.scaler.state_dict()})
         self.random.set_state(state["random"])
         self.steps_done = int(state["steps_done"])
 
@@ -157,6 +161,14 @@ class Training:
             for q_part, k_part in zip(q.chunk(pictures), k.chunk(pictures), strict=True)
         ]
         return torch.stack(values).mean()
+
+    def _descend(self, loss: Tensor, *optimisers: torch.optim.Optimizer) -> None:
+        """One step of the optimisers down the gradient of the loss."""
+        for optimiser in optimisers:
+            optimiser.zero_grad(set_to_none=True)
+        self.scaler.scale(loss).backward()  # type: ignore[no-untyped-call]
+        for optimiser in optimisers:
+            self.scaler.step(optimiser)
 
     def _update_average(self) -> None:
         """An exponential moving average of G's weights, faster in the first steps so that it forgets the start."""
@@ -297,7 +309,7 @@ class _Loop:
 
     def preview(self) -> None:
         began = time.monotonic()
-        self.on_event(Preview(self.training.steps_done, self.training.model(self.provenance())))
+        self.on_event(Preview(self.training.steps_done, self.plan.steps, self.training.model(self.provenance())))
         self.preview_seconds = time.monotonic() - began
 
     def checkpoint(self) -> None:
@@ -339,15 +351,6 @@ class _Loop:
     def _preview_due(self, step: int) -> bool:
         count, steps = self.output.previews, self.plan.steps
         return step * count // steps > (step - 1) * count // steps
-
-
-def _descend(loss: Tensor, *optimisers: torch.optim.Optimizer) -> None:
-    """One step of the optimisers down the gradient of the loss."""
-    for optimiser in optimisers:
-        optimiser.zero_grad(set_to_none=True)
-    loss.backward()  # type: ignore[no-untyped-call]
-    for optimiser in optimisers:
-        optimiser.step()
 
 
 def _positions(features: Tensor, count: int, spread: bool, generator: torch.Generator) -> Tensor:

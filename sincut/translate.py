@@ -72,10 +72,16 @@ class Translator:
         """Translate a file into a file, whole or not at all; returns notes on conversions. Raises `ImageError`."""
         images.writable_format(target)
         picture = images.load(source)
+        return picture.notes + images.save(self.apply_loaded(picture, source, target, tile, on_event), target)
+
+    def apply_loaded(
+        self, picture: Picture, source: Path, target: Path, tile: Tile = "auto", on_event: Listener = ignore
+    ) -> Picture:
+        """`apply_picture` that says what it is working on."""
         h, w = picture.size
         count = len(list(tile_boxes(h, w, self.tile_size(h, w, tile))))
         on_event(PictureStarted(source, target, w, h, count))
-        return picture.notes + images.save(self.apply_picture(picture, tile, on_event), target)
+        return self.apply_picture(picture, tile, on_event)
 
     def apply_picture(self, picture: Picture, tile: Tile = "auto", on_event: Listener = ignore) -> Picture:
         """Translate a picture; its alpha and metadata stay as they are."""

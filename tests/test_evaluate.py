@@ -4,9 +4,8 @@ import numpy as np
 import pytest
 from conftest import scene
 
-from sincut.config import Config
 from sincut.errors import ImageError
-from sincut.evaluate import measure
+from sincut.evaluate import complaints, measure
 from sincut.images import Picture
 
 PAINTING, PHOTO = Picture(scene(96, 110, 1)), Picture(scene(90, 120, 2))
@@ -49,11 +48,17 @@ def test_truth_of_another_size_is_refused() -> None:
         measure(PAINTING, PHOTO, PAINTING, PHOTO)
 
 
-def test_bench_measures(tiny: Config) -> None:
-    import torch
+def test_nothing_is_complained_about_in_a_usable_translation() -> None:
+    mixed = Picture((PAINTING.pixels * 0.5 + np.array(PHOTO.pixels.mean((0, 1))) * 0.5).astype(np.uint8))
+    figures = measure(PAINTING, PHOTO, mixed)
+    assert figures["tone"] > 0.95
+    assert complaints({**figures, "texture": 0.5}) == []
 
-    from sincut.bench import measure as bench
 
-    figures = bench(tiny, torch.device("cpu"))
-    assert figures["step_seconds"] > 0 and figures["apply_megapixels_per_second"] > 0
-    assert figures["crops_per_second"] == pytest.approx(2 / figures["step_seconds"], rel=0.05)
+def test_a_negative_and_a_blank_picture_are_complained_about() -> None:
+    negative = measure(PAINTING, PHOTO, Picture(255 - PAINTING.pixels))
+    assert negative["tone"] == pytest.approx(-1, abs=0.01)
+    assert any(text.startswith("tone") for text in complaints(negative))
+    noise = np.random.default_rng(0).integers(0, 256, PAINTING.pixels.shape, np.uint8)
+    lost = [text.split()[0] for text in complaints(measure(PAINTING, PHOTO, Picture(noise)))]
+    assert "texture" in lost and "structure" in lost

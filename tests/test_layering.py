@@ -25,10 +25,16 @@ MAY_IMPORT: dict[str, set[str]] = {
     "model": {"colour", "config", "errors", "files", "networks"},
     "training": {"colour", "config", "crops", "devices", "errors", "events", "losses", "model", "networks", "schedule"},
     "translate": {"devices", "errors", "events", "images", "model", "networks"},
-    "run": {"config", "crops", "devices", "errors", "events", "files", "images", "model", "training", "translate"},
+    "run": {
+        *("config", "crops", "devices", "errors", "evaluate", "events", "files", "images"),
+        *("model", "training", "translate"),
+    },
     "folder": {"errors", "events", "files", "images", "translate"},
     "evaluate": {"errors", "images"},
-    "bench": {"config", "devices", "model", "training", "translate"},
+    "bench": {
+        *("colour", "config", "crops", "devices", "errors", "files", "images"),
+        *("layers", "model", "networks", "training", "translate"),
+    },
     "console": {"events"},
 }
 FREE = {"cli", "__init__", "__main__"}

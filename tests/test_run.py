@@ -10,7 +10,7 @@ from conftest import scene
 import sincut
 from sincut.config import Config, overlay
 from sincut.errors import Interrupted, ModelError, RunError, SincutError
-from sincut.events import Event, Saved, Warned
+from sincut.events import Evaluated, Event, Saved, Warned
 from sincut.files import locked
 from sincut.model import load_tensors, save_tensors
 from sincut.run import CHECKPOINT_FILE, default_folder
@@ -27,6 +27,28 @@ def test_library_trains_and_applies_without_files(tiny: Config) -> None:
     assert translator.model.provenance["steps"] == 4
 
 
+def logged_steps(run: Path) -> list[int]:
+    """Of the lines that hold losses; every line must be whole."""
+    lines = [json.loads(line) for line in (run / "metrics.jsonl").read_text().splitlines()]
+    return [line["step"] for line in lines if "losses" in line]
+
+
+def loaded_figures(run: Path) -> dict[str, float]:
+    figures: dict[str, float] = sincut.load(run).model.provenance["figures"]
+    return figures
+
+
+def test_a_run_that_goes_wrong_is_warned_of_once(
+    tiny: Config, painting: Path, photo: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("sincut.evaluate.LEAST_TONE", 2.0)  # nothing is good enough
+    events: list[Event] = []
+    config = overlay(tiny, {"output": {"previews": 4}})
+    sincut.train(painting, photo, tmp_path / "run", config=config, on_event=events.append)
+    told = [event.message for event in events if isinstance(event, Warned) and "tone" in event.message]
+    assert len(told) == 1 and told[0].startswith("step 2:")  # half of the steps; and once only
+
+
 def test_a_run_folder_is_complete(tiny: Config, painting: Path, photo: Path, tmp_path: Path) -> None:
     events: list[Event] = []
     run = tmp_path / "run"
@@ -34,7 +56,9 @@ def test_a_run_folder_is_complete(tiny: Config, painting: Path, photo: Path, tmp
     assert {path.name for path in run.iterdir()} == {
         "model.safetensors", "checkpoint.safetensors", "metrics.jsonl", "previews", ".lock"}  # fmt: skip
     lines = [json.loads(line) for line in (run / "metrics.jsonl").read_text().splitlines()]
-    assert [line["step"] for line in lines] == [2, 4]
+    assert [(line["step"], "losses" in line) for line in lines] == [(2, True), (2, False), (4, True), (4, False)]
+    assert lines[-1]["figures"]["structure"] == loaded_figures(run)["structure"]
+    assert [event.step for event in events if isinstance(event, Evaluated)] == [2, 4]
     assert sorted(path.name for path in (run / "previews").iterdir()) == ["000002.jpg", "000004.jpg"]
     assert any(isinstance(event, Saved) and event.kind == "model" for event in events)
     loaded = sincut.load(run)
@@ -60,7 +84,7 @@ def test_twelve_steps_equal_five_and_seven(tiny: Config, painting: Path, photo: 
         for key in whole:
             if key != "plan":  # holds the seconds
                 assert whole[key].equal(parts[key]), key
-    steps = [json.loads(line)["step"] for line in (tmp_path / "parts" / "metrics.jsonl").read_text().splitlines()]
+    steps = logged_steps(tmp_path / "parts")
     assert steps == sorted(set(steps)) and steps[-1] == 12
 
 
@@ -71,9 +95,7 @@ def test_metrics_of_steps_done_again_are_dropped(tiny: Config, painting: Path, p
     with (tmp_path / "run" / "metrics.jsonl").open("a") as file:
         file.write('{"step": 4}\n{"step": 5, "los')  # as after a crash between two checkpoints
     sincut.train(painting, photo, tmp_path / "run", resume=True)
-    lines = (tmp_path / "run" / "metrics.jsonl").read_text().splitlines()
-    assert [json.loads(line)["step"] for line in lines] == [2, 4, 6]
-    assert all("losses" in json.loads(line) for line in lines)
+    assert logged_steps(tmp_path / "run") == [2, 4, 6]
 
 
 def test_changed_inputs_and_settings_are_named(tiny: Config, painting: Path, photo: Path, tmp_path: Path) -> None:
@@ -169,7 +191,7 @@ def test_leftovers_of_a_run_without_checkpoint_are_cleared(
     (run / "previews" / "000001.jpg").touch()
     (run / "metrics.jsonl").write_text('{"step": 1}\n')
     sincut.train(painting, photo, run, config=tiny)
-    assert [json.loads(line)["step"] for line in (run / "metrics.jsonl").read_text().splitlines()] == [2, 4]
+    assert logged_steps(run) == [2, 4]
     assert not (run / "previews" / "000001.jpg").exists()
 
 

@@ -1,0 +1,85 @@
+"""What `bench` counts and measures; how fast it is, no test asks."""
+
+import json
+
+import pytest
+import torch
+from conftest import sincut
+
+from sincut.bench import _forward_tflop, measure, pixel_tflop, step_tflop
+from sincut.config import Config, overlay, resolve
+from sincut.console import bench_table
+from sincut.networks import Generator
+
+
+def test_work_of_the_release_settings_is_the_published_one() -> None:
+    config = resolve("release")
+    encoder, shallow, decoder, critic = _forward_tflop(config)
+    multiply_adds = [value / 2 * 1e3 for value in (encoder, shallow, decoder, critic)]  # G per 64x64 crop
+    assert multiply_adds == pytest.approx([1.78, 1.31, 1.53, 0.25], abs=0.01)
+    assert step_tflop(config) == pytest.approx(0.98, abs=0.01)
+
+
+def test_work_counts_what_is_asked_for_and_nothing_else() -> None:
+    config = Config()
+    seldom = overlay(config, {"losses": {"r1_every": 1024}})
+    critic = _forward_tflop(config)[3]
+    tiles = config.crops.count * (config.crops.size // config.crops.tile) ** 2
+    extra = 4 * tiles * critic * (1 / config.losses.r1_every - 1 / 1024)
+    assert step_tflop(config) - step_tflop(seldom) == pytest.approx(extra)
+    twice = overlay(config, {"crops": {"count": 2 * config.crops.count}})
+    assert step_tflop(twice) == pytest.approx(2 * step_tflop(config))
+    assert step_tflop(overlay(config, {"losses": {"identity": True}})) > 1.5 * step_tflop(config)
+
+
+def test_work_of_a_pixel_agrees_with_torch_s_own_counter(tiny: Config) -> None:
+    from torch.utils.flop_counter import FlopCounterMode
+
+    generator, side = Generator(tiny.networks), 64
+    blurs = 2 * 16 * tiny.networks.stem * ((side + 1) ** 2 + (side // 2) ** 2 + side**2)  # which `bench` leaves out
+    with FlopCounterMode(display=False) as counter, torch.inference_mode():
+        generator(torch.zeros(1, 3, side, side), torch.zeros(1, 1, side, side))
+    assert pixel_tflop(tiny) * side**2 * 1e12 == pytest.approx(counter.get_total_flops() - blurs, rel=1e-6)
+
+
+def test_bench_measures(tiny: Config) -> None:
+    parts: list[str] = []
+    found = measure(tiny, torch.device("cpu"), [0.01, 0.02], parts.append)
+    numbers = {key: value for key, value in found.items() if key not in ("device", "precision", "apply")}
+    assert {type(value) for value in numbers.values()} <= {int, float}
+    assert all(value > 0 for value in numbers.values())
+    assert found["crops_per_second"] == pytest.approx(2 / found["step_seconds"], rel=0.01)
+    assert found["step_utilisation"] == pytest.approx(
+        found["step_tflop"] / found["step_seconds"] / found["peak_tflops"], rel=0.01
+    )
+    assert [a["megapixels"] for a in found["apply"]] == pytest.approx([0.01, 0.02], rel=0.02)
+    assert all(a["utilisation"] > 0 and a["peak_rss_mb"] > 100 for a in found["apply"])
+    assert parts == ["peak", "training", "first step", "applying to 0.01 megapixels", "applying to 0.02 megapixels"]
+
+
+def test_bench_command_prints_json(tiny_flags: list[str]) -> None:
+    result = sincut("bench", "--device", "cpu", "--megapixels", "0", "--json", *tiny_flags)
+    assert result.returncode == 0, result.stderr
+    found = json.loads(result.stdout)
+    assert found["apply"] == [] and found["step_seconds"] > 0
+
+
+def test_bench_table_names_what_was_measured() -> None:
+    numbers = ("peak_tflops", "peak_forward_tflops", "step_seconds", "crops_per_second", "step_tflop")
+    numbers += ("step_utilisation", "first_step_seconds", "train_peak_rss_mb")
+    applied = {
+        "megapixels": 16.0,
+        "seconds": 20.0,
+        "megapixels_per_second": 0.8,
+        "utilisation": 0.71,
+        "peak_rss_mb": 900,
+    }
+    figures = {**dict.fromkeys(numbers, 0.25), "device": "cpu", "threads": 2, "precision": "bfloat16"}
+    rows = dict(bench_table({**figures, "apply": [applied]}))
+    assert rows["device"] == "cpu, 2 threads, bfloat16"
+    assert rows["training step"].startswith("0.25 s")
+    assert rows["applying to 16 MP"] == "20 s, 0.8 MP/s, 71% of the peak, 900 MB"
+
+
+def test_bench_refuses_sizes_that_are_no_numbers() -> None:
+    assert sincut("bench", "--megapixels", "big").returncode == 2
