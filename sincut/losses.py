@@ -56,3 +56,11 @@ def patch_nce(query: Tensor, key: Tensor, temperature: float, false_negatives: f
 def mean_absolute(output: Tensor, target: Tensor) -> Tensor:
     """|output - target|_1 as a mean over pixels and channels, any equal shapes."""
     return (output.float() - target.float()).abs().mean()
+
+
+def coarse_squared(output: Tensor, target: Tensor, cell: int = 8) -> Tensor:
+    """Mean square of the difference of means over cells of `cell` x `cell` pixels, both (N, C, H, W).
+
+    It has no say in what is finer than a cell, and by the square little in what is nearly right.
+    """
+    return F.mse_loss(F.avg_pool2d(output.float(), cell), F.avg_pool2d(target.float(), cell))

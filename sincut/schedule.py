@@ -1,4 +1,4 @@
-"""How many steps a training has, and the learning rate of each."""
+"""How many steps a training has, and the learning rate and the guidance of each."""
 
 import time
 
@@ -23,6 +23,7 @@ class Plan:
 
     def __init__(self, config: Config, started: float) -> None:
         self.base, self.decay = config.optimisation.learning_rate, config.optimisation.decay
+        self.guide_until = config.losses.guide_until
         self.steps = config.schedule.steps  # 0: not known yet
         self.given = self.steps > 0
         self.budget = config.schedule.minutes * 60
@@ -48,6 +49,12 @@ class Plan:
         if not self.steps or step <= self.decay * self.steps:
             return self.base
         return self.base * (self.steps - step) / (self.steps - self.decay * self.steps)
+
+    def guidance(self, step: int) -> float:
+        """How much of the coarse guide's weight a step has: from 1 in the first linearly to 0 at `guide_until`."""
+        if not self.steps:
+            return 1.0
+        return max(0.0, 1 - step / max(1.0, self.guide_until * self.steps))
 
     def update(self, step: int, seconds: float, closing: float) -> bool:
         """After a step that took `seconds`, with `closing` seconds kept for the end: whether `steps` changed."""

@@ -7,8 +7,9 @@ https://arxiv.org/abs/2007.15651), section "Single image translation" and the ap
 Pictures are (1, 3, H, W), crops (N, 3, crop, crop), tiles (T, 3, tile, tile), all in [-1, 1]. P patches, F features.
 
 Ours, not the paper's, and switched off by the presets `paper` and `release`: the colour map in front of G and G's
-output on top of its input; crops with scales of their own, patches spread over the crops, negatives left out that look
-like the positive; no pass over the photo; R1 at every few steps only (as in StyleGAN2); the average of G that is saved.
+output on top of its input; a coarse guide in the beginning; crops with scales of their own, patches spread over the
+crops, negatives left out that look like the positive; no pass over the photo; R1 at every few steps only (as in
+StyleGAN2); the average of G that is saved.
 """
 
 import copy
@@ -26,7 +27,8 @@ from sincut.crops import check_size, random_crops, tiles, without_excess
 from sincut.devices import Compute, find_compute, out_of_memory
 from sincut.errors import Interrupted, ModelError, TrainingError
 from sincut.events import Checkpoint, Listener, Planned, Preview, Progress, Started, Trained, Warned, ignore
-from sincut.losses import adversarial, discrimination, mean_absolute, patch_nce, r1_penalty
+from sincut.guide import coarse_guide
+from sincut.losses import adversarial, coarse_squared, discrimination, mean_absolute, patch_nce, r1_penalty
 from sincut.model import Model
 from sincut.networks import Discriminator, Generator, Projector
 from sincut.schedule import Plan
@@ -42,7 +44,10 @@ class Training:
             check_size(name, picture.shape[2], picture.shape[3], config.crops)
         self.config, self.compute = config, compute
         self.colour = colour_transport(painting, photo) if config.colour.map else ColourMap.identity()
-        self.painting = without_excess(self.colour(painting), config.crops).to(compute.device)
+        mapped = self.colour(painting)
+        if config.losses.guide:
+            mapped = torch.cat([mapped, coarse_guide(painting, photo)], dim=1)  # (1, 6, H, W): both are cropped as one
+        self.painting = without_excess(mapped, config.crops).to(compute.device)
         self.photo = without_excess(photo, config.crops).to(compute.device)
         seed = config.schedule.seed
         with torch.random.fork_rng(devices=[]):  # weights are drawn on the CPU; the caller's random state stays
@@ -58,14 +63,19 @@ class Training:
         self.random = torch.Generator().manual_seed(seed)
         self.steps_done = 0
 
-    def step(self, learning_rate: float) -> dict[str, Tensor]:
-        """One update of D, then of G and H, from random crops of the two pictures. Returns the detached losses."""
+    def step(self, learning_rate: float, guidance: float = 1.0) -> dict[str, Tensor]:
+        """One update of D, then of G and H, from random crops of the two pictures. Returns the detached losses.
+
+        `guidance`, 1 in the beginning and 0 later on, scales the weight of the coarse guide.
+        """
         losses, crops = self.config.losses, self.config.crops
         optimise_g, optimise_d, optimise_h = self.optimisers
         for optimiser in self.optimisers:
             optimiser.param_groups[0]["lr"] = learning_rate
 
-        x = self._crops(self.painting)  # (N, 3, crop, crop)
+        x, guide = self._crops(self.painting).tensor_split(
+            [3], dim=1
+        )  # (N, 3, crop, crop), the guide's if there is one
         y = self._crops(self.photo)
         with self.compute.autocast():
             # Translate x into fake; the photo should stay what it is: same = G(y).
@@ -96,6 +106,9 @@ class Training:
             if losses.same:
                 report["same"] = mean_absolute(same, y)
                 loss_g = loss_g + losses.same * report["same"]
+            if losses.guide and guidance:
+                report["guide"] = coarse_squared(fake, guide)
+                loss_g = loss_g + losses.guide * guidance * report["guide"]
         self._descend(loss_g, optimise_g, optimise_h)
         self.scaler.update()
 
@@ -270,7 +283,7 @@ class _Loop:
     def advance(self) -> None:
         training, plan = self.training, self.plan
         began = time.monotonic()
-        losses = training.step(plan.learning_rate(training.steps_done))
+        losses = training.step(plan.learning_rate(training.steps_done), plan.guidance(training.steps_done))
         step = training.steps_done
         for name, value in losses.items():
             self.sums[name] = self.sums[name] + value if name in self.sums else value

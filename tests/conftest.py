@@ -23,7 +23,7 @@ SHARED = ROOT.parent / "shared"
 TINY = {
     "crops": {"size": 32, "tile": 16, "count": 2, "low": 40.0, "high": 64.0},
     "networks": {"stem": 4, "inner": 8, "blocks": 2, "discriminator": 0.05, "features": 8},
-    "losses": {"layers": [0, 2, 3], "identity": True, "same": 1.0},
+    "losses": {"layers": [0, 2, 3], "identity": True, "same": 1.0, "guide": 0.0},
     "optimisation": {"learning_rate": 0.002},
     "schedule": {"steps": 4},
     "output": {"log_every": 2, "previews": 2},

@@ -14,6 +14,7 @@ MAY_IMPORT: dict[str, set[str]] = {
     "events": {"model"},  # for type checking only, see below
     "layers": set(),
     "colour": set(),
+    "guide": {"colour"},
     "schedule": {"config"},
     "losses": set(),
     "files": {"errors"},
@@ -23,7 +24,10 @@ MAY_IMPORT: dict[str, set[str]] = {
     "networks": {"config", "layers"},
     "crops": {"config", "errors"},
     "model": {"colour", "config", "errors", "files", "networks"},
-    "training": {"colour", "config", "crops", "devices", "errors", "events", "losses", "model", "networks", "schedule"},
+    "training": {
+        *("colour", "config", "crops", "devices", "errors", "events"),
+        *("guide", "losses", "model", "networks", "schedule"),
+    },
     "translate": {"devices", "errors", "events", "images", "model", "networks"},
     "run": {
         *("config", "crops", "devices", "errors", "evaluate", "events", "files", "images"),

@@ -7,7 +7,7 @@ import torch
 from torch.autograd import gradcheck
 
 from sincut.config import Networks
-from sincut.losses import adversarial, discrimination, mean_absolute, patch_nce, r1_penalty
+from sincut.losses import adversarial, coarse_squared, discrimination, mean_absolute, patch_nce, r1_penalty
 from sincut.networks import Discriminator
 
 
@@ -62,6 +62,16 @@ def test_patch_nce_leaves_false_negatives_out() -> None:
 
 def test_mean_absolute_is_a_mean_over_everything() -> None:
     assert mean_absolute(torch.full((2, 3, 4, 4), 0.5), torch.zeros(2, 3, 4, 4)).item() == pytest.approx(0.5)
+
+
+def test_coarse_squared_sees_cells_alone() -> None:
+    target = torch.zeros(1, 3, 16, 24)
+    stripes = torch.tensor([1.0, -1.0]).repeat(12).expand(1, 3, 16, 24)
+    assert coarse_squared(stripes, target).item() == 0
+    assert coarse_squared(target + 0.5, target).item() == pytest.approx(0.25)
+    lit = target.clone()
+    lit[:, :, :8, 8:16] = 0.6  # one cell of six
+    assert coarse_squared(lit, target).item() == pytest.approx(0.36 / 6)
 
 
 def test_gradients_are_right_in_float64(monkeypatch: pytest.MonkeyPatch) -> None:

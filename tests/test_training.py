@@ -73,6 +73,7 @@ def plain_step(training: Training) -> tuple[dict[str, float], list[torch.Tensor]
 
     config, losses, random = training.config, training.config.losses, training.random
     x = random_crops(training.painting, config.crops, random)
+    x, guide = x[:, :3], x[:, 3:]
     y = random_crops(training.photo, config.crops, random)
     both = bool(losses.identity or losses.same)
     noise = torch.randn(len(x) * (2 if both else 1), 1, *x.shape[2:], generator=random)
@@ -102,6 +103,10 @@ def plain_step(training: Training) -> tuple[dict[str, float], list[torch.Tensor]
     if losses.same:
         found["same"] = mean_absolute(same, y)
         total = total + losses.same * found["same"]
+    if losses.guide:
+        coarse = [picture.unflatten(3, (-1, 8)).unflatten(2, (-1, 8)).mean((3, 5)) for picture in (fake, guide)]
+        found["guide"] = (coarse[0] - coarse[1]).square().mean()
+        total = total + losses.guide * found["guide"]
     for index in (0, 2):
         training.optimisers[index].zero_grad()
     total.backward()
@@ -405,6 +410,20 @@ def test_minutes_resume_with_the_number_that_was_fixed(monkeypatch: pytest.Monke
 def test_learning_rate_is_constant_then_falls_to_zero() -> None:
     plan = Plan(overlay(Config(), {"schedule": {"steps": 100}, "optimisation": {"learning_rate": 0.002}}), 0)
     assert [plan.learning_rate(step) for step in (0, 50, 75, 100)] == [0.002, 0.002, 0.001, 0]
+
+
+def test_guidance_fades_and_ends() -> None:
+    plan = Plan(overlay(Config(), {"schedule": {"steps": 100}, "losses": {"guide_until": 0.6}}), 0.0)
+    assert [plan.guidance(step) for step in (0, 15, 30, 60, 99)] == pytest.approx([1, 0.75, 0.5, 0, 0])
+    assert Plan(Config(), 0.0).guidance(7) == 1  # the number of steps is not known yet
+    without = Plan(overlay(Config(), {"schedule": {"steps": 100}, "losses": {"guide_until": 0.0}}), 0.0)
+    assert without.guidance(2) == 0
+
+
+def test_without_guidance_a_step_does_not_look_at_the_guide(pictures: tuple[torch.Tensor, torch.Tensor]) -> None:
+    training = Training(*pictures, shrunk("standard"), PLAIN)
+    assert "guide" in training.step(0.002, guidance=0.5)
+    assert "guide" not in training.step(0.002, guidance=0.0)
 
 
 def test_small_pictures_are_refused_before_training(tiny: Config) -> None:

@@ -1,0 +1,67 @@
+"""The coarse guide sends like to like."""
+
+import numpy as np
+import pytest
+import torch
+from conftest import scene
+
+from sincut.guide import _normal_scores, _transport, coarse_guide
+from sincut.images import to_tensor
+
+
+def landscape(top: tuple[int, int, int], bottom: tuple[int, int, int], rough: int, seed: int) -> torch.Tensor:
+    """A nearly smooth upper half and a rough lower one."""
+    pixels = np.zeros((120, 160, 3))
+    pixels[:60], pixels[60:] = top, bottom
+    grain = np.random.default_rng(seed).normal(0, 1, (120, 160, 1))
+    pixels += grain * np.where(np.arange(120) < 60, 2, rough)[:, None, None]
+    return to_tensor(pixels.clip(0, 255).astype(np.uint8))
+
+
+def test_smooth_goes_to_smooth_though_its_colour_is_nearer_to_the_rough() -> None:
+    painting = landscape((215, 205, 215), (150, 150, 160), 25, 0)  # a pale sky over a grey rock
+    photo = landscape((20, 60, 180), (225, 220, 210), 25, 1)  # a deep blue over chalk
+    guide = (coarse_guide(painting, photo) + 1) * 127.5
+    assert guide.shape == painting.shape
+    upper, lower = guide[0, :, 10:45].mean((1, 2)), guide[0, :, 75:110].mean((1, 2))
+    assert upper[0] < 90  # of 20 for blue and 225 for chalk: most of it blue, where colours alone say chalk
+    assert lower[0] > 130  # most of it chalk
+
+
+def test_the_guide_of_a_picture_to_itself_is_the_picture_blurred() -> None:
+    image = to_tensor(scene(90, 120, 3))
+    guide = coarse_guide(image, image)
+    cells = [torch.nn.functional.avg_pool2d(picture, 15) for picture in (guide, image)]
+    assert (cells[0] - cells[1]).abs().mean() < 0.12
+
+
+def test_the_guide_takes_its_colours_from_the_photo_and_is_repeatable() -> None:
+    painting, photo = to_tensor(scene(72, 90, 1)), to_tensor(scene(70, 80, 2))
+    guide = coarse_guide(painting, photo)
+    assert guide.min() >= photo.min() - 1e-4 and guide.max() <= photo.max() + 1e-4
+    assert torch.equal(guide, coarse_guide(painting, photo))
+
+
+@pytest.mark.parametrize("size", [(1, 1), (17, 300), (64, 64)])
+def test_flat_and_odd_pictures_have_a_finite_guide(size: tuple[int, int]) -> None:
+    flat = torch.full((1, 3, *size), 0.25)
+    other = to_tensor(scene(70, 80, 2))
+    for pair in ((flat, other), (other, flat), (flat, flat)):
+        guide = coarse_guide(*pair)
+        assert guide.shape == pair[0].shape and guide.isfinite().all()
+
+
+def test_transport_has_uniform_masses() -> None:
+    cost = torch.rand(40, 30, generator=torch.Generator().manual_seed(0))
+    potential = _transport(cost)
+    from sincut.guide import ENTROPY
+
+    plan = torch.softmax((potential - cost) / ENTROPY, dim=1) / 40  # each row's mass is 1/40 by construction
+    torch.testing.assert_close(plan.sum(0), torch.full((30,), 1 / 30), rtol=1e-3, atol=1e-5)
+
+
+def test_normal_scores_depend_on_ranks_alone() -> None:
+    values = torch.randn(1, 1, 30, 40, generator=torch.Generator().manual_seed(0))
+    scores = _normal_scores(values)
+    assert torch.equal(scores, _normal_scores(values.exp()))
+    assert scores.mean().abs() < 1e-3 and scores.std().item() == pytest.approx(1, abs=0.02)
