@@ -83,7 +83,8 @@ class Losses:
     identity: bool = _switch(False, "PatchNCE on the photo too: 1/2 (NCE(x, fake) + NCE(y, same)); off: NCE(x, fake)")
     same: float = _number(0.0, 0, 1000, "weight of |G(photo) - photo|")
     guide: float = _number(300.0, 0, 10_000, "weight of the coarse guide in the first step; it falls linearly")
-    guide_until: float = _number(0.5, 0, 1, "share of the steps after which the guide is gone")
+    guide_until: float = _number(0.5, 0, 1, "share of the steps over which that weight falls")
+    guide_end: float = _number(0.15, 0, 1, "fraction of the weight that stays to the end")
     layers: tuple[int, ...] = field(
         default=(0, 2, 4), metadata={"doc": "layers of PatchNCE: 0 RGB, 1 stem, 2 half resolution, 3.. residual blocks"}
     )

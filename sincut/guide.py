@@ -6,7 +6,7 @@ lightness, colour, fineness of texture and height in the picture, and entropic o
 https://arxiv.org/abs/1306.0895; Sinkhorn's iterations) sends the one set of places to the other, each with all of its
 mass. The mean colour of the places that a place is sent to is its guide (the barycentric map, evaluated at new points
 as in Pooladian and Niles-Weed 2021, https://arxiv.org/abs/2109.12004). It is blurred, and right only on the whole: the
-training follows it in the beginning and then lets go.
+training follows it in the beginning, and later is only kept from going far astray.
 
 Pictures are (1, 3, H, W) in [-1, 1], places (P, F).
 """

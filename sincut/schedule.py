@@ -23,7 +23,7 @@ class Plan:
 
     def __init__(self, config: Config, started: float) -> None:
         self.base, self.decay = config.optimisation.learning_rate, config.optimisation.decay
-        self.guide_until = config.losses.guide_until
+        self.guide_until, self.guide_end = config.losses.guide_until, config.losses.guide_end
         self.steps = config.schedule.steps  # 0: not known yet
         self.given = self.steps > 0
         self.budget = config.schedule.minutes * 60
@@ -51,10 +51,11 @@ class Plan:
         return self.base * (self.steps - step) / (self.steps - self.decay * self.steps)
 
     def guidance(self, step: int) -> float:
-        """How much of the coarse guide's weight a step has: from 1 in the first linearly to 0 at `guide_until`."""
+        """How much of the coarse guide's weight a step has: from 1 linearly to `guide_end` at `guide_until`."""
         if not self.steps:
             return 1.0
-        return max(0.0, 1 - step / max(1.0, self.guide_until * self.steps))
+        fallen = min(1.0, step / max(1.0, self.guide_until * self.steps))
+        return 1 - fallen * (1 - self.guide_end)
 
     def update(self, step: int, seconds: float, closing: float) -> bool:
         """After a step that took `seconds`, with `closing` seconds kept for the end: whether `steps` changed."""

@@ -412,12 +412,13 @@ def test_learning_rate_is_constant_then_falls_to_zero() -> None:
     assert [plan.learning_rate(step) for step in (0, 50, 75, 100)] == [0.002, 0.002, 0.001, 0]
 
 
-def test_guidance_fades_and_ends() -> None:
-    plan = Plan(overlay(Config(), {"schedule": {"steps": 100}, "losses": {"guide_until": 0.6}}), 0.0)
-    assert [plan.guidance(step) for step in (0, 15, 30, 60, 99)] == pytest.approx([1, 0.75, 0.5, 0, 0])
+def test_guidance_falls_to_what_stays() -> None:
+    losses = {"guide_until": 0.6, "guide_end": 0.2}
+    plan = Plan(overlay(Config(), {"schedule": {"steps": 100}, "losses": losses}), 0.0)
+    assert [plan.guidance(step) for step in (0, 30, 60, 99)] == pytest.approx([1, 0.6, 0.2, 0.2])
     assert Plan(Config(), 0.0).guidance(7) == 1  # the number of steps is not known yet
-    without = Plan(overlay(Config(), {"schedule": {"steps": 100}, "losses": {"guide_until": 0.0}}), 0.0)
-    assert without.guidance(2) == 0
+    at_once = overlay(Config(), {"schedule": {"steps": 100}, "losses": {"guide_until": 0.0, "guide_end": 0.0}})
+    assert Plan(at_once, 0.0).guidance(2) == 0
 
 
 def test_without_guidance_a_step_does_not_look_at_the_guide(pictures: tuple[torch.Tensor, torch.Tensor]) -> None:
