@@ -7,9 +7,9 @@ https://arxiv.org/abs/2007.15651), section "Single image translation" and the ap
 Pictures are (1, 3, H, W), crops (N, 3, crop, crop), tiles (T, 3, tile, tile), all in [-1, 1]. P patches, F features.
 
 Ours, not the paper's, and switched off by the presets `paper` and `release`: the colour map in front of G and G's
-output on top of its input; a coarse guide in the beginning; crops with scales of their own, patches spread over the
-crops, negatives left out that look like the positive; no pass over the photo; R1 at every few steps only (as in
-StyleGAN2); the average of G that is saved.
+output on top of its input; a coarse guide, strongest in the beginning; crops with scales of their own, patches spread
+over the crops, negatives left out that look like the positive; no pass over the photo; R1 at every few steps only (as
+in StyleGAN2); the average of G that is saved.
 """
 
 import copy
@@ -66,7 +66,7 @@ class Training:
     def step(self, learning_rate: float, guidance: float = 1.0) -> dict[str, Tensor]:
         """One update of D, then of G and H, from random crops of the two pictures. Returns the detached losses.
 
-        `guidance`, 1 in the beginning and 0 later on, scales the weight of the coarse guide.
+        `guidance`, 1 in the beginning and less later on, scales the weight of the coarse guide.
         """
         losses, crops = self.config.losses, self.config.crops
         optimise_g, optimise_d, optimise_h = self.optimisers
@@ -75,7 +75,7 @@ class Training:
 
         x, guide = self._crops(self.painting).tensor_split(
             [3], dim=1
-        )  # (N, 3, crop, crop), the guide's if there is one
+        )  # (N, 3, crop, crop); no channels without a guide
         y = self._crops(self.photo)
         with self.compute.autocast():
             # Translate x into fake; the photo should stay what it is: same = G(y).

@@ -129,9 +129,18 @@ def shrunk(preset: str) -> Config:
     )
 
 
-@pytest.mark.parametrize("preset", [preset.name for preset in presets()])
-def test_step_agrees_with_the_plain_method(preset: str, pictures: tuple[torch.Tensor, torch.Tensor]) -> None:
-    config = shrunk(preset)
+@pytest.mark.parametrize(
+    ("preset", "changes"),
+    [
+        *((preset.name, {}) for preset in presets()),
+        ("standard", {"losses": {"identity": True, "same": 1.0, "guide": 0.0}}),
+        ("standard", {"losses": {"identity": True, "same": 1.0, "patches": 16, "spread": False, "r1_every": 1}}),
+    ],
+)
+def test_step_agrees_with_the_plain_method(
+    preset: str, changes: dict[str, dict[str, float]], pictures: tuple[torch.Tensor, torch.Tensor]
+) -> None:
+    config = overlay(shrunk(preset), changes)
     fast, slow = (Training(*pictures, config, PLAIN) for _ in range(2))
     got = {name: value.item() for name, value in fast.step(config.optimisation.learning_rate).items()}
     want, d_gradients = plain_step(slow)
