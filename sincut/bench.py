@@ -26,7 +26,7 @@ from torch import Tensor, nn
 from sincut.colour import ColourMap
 from sincut.config import Config
 from sincut.crops import tiles
-from sincut.devices import Compute, find_compute
+from sincut.devices import Compute, find_compute, use_fast_kernels
 from sincut.errors import SincutError
 from sincut.files import write_whole
 from sincut.images import Picture, save
@@ -138,9 +138,10 @@ def _alone(work: Callable[..., T], config: Config, device: torch.device, *rest: 
         return pool.submit(_with_threads, torch.get_num_threads(), work, config, device, *rest).result()
 
 
-def _with_threads(threads: int, work: Callable[..., T], *arguments: Any) -> T:
+def _with_threads(threads: int, work: Callable[..., T], config: Config, device: torch.device, *rest: Any) -> T:
     torch.set_num_threads(threads)
-    return work(*arguments)
+    use_fast_kernels(device)
+    return work(config, device, *rest)
 
 
 def _peaks(config: Config, device: torch.device) -> dict[str, Any]:

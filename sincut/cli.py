@@ -17,12 +17,15 @@ import sys  # noqa: E402
 import warnings  # noqa: E402
 from collections.abc import Callable  # noqa: E402
 from pathlib import Path  # noqa: E402
-from typing import Any  # noqa: E402
+from typing import TYPE_CHECKING, Any  # noqa: E402
 
 import click  # noqa: E402
 
 from sincut import __version__  # noqa: E402
 from sincut.errors import ConfigError, Interrupted, RunError, SincutError  # noqa: E402
+
+if TYPE_CHECKING:
+    import torch
 
 CONTEXT = {"help_option_names": ["-h", "--help"], "max_content_width": 110}
 EXISTING = click.Path(path_type=Path)
@@ -104,12 +107,11 @@ def train(
     config = None if resume and not preset else resolve(preset or DEFAULT_PRESET, flags)
     from sincut import run
     from sincut.console import Reporter
-    from sincut.devices import find_device
 
     if config is None and output is not None and flags:  # --resume: what was typed must agree with what is stored
         config = override(run.load_checkpoint(output)[1], flags)
     folder = output or run.default_folder(painting, photo)
-    found = find_device(device)
+    found = _device(device)
     again = [*_program(), "train", str(painting), str(photo), "-o", str(folder), *(["--reverse"] if reverse else [])]
     again += ["--device", device] if device != "auto" else []
     with Reporter(as_json) as reporter, _stoppable() as stop:
@@ -153,10 +155,9 @@ def apply(
 
     plan = folder.plan(inputs, output, overwrite)
     from sincut.console import Reporter
-    from sincut.devices import find_device
     from sincut.translate import load
 
-    translator = load(model, find_device(device))
+    translator = load(model, _device(device))
     with Reporter(as_json) as reporter, _stoppable() as stop:
         done, failed = folder.run(plan, translator, int(tile) if tile.isdigit() else tile, reporter, stop)
         stopped = len(done) + len(failed) < len(plan.jobs)
@@ -252,18 +253,26 @@ def bench(preset: str, settings: tuple[str, ...], device: str, megapixels: str, 
     from sincut.bench import measure
     from sincut.config import resolve
     from sincut.console import bench_table
-    from sincut.devices import find_device
 
     try:
         sizes = [size for size in map(float, megapixels.split(",")) if size > 0]
     except ValueError:
         raise click.BadParameter("give numbers with commas between, as in 1,4", param_hint="--megapixels") from None
     config = resolve(preset, settings)
-    figures = measure(config, find_device(device), sizes, lambda part: click.echo(f"measuring: {part}", err=True))
+    figures = measure(config, _device(device), sizes, lambda part: click.echo(f"measuring: {part}", err=True))
     if as_json:
         _print_json(figures)
     else:
         _print_table(("measured", "value"), bench_table(figures))
+
+
+def _device(name: str) -> "torch.device":
+    """The device, set up for a command that does nothing else."""
+    from sincut.devices import find_device, use_fast_kernels
+
+    device = find_device(name)
+    use_fast_kernels(device)
+    return device
 
 
 class _stoppable:  # noqa: N801 (used like a function)

@@ -21,6 +21,12 @@ BINOMIAL = (1.0, 3.0, 3.0, 1.0)
 SLOPE = 0.2  # of the leaky ReLU
 
 
+def without_border(x: Tensor, places: int) -> Tensor:
+    """(N, C, H, W) without the outer places on every side, as a view."""
+    h, w = x.shape[2:]
+    return x[:, :, places : h - places, places : w - places]
+
+
 class EqualConv2d(nn.Module):
     """(N, C_in, H, W) -> (N, C_out, H', W'): a convolution with equalised learning rate.
 
@@ -48,11 +54,11 @@ class EqualConv2d(nn.Module):
         self.kernel, self.stride = kernel, stride
         self.padding = kernel // 2 if padding is None else padding
 
-    def forward(self, x: Tensor) -> Tensor:
-        weight = self.weight * self.gain
+    def forward(self, x: Tensor, padded: bool = True) -> Tensor:
+        weight, padding = self.weight * self.gain, self.padding if padded else 0
         if self.bias is None:
-            return F.conv2d(x, weight, stride=self.stride, padding=self.padding)
-        out = F.conv2d(x, weight, self.bias * self.scale, stride=self.stride, padding=self.padding)
+            return F.conv2d(x, weight, stride=self.stride, padding=padding)
+        out = F.conv2d(x, weight, self.bias * self.scale, stride=self.stride, padding=padding)
         return F.leaky_relu_(out, SLOPE)
 
     def reach(self, out: Interval) -> Interval:
@@ -103,7 +109,12 @@ class ResidualBlock(nn.Module):
 
     With `down`, (N, C_in, H, W) -> (N, C_out, H/2, W/2) for even H, W: blur then stride 2, on both paths. The skip
     path is the identity where the shape stays, else a 1x1 convolution without activation.
+
+    Without `down` a block can leave its padding out: the result then lacks the outer `TRIM` places on every side, and
+    nothing is computed for what a tile throws away.
     """
+
+    TRIM = 2  # places, one for each 3x3 convolution
 
     def __init__(self, c_in: int, c_out: int, down: bool = False) -> None:
         super().__init__()
@@ -115,10 +126,11 @@ class ResidualBlock(nn.Module):
         self.skip_blur: Blur | None = Blur(c_in, padding=1, stride=2) if down else None
         self.skip: EqualConv2d | None = EqualConv2d(c_in, c_out, 1, scale=half) if down or c_in != c_out else None
 
-    def forward(self, x: Tensor) -> Tensor:
-        y = self.conv1(x)
-        y = self.conv2(y if self.blur is None else self.blur(y))
+    def forward(self, x: Tensor, padded: bool = True) -> Tensor:
+        y = self.conv1(x, padded)
+        y = self.conv2(y if self.blur is None else self.blur(y), padded)
         skip = x if self.skip_blur is None else self.skip_blur(x)
+        skip = skip if padded else without_border(skip, self.TRIM)
         if self.skip is None:
             return torch.add(y, skip, alpha=math.sqrt(0.5))
         out: Tensor = y + self.skip(skip)

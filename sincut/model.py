@@ -42,6 +42,10 @@ class Model:
         out: Tensor = self.generator(self.colour(image), noise)
         return out
 
+    def translate_middle(self, window: Tensor, noise: Tensor) -> Tensor:
+        """`translate` of a window without its halo, see `Generator.translate_middle`."""
+        return self.generator.translate_middle(self.colour(window), noise)
+
     def save(self, path: Path) -> None:
         """Write the model file, complete or not at all. Raises `ModelError`."""
         tensors = {f"generator.{name}": value for name, value in self.generator.state_dict().items()}

@@ -13,7 +13,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from sincut.config import Networks
-from sincut.layers import EqualConv2d, EqualLinear, ResidualBlock, UpBlock
+from sincut.layers import EqualConv2d, EqualLinear, ResidualBlock, UpBlock, without_border
 
 D_WIDTHS = {4: 384, 8: 256, 16: 128, 32: 64, 64: 32, 128: 16}  # channels at each resolution; 16 above
 STRIDE = 2  # G works at half resolution inside: tiles start at multiples of this
@@ -50,8 +50,7 @@ class Generator(nn.Module):
         y = deepest
         for block in self.decoder:
             y = block(y)
-        out: Tensor = self.rgb(self.up(y, noise)).float() + self.rgb_bias[:, None, None]
-        return x.float() + self.residual * out if self.residual else out
+        return self._paint(x, y, noise)
 
     def forward(self, x: Tensor, noise: Tensor) -> Tensor:
         """Translate (N, 3, H, W) of any size with noise (N, 1, H, W); odd sizes are padded by a pixel, then cropped."""
@@ -59,10 +58,32 @@ class Generator(nn.Module):
         pad = (0, w % STRIDE, 0, h % STRIDE)
         if any(pad):
             x, noise = F.pad(x, pad, mode="replicate"), F.pad(noise, pad)
-        y = x
-        for layer in (self.stem, self.down, *self.encoder):  # as `encode`, but no feature map lives longer than needed
-            y = layer(y)
-        return self.decode(x, y, noise)[:, :, :h, :w]
+        return self.decode(x, self.encode(x)[-1], noise)[:, :, :h, :w]
+
+    def translate_middle(self, x: Tensor, noise: Tensor) -> Tensor:
+        """`forward` of (N, 3, H, W) with even H and W without the outer `halo` pixels, which are only there to be seen.
+
+        Noise is (N, 1, H - 2 halo, W - 2 halo), as is the result. The residual blocks leave their padding out, so that
+        no layer computes more of the halo than later ones look at; and no feature map lives longer than needed.
+        """
+        y = self.down(self.stem(x))
+        blocks = [*self.encoder, *self.decoder]
+        for block in blocks:
+            y = block(y, padded=False)
+        trimmed = STRIDE * ResidualBlock.TRIM * len(blocks)  # px on every side
+        rest = self.halo - trimmed
+        x, noise = without_border(x, trimmed), F.pad(noise, (rest, rest, rest, rest))
+        return without_border(self._paint(x, y, noise), rest)
+
+    def _paint(self, x: Tensor, y: Tensor, noise: Tensor) -> Tensor:
+        """The picture from its last features at half resolution, on top of the input."""
+        out: Tensor = self.rgb(self.up(y, noise)).float() + self.rgb_bias[:, None, None]
+        return x.float() + self.residual * out if self.residual else out
+
+    @property
+    def halo(self) -> int:
+        """The receptive radius, rounded up to a multiple of `STRIDE`."""
+        return -(-self.receptive_radius() // STRIDE) * STRIDE
 
     def receptive_radius(self) -> int:
         """How many pixels to any side of an output pixel can influence it, computed from the layers."""

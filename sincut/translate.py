@@ -46,7 +46,7 @@ class Translator:
         self.model = model
         self.compute = find_compute(find_device(device), precision)
         model.generator.to(self.compute.device, memory_format=torch.channels_last)  # type: ignore[call-overload]
-        self.halo = -(-model.generator.receptive_radius() // STRIDE) * STRIDE
+        self.halo = model.generator.halo
 
     def apply(self, image: AnyImage, tile: Tile = "auto", on_event: Listener = ignore) -> AnyImage | Image.Image:
         """Translate one picture; what comes in decides what comes out, always of the same size.
@@ -88,7 +88,7 @@ class Translator:
         out = np.empty_like(picture.pixels)
 
         def read(rows: Tensor, columns: Tensor) -> Tensor:
-            return images.to_tensor(picture.pixels[np.ix_(rows.numpy(), columns.numpy())])
+            return images.to_tensor(picture.pixels[rows.numpy()][:, columns.numpy()])
 
         def write(box: Box, tile_: Tensor) -> None:
             top, left, bottom, right = box
@@ -134,12 +134,12 @@ class Translator:
         boxes = list(tile_boxes(h, w, self.tile_size(h, w, tile)))
         for done, box in enumerate(boxes, 1):
             top, left, bottom, right = box
-            rows = torch.arange(top - self.halo, _even(bottom + self.halo))
-            columns = torch.arange(left - self.halo, _even(right + self.halo))
+            rows = torch.arange(top - self.halo, _even(bottom) + self.halo)
+            columns = torch.arange(left - self.halo, _even(right) + self.halo)
             window = read(mirror(rows, h), mirror(columns, w))
-            out = self._translate_window(window, noise_at(rows, columns))
-            inner = out[:, :, self.halo : self.halo + bottom - top, self.halo : self.halo + right - left]
-            write(box, inner)
+            inner = slice(self.halo, -self.halo)
+            out = self._translate_window(window, noise_at(rows[inner], columns[inner]))
+            write(box, out[:, :, : bottom - top, : right - left])
             on_event(TileDone(done, len(boxes)))
 
     @torch.inference_mode()
@@ -148,7 +148,7 @@ class Translator:
         try:
             window = window.to(device).contiguous(memory_format=torch.channels_last)
             with self.compute.autocast():
-                return self.model.translate(window, noise.to(device)).float()
+                return self.model.translate_middle(window, noise.to(device)).float()
         except RuntimeError as error:
             if not out_of_memory(error):
                 raise
@@ -214,18 +214,21 @@ def noise_at(rows: Tensor, columns: Tensor, seed: int = 0) -> Tensor:
 
 def _uniform_at(rows: Tensor, columns: Tensor, seed: int) -> Tensor:
     """(H, W) uniform in (0, 1): a 32-bit integer hash in int64 arithmetic, the same on every machine."""
-    mask = 0xFFFFFFFF
-    x = (rows[:, None] * 0x9E3779B1 + seed * 0x27D4EB2F) & mask
-    x = _mix(x) ^ (columns[None, :] * 0x85EBCA6B & mask)
-    return (_mix(_mix(x)).double() + 0.5).div(2**32).float().clamp(min=2**-33, max=1 - 2**-24)
+    y, x = (positions.numpy().astype(np.uint32) for positions in (rows, columns))  # arithmetic modulo 2**32
+    down, across = (
+        _mix(y * np.uint32(0x9E3779B1) + np.uint32(seed * 0x27D4EB2F & 0xFFFFFFFF)),
+        x * np.uint32(0x85EBCA6B),
+    )
+    bits = _mix(_mix(down[:, None] ^ across))
+    return torch.from_numpy((bits + 0.5) / 2**32).float().clamp(min=2**-33, max=1 - 2**-24)
 
 
-def _mix(x: Tensor) -> Tensor:
+def _mix(x: "np.ndarray") -> "np.ndarray":
     """A bijection of 32-bit integers that changes half of the bits for any change of one."""
-    mask = 0xFFFFFFFF
-    x = (x ^ (x >> 16)) * 0x7FEB352D & mask
-    x = (x ^ (x >> 15)) * 0x846CA68B & mask
-    return x ^ (x >> 16)
+    x = (x ^ (x >> 16)) * np.uint32(0x7FEB352D)
+    x = (x ^ (x >> 15)) * np.uint32(0x846CA68B)
+    x ^= x >> 16
+    return x
 
 
 def _even(side: int) -> int:

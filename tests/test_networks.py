@@ -91,3 +91,14 @@ def test_every_preset_builds_its_networks(preset: str) -> None:
         Generator(config.networks)
         Discriminator(config.networks, config.crops.tile)
         Projector(config.networks, config.losses.layers)
+
+
+@pytest.mark.parametrize("blocks", [2, 6])
+def test_the_middle_is_what_the_whole_window_gives_there(blocks: int) -> None:
+    generator = Generator(Networks(stem=3, inner=5, blocks=blocks)).double()
+    generator.up.noise_gain.data.fill_(0.5)
+    halo = generator.halo
+    h, w = 2 * halo + 26, 2 * halo + 4
+    x, noise = torch.rand(1, 3, h, w, dtype=torch.float64), torch.randn(1, 1, h, w, dtype=torch.float64)
+    whole = generator(x, noise)[:, :, halo:-halo, halo:-halo]
+    torch.testing.assert_close(generator.translate_middle(x, noise[:, :, halo:-halo, halo:-halo]), whole)

@@ -10,7 +10,7 @@ from conftest import scene
 
 from sincut.colour import colour_transport
 from sincut.config import Config, load_preset, overlay, presets
-from sincut.devices import Compute, find_compute
+from sincut.devices import Compute, find_compute, use_fast_kernels
 from sincut.errors import ImageError, Interrupted, TrainingError
 from sincut.events import Checkpoint, Event, Planned, Preview, Progress, Started, Trained
 from sincut.images import to_tensor
@@ -278,8 +278,8 @@ def test_a_loss_that_is_not_finite_stops_and_saves_nothing(
     done = 0
     forward = EqualConv2d.forward
 
-    def poisoned(self: EqualConv2d, x: torch.Tensor) -> torch.Tensor:
-        return forward(self, x) * (float("nan") if done >= 2 else 1)
+    def poisoned(self: EqualConv2d, x: torch.Tensor, padded: bool = True) -> torch.Tensor:
+        return forward(self, x, padded) * (float("nan") if done >= 2 else 1)
 
     monkeypatch.setattr(EqualConv2d, "forward", poisoned)
     events: list[Event] = []
@@ -439,6 +439,14 @@ def test_without_guidance_a_step_does_not_look_at_the_guide(pictures: tuple[torc
 def test_small_pictures_are_refused_before_training(tiny: Config) -> None:
     with pytest.raises(ImageError, match="photo: 20x20"):
         train(torch.zeros(1, 3, 90, 90), torch.zeros(1, 3, 20, 20), tiny, device=CPU)
+
+
+def test_kernels_are_only_searched_on_cuda(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(torch.backends.cudnn, "benchmark", False)
+    use_fast_kernels(torch.device("cpu"))
+    assert not torch.backends.cudnn.benchmark
+    use_fast_kernels(torch.device("cuda"))
+    assert torch.backends.cudnn.benchmark
 
 
 def test_precision_says_why() -> None:
