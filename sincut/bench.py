@@ -1,7 +1,9 @@
 """What this machine does, next to what it could do: training and translating as fractions of a measured peak.
 
 The peak is a 3x3 convolution as G's residual blocks have them, channels-last and in the run's precision: forward for
-translating, forward and backward for training. `step_tflop` counts the *necessary* work from the shapes of the layers,
+translating, forward and backward for training. Machines waver, so it is taken in short bursts before, between and after
+the runs of the work it is compared with: the fastest convolution of each burst, the median over the bursts, next to the
+median of the work. `step_tflop` counts the *necessary* work from the shapes of the layers,
 so doing something superfluous lowers the utilisation and never raises it. Every part runs in a process of its own, one
 after the other, so that peaks of memory do not mix; run it on an otherwise idle machine.
 """
@@ -37,7 +39,7 @@ from sincut.training import Training
 from sincut.translate import Translator
 
 MEGAPIXELS = (1.0, 4.0, 16.0, 64.0)
-PEAK_SECONDS = 2.0  # for each of the two peaks
+BURST_SECONDS = 0.3  # of convolutions, to find the peak
 WARM_UP, CYCLES = 1, 5  # cycles of `losses.r1_every` steps, one of them with the gradient penalty
 LEAST_STEPS = 10  # that are timed
 SIDE = 1024  # px of the made-up training pictures
@@ -55,11 +57,12 @@ def measure(
     """All figures by name, plain numbers and texts; `on_part` hears what is measured next.
 
     Rates are megapixels or crops a second, memory is in MB of 10^6 bytes, work in TFLOP of 10^12 operations (a
-    multiplication and an addition are two), `peak_tflops` and `peak_forward_tflops` in such operations a second.
+    multiplication and an addition are two), peaks in such operations a second: `peak_tflops` with the backward pass
+    and `peak_forward_tflops` beside the training, and a forward one beside each size that is translated.
     """
-    on_part("peak")
-    found = _alone(_peaks, config, device)
     on_part("training")
+    precision = find_compute(device).precision
+    found: dict[str, Any] = {"device": str(device), "threads": torch.get_num_threads(), "precision": precision}
     found |= _alone(_training, config, device)
     on_part("first step")
     found["first_step_seconds"] = _first_step_seconds(config, device)
@@ -70,7 +73,7 @@ def measure(
         on_part(f"applying to {size:g} megapixels")
         applied = _alone(_apply, config, device, size)
         work = pixel_tflop(config) * applied["megapixels"] * 1e6
-        applied["utilisation"] = work / applied["seconds"] / found["peak_forward_tflops"]
+        applied["utilisation"] = work / applied["seconds"] / applied["peak_tflops"]
         found["apply"].append({key: _rounded(value) for key, value in applied.items()})
     return {key: _rounded(value) for key, value in found.items()}
 
@@ -144,32 +147,6 @@ def _with_threads(threads: int, work: Callable[..., T], config: Config, device: 
     return work(config, device, *rest)
 
 
-def _peaks(config: Config, device: torch.device) -> dict[str, Any]:
-    """The fastest of many runs of one convolution, forward alone and with its backward."""
-    compute = find_compute(device)
-    c, n, side = config.networks.inner, config.crops.count, config.crops.size
-    made = [torch.randn(shape, device=device, dtype=compute.dtype) for shape in ((n, c, side, side), (c, c, 3, 3))]
-    x, weight = (t.contiguous(memory_format=torch.channels_last) for t in made)
-    slope = torch.randn_like(x)
-
-    def forward() -> None:
-        with torch.inference_mode():
-            F.conv2d(x, weight, padding=1)
-
-    def both() -> None:
-        inputs = [t.detach().requires_grad_() for t in (x, weight)]
-        torch.autograd.grad(F.conv2d(inputs[0], inputs[1], padding=1), inputs, slope)
-
-    operations = 2 * weight.numel() * n * side**2 / 1e12
-    return {
-        "device": str(device),
-        "threads": torch.get_num_threads(),
-        "precision": compute.precision,
-        "peak_tflops": 3 * operations / min(_seconds(both, compute, PEAK_SECONDS)),
-        "peak_forward_tflops": operations / min(_seconds(forward, compute, PEAK_SECONDS)),
-    }
-
-
 def _training(config: Config, device: torch.device) -> dict[str, Any]:
     """The median step over cycles that each hold one gradient penalty."""
     compute = find_compute(device)
@@ -182,9 +159,12 @@ def _training(config: Config, device: torch.device) -> dict[str, Any]:
         for _ in range(cycle):
             training.step(config.optimisation.learning_rate)
 
-    repeats = WARM_UP + max(CYCLES, -(-LEAST_STEPS // cycle))
-    step = statistics.median(_seconds(steps, compute, repeats=repeats)[WARM_UP:]) / cycle
+    _seconds(steps, compute, repeats=WARM_UP)
+    seconds, peaks = _beside_the_peak(steps, config, compute, repeats=max(CYCLES, -(-LEAST_STEPS // cycle)))
+    step = seconds / cycle
     return {
+        "peak_tflops": peaks["both"],
+        "peak_forward_tflops": peaks["forward"],
         "step_seconds": step,
         "crops_per_second": config.crops.count / step,
         "train_peak_rss_mb": _peak_rss_mb(),
@@ -223,13 +203,49 @@ def _apply(config: Config, device: torch.device, megapixels: float) -> dict[str,
         generator = Generator(config.networks).eval().requires_grad_(False)
     translator = Translator(Model(generator, ColourMap.identity(), config), device)
     translator.apply_picture(Picture(picture.pixels[: 2 * STRIDE, : 2 * STRIDE]))  # whatever is set up at first use
-    seconds = statistics.median(_seconds(lambda: translator.apply_picture(picture), compute, APPLY_SECONDS))
+    seconds, peaks = _beside_the_peak(lambda: translator.apply_picture(picture), config, compute, APPLY_SECONDS)
     size = h * w / 1e6
     return {
         "megapixels": size,
         "seconds": seconds,
         "megapixels_per_second": size / seconds,
+        "peak_tflops": peaks["forward"],
         "peak_rss_mb": _peak_rss_mb(),
+    }
+
+
+def _beside_the_peak(
+    work: Callable[[], object], config: Config, compute: Compute, budget: float = 0.0, repeats: int = 1
+) -> tuple[float, dict[str, float]]:
+    """The median seconds of `work`, and the median peaks (`forward`, `both`) of bursts before, between and after."""
+    bursts = [_peaks(config, compute)]
+    found: list[float] = []
+    while len(found) < repeats or sum(found) < budget:
+        found += _seconds(work, compute, budget / 3)
+        bursts.append(_peaks(config, compute))
+    return statistics.median(found), {key: statistics.median(b[key] for b in bursts) for key in bursts[0]}
+
+
+def _peaks(config: Config, compute: Compute) -> dict[str, float]:
+    """TFLOP/s of the fastest of many runs of one convolution, `forward` alone and `both` with its backward."""
+    c, n, side = config.networks.inner, config.crops.count, config.crops.size
+    shapes = (n, c, side, side), (c, c, 3, 3)
+    made = [torch.randn(shape, device=compute.device, dtype=compute.dtype) for shape in shapes]
+    x, weight = (t.contiguous(memory_format=torch.channels_last) for t in made)
+    slope = torch.randn_like(x)
+
+    def forward() -> None:
+        with torch.inference_mode():
+            F.conv2d(x, weight, padding=1)
+
+    def both() -> None:
+        inputs = [t.detach().requires_grad_() for t in (x, weight)]
+        torch.autograd.grad(F.conv2d(inputs[0], inputs[1], padding=1), inputs, slope)
+
+    operations = 2 * weight.numel() * n * side**2 / 1e12
+    return {
+        "forward": operations / min(_seconds(forward, compute, BURST_SECONDS)),
+        "both": 3 * operations / min(_seconds(both, compute, BURST_SECONDS)),
     }
 
 

@@ -10,6 +10,7 @@ crops, leave a thin coloured frame around the result.
 
 import math
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import TypeVar
 
@@ -130,17 +131,28 @@ class Translator:
         tile: Tile,
         on_event: Listener,
     ) -> None:
-        """Read windows of the mirrored picture, translate them, write the tiles in their middle."""
-        boxes = list(tile_boxes(h, w, self.tile_size(h, w, tile)))
-        for done, box in enumerate(boxes, 1):
+        """Read windows of the mirrored picture, translate them, write the tiles in their middle.
+
+        The next window and its noise are made in a thread while this one is translated.
+        """
+
+        def prepare(box: Box) -> tuple[Tensor, Tensor]:
             top, left, bottom, right = box
-            rows = torch.arange(top - self.halo, _even(bottom) + self.halo)
-            columns = torch.arange(left - self.halo, _even(right) + self.halo)
-            window = read(mirror(rows, h), mirror(columns, w))
-            inner = slice(self.halo, -self.halo)
-            out = self._translate_window(window, noise_at(rows[inner], columns[inner]))
-            write(box, out[:, :, : bottom - top, : right - left])
-            on_event(TileDone(done, len(boxes)))
+            rows, columns = torch.arange(top, _even(bottom)), torch.arange(left, _even(right))
+            seen = (mirror(_extended(rows, self.halo), h), mirror(_extended(columns, self.halo), w))
+            return read(*seen), noise_at(rows, columns)
+
+        boxes = list(tile_boxes(h, w, self.tile_size(h, w, tile)))
+        with ThreadPoolExecutor(1) as helper:
+            ahead = helper.submit(prepare, boxes[0])
+            for done, (box, after) in enumerate(zip(boxes, [*boxes[1:], None], strict=True), 1):
+                window, noise = ahead.result()
+                if after:
+                    ahead = helper.submit(prepare, after)
+                out = self._translate_window(window, noise)
+                top, left, bottom, right = box
+                write(box, out[:, :, : bottom - top, : right - left])
+                on_event(TileDone(done, len(boxes)))
 
     @torch.inference_mode()
     def _translate_window(self, window: Tensor, noise: Tensor) -> Tensor:
@@ -195,6 +207,11 @@ def tile_boxes(h: int, w: int, side: int) -> Iterator[Box]:
             yield top, left, min(top + side, h), min(left + side, w)
 
 
+def _extended(positions: Tensor, halo: int) -> Tensor:
+    """Consecutive positions with `halo` more on both sides."""
+    return torch.arange(int(positions[0]) - halo, int(positions[-1]) + halo + 1)
+
+
 def mirror(positions: Tensor, length: int) -> Tensor:
     """Positions on an endless line -> 0..length-1 of a picture continued by mirroring; its edge pixels stand once."""
     period = max(1, 2 * (length - 1))
@@ -209,10 +226,11 @@ def noise_at(rows: Tensor, columns: Tensor, seed: int = 0) -> Tensor:
     """
     first = _uniform_at(rows, columns, 2 * seed)
     second = _uniform_at(rows, columns, 2 * seed + 1)
-    return (torch.sqrt(-2 * torch.log(first)) * torch.cos(2 * math.pi * second))[None, None]
+    noise = np.sqrt(-2 * np.log(first)) * np.cos(np.float32(2 * math.pi) * second)
+    return torch.from_numpy(noise)[None, None]
 
 
-def _uniform_at(rows: Tensor, columns: Tensor, seed: int) -> Tensor:
+def _uniform_at(rows: Tensor, columns: Tensor, seed: int) -> "np.ndarray":
     """(H, W) uniform in (0, 1): a 32-bit integer hash in int64 arithmetic, the same on every machine."""
     y, x = (positions.numpy().astype(np.uint32) for positions in (rows, columns))  # arithmetic modulo 2**32
     down, across = (
@@ -220,7 +238,7 @@ def _uniform_at(rows: Tensor, columns: Tensor, seed: int) -> Tensor:
         x * np.uint32(0x85EBCA6B),
     )
     bits = _mix(_mix(down[:, None] ^ across))
-    return torch.from_numpy((bits + 0.5) / 2**32).float().clamp(min=2**-33, max=1 - 2**-24)
+    return ((bits + 0.5) / 2**32).astype(np.float32).clip(2**-33, 1 - 2**-24)
 
 
 def _mix(x: "np.ndarray") -> "np.ndarray":
