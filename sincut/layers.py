@@ -21,6 +21,18 @@ BINOMIAL = (1.0, 3.0, 3.0, 1.0)
 SLOPE = 0.2  # of the leaky ReLU
 
 
+# oneDNN's convolution that ends in an activation, as torch.compile uses it: one pass over the feature map less than the
+# two calls it replaces. None where this torch has no such thing.
+ONEDNN = torch.backends.mkldnn.is_available()  # type: ignore[no-untyped-call]
+FUSED = getattr(torch.ops.mkldnn, "_convolution_pointwise", None) if ONEDNN else None
+
+
+def _plain_inference(x: Tensor) -> bool:
+    """Whether no gradient is wanted, and the numbers are float32 on a CPU and stay so."""
+    plain = x.device.type == "cpu" and x.dtype == torch.float32 and not torch.is_autocast_enabled("cpu")
+    return plain and not torch.is_grad_enabled()
+
+
 def without_border(x: Tensor, places: int) -> Tensor:
     """(N, C, H, W) without the outer places on every side, as a view."""
     h, w = x.shape[2:]
@@ -58,8 +70,12 @@ class EqualConv2d(nn.Module):
         weight, padding = self.weight * self.gain, self.padding if padded else 0
         if self.bias is None:
             return F.conv2d(x, weight, stride=self.stride, padding=padding)
-        out = F.conv2d(x, weight, self.bias * self.scale, stride=self.stride, padding=padding)
-        return F.leaky_relu_(out, SLOPE)
+        bias = self.bias * self.scale
+        if FUSED is not None and _plain_inference(x):
+            ones, strides, paddings = [1, 1], [self.stride] * 2, [padding] * 2
+            out: Tensor = FUSED(x, weight, bias, paddings, strides, ones, 1, "leaky_relu", [SLOPE], "")
+            return out
+        return F.leaky_relu_(F.conv2d(x, weight, bias, stride=self.stride, padding=padding), SLOPE)
 
     def reach(self, out: Interval) -> Interval:
         lo, hi = out
@@ -132,7 +148,7 @@ class ResidualBlock(nn.Module):
         skip = x if self.skip_blur is None else self.skip_blur(x)
         skip = skip if padded else without_border(skip, self.TRIM)
         if self.skip is None:
-            return torch.add(y, skip, alpha=math.sqrt(0.5))
+            return torch.add(y, skip, alpha=math.sqrt(0.5), out=None if torch.is_grad_enabled() else y)
         out: Tensor = y + self.skip(skip)
         return out
 
@@ -162,8 +178,9 @@ class UpBlock(nn.Module):
         norm = torch.rsqrt(self.weight.square().sum((0, 2, 3), keepdim=True) + 1e-8)
         weight = self.weight * (norm * math.sqrt(2))  # the activation's sqrt(2) is in weights, noise and bias
         y = self.blur(F.conv_transpose2d(x, weight, stride=2))  # (N, C_out, 2H+1, 2W+1) -> (N, C_out, 2H, 2W)
-        shift = math.sqrt(2) * (self.noise_gain * noise + self.bias[:, None, None])
-        return F.leaky_relu_(y + shift.to(y.dtype), SLOPE)
+        for shift in (self.noise_gain * noise, self.bias[:, None, None]):  # in place: feature maps are large here
+            y = y.add_((math.sqrt(2) * shift).to(y.dtype))
+        return F.leaky_relu_(y, SLOPE)
 
     def reach(self, out: Interval) -> Interval:
         lo, hi = self.blur.reach(out)

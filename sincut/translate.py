@@ -89,7 +89,7 @@ class Translator:
         out = np.empty_like(picture.pixels)
 
         def read(rows: Tensor, columns: Tensor) -> Tensor:
-            return images.to_tensor(picture.pixels[rows.numpy()][:, columns.numpy()])
+            return images.to_tensor(picture.pixels[_span(rows)][:, _span(columns)])
 
         def write(box: Box, tile_: Tensor) -> None:
             top, left, bottom, right = box
@@ -103,7 +103,7 @@ class Translator:
         out = torch.empty_like(image, dtype=torch.float32)
 
         def read(rows: Tensor, columns: Tensor) -> Tensor:
-            return image[:, :, rows.to(image.device)][..., columns.to(image.device)].float()
+            return image[:, :, _span(rows)][..., _span(columns)].float()
 
         def write(box: Box, tile_: Tensor) -> None:
             top, left, bottom, right = box
@@ -210,6 +210,12 @@ def tile_boxes(h: int, w: int, side: int) -> Iterator[Box]:
 def _extended(positions: Tensor, halo: int) -> Tensor:
     """Consecutive positions with `halo` more on both sides."""
     return torch.arange(int(positions[0]) - halo, int(positions[-1]) + halo + 1)
+
+
+def _span(positions: Tensor) -> "slice | np.ndarray":
+    """Positions from `mirror` as an index: a slice, which copies nothing, where none of them is mirrored."""
+    first, last = int(positions[0]), int(positions[-1])
+    return slice(first, last + 1) if last - first == len(positions) - 1 else positions.numpy()
 
 
 def mirror(positions: Tensor, length: int) -> Tensor:

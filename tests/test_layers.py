@@ -2,9 +2,11 @@
 
 import math
 
+import pytest
 import torch
 import torch.nn.functional as F
 
+from sincut import layers
 from sincut.layers import Blur, EqualConv2d, EqualLinear, ResidualBlock, UpBlock
 
 
@@ -79,3 +81,18 @@ def test_reach_is_where_the_gradient_is() -> None:
         out[0, :, position, position].square().sum().backward()
         seen = x.grad[0].abs().sum((0, 1)).nonzero().flatten().tolist()
         assert (min(seen), max(seen)) == block.reach((position, position))
+
+
+@pytest.mark.parametrize(("stride", "padded"), [(1, True), (1, False), (2, True)])
+def test_without_gradients_the_convolution_is_the_same(
+    stride: int, padded: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    layer = EqualConv2d(5, 7, 3, stride=stride, activation=True)
+    assert layer.bias is not None
+    layer.bias.data.normal_()
+    x = torch.randn(2, 5, 20, 22).contiguous(memory_format=torch.channels_last)
+    expected = layer(x, padded).detach()
+    with torch.inference_mode():
+        torch.testing.assert_close(layer(x, padded), expected)
+        monkeypatch.setattr(layers, "FUSED", None)  # a torch without it
+        torch.testing.assert_close(layer(x, padded), expected)
