@@ -24,7 +24,7 @@ from sincut.files import write_whole
 from sincut.networks import Generator
 
 FORMAT = "sincut"
-VERSION = 1
+VERSION = 2  # 2: networks.smooth
 MODEL_FILE = "model.safetensors"
 
 
@@ -59,7 +59,7 @@ class Model:
         path = path / MODEL_FILE if path.is_dir() else path
         tensors, metadata = load_tensors(path)
         try:
-            config = Config.from_dict(json.loads(metadata["config"]))
+            config = stored_config(metadata)
             provenance = json.loads(metadata["provenance"])
             if not isinstance(provenance, dict):
                 raise ValueError("its provenance is no object")
@@ -78,6 +78,17 @@ class Model:
                 f"{path}: is not a complete sincut model ({what}); give a model that train wrote"
             ) from None
         return cls(generator.eval().requires_grad_(False), colour, config, provenance)
+
+
+def stored_config(metadata: Mapping[str, str]) -> Config:
+    """The configuration in a file's metadata, as the version that wrote it meant it.
+
+    Raises `ConfigError`, KeyError, ValueError, TypeError or AttributeError where there is none.
+    """
+    values = json.loads(metadata["config"])
+    if int(metadata["version"]) < 2:
+        values["networks"].setdefault("smooth", 0.0)
+    return Config.from_dict(values)
 
 
 def save_tensors(path: Path, tensors: Mapping[str, Tensor], metadata: Mapping[str, str]) -> None:

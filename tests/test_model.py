@@ -1,5 +1,6 @@
 """The model file: round trip, provenance, and files that are damaged, foreign or newer."""
 
+import json
 from pathlib import Path
 
 import pytest
@@ -82,3 +83,14 @@ def test_incomplete_models_are_refused(model_file: Path, change: str) -> None:
 def test_a_place_that_cannot_be_written_is_named(tiny: Config, tmp_path: Path) -> None:
     with pytest.raises(ModelError, match="cannot be written"):
         make_model(tiny).save(tmp_path / "no" / "such" / "folder.safetensors")
+
+
+def test_a_model_of_the_first_version_is_not_smoothed(tiny: Config, tmp_path: Path) -> None:
+    values = tiny.to_dict()
+    del values["networks"]["smooth"]
+    make_model(tiny).save(tmp_path / "m.safetensors")
+    tensors, metadata = load_tensors(tmp_path / "m.safetensors")
+    old = {**metadata, "version": "1", "config": json.dumps(values)}
+    save_file(tensors, tmp_path / "old.safetensors", metadata=old)
+    assert Model.load(tmp_path / "old.safetensors").config.networks.smooth == 0
+    assert Model.load(tmp_path / "m.safetensors").config.networks.smooth > 0
