@@ -66,6 +66,8 @@ class Model:
             with torch.random.fork_rng(devices=[]):  # drawing weights only to replace them must not disturb the caller
                 generator = Generator(config.networks)
             weights = {k.removeprefix("generator."): v for k, v in tensors.items() if k.startswith("generator.")}
+            if not config.networks.smooth:
+                weights.setdefault("texture", torch.zeros(()))  # of a file of version 1
             generator.load_state_dict(weights)
             colour = ColourMap(tensors["colour.matrix"], tensors["colour.offset"])
             if colour.matrix.shape != (3, 3) or colour.offset.shape != (3,):

@@ -22,11 +22,14 @@ STRIDE = 2  # G works at half resolution inside: tiles start at multiples of thi
 class Generator(nn.Module):
     """(N, 3, H, W) -> (N, 3, H, W), for any H, W >= 1."""
 
+    texture: Tensor
+
     def __init__(self, config: Networks) -> None:
         super().__init__()
         c1, c2 = config.stem, config.inner
         encoder_blocks = config.blocks // 2
-        self.residual, self.smooth = config.residual, config.smooth
+        self.residual, self.smooth = config.residual, config.smooth > 0
+        self.register_buffer("texture", torch.zeros(()))  # variance that `smoothed` takes away; set for a painting
         self.stem = EqualConv2d(3, c1, 1, activation=True)
         self.down = ResidualBlock(c1, c2, down=True)
         self.encoder = nn.ModuleList(ResidualBlock(c2, c2) for _ in range(encoder_blocks))
@@ -79,7 +82,7 @@ class Generator(nn.Module):
 
     def _base(self, x: Tensor) -> Tensor:
         """What the output is laid on: the input without its own texture, so that G draws all that there will be."""
-        return smoothed(x, self.smooth) if self.residual and self.smooth else x.float()
+        return smoothed(x, self.texture) if self.residual and self.smooth else x.float()
 
     def _paint(self, base: Tensor, y: Tensor, noise: Tensor) -> Tensor:
         """The picture from its last features at half resolution, on top of its base."""

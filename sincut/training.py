@@ -7,9 +7,9 @@ https://arxiv.org/abs/2007.15651), section "Single image translation" and the ap
 Pictures are (1, 3, H, W), crops (N, 3, crop, crop), tiles (T, 3, tile, tile), all in [-1, 1]. P patches, F features.
 
 Ours, not the paper's, and switched off by the presets `paper` and `release`: the colour map in front of G and G's
-output on top of its input; a coarse guide, strongest in the beginning; crops with scales of their own, patches spread
-over the crops, negatives left out that look like the positive; no pass over the photo; R1 at every few steps only (as
-in StyleGAN2); the average of G that is saved.
+output on top of its input, smoothed; a coarse guide, strongest in the beginning; crops with scales of their own,
+patches spread over the crops, negatives left out that look like the positive; no pass over the photo; R1 at every few
+steps only (as in StyleGAN2); the average of G that is saved.
 """
 
 import copy
@@ -28,6 +28,7 @@ from sincut.devices import Compute, find_compute, out_of_memory
 from sincut.errors import Interrupted, ModelError, TrainingError
 from sincut.events import Checkpoint, Listener, Planned, Preview, Progress, Started, Trained, Warned, ignore
 from sincut.guide import coarse_guide
+from sincut.layers import calm_variance
 from sincut.losses import adversarial, coarse_squared, discrimination, mean_absolute, patch_nce, r1_penalty
 from sincut.model import Model
 from sincut.networks import Discriminator, Generator, Projector
@@ -53,6 +54,7 @@ class Training:
         with torch.random.fork_rng(devices=[]):  # weights are drawn on the CPU; the caller's random state stays
             torch.default_generator.manual_seed(seed)
             self.generator = Generator(config.networks)
+            self.generator.texture.fill_(config.networks.smooth * calm_variance(mapped[:, :3]))
             self.discriminator = Discriminator(config.networks, config.crops.tile)
             self.projector = Projector(config.networks, config.losses.layers)
         for network in (self.generator, self.discriminator, self.projector):

@@ -7,7 +7,7 @@ import torch
 import torch.nn.functional as F
 
 from sincut import layers
-from sincut.layers import Blur, EqualConv2d, EqualLinear, ResidualBlock, UpBlock, smoothed
+from sincut.layers import Blur, EqualConv2d, EqualLinear, ResidualBlock, UpBlock, calm_variance, smoothed
 
 
 def plain_activation(x: torch.Tensor, bias: torch.Tensor) -> torch.Tensor:
@@ -118,3 +118,11 @@ def test_smoothing_takes_texture_and_leaves_edges() -> None:
     assert out[..., 21].mean() - out[..., 18].mean() > 1.4  # of 1.6
     with torch.autocast("cpu", dtype=torch.bfloat16):
         assert torch.equal(smoothed(edge + strokes, 0.03), out)
+
+
+def test_calm_variance_is_that_of_the_even_parts() -> None:
+    x = 0.1 * torch.randn(1, 3, 200, 200, generator=torch.Generator().manual_seed(0))
+    assert 0.008 < calm_variance(x) < 0.01  # a quarter of the windows have less than all pixels together
+    x[..., 100:] *= 5
+    assert 0.008 < calm_variance(x) < 0.011
+    assert calm_variance(torch.full((1, 3, 40, 40), 0.7)) < 1e-6

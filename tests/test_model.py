@@ -90,6 +90,7 @@ def test_a_model_of_the_first_version_is_not_smoothed(tiny: Config, tmp_path: Pa
     del values["networks"]["smooth"]
     make_model(tiny).save(tmp_path / "m.safetensors")
     tensors, metadata = load_tensors(tmp_path / "m.safetensors")
+    del tensors["generator.texture"]
     old = {**metadata, "version": "1", "config": json.dumps(values)}
     save_file(tensors, tmp_path / "old.safetensors", metadata=old)
     assert Model.load(tmp_path / "old.safetensors").config.networks.smooth == 0
