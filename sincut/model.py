@@ -17,14 +17,15 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save as serialise
 from torch import Tensor
 
-from sincut.colour import ColourMap
+from sincut.colour import SMOOTH_REACH, ColourMap, smoothed
 from sincut.config import Config
 from sincut.errors import ConfigError, ModelError
 from sincut.files import write_whole
+from sincut.layers import without_border
 from sincut.networks import Generator
 
 FORMAT = "sincut"
-VERSION = 2  # 2: networks.smooth
+VERSION = 2  # 2: colour.smooth
 MODEL_FILE = "model.safetensors"
 
 
@@ -36,20 +37,34 @@ class Model:
     colour: ColourMap
     config: Config
     provenance: dict[str, Any] = field(default_factory=dict)
+    texture: float = 0.0  # variance below which the input is smoothed; 0: it is not
 
     def translate(self, image: Tensor, noise: Tensor) -> Tensor:
-        """(N, 3, H, W) in [-1, 1] with noise (N, 1, H, W) -> (N, 3, H, W), not clipped: colour map, then G."""
-        out: Tensor = self.generator(self.colour(image), noise)
+        """(N, 3, H, W) in [-1, 1] with noise (N, 1, H, W) -> (N, 3, H, W), not clipped.
+
+        Brush strokes are smoothed, colours mapped, then G runs.
+        """
+        out: Tensor = self.generator(self._prepared(image), noise)
         return out
 
     def translate_middle(self, window: Tensor, noise: Tensor) -> Tensor:
         """`translate` of a window without its halo, see `Generator.translate_middle`."""
-        return self.generator.translate_middle(self.colour(window), noise)
+        margin = self.halo - self.generator.halo
+        return self.generator.translate_middle(without_border(self._prepared(window), margin), noise)
+
+    @property
+    def halo(self) -> int:
+        """How many pixels to any side of an output pixel can influence it, a multiple of G's stride."""
+        return self.generator.halo + (SMOOTH_REACH if self.texture else 0)
+
+    def _prepared(self, image: Tensor) -> Tensor:
+        return self.colour(smoothed(image, self.texture) if self.texture else image)
 
     def save(self, path: Path) -> None:
         """Write the model file, complete or not at all. Raises `ModelError`."""
         tensors = {f"generator.{name}": value for name, value in self.generator.state_dict().items()}
         tensors |= {"colour.matrix": self.colour.matrix, "colour.offset": self.colour.offset}
+        tensors["colour.texture"] = torch.tensor(self.texture, dtype=torch.float64)
         metadata = {"config": json.dumps(self.config.to_dict()), "provenance": json.dumps(self.provenance)}
         save_tensors(path, tensors, metadata)
 
@@ -66,12 +81,11 @@ class Model:
             with torch.random.fork_rng(devices=[]):  # drawing weights only to replace them must not disturb the caller
                 generator = Generator(config.networks)
             weights = {k.removeprefix("generator."): v for k, v in tensors.items() if k.startswith("generator.")}
-            if not config.networks.smooth:
-                weights.setdefault("texture", torch.zeros(()))  # of a file of version 1
             generator.load_state_dict(weights)
             colour = ColourMap(tensors["colour.matrix"], tensors["colour.offset"])
             if colour.matrix.shape != (3, 3) or colour.offset.shape != (3,):
                 raise ValueError("the colour map has a wrong shape")
+            texture = float(tensors["colour.texture"]) if config.colour.smooth else 0.0
         except ConfigError as error:
             raise ModelError(f"{path}: holds settings this version does not know ({error}); update sincut") from None
         except (KeyError, ValueError, RuntimeError, AttributeError, TypeError) as error:
@@ -79,7 +93,7 @@ class Model:
             raise ModelError(
                 f"{path}: is not a complete sincut model ({what}); give a model that train wrote"
             ) from None
-        return cls(generator.eval().requires_grad_(False), colour, config, provenance)
+        return cls(generator.eval().requires_grad_(False), colour, config, provenance, texture)
 
 
 def stored_config(metadata: Mapping[str, str]) -> Config:
@@ -89,7 +103,7 @@ def stored_config(metadata: Mapping[str, str]) -> Config:
     """
     values = json.loads(metadata["config"])
     if int(metadata["version"]) < 2:
-        values["networks"].setdefault("smooth", 0.0)
+        values["colour"].setdefault("smooth", 0.0)
     return Config.from_dict(values)
 
 

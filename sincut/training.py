@@ -6,10 +6,10 @@ https://arxiv.org/abs/2007.15651), section "Single image translation" and the ap
 
 Pictures are (1, 3, H, W), crops (N, 3, crop, crop), tiles (T, 3, tile, tile), all in [-1, 1]. P patches, F features.
 
-Ours, not the paper's, and switched off by the presets `paper` and `release`: the colour map in front of G and G's
-output on top of its input, smoothed; a coarse guide, strongest in the beginning; crops with scales of their own,
-patches spread over the crops, negatives left out that look like the positive; no pass over the photo; R1 at every few
-steps only (as in StyleGAN2); the average of G that is saved.
+Ours, not the paper's, and switched off by the presets `paper` and `release`: brush strokes smoothed and colours mapped
+in front of G, and G's output on top of its input; a coarse guide, strongest in the beginning; crops with scales of
+their own, patches spread over the crops, negatives left out that look like the positive; no pass over the photo; R1 at
+every few steps only (as in StyleGAN2); the average of G that is saved.
 """
 
 import copy
@@ -21,14 +21,13 @@ from typing import Any, NoReturn
 import torch
 from torch import Tensor, nn
 
-from sincut.colour import ColourMap, colour_transport
+from sincut.colour import ColourMap, calm_variance, colour_transport, smoothed
 from sincut.config import Config
 from sincut.crops import check_size, random_crops, tiles, without_excess
 from sincut.devices import Compute, find_compute, out_of_memory
 from sincut.errors import Interrupted, ModelError, TrainingError
 from sincut.events import Checkpoint, Listener, Planned, Preview, Progress, Started, Trained, Warned, ignore
 from sincut.guide import coarse_guide
-from sincut.layers import calm_variance
 from sincut.losses import adversarial, coarse_squared, discrimination, mean_absolute, patch_nce, r1_penalty
 from sincut.model import Model
 from sincut.networks import Discriminator, Generator, Projector
@@ -44,8 +43,10 @@ class Training:
         for name, picture in (("painting", painting), ("photo", photo)):
             check_size(name, picture.shape[2], picture.shape[3], config.crops)
         self.config, self.compute = config, compute
-        self.colour = colour_transport(painting, photo) if config.colour.map else ColourMap.identity()
-        mapped = self.colour(painting)
+        self.texture = config.colour.smooth * calm_variance(painting) if config.colour.smooth else 0.0
+        smooth = smoothed(painting, self.texture) if self.texture else painting
+        self.colour = colour_transport(smooth, photo) if config.colour.map else ColourMap.identity()
+        mapped = self.colour(smooth)
         if config.losses.guide:
             mapped = torch.cat([mapped, coarse_guide(painting, photo)], dim=1)  # (1, 6, H, W): both are cropped as one
         self.painting = without_excess(mapped, config.crops).to(compute.device)
@@ -54,7 +55,6 @@ class Training:
         with torch.random.fork_rng(devices=[]):  # weights are drawn on the CPU; the caller's random state stays
             torch.default_generator.manual_seed(seed)
             self.generator = Generator(config.networks)
-            self.generator.texture.fill_(config.networks.smooth * calm_variance(mapped[:, :3]))
             self.discriminator = Discriminator(config.networks, config.crops.tile)
             self.projector = Projector(config.networks, config.losses.layers)
         for network in (self.generator, self.discriminator, self.projector):
@@ -120,7 +120,7 @@ class Training:
 
     def model(self, provenance: dict[str, Any] | None = None) -> Model:
         """The averaged translator so far; it shares its weights with the training."""
-        return Model(self.average, self.colour, self.config, provenance or {})
+        return Model(self.average, self.colour, self.config, provenance or {}, self.texture)
 
     def state(self) -> dict[str, Tensor]:
         """All that is needed to go on exactly, as tensors by name."""

@@ -47,7 +47,7 @@ class Translator:
         self.model = model
         self.compute = find_compute(find_device(device), precision)
         model.generator.to(self.compute.device, memory_format=torch.channels_last)  # type: ignore[call-overload]
-        self.halo = model.generator.halo
+        self.halo = model.halo
 
     def apply(self, image: AnyImage, tile: Tile = "auto", on_event: Listener = ignore) -> AnyImage | Image.Image:
         """Translate one picture; what comes in decides what comes out, always of the same size.

@@ -80,7 +80,7 @@ def make_model(config: Config, seed: int = 0) -> Model:
         generator = Generator(config.networks).eval().requires_grad_(False)
         generator.up.noise_gain.fill_(0.3)
         colour = ColourMap(torch.eye(3) * 0.9 + 0.05, torch.tensor([0.1, 0.0, -0.1]))
-    return Model(generator, colour, config, {"steps": 1})
+    return Model(generator, colour, config, {"steps": 1}, texture=0.02 if config.colour.smooth else 0.0)
 
 
 @pytest.fixture

@@ -45,7 +45,12 @@ def test_published_presets_are_faithful() -> None:
     assert (paper.crops.scale, paper.crops.low, paper.crops.high, paper.crops.count) == ("width", 384, 1024, 16)
     assert paper.losses.patches == 256
     for config in (release, paper):
-        assert not config.colour.map and not config.networks.residual and not config.losses.spread
+        assert (
+            not config.colour.map
+            and not config.colour.smooth
+            and not config.networks.residual
+            and not config.losses.spread
+        )
         assert config.losses.identity and config.losses.same == 1 and config.networks.discriminator == 1
         assert config.losses.false_negatives == 1 and not config.crops.own_scales
 

@@ -23,7 +23,7 @@ MAY_IMPORT: dict[str, set[str]] = {
     "images": {"errors", "files"},
     "networks": {"config", "layers"},
     "crops": {"config", "errors"},
-    "model": {"colour", "config", "errors", "files", "networks"},
+    "model": {"colour", "config", "errors", "files", "layers", "networks"},
     "training": {
         *("colour", "config", "crops", "devices", "errors", "events"),
         *("guide", "losses", "model", "networks", "schedule"),
