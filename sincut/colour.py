@@ -1,16 +1,9 @@
-"""The closed-form part of a translation: brush strokes smoothed away, then an affine map of colours to the photo's.
-
-What a painting's even parts have of texture is its strokes and its canvas; left in, the network would keep it.
-"""
+"""The closed-form part of a translation: an affine map of colours from the painting's to the photo's."""
 
 from dataclasses import dataclass
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor
-
-SMOOTH_WINDOW = 11  # px
-SMOOTH_REACH = 2 * (SMOOTH_WINDOW // 2)  # px
 
 
 @dataclass(frozen=True)
@@ -51,34 +44,3 @@ def _power(matrix: Tensor, exponent: float) -> Tensor:
     values, vectors = torch.linalg.eigh(matrix)
     powered: Tensor = (vectors * values.clamp(min=1e-12) ** exponent) @ vectors.T
     return powered
-
-
-def calm_variance(x: Tensor) -> float:
-    """The lower quartile of the variance around the pixels of (1, C, H, W): the texture of a picture's even parts."""
-    mean, square = _window_means(x.float(), x.float().square())
-    spread = (square - mean.square()).clamp(min=0).mean(1).flatten()
-    return float(torch.quantile(spread[:: 1 + len(spread) // 1_000_000], 0.25))
-
-
-def smoothed(x: Tensor, variance: Tensor | float) -> Tensor:
-    """(N, C, H, W) -> the same in float32 at least, each channel smoothed where its local variance is below `variance`.
-
-    The guided filter with the channel as its own guide (He, Sun, Tang 2010, "Guided image filtering"): brush strokes
-    and grain go, edges stay. A pixel sees `SMOOTH_REACH` pixels to any side; borders are continued by their last pixel.
-    """
-    with torch.autocast(x.device.type, enabled=False):  # a variance is a small difference of large numbers
-        x = x.to(torch.promote_types(x.dtype, torch.float32))
-        mean, square = _window_means(x, x.square())
-        spread = (square - mean.square()).clamp(min=0)
-        keep = spread / (spread + variance + 1e-8)
-        slope, offset = _window_means(keep, mean * (1 - keep))
-        return torch.addcmul(offset, slope, x)
-
-
-def _window_means(*maps: Tensor) -> tuple[Tensor, ...]:
-    """Of each (N, C, H, W) the mean of the square of `SMOOTH_WINDOW` around each pixel."""
-    x = F.pad(torch.cat(maps, dim=1), (SMOOTH_WINDOW // 2,) * 4, mode="replicate")
-    x = x.contiguous(memory_format=torch.channels_last)  # a depthwise convolution is fastest so
-    row = x.new_full((x.shape[1], 1, 1, SMOOTH_WINDOW), 1 / SMOOTH_WINDOW)
-    x = F.conv2d(F.conv2d(x, row, groups=len(row)), row.transpose(2, 3), groups=len(row))
-    return x.chunk(len(maps), dim=1)

@@ -19,6 +19,8 @@ Interval = tuple[int, int]  # inclusive positions along one axis
 
 BINOMIAL = (1.0, 3.0, 3.0, 1.0)
 SLOPE = 0.2  # of the leaky ReLU
+SMOOTH_WINDOW = 11  # px
+SMOOTH_REACH = 2 * (SMOOTH_WINDOW // 2)  # px
 
 
 # oneDNN's convolution that ends in an activation, as torch.compile uses it: one pass over the feature map less than the
@@ -37,6 +39,37 @@ def without_border(x: Tensor, places: int) -> Tensor:
     """(N, C, H, W) without the outer places on every side, as a view."""
     h, w = x.shape[2:]
     return x[:, :, places : h - places, places : w - places]
+
+
+def calm_variance(x: Tensor) -> float:
+    """The lower quartile of the variance around the pixels of (1, C, H, W): the texture of a picture's even parts."""
+    mean, square = _window_means(x.float(), x.float().square())
+    spread = (square - mean.square()).clamp(min=0).mean(1).flatten()
+    return float(torch.quantile(spread[:: 1 + len(spread) // 1_000_000], 0.25))
+
+
+def smoothed(x: Tensor, variance: Tensor | float) -> Tensor:
+    """(N, C, H, W) -> the same in float32 at least, each channel smoothed where its local variance is below `variance`.
+
+    The guided filter with the channel as its own guide (He, Sun, Tang 2010, "Guided image filtering"): brush strokes
+    and grain go, edges stay. A pixel sees `SMOOTH_REACH` pixels to any side; borders are continued by their last pixel.
+    """
+    with torch.autocast(x.device.type, enabled=False):  # a variance is a small difference of large numbers
+        x = x.to(torch.promote_types(x.dtype, torch.float32))
+        mean, square = _window_means(x, x.square())
+        spread = (square - mean.square()).clamp(min=0)
+        keep = spread / (spread + variance + 1e-8)
+        slope, offset = _window_means(keep, mean * (1 - keep))
+        return torch.addcmul(offset, slope, x)
+
+
+def _window_means(*maps: Tensor) -> tuple[Tensor, ...]:
+    """Of each (N, C, H, W) the mean of the square of `SMOOTH_WINDOW` around each pixel."""
+    x = F.pad(torch.cat(maps, dim=1), (SMOOTH_WINDOW // 2,) * 4, mode="replicate")
+    x = x.contiguous(memory_format=torch.channels_last)  # a depthwise convolution is fastest so
+    row = x.new_full((x.shape[1], 1, 1, SMOOTH_WINDOW), 1 / SMOOTH_WINDOW)
+    x = F.conv2d(F.conv2d(x, row, groups=len(row)), row.transpose(2, 3), groups=len(row))
+    return x.chunk(len(maps), dim=1)
 
 
 class EqualConv2d(nn.Module):

@@ -17,15 +17,15 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save as serialise
 from torch import Tensor
 
-from sincut.colour import SMOOTH_REACH, ColourMap, smoothed
+from sincut.colour import ColourMap
 from sincut.config import Config
 from sincut.errors import ConfigError, ModelError
 from sincut.files import write_whole
-from sincut.layers import without_border
+from sincut.layers import SMOOTH_REACH, smoothed, without_border
 from sincut.networks import Generator
 
 FORMAT = "sincut"
-VERSION = 2  # 2: colour.smooth
+VERSION = 2  # 2: colour.smooth and networks.smooth
 MODEL_FILE = "model.safetensors"
 
 
@@ -81,6 +81,8 @@ class Model:
             with torch.random.fork_rng(devices=[]):  # drawing weights only to replace them must not disturb the caller
                 generator = Generator(config.networks)
             weights = {k.removeprefix("generator."): v for k, v in tensors.items() if k.startswith("generator.")}
+            if not config.networks.smooth:
+                weights.setdefault("texture", torch.zeros(()))  # which files of version 1 do not hold
             generator.load_state_dict(weights)
             colour = ColourMap(tensors["colour.matrix"], tensors["colour.offset"])
             if colour.matrix.shape != (3, 3) or colour.offset.shape != (3,):
@@ -103,7 +105,8 @@ def stored_config(metadata: Mapping[str, str]) -> Config:
     """
     values = json.loads(metadata["config"])
     if int(metadata["version"]) < 2:
-        values["colour"].setdefault("smooth", 0.0)
+        for section in ("colour", "networks"):
+            values[section].setdefault("smooth", 0.0)
     return Config.from_dict(values)
 
 

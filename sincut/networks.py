@@ -13,7 +13,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from sincut.config import Networks
-from sincut.layers import EqualConv2d, EqualLinear, ResidualBlock, UpBlock, without_border
+from sincut.layers import SMOOTH_REACH, EqualConv2d, EqualLinear, ResidualBlock, UpBlock, smoothed, without_border
 
 D_WIDTHS = {4: 384, 8: 256, 16: 128, 32: 64, 64: 32, 128: 16}  # channels at each resolution; 16 above
 STRIDE = 2  # G works at half resolution inside: tiles start at multiples of this
@@ -22,11 +22,14 @@ STRIDE = 2  # G works at half resolution inside: tiles start at multiples of thi
 class Generator(nn.Module):
     """(N, 3, H, W) -> (N, 3, H, W), for any H, W >= 1."""
 
+    texture: Tensor
+
     def __init__(self, config: Networks) -> None:
         super().__init__()
         c1, c2 = config.stem, config.inner
         encoder_blocks = config.blocks // 2
-        self.residual = config.residual
+        self.residual, self.smooth = config.residual, config.smooth > 0
+        self.register_buffer("texture", torch.zeros(()))  # variance that `smoothed` takes away; set for a painting
         self.stem = EqualConv2d(3, c1, 1, activation=True)
         self.down = ResidualBlock(c1, c2, down=True)
         self.encoder = nn.ModuleList(ResidualBlock(c2, c2) for _ in range(encoder_blocks))
@@ -50,7 +53,7 @@ class Generator(nn.Module):
         y = deepest
         for block in self.decoder:
             y = block(y)
-        return self._paint(x, y, noise)
+        return self._paint(self._base(x), y, noise)
 
     def forward(self, x: Tensor, noise: Tensor) -> Tensor:
         """Translate (N, 3, H, W) of any size with noise (N, 1, H, W); odd sizes are padded by a pixel, then cropped."""
@@ -72,13 +75,19 @@ class Generator(nn.Module):
             y = block(y, padded=False)
         trimmed = STRIDE * ResidualBlock.TRIM * len(blocks)  # px on every side
         rest = self.halo - trimmed
-        x, noise = without_border(x, trimmed), F.pad(noise, (rest, rest, rest, rest))
-        return without_border(self._paint(x, y, noise), rest)
+        seen = min(trimmed, SMOOTH_REACH)
+        base = without_border(self._base(without_border(x, trimmed - seen)), seen)
+        noise = F.pad(noise, (rest, rest, rest, rest))
+        return without_border(self._paint(base, y, noise), rest)
 
-    def _paint(self, x: Tensor, y: Tensor, noise: Tensor) -> Tensor:
-        """The picture from its last features at half resolution, on top of the input."""
+    def _base(self, x: Tensor) -> Tensor:
+        """What the output is laid on: the input without its own texture, so that G draws all that there will be."""
+        return smoothed(x, self.texture) if self.residual and self.smooth else x.float()
+
+    def _paint(self, base: Tensor, y: Tensor, noise: Tensor) -> Tensor:
+        """The picture from its last features at half resolution, on top of its base."""
         out: Tensor = self.rgb(self.up(y, noise)).float() + self.rgb_bias[:, None, None]
-        return x.float() + self.residual * out if self.residual else out
+        return base + self.residual * out if self.residual else out
 
     @property
     def halo(self) -> int:
@@ -87,7 +96,7 @@ class Generator(nn.Module):
 
     def receptive_radius(self) -> int:
         """How many pixels to any side of an output pixel can influence it, computed from the layers."""
-        radius = 0
+        radius = SMOOTH_REACH if self.residual and self.smooth else 0
         for position in range(STRIDE):  # even and odd positions see differently far
             reach = self.up.reach((position, position))
             for block in (*reversed(self.decoder), *reversed(self.encoder), self.down):

@@ -21,13 +21,14 @@ from typing import Any, NoReturn
 import torch
 from torch import Tensor, nn
 
-from sincut.colour import ColourMap, calm_variance, colour_transport, smoothed
+from sincut.colour import ColourMap, colour_transport
 from sincut.config import Config
 from sincut.crops import check_size, random_crops, tiles, without_excess
 from sincut.devices import Compute, find_compute, out_of_memory
 from sincut.errors import Interrupted, ModelError, TrainingError
 from sincut.events import Checkpoint, Listener, Planned, Preview, Progress, Started, Trained, Warned, ignore
 from sincut.guide import coarse_guide
+from sincut.layers import calm_variance, smoothed
 from sincut.losses import adversarial, coarse_squared, discrimination, mean_absolute, patch_nce, r1_penalty
 from sincut.model import Model
 from sincut.networks import Discriminator, Generator, Projector
@@ -43,7 +44,8 @@ class Training:
         for name, picture in (("painting", painting), ("photo", photo)):
             check_size(name, picture.shape[2], picture.shape[3], config.crops)
         self.config, self.compute = config, compute
-        self.texture = config.colour.smooth * calm_variance(painting) if config.colour.smooth else 0.0
+        excess = max(0.0, calm_variance(painting) - 2 * calm_variance(photo)) if config.colour.smooth else 0.0
+        self.texture = config.colour.smooth * excess
         smooth = smoothed(painting, self.texture) if self.texture else painting
         self.colour = colour_transport(smooth, photo) if config.colour.map else ColourMap.identity()
         mapped = self.colour(smooth)
@@ -55,6 +57,7 @@ class Training:
         with torch.random.fork_rng(devices=[]):  # weights are drawn on the CPU; the caller's random state stays
             torch.default_generator.manual_seed(seed)
             self.generator = Generator(config.networks)
+            self.generator.texture.fill_(config.networks.smooth * calm_variance(mapped[:, :3]))
             self.discriminator = Discriminator(config.networks, config.crops.tile)
             self.projector = Projector(config.networks, config.losses.layers)
         for network in (self.generator, self.discriminator, self.projector):

@@ -26,7 +26,7 @@ MAY_IMPORT: dict[str, set[str]] = {
     "model": {"colour", "config", "errors", "files", "layers", "networks"},
     "training": {
         *("colour", "config", "crops", "devices", "errors", "events"),
-        *("guide", "losses", "model", "networks", "schedule"),
+        *("guide", "layers", "losses", "model", "networks", "schedule"),
     },
     "translate": {"devices", "errors", "events", "images", "model", "networks"},
     "run": {

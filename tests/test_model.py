@@ -87,12 +87,13 @@ def test_a_place_that_cannot_be_written_is_named(tiny: Config, tmp_path: Path) -
 
 def test_a_model_of_the_first_version_is_not_smoothed(tiny: Config, tmp_path: Path) -> None:
     values = tiny.to_dict()
-    del values["colour"]["smooth"]
+    del values["colour"]["smooth"], values["networks"]["smooth"]
     make_model(tiny).save(tmp_path / "m.safetensors")
     tensors, metadata = load_tensors(tmp_path / "m.safetensors")
-    del tensors["colour.texture"]
+    del tensors["colour.texture"], tensors["generator.texture"]
     old = {**metadata, "version": "1", "config": json.dumps(values)}
     save_file(tensors, tmp_path / "old.safetensors", metadata=old)
     first, now = (Model.load(tmp_path / name) for name in ("old.safetensors", "m.safetensors"))
-    assert first.config.colour.smooth == first.texture == 0 and first.halo == first.generator.halo
-    assert now.config.colour.smooth > 0 and now.texture > 0
+    assert first.config.colour.smooth == first.config.networks.smooth == first.texture == 0
+    assert first.halo == first.generator.halo < now.halo
+    assert now.config.networks.smooth > 0 and now.texture > 0

@@ -4,6 +4,7 @@ import pytest
 import torch
 
 from sincut.config import Networks, presets, resolve
+from sincut.layers import smoothed
 from sincut.networks import Discriminator, Generator, Projector
 
 SMALL = Networks(stem=4, inner=6, blocks=4, residual=0.0)
@@ -54,9 +55,13 @@ def test_forward_is_decode_of_encode() -> None:
 def test_residual_adds_to_the_input() -> None:
     x, noise = torch.randn(1, 3, 8, 8), torch.zeros(1, 1, 8, 8)
     plain = Generator(SMALL)
-    mixed = Generator(Networks(stem=4, inner=6, blocks=4, residual=0.25))
+    mixed = Generator(Networks(stem=4, inner=6, blocks=4, residual=0.25, smooth=0.0))
     mixed.load_state_dict(plain.state_dict())
     torch.testing.assert_close(mixed(x, noise), x + 0.25 * plain(x, noise))
+    smooth = Generator(Networks(stem=4, inner=6, blocks=4, residual=0.25))
+    smooth.load_state_dict(plain.state_dict())
+    smooth.texture.fill_(0.1)
+    torch.testing.assert_close(smooth(x, noise), smoothed(x, 0.1) + 0.25 * plain(x, noise))
 
 
 @pytest.mark.parametrize("blocks", [2, 6])
