@@ -88,7 +88,7 @@ class Colour:
 class Losses:
     """Weights and parts of the losses."""
 
-    nce: float = _number(1.3, 0, 1000, "weight of PatchNCE")
+    nce: float = _number(1.7, 0, 1000, "weight of PatchNCE")
     identity: bool = _switch(False, "PatchNCE on the photo too: 1/2 (NCE(x, fake) + NCE(y, same)); off: NCE(x, fake)")
     same: float = _number(0.0, 0, 1000, "weight of |G(photo) - photo|")
     guide: float = _number(300.0, 0, 10_000, "weight of the coarse guide in the first step; it falls linearly")
