@@ -16,6 +16,7 @@ import tempfile
 import time
 from collections.abc import Callable, Sequence
 from concurrent.futures import ProcessPoolExecutor
+from dataclasses import replace
 from multiprocessing import get_context
 from pathlib import Path
 from typing import Any, TypeVar
@@ -107,7 +108,8 @@ def _forward_tflop(config: Config) -> tuple[float, float, float, float]:
     """Of one crop's encoder, its encoder up to the last layer of PatchNCE, its decoder; and of D on one tile."""
     size, tile = config.crops.size, config.crops.tile
     with torch.device("meta"):
-        generator, discriminator = Generator(config.networks), Discriminator(config.networks, tile)
+        networks = replace(config.networks, smooth=0.0)  # a filter, of whose autocast the device meta knows nothing
+        generator, discriminator = Generator(networks), Discriminator(networks, tile)
         crop, noise = torch.empty(1, 3, size, size), torch.empty(1, 1, size, size)
         features = generator.encode(crop)
         return (
