@@ -49,13 +49,17 @@ class Model:
 
     def translate_middle(self, window: Tensor, noise: Tensor) -> Tensor:
         """`translate` of a window without its halo, see `Generator.translate_middle`."""
-        margin = self.halo - self.generator.halo
-        return self.generator.translate_middle(without_border(self._prepared(window), margin), noise)
+        return self.generator.translate_middle(without_border(self._prepared(window), self._margin), noise)
 
     @property
     def halo(self) -> int:
         """How many pixels to any side of an output pixel can influence it, a multiple of G's stride."""
-        return self.generator.halo + (SMOOTH_REACH if self.texture else 0)
+        return self.generator.halo + self._margin
+
+    @property
+    def _margin(self) -> int:
+        """How far smoothing sees."""
+        return SMOOTH_REACH if self.texture else 0
 
     def _prepared(self, image: Tensor) -> Tensor:
         return self.colour(smoothed(image, self.texture) if self.texture else image)
@@ -74,20 +78,18 @@ class Model:
         path = path / MODEL_FILE if path.is_dir() else path
         tensors, metadata = load_tensors(path)
         try:
-            config = stored_config(metadata)
+            config = Config.from_dict(json.loads(metadata["config"]))
             provenance = json.loads(metadata["provenance"])
             if not isinstance(provenance, dict):
                 raise ValueError("its provenance is no object")
             with torch.random.fork_rng(devices=[]):  # drawing weights only to replace them must not disturb the caller
                 generator = Generator(config.networks)
             weights = {k.removeprefix("generator."): v for k, v in tensors.items() if k.startswith("generator.")}
-            if not config.networks.smooth:
-                weights.setdefault("texture", torch.zeros(()))  # which files of version 1 do not hold
             generator.load_state_dict(weights)
             colour = ColourMap(tensors["colour.matrix"], tensors["colour.offset"])
             if colour.matrix.shape != (3, 3) or colour.offset.shape != (3,):
                 raise ValueError("the colour map has a wrong shape")
-            texture = float(tensors["colour.texture"]) if config.colour.smooth else 0.0
+            texture = float(tensors["colour.texture"])
         except ConfigError as error:
             raise ModelError(f"{path}: holds settings this version does not know ({error}); update sincut") from None
         except (KeyError, ValueError, RuntimeError, AttributeError, TypeError) as error:
@@ -96,18 +98,6 @@ class Model:
                 f"{path}: is not a complete sincut model ({what}); give a model that train wrote"
             ) from None
         return cls(generator.eval().requires_grad_(False), colour, config, provenance, texture)
-
-
-def stored_config(metadata: Mapping[str, str]) -> Config:
-    """The configuration in a file's metadata, as the version that wrote it meant it.
-
-    Raises `ConfigError`, KeyError, ValueError, TypeError or AttributeError where there is none.
-    """
-    values = json.loads(metadata["config"])
-    if int(metadata["version"]) < 2:
-        for section in ("colour", "networks"):
-            values[section].setdefault("smooth", 0.0)
-    return Config.from_dict(values)
 
 
 def save_tensors(path: Path, tensors: Mapping[str, Tensor], metadata: Mapping[str, str]) -> None:
@@ -130,7 +120,21 @@ def load_tensors(path: Path) -> tuple[dict[str, Tensor], dict[str, str]]:
     except (SafetensorError, OSError, ValueError) as error:
         what = str(error).splitlines()[0]
         raise ModelError(f"{path}: is damaged or no model file ({what}); copy it again or train anew") from None
-    return tensors, metadata
+    return _upgraded(tensors, metadata)
+
+
+def _upgraded(tensors: dict[str, Tensor], metadata: dict[str, str]) -> tuple[dict[str, Tensor], dict[str, str]]:
+    """A model or checkpoint as this version would have written it: version 1 smoothed nothing, and did not say so."""
+    if metadata["version"] != "1":
+        return tensors, metadata
+    unsmoothed = dict.fromkeys(("colour.texture", "generator.texture", "average.texture"), torch.zeros(()))
+    try:
+        config = json.loads(metadata["config"])
+        for section in ("colour", "networks"):
+            config[section].setdefault("smooth", 0.0)
+    except (KeyError, ValueError, AttributeError, TypeError):
+        return tensors, metadata  # damaged: whoever reads the configuration says so
+    return unsmoothed | tensors, {**metadata, "config": json.dumps(config)}
 
 
 def _check_format(path: Path, metadata: Mapping[str, str]) -> None:

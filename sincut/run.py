@@ -27,7 +27,7 @@ from sincut.errors import ConfigError, ImageError, ModelError, RunError
 from sincut.events import Checkpoint, Evaluated, Event, Listener, Preview, Progress, Saved, Warned, ignore
 from sincut.files import locked, make_folder, sha256, write_whole
 from sincut.images import Picture
-from sincut.model import MODEL_FILE, load_tensors, save_tensors, stored_config
+from sincut.model import MODEL_FILE, load_tensors, save_tensors
 from sincut.translate import Translator
 
 CHECKPOINT_FILE = "checkpoint.safetensors"
@@ -124,7 +124,7 @@ def load_checkpoint(folder: Path) -> tuple[dict[str, Tensor], Config, dict[str, 
     path = _checkpoint_of(folder)
     state, metadata = load_tensors(path)
     try:
-        config = stored_config(metadata)
+        config = Config.from_dict(json.loads(metadata["config"]))
         inputs = json.loads(metadata["inputs"])
         for key in ("painting", "photo", "direction"):
             _short(inputs[key])

@@ -57,7 +57,8 @@ class Training:
         with torch.random.fork_rng(devices=[]):  # weights are drawn on the CPU; the caller's random state stays
             torch.default_generator.manual_seed(seed)
             self.generator = Generator(config.networks)
-            self.generator.texture.fill_(config.networks.smooth * calm_variance(mapped[:, :3]))
+            if config.networks.smooth:
+                self.generator.texture.fill_(config.networks.smooth * calm_variance(mapped[:, :3]))
             self.discriminator = Discriminator(config.networks, config.crops.tile)
             self.projector = Projector(config.networks, config.losses.layers)
         for network in (self.generator, self.discriminator, self.projector):

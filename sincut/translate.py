@@ -237,7 +237,7 @@ def noise_at(rows: Tensor, columns: Tensor, seed: int = 0) -> Tensor:
 
 
 def _uniform_at(rows: Tensor, columns: Tensor, seed: int) -> "np.ndarray":
-    """(H, W) uniform in (0, 1): a 32-bit integer hash in int64 arithmetic, the same on every machine."""
+    """(H, W) uniform in (0, 1): a hash in arithmetic of 32-bit integers, the same on every machine."""
     y, x = (positions.numpy().astype(np.uint32) for positions in (rows, columns))  # arithmetic modulo 2**32
     down, across = (
         _mix(y * np.uint32(0x9E3779B1) + np.uint32(seed * 0x27D4EB2F & 0xFFFFFFFF)),
