@@ -15,7 +15,7 @@ import shutil  # noqa: E402
 import signal  # noqa: E402
 import sys  # noqa: E402
 import warnings  # noqa: E402
-from collections.abc import Callable  # noqa: E402
+from collections.abc import Callable, Sequence  # noqa: E402
 from pathlib import Path  # noqa: E402
 from typing import TYPE_CHECKING, Any  # noqa: E402
 
@@ -189,14 +189,15 @@ def apply(
 def evaluate(painting: Path, photo: Path, output: Path, truth: Path | None, as_json: bool) -> None:
     """Figures for OUTPUT, a translation of PAINTING into the look of PHOTO."""
     from sincut import images
-    from sincut.evaluate import measure
+    from sincut.evaluate import measure, missing_inception
 
     pictures = [images.load(path) for path in (painting, photo, output, *([truth] if truth else []))]
     figures = measure(*pictures)
     if as_json:
-        _print_json(figures)
+        _print_json({"sifid": None, **figures})
         return
-    _print_table(("figure", "value"), [(name, f"{value:.4g}") for name, value in figures.items()])
+    rows = [(name, f"{value:.4g}") for name, value in figures.items()]
+    _print_table(("figure", "value"), rows if "sifid" in figures else [*rows, ("sifid", missing_inception())])
 
 
 @main.command()
@@ -254,16 +255,72 @@ def bench(preset: str, settings: tuple[str, ...], device: str, megapixels: str, 
     from sincut.config import resolve
     from sincut.console import bench_table
 
-    try:
-        sizes = [size for size in map(float, megapixels.split(",")) if size > 0]
-    except ValueError:
-        raise click.BadParameter("give numbers with commas between, as in 1,4", param_hint="--megapixels") from None
+    sizes = [size for size in _numbers(megapixels, "--megapixels") if size > 0]
     config = resolve(preset, settings)
     figures = measure(config, _device(device), sizes, lambda part: click.echo(f"measuring: {part}", err=True))
     if as_json:
         _print_json(figures)
     else:
         _print_table(("measured", "value"), bench_table(figures))
+
+
+@main.command()
+@click.argument("painting", type=EXISTING)
+@click.argument("photo", type=EXISTING)
+@click.option("-o", "--output", type=EXISTING, required=True, metavar="FOLDER", help="Takes a run folder per training.")
+@click.option("--minutes", default="2,5,10,15,30,60", show_default=True, metavar="N,...", help="A training for each.")
+@click.option("--seeds", default="0", show_default=True, metavar="N,...", help="All of these for each of --minutes.")
+@click.option("--preset", default="standard", show_default=True, help="All other settings.")
+@click.option("--set", "settings", multiple=True, metavar="KEY=VALUE", help="Any setting, as in crops.count=2.")
+@click.option("--reverse", is_flag=True, help="Learn photo -> painting.")
+@click.option("--truth", type=EXISTING, help="What the painting shows as a photo, pixel by pixel: adds PSNR and SSIM.")
+@click.option("--device", default="auto", show_default=True, help=DEVICE_HELP)
+@click.option("--json", "as_json", is_flag=True, help="One JSON list on stdout, a line of progress each on stderr.")
+def curve(
+    painting: Path,
+    photo: Path,
+    output: Path,
+    minutes: str,
+    seeds: str,
+    preset: str,
+    settings: tuple[str, ...],
+    reverse: bool,
+    truth: Path | None,
+    device: str,
+    as_json: bool,
+) -> None:
+    """Time against quality: train on PAINTING and PHOTO for several times and seeds, and print the figures of each.
+
+    Takes the sum of all minutes; run nothing else meanwhile. The same command goes on where it was stopped.
+    """
+    if truth and reverse:
+        raise click.UsageError("--truth is of the painting; it cannot be compared with what --reverse learns")
+    from sincut.config import resolve
+
+    config = resolve(preset, settings)
+    budgets, numbers = _numbers(minutes, "--minutes"), [int(seed) for seed in _numbers(seeds, "--seeds")]
+    from sincut.curve import curve as measure
+
+    def say(row: dict[str, Any]) -> None:
+        click.echo(" ".join(f"{name} {value:g}" for name, value in row.items()), err=True)
+
+    found = _device(device)
+    rows = measure(
+        painting, photo, output, config,
+        minutes=budgets, seeds=numbers, reverse=reverse, truth=truth, device=found, on_row=say,
+    )  # fmt: skip
+    if as_json:
+        _print_json(rows)
+    else:
+        _print_table(tuple(rows[0]), [tuple(f"{value:g}" for value in row.values()) for row in rows])
+
+
+def _numbers(text: str, option: str) -> list[float]:
+    """Numbers with commas between."""
+    try:
+        return [float(number) for number in text.split(",")]
+    except ValueError:
+        raise click.BadParameter("give numbers with commas between, as in 1,4", param_hint=option) from None
 
 
 def _device(name: str) -> "torch.device":
@@ -310,7 +367,7 @@ def _print_json(value: Any) -> None:
     click.echo(json.dumps(value, indent=2))
 
 
-def _print_table(titles: tuple[str, str], rows: list[tuple[str, str]]) -> None:
+def _print_table(titles: tuple[str, ...], rows: Sequence[tuple[str, ...]]) -> None:
     from rich.console import Console
     from rich.table import Table
 

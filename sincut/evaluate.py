@@ -5,10 +5,13 @@ application to texture mixing") of colours, and of small patches at several scal
 https://arxiv.org/abs/1710.10196, section 5), both as a fraction of the untouched painting's distance: 1 is still the
 painting, 0 the photo itself. How much of the painting is kept: the correlation of edges (`structure`) and of coarse
 light and dark (`tone`, below 0 for a negative). Where the truth is known, PSNR and SSIM (Wang et al. 2004) against it,
-for the output and for the untouched painting.
+for the output and for the untouched painting. Where torchvision's Inception weights lie on the machine already, the
+single-image Frechet distance too (Rott Shaham et al. 2019, "SinGAN", https://arxiv.org/abs/1905.01164, section 3).
 """
 
+import functools
 import math
+from pathlib import Path
 
 import torch
 import torch.nn.functional as F
@@ -26,13 +29,17 @@ PATCH = 7  # px
 DIRECTIONS = 128  # of the sliced Wasserstein distance
 SMALLEST = PATCH * 2**SCALES  # px
 PSNR_OF_EQUALS = 99.0  # dB; the formula gives infinity, which JSON does not have
+INCEPTION_FILE = "inception_v3_google-0cc3c7bd.pth"  # as torchvision names it
 SAMPLES = 16_384  # pixels or patches compared
 
 WORST_LOOK, LEAST_STRUCTURE, LEAST_TONE = 1.0, 0.25, 0.0  # beyond these a translation has gone wrong
 
 
 def measure(painting: Picture, photo: Picture, output: Picture, truth: Picture | None = None) -> dict[str, float]:
-    """Figures by name, see the module's text. Raises `ImageError` where `truth` has another size than the output."""
+    """Figures by name, see the module's text; `sifid` only where its weights are on the machine.
+
+    Raises `ImageError` where `truth` has another size than the output, or a picture is too small.
+    """
     x, y, out = (_unit(picture) for picture in (painting, photo, output))
     for name, picture in (("painting", x), ("photo", y), ("output", out)):
         if min(picture.shape[2:]) < SMALLEST:
@@ -45,6 +52,8 @@ def measure(painting: Picture, photo: Picture, output: Picture, truth: Picture |
         "tone": _tone_correlation(x, out),
         "sharpness": _ratio(_sharpness(out), _sharpness(y)),
     }
+    if inception_weights().is_file():
+        figures["sifid"] = single_image_fid(photo, output)
     if truth is not None:
         true = _unit(truth)
         if true.shape != out.shape:
@@ -54,6 +63,29 @@ def measure(painting: Picture, photo: Picture, output: Picture, truth: Picture |
             figures[f"psnr_{name}"] = min(float(psnr(picture, true, 1.0)), PSNR_OF_EQUALS)
             figures[f"ssim_{name}"] = float(ssim(picture, true, 11).mean())
     return {name: round(value, 4) for name, value in figures.items()}
+
+
+def single_image_fid(photo: Picture, output: Picture) -> float:
+    """SIFID: the Frechet distance between the two pictures' features, each place of a picture being a sample.
+
+    Features are the 64 channels in front of the first pooling of torchvision's Inception v3, at pictures' own sizes.
+    Raises `ImageError`, with what fetches the weights, where they are not on the machine; nothing is downloaded here.
+    """
+    (mean_a, cov_a), (mean_b, cov_b) = (_inception_statistics(picture) for picture in (photo, output))
+    root = _root(cov_a)
+    overlap = _root(root @ cov_b @ root)
+    return float((mean_a - mean_b).square().sum() + torch.trace(cov_a + cov_b - 2 * overlap))
+
+
+def inception_weights() -> Path:
+    """Where torchvision keeps its Inception weights on this machine, whether they are there or not."""
+    return Path(torch.hub.get_dir()) / "checkpoints" / INCEPTION_FILE
+
+
+def missing_inception() -> str:
+    """What is said where SIFID cannot be computed: what is missing, and what fetches it."""
+    fetch = "torchvision.models.Inception_V3_Weights.IMAGENET1K_V1.get_state_dict()"
+    return f"needs torchvision's Inception weights in {inception_weights()}; this fetches them in Python: {fetch}"
 
 
 def complaints(figures: dict[str, float]) -> list[str]:
@@ -67,6 +99,42 @@ def complaints(figures: dict[str, float]) -> list[str]:
     if figures["tone"] < LEAST_TONE:
         found.append(f"tone {figures['tone']:.2f}: light and dark no longer follow the painting's")
     return found
+
+
+def _inception_statistics(picture: Picture) -> tuple[Tensor, Tensor]:
+    """Mean (64,) and covariance (64, 64) over places."""
+    network = _inception()
+    with torch.no_grad():
+        features = network(to_tensor(picture.pixels))[0].flatten(1).double()
+    return features.mean(1), torch.cov(features)
+
+
+@functools.cache
+def _inception() -> torch.nn.Module:
+    """The first three convolutions of Inception v3: (1, 3, H, W) in [-1, 1] -> (1, 64, H', W')."""
+    if not inception_weights().is_file():
+        raise ImageError(missing_inception())
+    from torchvision.models import Inception_V3_Weights  # seconds to import
+    from torchvision.models.inception import BasicConv2d
+
+    weights = Inception_V3_Weights.IMAGENET1K_V1.get_state_dict(progress=False, weights_only=True)
+    stem = torch.nn.Sequential()
+    for name, c_in, c_out, options in (
+        ("Conv2d_1a_3x3", 3, 32, {"kernel_size": 3, "stride": 2}),
+        ("Conv2d_2a_3x3", 32, 32, {"kernel_size": 3}),
+        ("Conv2d_2b_3x3", 32, 64, {"kernel_size": 3, "padding": 1}),
+    ):
+        layer = BasicConv2d(c_in, c_out, **options)
+        layer.load_state_dict({k.removeprefix(f"{name}."): v for k, v in weights.items() if k.startswith(f"{name}.")})
+        stem.append(layer)
+    return stem.eval()
+
+
+def _root(matrix: Tensor) -> Tensor:
+    """The square root of a symmetric matrix without negative eigenvalues."""
+    values, vectors = torch.linalg.eigh(matrix)
+    root: Tensor = (vectors * values.clamp(min=0).sqrt()) @ vectors.T
+    return root
 
 
 def _ratio(part: float, whole: float) -> float:

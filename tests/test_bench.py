@@ -1,14 +1,17 @@
 """What `bench` counts and measures; how fast it is, no test asks."""
 
 import json
+import shutil
+from pathlib import Path
 
 import pytest
 import torch
-from conftest import sincut
+from conftest import scene, sincut
 
 from sincut.bench import _forward_tflop, measure, pixel_tflop, step_tflop
 from sincut.config import Config, overlay, resolve
 from sincut.console import bench_table
+from sincut.images import Picture, load, save
 from sincut.networks import Generator
 
 
@@ -87,3 +90,33 @@ def test_bench_table_names_what_was_measured() -> None:
 
 def test_bench_refuses_sizes_that_are_no_numbers() -> None:
     assert sincut("bench", "--megapixels", "big").returncode == 2
+
+
+@pytest.mark.slow
+def test_curve_trains_for_each_time_and_goes_on_where_it_was_stopped(tmp_path: Path, tiny_flags: list[str]) -> None:
+    painting, photo, folder = tmp_path / "painting.png", tmp_path / "photo.png", tmp_path / "curve"
+    for seed, path in enumerate((painting, photo)):
+        save(Picture(scene(96, 110, seed)), path)
+    command = ["curve", str(painting), str(photo), "-o", str(folder), "--seeds", "0,1", "--device", "cpu", *tiny_flags]
+    result = sincut(*command, "--minutes", "0.1", "--truth", str(photo), "--json")
+    assert result.returncode == 0, result.stderr
+    rows = json.loads(result.stdout)
+    assert [(row["minutes"], row["seed"]) for row in rows] == [(0.1, 0), (0.1, 1)]
+    assert all(row["steps"] > 0 and "colour" in row and "psnr_output" in row for row in rows)
+    assert json.loads((folder / "curve.json").read_text()) == rows
+    first = folder / "0.1-minutes-seed-0"
+    assert load(first / "translated.png").size == (96, 110)
+
+    model = (first / "model.safetensors").stat().st_mtime_ns
+    shutil.rmtree(folder / "0.1-minutes-seed-1")
+    result = sincut(*command, "--minutes", "0.1")
+    assert result.returncode == 0, result.stderr
+    assert "sharpness" in result.stdout
+    assert (first / "model.safetensors").stat().st_mtime_ns == model  # finished: not done again
+    assert (folder / "0.1-minutes-seed-1" / "translated.png").exists()
+
+
+def test_curve_refuses_wrong_usage(tmp_path: Path) -> None:
+    name = str(tmp_path / "a.png")
+    assert sincut("curve", name, name, "-o", name, "--minutes", "soon").returncode == 2
+    assert sincut("curve", name, name, "-o", name, "--reverse", "--truth", name).returncode == 2

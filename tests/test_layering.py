@@ -39,6 +39,7 @@ MAY_IMPORT: dict[str, set[str]] = {
         *("colour", "config", "crops", "devices", "errors", "files", "images"),
         *("layers", "model", "networks", "training", "translate"),
     },
+    "curve": {"config", "errors", "evaluate", "files", "images", "model", "run", "translate"},
     "console": {"events"},
 }
 FREE = {"cli", "__init__", "__main__"}

@@ -1,0 +1,99 @@
+"""Time against quality: a training for each number of minutes and each seed, and figures for what each of them learned.
+
+Every training is the command `sincut train` in a process of its own, so that its minutes are those a user waits. Its
+run folder lies below the one folder of the curve, with the painting translated at full size beside the model. What is
+finished there is not done again, what was interrupted goes on.
+"""
+
+import json
+import subprocess
+import sys
+from collections.abc import Callable, Iterable, Sequence
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from sincut import evaluate, images
+from sincut.config import Config
+from sincut.errors import Interrupted, RunError
+from sincut.files import make_folder, write_whole
+from sincut.model import MODEL_FILE, Model
+from sincut.run import CHECKPOINT_FILE
+from sincut.translate import Translator
+
+MINUTES = (2.0, 5.0, 10.0, 15.0, 30.0, 60.0)
+RESULT_FILE = "curve.json"
+OUTPUT_FILE = "translated.png"
+
+
+def curve(
+    painting: Path,
+    photo: Path,
+    folder: Path,
+    config: Config,
+    *,
+    minutes: Sequence[float] = MINUTES,
+    seeds: Iterable[int] = (0,),
+    reverse: bool = False,
+    truth: Path | None = None,
+    device: torch.device | str = "cpu",
+    on_row: Callable[[dict[str, Any]], None] = lambda row: None,
+) -> list[dict[str, Any]]:
+    """Rows of `minutes`, `seed`, `steps` and the figures of `evaluate.measure`, for each minutes and each seed in turn.
+
+    They are written to `curve.json` in `folder` too, as far as they are known. `config` holds all other settings.
+    Raises `RunError` where a training fails, `Interrupted` where one was stopped: the same call goes on.
+    """
+    pictures = [images.load(path) for path in (painting, photo, *([truth] if truth else []))]
+    source, target, *true = pictures if not reverse else [pictures[1], pictures[0], *pictures[2:]]
+    make_folder(folder, RunError)
+    rows: list[dict[str, Any]] = []
+    for seed in seeds:
+        for budget in minutes:
+            run = folder / f"{budget:g}-minutes-seed-{seed}"
+            schedule = {"schedule": {"minutes": float(budget), "steps": 0, "seed": seed}}
+            _train(painting, photo, run, config, schedule, reverse, device)
+            model = Model.load(run)
+            output = Translator(model, device).apply_picture(source)
+            images.save(output, run / OUTPUT_FILE)
+            figures = evaluate.measure(source, target, output, *true)
+            rows.append({"minutes": budget, "seed": seed, "steps": model.provenance["steps"], **figures})
+            write_whole(folder / RESULT_FILE, json.dumps(rows, indent=2).encode(), RunError)
+            on_row(rows[-1])
+    return rows
+
+
+def _train(
+    painting: Path,
+    photo: Path,
+    run: Path,
+    config: Config,
+    schedule: dict[str, dict[str, Any]],
+    reverse: bool,
+    device: torch.device | str,
+) -> None:
+    """The run folder as `sincut train` makes it; nothing where it is finished."""
+    if _finished(run):
+        return
+    preset = run.with_name(f"{run.name}.toml")
+    write_whole(preset, Config.from_dict({**config.to_dict(), **schedule}).to_toml().encode(), RunError)
+    command = [sys.executable, "-m", "sincut", "train", painting, photo, "-o", run, "--preset", preset]
+    command += [
+        "--device",
+        device,
+        *(["--reverse"] if reverse else []),
+        *(["--resume"] if (run / CHECKPOINT_FILE).exists() else []),
+    ]
+    code = subprocess.run(list(map(str, command)), stdout=subprocess.DEVNULL).returncode
+    if code == 130:
+        raise Interrupted("stopped; the same command goes on")
+    if code:
+        raise RunError(f"{run}: the training failed, see above; mend it, then the same command goes on")
+
+
+def _finished(run: Path) -> bool:
+    if not (run / MODEL_FILE).exists():
+        return False
+    provenance = Model.load(run).provenance
+    return bool(0 < provenance.get("planned_steps", 0) <= provenance.get("steps", 0))
