@@ -131,35 +131,111 @@ def train(
         _print_json({"run": str(folder), **_summary(result.model.provenance)})
 
 
+class _Size(click.ParamType):  # type: ignore[type-arg]
+    """Bytes, as in 2GB or 800MB."""
+
+    name = "size"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> int:
+        number = str(value).strip().upper().removesuffix("B")
+        unit = {"K": 10**3, "M": 10**6, "G": 10**9, "T": 10**12}.get(number[-1:], 1)
+        try:
+            size = float(number.rstrip("KMGT")) * unit
+        except ValueError:
+            size = 0
+        return int(size) if 0 < size < 1e18 else self.fail(f"{value!r} is no size; write it as in 2GB or 800MB")
+
+
+class _Scale(click.ParamType):  # type: ignore[type-arg]
+    """A factor, or auto."""
+
+    name = "scale"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> float | str:
+        return value if value == "auto" else float(click.FLOAT.convert(value, param, ctx))
+
+
 @main.command()
 @click.argument("model", type=EXISTING)
 @click.argument("inputs", type=EXISTING, nargs=-1, required=True, metavar="INPUT...")
-@click.option("-o", "--output", type=EXISTING, required=True, help="A file for one file, else a folder.")
 @click.option(
-    "--tile", default="auto", show_default=True, help="Side of the tiles in px, auto (by free memory) or off."
-)
+    "-o", "--output", type=EXISTING,
+    help="A file for one file, else a folder, or a pattern: styled/{stem}-{model}.jpg. - writes to stdout.",
+)  # fmt: skip
+@click.option("--in-place", is_flag=True, help="Replace the inputs by their translations, instead of -o.")
 @click.option("--overwrite", is_flag=True, help="Translate again what is there already.")
+@click.option("--format", "format_", metavar="SUFFIX", help="png, jpg, webp, tif, ... where -o does not say it.")
+@click.option("--quality", type=int, help="1 to 100, of JPEG, WebP and AVIF; by default the source's own.")
+@click.option("--strip", is_flag=True, help="Write no metadata.")
+@click.option("--greys", default="colour", show_default=True, type=click.Choice(["colour", "keep"]),
+              help="What becomes of pictures without colours.")  # fmt: skip
+@click.option("--strength", type=float, default=1.0, show_default=True, help="0 (the source) to 1 (the translation).")
+@click.option("--keep-colour", "keep", flag_value="colour", help="Keep the source's colours, take texture and light.")
+@click.option("--keep-texture", "keep", flag_value="texture", help="Keep the source's texture and light, take colours.")
+@click.option("--mask", type=EXISTING, metavar="FILE", help="Translate where this picture is white, blend where grey.")
+@click.option("--scale", type=_Scale(), default=1.0, show_default=True,
+              help="Translate at this scale and come back with the source's detail; auto: as in training.")  # fmt: skip
+@click.option("--tile", default="auto", show_default=True, help="Side of the tiles in px, auto (by memory) or off.")
+@click.option(
+    "--max-memory", type=_Size(), metavar="SIZE", help="Of the whole program, as in 2GB; else half of what is free."
+)
+@click.option("--max-pixels", type=int, help="Refuse files that declare more; 2147483648 by default.")
 @click.option("--device", default="auto", show_default=True, help=DEVICE_HELP)
 @click.option("--json", "as_json", is_flag=True, help=JSON_HELP)
 def apply(
-    model: Path, inputs: tuple[Path, ...], output: Path, tile: str, overwrite: bool, device: str, as_json: bool
+    model: Path,
+    inputs: tuple[Path, ...],
+    output: Path | None,
+    in_place: bool,
+    overwrite: bool,
+    format_: str | None,
+    quality: int | None,
+    strip: bool,
+    greys: str,
+    strength: float,
+    keep: str | None,
+    mask: Path | None,
+    scale: float | str,
+    tile: str,
+    max_memory: int | None,
+    max_pixels: int | None,
+    device: str,
+    as_json: bool,
 ) -> None:
     """Translate files and folders with MODEL, a run folder or its model file.
 
     Sizes stay as they are. Folders are mirrored below the output folder; a file that cannot be read is reported at the
-    end, the others go on.
+    end, the others go on. `-` reads a picture from stdin.
     """
     if tile not in ("auto", "off") and not (tile.isdigit() and int(tile) > 0):
         raise click.BadParameter("give a number of pixels, auto or off", param_hint="--tile")
+    if (output is None) == (not in_place):
+        raise click.UsageError("give one of -o and --in-place: where do translations go?")
+    streams = Path("-") in inputs, output == Path("-")
+    if any(streams) and (not all(streams) or len(inputs) > 1 or as_json):
+        raise click.UsageError("- is for one picture from stdin to stdout: sincut apply MODEL - -o -")
     from sincut import folder
+    from sincut.blend import Blend
+    from sincut.images import MAX_PIXELS, Saving
 
-    plan = folder.plan(inputs, output, overwrite)
+    blend, saving = Blend(strength, keep or ""), Saving(quality, strip, greys)
+    format_ = format_.removeprefix(".").lower() if format_ else None
+    name = (model if model.is_dir() else model.with_suffix("")).resolve().name
+    naming = folder.Naming(output, format_, name)
+    plan = None if any(streams) else folder.plan(inputs, naming, overwrite)
     from sincut.console import Reporter
-    from sincut.translate import load
+    from sincut.translate import Options, load
 
+    options = Options(int(tile) if tile.isdigit() else tile, max_memory, max_pixels or MAX_PIXELS, blend, mask, scale)
     translator = load(model, _device(device))
+    if plan is None:
+        written, notes = folder.run_bytes(sys.stdin.buffer.read(), translator, options, saving, format_)
+        sys.stdout.buffer.write(written)
+        sys.stdout.buffer.flush()
+        click.echo("\n".join(notes), err=True, nl=bool(notes))
+        return
     with Reporter(as_json) as reporter, _stoppable() as stop:
-        done, failed = folder.run(plan, translator, int(tile) if tile.isdigit() else tile, reporter, stop)
+        done, failed = folder.run(plan, translator, options, saving, reporter, stop)
         stopped = len(done) + len(failed) < len(plan.jobs)
     if as_json:
         _print_json(

@@ -90,12 +90,19 @@ class Reporter:
 
     @_show.register
     def _(self, event: events.PictureStarted) -> None:
-        tiles = f", {event.tiles} tiles" if event.tiles > 1 else ""
-        self._bar(event.source.name, event.tiles, 0, f"{event.width}x{event.height}{tiles}", anew=True)
+        said = f"{event.width}x{event.height}"
+        if event.tiles > 1:
+            expected = f", about {clock(event.seconds)}" if event.seconds else ""
+            said += f", {event.tiles} tiles, up to {event.memory / 1e9:.1f} GB{expected}"
+            self.say(f"{event.source}: {said}")
+        self._bar(event.source.name, event.tiles, 0, said, anew=True)
 
     @_show.register
     def _(self, event: events.TileDone) -> None:
-        self._bar(None, event.tiles, event.done, None)
+        left = f"{clock(event.seconds_left)} left" if event.seconds_left else ""
+        self._bar(None, event.tiles, event.done, left or None)
+        if event.tiles > 1:
+            self._plain(f"tile {event.done}/{event.tiles}  {left}", last=False)
 
     @_show.register
     def _(self, event: events.PictureDone) -> None:

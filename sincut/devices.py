@@ -11,6 +11,7 @@ import torch
 
 from sincut.errors import DeviceError
 
+TYPICAL_MEMORY = 500 * 10**6  # bytes that the program holds before any picture, where the system does not tell
 SCALE = 1024.0  # of the loss in float16, to begin with; torch's own 65536 overflows here and costs the first steps
 
 
@@ -107,6 +108,22 @@ def out_of_memory(error: RuntimeError) -> bool:
     """Whether torch could not allocate; on a CPU it raises a plain RuntimeError for that."""
     told = ("DefaultCPUAllocator", "out of memory", "not enough memory")
     return isinstance(error, torch.OutOfMemoryError) or any(words in str(error) for words in told)
+
+
+def release_memory(device: torch.device) -> None:
+    """Give back what torch keeps for later, before a smaller attempt."""
+    if device.type == "cuda":
+        torch.cuda.empty_cache()
+    elif device.type == "mps":
+        torch.mps.empty_cache()
+
+
+def used_memory() -> int:
+    """Bytes of memory that this process holds now; a guess where the system does not tell."""
+    try:
+        return int(Path("/proc/self/statm").read_text().split()[1]) * os.sysconf("SC_PAGE_SIZE")
+    except (OSError, ValueError, IndexError, AttributeError):
+        return TYPICAL_MEMORY
 
 
 def available_memory(device: torch.device) -> int:

@@ -116,6 +116,8 @@ class PictureStarted(Event):
     width: int
     height: int
     tiles: int
+    memory: int  # bytes that the whole program is expected to hold, at most
+    seconds: float  # expected; 0 where nothing is known yet
 
 
 @dataclass(frozen=True)
@@ -124,6 +126,7 @@ class TileDone(Event):
 
     done: int
     tiles: int
+    seconds_left: float
 
 
 @dataclass(frozen=True)

@@ -17,12 +17,24 @@ def write_whole(path: Path, data: bytes, kind: type[SincutError]) -> None:
 
     Raises `kind` with the remedy where that fails; nothing is left behind then.
     """
+    with written_whole(path, kind) as temporary:
+        temporary.write_bytes(data)
+
+
+@contextmanager
+def written_whole(path: Path, kind: type[SincutError]) -> Iterator[Path]:
+    """A name beside `path` to write to; what is there when the block ends well takes the place of `path`, at once.
+
+    Raises `kind` with the remedy where files cannot be written; nothing is left behind then.
+    """
     temporary = None
     try:
-        with tempfile.NamedTemporaryFile(dir=path.parent, prefix=f".{path.name[:40]}.", delete=False) as file:
+        with tempfile.NamedTemporaryFile(
+            dir=path.parent, prefix=f".{path.name[:40]}.", suffix=path.suffix[:10], delete=False
+        ) as file:
             temporary = Path(file.name)
-            file.write(data)
-            file.flush()
+        yield temporary
+        with temporary.open("rb+") as file:
             os.fsync(file.fileno())
         temporary.chmod(0o666 & ~_umask())
         temporary.replace(path)

@@ -9,21 +9,31 @@ crops, leave a thin coloured frame around the result.
 """
 
 import math
+import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TypeVar
+from typing import Any, TypeVar
 
 import numpy as np
 import torch
 from PIL import Image
 from torch import Tensor
 
-from sincut import images
-from sincut.devices import available_memory, find_compute, find_device, out_of_memory
-from sincut.errors import ImageError
+from sincut import images, vips
+from sincut.blend import WHOLE, Blend
+from sincut.devices import (
+    available_memory,
+    find_compute,
+    find_device,
+    out_of_memory,
+    release_memory,
+    used_memory,
+)
+from sincut.errors import ConfigError, ImageError
 from sincut.events import Listener, PictureStarted, TileDone, ignore
-from sincut.images import Picture
+from sincut.images import AS_IT_CAME, Picture, Saving
 from sincut.model import Model
 from sincut.networks import STRIDE
 
@@ -31,9 +41,43 @@ Box = tuple[int, int, int, int]  # top, left, bottom, right
 Tile = int | str  # side in px, or "auto", or "off"
 AnyImage = TypeVar("AnyImage", Path, str, Image.Image, np.ndarray, Tensor)
 
-MEMORY_SHARE = 0.25  # of the free memory, for the feature maps of a tile
+MEMORY_SHARE = 0.5  # of the free memory, that a picture may take by default
+TILE_SHARE = 0.5  # of what a picture leaves of that, for the feature maps of a tile
 FASTEST_TILE = 512  # larger tiles fall out of the processor's caches, smaller ones waste work on halos
 SMALLEST_TILE = 64
+PROBED_TILES = 4  # pictures of more tiles have one translated beforehand, to say how long all will take
+BYTES_IN_MEMORY = 14  # per pixel of 8 bits: decoded, as an array, the result, and the result on its way into a file
+BYTES_SCALED = 36  # more per pixel where it is translated at another scale
+BANDS_IN_FLIGHT = 8  # rows of tiles on their way: read, translated, queued, being compressed
+LIBRARY_BYTES = 300 * 10**6  # of libvips, its threads and its caches
+ROWS_AT_ONCE = 256  # of pictures that are put together from two scales
+FAR_FROM_TRAINING = 2.0  # times the widths of the training, where --scale is worth a thought
+
+
+@dataclass(frozen=True)
+class Options:
+    """How pictures are translated, the same for all of them.
+
+    `tile` is a side in px, "auto" (by memory) or "off". `max_memory`, in bytes, is for the whole program; None: a
+    share of what is free. `blend` says how much of the translation is used, `mask`, a picture whose greys are weights,
+    where. `scale` runs G on the picture scaled by it and puts the source's finer detail back; "auto" takes the nearest
+    scale that the training has seen. `max_pixels` refuses files that declare more.
+    """
+
+    tile: Tile = "auto"
+    max_memory: int | None = None
+    max_pixels: int = images.MAX_PIXELS
+    blend: Blend = WHOLE
+    mask: Path | None = None
+    scale: float | str = 1.0
+
+    def __post_init__(self) -> None:
+        if self.scale != "auto" and not (isinstance(self.scale, int | float) and 0.01 <= self.scale <= 16):
+            raise ConfigError(f"a scale of {self.scale} is out of range: it must be 0.01 to 16, or auto")
+
+
+PLAIN = Options()
+Write = Callable[[Box, Tensor | None], None]  # of a translated tile (1, 3, h, w) in [-1, 1], or of one left as it is
 
 
 class Translator:
@@ -48,55 +92,243 @@ class Translator:
         self.compute = find_compute(find_device(device), precision)
         model.generator.to(self.compute.device, memory_format=torch.channels_last)  # type: ignore[call-overload]
         self.halo = model.halo
+        self.pixel_seconds = 0.0  # of the last tiles; 0: not known yet
 
-    def apply(self, image: AnyImage, tile: Tile = "auto", on_event: Listener = ignore) -> AnyImage | Image.Image:
+    def apply(self, image: AnyImage, options: Options = PLAIN, on_event: Listener = ignore) -> AnyImage | Image.Image:
         """Translate one picture; what comes in decides what comes out, always of the same size.
 
-        - a path -> a PIL image with alpha; ICC profile, EXIF and resolution are in its `info`, and Pillow wants them
-          named to write them: `out.save(path, exif=out.info.get("exif"))`. `apply_file` does all that.
+        - a path -> a PIL image with alpha, 8 bits a channel; ICC profile, EXIF and resolution are in its `info`, and
+          Pillow wants them named to write them: `out.save(path, exif=out.info.get("exif"))`. `apply_file` does all
+          that, and keeps 16 bits.
         - a PIL image of any mode -> a PIL image, RGB, or RGBA where there is alpha
-        - an array (H, W), (H, W, 3) or (H, W, 4): uint8, or floats in [0, 1] -> (H, W, 3 or 4) of the same dtype
-        - a tensor (3, H, W) or (N, 3, H, W), floats in [0, 1] -> the same shape and dtype
+        - an array (H, W), (H, W, 3) or (H, W, 4): uint8, uint16, or floats in [0, 1] -> (H, W, 3 or 4) of its dtype
+        - a tensor (3, H, W) or (N, 3, H, W), floats in [0, 1] -> the same shape and dtype; `options.tile` alone counts
 
         Raises `ImageError` for what cannot be read or has another shape.
         """
         if isinstance(image, Tensor):
-            return self._apply_tensor(image, tile)
+            return self._apply_tensor(image, options.tile)
         if isinstance(image, np.ndarray):
-            return self._apply_array(image, tile)
-        picture = images.from_pil(image) if isinstance(image, Image.Image) else images.load(Path(image))
-        return images.to_pil(self.apply_picture(picture, tile, on_event))
+            return self._apply_array(image, options)
+        if isinstance(image, Image.Image):
+            picture = images.from_pil(image)
+        else:
+            picture = images.load(Path(image), options.max_pixels)
+        return images.to_pil(self.apply_picture(picture, options, on_event))
 
     def apply_file(
-        self, source: Path, target: Path, tile: Tile = "auto", on_event: Listener = ignore
+        self,
+        source: Path,
+        target: Path,
+        options: Options = PLAIN,
+        saving: Saving = AS_IT_CAME,
+        on_event: Listener = ignore,
     ) -> tuple[str, ...]:
-        """Translate a file into a file, whole or not at all; returns notes on conversions. Raises `ImageError`."""
+        """Translate a file into a file, whole or not at all; returns notes on conversions. Raises `ImageError`.
+
+        A picture that does not fit into `options.max_memory` goes from file to file in rows of tiles.
+        """
         images.writable_format(target)
-        picture = images.load(source)
-        return picture.notes + images.save(self.apply_loaded(picture, source, target, tile, on_event), target)
+        size = images.size_of(source, options.max_pixels)
+        if not self.fits(size, options):
+            return self._apply_streaming(source, target, options, saving, on_event)
+        picture = self.apply_loaded(images.load(source, options.max_pixels), source, target, options, on_event)
+        return picture.notes + images.save(picture, target, saving)
 
     def apply_loaded(
-        self, picture: Picture, source: Path, target: Path, tile: Tile = "auto", on_event: Listener = ignore
+        self, picture: Picture, source: Path, target: Path, options: Options = PLAIN, on_event: Listener = ignore
     ) -> Picture:
         """`apply_picture` that says what it is working on."""
         h, w = picture.size
-        count = len(list(tile_boxes(h, w, self.tile_size(h, w, tile))))
-        on_event(PictureStarted(source, target, w, h, count))
-        return self.apply_picture(picture, tile, on_event)
+        factor = self._factor(h, w, options.scale)
+        scaled = _scaled(h, w, factor)
+        side = self.tile_size(*scaled, options)
+        self._announce(source, target, (h, w), scaled, side, self._needs((h, w), options) + used_memory(), on_event)
+        return self.apply_picture(picture, options, on_event)
 
-    def apply_picture(self, picture: Picture, tile: Tile = "auto", on_event: Listener = ignore) -> Picture:
+    def apply_picture(self, picture: Picture, options: Options = PLAIN, on_event: Listener = ignore) -> Picture:
         """Translate a picture; its alpha and metadata stay as they are."""
-        out = np.empty_like(picture.pixels)
+        h, w = picture.size
+        seen = images.visible_everywhere(picture)
+        mask = images.load_mask(options.mask, (h, w)) if options.mask else None
+        factor = self._factor(h, w, options.scale)
+        notes = self._remarks(w, factor, options.scale)
+        out: Any = np.empty_like(picture.pixels)
+
+        def finish(box: Box, output: Tensor) -> Tensor:
+            """Of the picture's own size."""
+            top, left, bottom, right = box
+            weight = None if mask is None else images.to_weight(mask[top:bottom, left:right])
+            return options.blend(images.to_tensor(seen[top:bottom, left:right]), output.cpu(), weight)
+
+        def wanted(box: Box) -> bool:
+            top, left, bottom, right = box
+            return bool(options.blend.strength) and (mask is None or bool(mask[top:bottom, left:right].any()))
+
+        def write(box: Box, tile: Tensor | None) -> None:
+            top, left, bottom, right = box
+            kept = picture.pixels[top:bottom, left:right]
+            out[top:bottom, left:right] = kept if tile is None else images.to_pixels(finish(box, tile), out.dtype)
+
+        if factor == 1:
+            self._run(_reader(seen), write, h, w, self.tile_size(h, w, options), on_event, wanted)
+        else:
+            self._run_scaled(seen, write, factor, options, on_event)
+        return replace(picture, pixels=out, notes=picture.notes + notes)
+
+    def fits(self, size: tuple[int, int], options: Options) -> bool:
+        """Whether a picture (H, W) can be held in memory within `options.max_memory`, translated and encoded there."""
+        return self._needs(size, options) <= self._budget(options)
+
+    def _needs(self, size: tuple[int, int], options: Options) -> int:
+        """Bytes for a picture in memory and the smallest useful tile."""
+        h, w = size
+        scaled = BYTES_SCALED if options.scale != 1 else 0
+        side = min(max(h, w), FASTEST_TILE) + 2 * self.halo
+        return h * w * (BYTES_IN_MEMORY + scaled) + side**2 * self._bytes_per_pixel()
+
+    def _budget(self, options: Options) -> int:
+        """Bytes that a picture may take, beside what the program holds already."""
+        if options.max_memory is None:
+            return int(MEMORY_SHARE * available_memory(torch.device("cpu")))
+        return max(0, options.max_memory - used_memory())
+
+    def _announce(
+        self,
+        source: Path,
+        target: Path,
+        size: tuple[int, int],
+        scaled: tuple[int, int],
+        side: int,
+        memory: int,
+        on_event: Listener,
+    ) -> None:
+        """Say size, tiles, memory and time; the first tile of a large picture is timed for it."""
+        tiles = math.ceil(scaled[0] / side) * math.ceil(scaled[1] / side)
+        if not self.pixel_seconds and tiles > PROBED_TILES:
+            blank = torch.zeros(1, 3, side, side)
+            for _ in range(2):  # in the first, whatever is set up at first use
+                self._run(lambda r, c: blank[:, :, :1, :1].expand(1, 3, len(r), len(c)), _nothing, side, side, side)
+        seconds = self.pixel_seconds * math.prod(scaled)
+        on_event(PictureStarted(source, target, size[1], size[0], tiles, memory, seconds))
+
+    def _factor(self, h: int, w: int, scale: float | str) -> float:
+        """The factor by which a picture (H, W) is scaled for G."""
+        if scale != "auto":
+            return float(scale)
+        low, high = self._training_widths()
+        return min(1.0, high / w) if w > high else max(1.0, low / w)
+
+    def _training_widths(self) -> tuple[float, float]:
+        """The widths in px, smallest and largest, at which the training has shown its source to G."""
+        crops, inputs = self.model.config.crops, self.model.provenance
+        if crops.scale == "width":
+            return crops.low, crops.high
+        role = "photo" if str(inputs.get("direction", "")).startswith("photo") else "painting"
+        entry = inputs.get(role)
+        width = entry.get("width", 0) if isinstance(entry, dict) else 0
+        return (crops.low * width, crops.high * width) if width else (1.0, math.inf)
+
+    def _remarks(self, w: int, factor: float, scale: float | str) -> tuple[str, ...]:
+        """What a user should know about the scale of a picture of width W."""
+        low, high = self._training_widths()
+        if scale == "auto" and factor != 1:
+            return (f"translated at {factor:.3g} of its size, which the training has seen",)
+        if w * factor > FAR_FROM_TRAINING * high:
+            return (f"{w * factor / high:.1f} times as wide as the largest of the training; try --scale auto",)
+        if w * factor < low / FAR_FROM_TRAINING:
+            return (f"{low / w / factor:.1f} times narrower than the smallest of the training; try --scale auto",)
+        return ()
+
+    def _run_scaled(
+        self,
+        seen: images.Pixels,
+        write: Write,
+        factor: float,
+        options: Options,
+        on_event: Listener,
+    ) -> None:
+        """Translate at another scale and come back to the picture's own, with the detail that was lost on the way.
+
+        That detail is the picture minus the picture scaled down and up again, in the colours that the colour map gives.
+        """
+        h, w = seen.shape[:2]
+        small_h, small_w = _scaled(h, w, factor)
+        small = images.resized(seen, (small_h, small_w))  # (h', w', 3) float32, as the pixels
+        translated = np.empty((small_h, small_w, 3), np.float32)
+        half = np.iinfo(seen.dtype).max / 2
 
         def read(rows: Tensor, columns: Tensor) -> Tensor:
-            return images.to_tensor(picture.pixels[_span(rows)][:, _span(columns)])
+            part = small[_span(rows)][:, _span(columns)]
+            return torch.from_numpy(part / half - 1).permute(2, 0, 1)[None].float()
 
-        def write(box: Box, tile_: Tensor) -> None:
+        def keep(box: Box, tile: Tensor | None) -> None:
+            assert tile is not None
             top, left, bottom, right = box
-            out[top:bottom, left:right] = images.to_pixels(tile_)
+            translated[top:bottom, left:right] = tile[0].permute(1, 2, 0).cpu().numpy()
 
-        self._run(read, write, *picture.size, tile, on_event)
-        return picture.with_pixels(out)
+        self._run(read, keep, small_h, small_w, self.tile_size(small_h, small_w, options), on_event)
+        back = images.resized(translated, (h, w))
+        blurred = images.resized(small, (h, w)) if factor < 1 else None
+        matrix = self.model.colour.matrix.float()
+        for top in range(0, h, ROWS_AT_ONCE):
+            box = top, 0, min(top + ROWS_AT_ONCE, h), w
+            rows = slice(top, box[2])
+            out = torch.from_numpy(back[rows]).permute(2, 0, 1)[None]
+            if blurred is not None:
+                lost = torch.from_numpy((seen[rows] - blurred[rows]) / np.float32(half)).permute(2, 0, 1)[None]
+                out = out + torch.einsum("oc,nchw->nohw", matrix, lost.float())
+            write(box, out)
+
+    def _apply_streaming(
+        self, source: Path, target: Path, options: Options, saving: Saving, on_event: Listener
+    ) -> tuple[str, ...]:
+        """From file to file in rows of tiles, for pictures that do not fit into memory."""
+        size, budget = images.size_of(source, options.max_pixels), self._budget(options)
+        needed = f"{source}: {size[1]}x{size[0]} pixels need {self._needs(size, options) / 1e9:.1f} GB"
+        if options.scale != 1 or options.mask:
+            what = "--scale" if options.scale != 1 else "--mask"
+            raise ImageError(f"{needed}, and {what} cannot be used beyond memory; raise --max-memory or scale it down")
+        if not vips.installed():
+            remedy = "pip install 'sincut[large]' or raise --max-memory"
+            raise ImageError(f"{needed}, {budget / 1e9:.1f} GB are allowed; {remedy}")
+        with images.open_large(source, target, saving, options.max_pixels) as large:
+            h, w = large.reader.size
+            side = self._streaming_tile(w, large.reader.bytes_per_pixel, options)
+            memory = used_memory() + self._streaming_needs(w, side, large.reader.bytes_per_pixel)
+            self._announce(source, target, (h, w), (h, w), side, memory, on_event)
+            notes = self._remarks(w, 1.0, 1.0)
+            band: Any = None
+
+            def read(rows: Tensor, columns: Tensor) -> Tensor:
+                return images.to_tensor(large.reader.read(rows.numpy(), columns.numpy())[..., :3])
+
+            def write(box: Box, tile: Tensor | None) -> None:
+                nonlocal band
+                top, left, bottom, right = box
+                if left == 0:
+                    band = large.reader.rows(top, bottom)
+                if tile is not None:
+                    whole = images.to_tensor(band[:, left:right, :3])
+                    band[:, left:right, :3] = images.to_pixels(options.blend(whole, tile.cpu()), band.dtype)
+                if right == w:
+                    large.writer.write(band)
+
+            self._run(read, write, h, w, side, on_event, lambda box: bool(options.blend.strength), splittable=False)
+        return (*large.notes, *notes)
+
+    def _streaming_needs(self, w: int, side: int, bytes_per_pixel: int) -> int:
+        """Bytes: rows of tiles on their way through the program, the windows read, and a tile's feature maps."""
+        rows = BANDS_IN_FLIGHT * w * (side + self.halo) * bytes_per_pixel
+        return rows + (side + 2 * self.halo) ** 2 * self._bytes_per_pixel() + LIBRARY_BYTES
+
+    def _streaming_tile(self, w: int, bytes_per_pixel: int, options: Options) -> int:
+        """The largest tile within the budget; the smallest one where even that is more than allowed."""
+        if options.tile not in ("auto", "off"):
+            return _even(max(STRIDE, int(options.tile)))
+        budget = self._budget(options)
+        sides = range(FASTEST_TILE, SMALLEST_TILE - 1, -SMALLEST_TILE)
+        return next((s for s in sides if self._streaming_needs(w, s, bytes_per_pixel) <= budget), SMALLEST_TILE)
 
     def translate(self, image: Tensor, tile: Tile = "auto") -> Tensor:
         """(1, 3, H, W) in [-1, 1] -> the same shape, not clipped, float32 on the image's device."""
@@ -105,54 +337,94 @@ class Translator:
         def read(rows: Tensor, columns: Tensor) -> Tensor:
             return image[:, :, _span(rows)][..., _span(columns)].float()
 
-        def write(box: Box, tile_: Tensor) -> None:
+        def write(box: Box, tile_: Tensor | None) -> None:
+            assert tile_ is not None
             top, left, bottom, right = box
             out[:, :, top:bottom, left:right] = tile_.to(out.device)
 
-        self._run(read, write, image.shape[2], image.shape[3], tile, ignore)
+        h, w = image.shape[2:]
+        self._run(read, write, h, w, self.tile_size(h, w, Options(tile)))
         return out
 
-    def tile_size(self, h: int, w: int, tile: Tile = "auto") -> int:
+    def tile_size(self, h: int, w: int, options: Options = PLAIN) -> int:
         """The side of the tiles in px, a multiple of G's stride: as asked, or chosen from the memory that is free."""
-        if tile == "off":
+        if options.tile == "off":
             return _even(max(h, w))
-        if tile != "auto":
-            return _even(max(STRIDE, int(tile)))
-        affordable = available_memory(self.compute.device) * MEMORY_SHARE / self._bytes_per_pixel()
-        side = int(math.sqrt(affordable)) - 2 * self.halo
+        if options.tile != "auto":
+            return _even(max(STRIDE, int(options.tile)))
+        device = self.compute.device
+        on_cpu = device.type == "cpu"
+        free = self._budget(options) - h * w * BYTES_IN_MEMORY if on_cpu else available_memory(device)
+        side = int(math.sqrt(max(0.0, free * TILE_SHARE / self._bytes_per_pixel()))) - 2 * self.halo
         return min(_even(max(h, w)), max(SMALLEST_TILE, min(FASTEST_TILE, side // 64 * 64)))
 
     def _run(
         self,
         read: Callable[[Tensor, Tensor], Tensor],
-        write: Callable[[Box, Tensor], None],
+        write: Write,
         h: int,
         w: int,
-        tile: Tile,
-        on_event: Listener,
+        side: int,
+        on_event: Listener = ignore,
+        wanted: Callable[[Box], bool] = lambda box: True,
+        splittable: bool = True,
     ) -> None:
-        """Read windows of the mirrored picture, translate them, write the tiles in their middle.
+        """Read windows of the mirrored picture, translate them, write the tiles in their middle, row by row.
 
-        The next window and its noise are made in a thread while this one is translated.
+        The next window and its noise are made in a thread while this one is translated. A tile that is not `wanted` is
+        written as None. Where the device runs out of memory, tiles are halved, as often as it takes.
         """
 
-        def prepare(box: Box) -> tuple[Tensor, Tensor]:
+        def prepare(box: Box) -> tuple[Tensor, Tensor] | None:
+            if not wanted(box):
+                return None
             top, left, bottom, right = box
             rows, columns = torch.arange(top, _even(bottom)), torch.arange(left, _even(right))
             seen = (mirror(_extended(rows, self.halo), h), mirror(_extended(columns, self.halo), w))
             return read(*seen), noise_at(rows, columns)
 
-        boxes = list(tile_boxes(h, w, self.tile_size(h, w, tile)))
+        def translated(box: Box, ready: tuple[Tensor, Tensor]) -> Tensor:
+            nonlocal side
+            top, left, bottom, right = box
+            if max(bottom - top, right - left) <= side:
+                try:
+                    return self._translate_window(*ready)[:, :, : bottom - top, : right - left]
+                except _TileTooLargeError as error:
+                    if max(bottom - top, right - left) <= SMALLEST_TILE:
+                        raise ImageError(f"{error}, and it is the smallest; use --device cpu") from None
+                    side = max(SMALLEST_TILE, _even(max(bottom - top, right - left) // 2))
+                    release_memory(self.compute.device)
+            out = torch.empty(1, 3, bottom - top, right - left)
+            for t, l, b, r in tile_boxes(bottom - top, right - left, side):  # noqa: E741
+                part = top + t, left + l, top + b, left + r
+                found = prepare(part)
+                assert found is not None
+                out[:, :, t:b, l:r] = translated(part, found).cpu()
+            return out
+
+        boxes = list(tile_boxes(h, w, side))
+        pixels = h * w
         with ThreadPoolExecutor(1) as helper:
             ahead = helper.submit(prepare, boxes[0])
             for done, (box, after) in enumerate(zip(boxes, [*boxes[1:], None], strict=True), 1):
-                window, noise = ahead.result()
+                ready = ahead.result()
                 if after:
                     ahead = helper.submit(prepare, after)
-                out = self._translate_window(window, noise)
-                top, left, bottom, right = box
-                write(box, out[:, :, : bottom - top, : right - left])
-                on_event(TileDone(done, len(boxes)))
+                area = (box[2] - box[0]) * (box[3] - box[1])
+                if ready is None:
+                    write(box, None)
+                else:
+                    began = time.perf_counter()
+                    out = translated(box, ready)
+                    write(box, out)
+                    self._note_speed((time.perf_counter() - began) / area, area)
+                pixels -= area
+                on_event(TileDone(done, len(boxes), pixels * self.pixel_seconds))
+
+    def _note_speed(self, pixel_seconds: float, area: int) -> None:
+        """A running mean over the last tiles; small ones count little."""
+        share = 0.3 * min(1.0, area / FASTEST_TILE**2) if self.pixel_seconds else 1.0
+        self.pixel_seconds += share * (pixel_seconds - self.pixel_seconds)
 
     @torch.inference_mode()
     def _translate_window(self, window: Tensor, noise: Tensor) -> Tensor:
@@ -165,9 +437,7 @@ class Translator:
             if not out_of_memory(error):
                 raise
             h, w = window.shape[2:]
-            raise ImageError(
-                f"a tile of {w}x{h} does not fit into the memory of {device}; use a smaller --tile"
-            ) from None
+            raise _TileTooLargeError(f"a tile of {w}x{h} does not fit into the memory of {device}") from None
 
     def _apply_tensor(self, image: Tensor, tile: Tile) -> Tensor:
         shape = tuple(image.shape)
@@ -177,16 +447,17 @@ class Translator:
         out = torch.cat([self.translate(one * 2 - 1, tile) for one in torch.split(batch, 1)])
         return ((out.clamp(-1, 1) + 1) / 2).to(image.dtype).reshape(shape)
 
-    def _apply_array(self, image: "np.ndarray", tile: Tile) -> "np.ndarray":
+    def _apply_array(self, image: "np.ndarray", options: Options) -> "np.ndarray":
         fits = image.ndim == 2 or (image.ndim == 3 and image.shape[2] in (3, 4))
-        fits = fits and image.size > 0 and (image.dtype == np.uint8 or image.dtype.kind == "f")
-        _check(fits, image.shape, "uint8, or floats in [0, 1], of shape (H, W), (H, W, 3) or (H, W, 4)")
+        integers = image.dtype in (np.uint8, np.uint16)
+        fits = fits and image.size > 0 and (integers or image.dtype.kind == "f")
+        _check(fits, image.shape, "uint8, uint16, or floats in [0, 1], of shape (H, W), (H, W, 3) or (H, W, 4)")
         rgb = np.repeat(image[:, :, None], 3, axis=2) if image.ndim == 2 else image[:, :, :3]
-        if image.dtype == np.uint8:
-            out = self.apply_picture(Picture(np.ascontiguousarray(rgb)), tile).pixels
+        if integers:
+            out: Any = self.apply_picture(Picture(np.ascontiguousarray(rgb)), options).pixels
         else:
             tensor = torch.from_numpy(rgb.astype(np.float32)).permute(2, 0, 1)
-            out = self._apply_tensor(tensor, tile).permute(1, 2, 0).numpy().astype(image.dtype)
+            out = self._apply_tensor(tensor, options.tile).permute(1, 2, 0).numpy().astype(image.dtype)
         return np.concatenate([out, image[:, :, 3:]], axis=2) if image.ndim == 3 and image.shape[2] == 4 else out
 
     def _bytes_per_pixel(self) -> int:
@@ -195,9 +466,26 @@ class Translator:
         return 4 * (4 * networks.stem + 6 * networks.inner // STRIDE**2 + 12)
 
 
+class _TileTooLargeError(Exception):
+    """A tile was too large for the device; a smaller one may do."""
+
+
 def load(path: Path | str, device: torch.device | str = "cpu", precision: str = "auto") -> Translator:
     """The translator of a run folder or a model file. Raises `ModelError`."""
     return Translator(Model.load(Path(path)), device, precision)
+
+
+def _reader(pixels: images.Pixels) -> Callable[[Tensor, Tensor], Tensor]:
+    """Windows (1, 3, h, w) in [-1, 1] of (H, W, 3)."""
+    return lambda rows, columns: images.to_tensor(pixels[_span(rows)][:, _span(columns)])
+
+
+def _nothing(box: Box, tile: Tensor | None) -> None:
+    """Writes a tile nowhere."""
+
+
+def _scaled(h: int, w: int, factor: float) -> tuple[int, int]:
+    return max(1, round(h * factor)), max(1, round(w * factor))
 
 
 def tile_boxes(h: int, w: int, side: int) -> Iterator[Box]:

@@ -12,7 +12,7 @@ from PIL import Image
 
 from sincut.config import Config, overlay
 from sincut.errors import ImageError
-from sincut.translate import Translator, load, mirror, noise_at, tile_boxes
+from sincut.translate import Options, Translator, load, mirror, noise_at, tile_boxes
 
 NETWORKS = {"networks": {"stem": 4, "inner": 6, "blocks": 2}, "losses": {"layers": [0, 2, 3]}}
 TRANSLATOR = Translator(make_model(overlay(Config(), NETWORKS)), precision="float32")
@@ -119,13 +119,13 @@ def test_other_shapes_are_refused(wrong: object) -> None:
 
 
 def test_tile_size_follows_request_and_memory(monkeypatch: pytest.MonkeyPatch) -> None:
-    assert TRANSLATOR.tile_size(1000, 901, "off") == 1000
-    assert TRANSLATOR.tile_size(1000, 901, 77) == 78
-    assert TRANSLATOR.tile_size(50, 60, "auto") == 60
+    assert TRANSLATOR.tile_size(1000, 901, Options("off")) == 1000
+    assert TRANSLATOR.tile_size(1000, 901, Options(77)) == 78
+    assert TRANSLATOR.tile_size(50, 60) == 60
     sizes = []
     for free in (10**5, 10**8, 10**12):
         monkeypatch.setattr("sincut.translate.available_memory", lambda device, free=free: free)
-        sizes.append(TRANSLATOR.tile_size(9000, 9000, "auto"))
+        sizes.append(TRANSLATOR.tile_size(9000, 9000))
     assert sizes == sorted(sizes) and sizes[0] == 64 and sizes[-1] == 512
 
 
