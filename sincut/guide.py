@@ -14,6 +14,7 @@ Pictures are (1, 3, H, W) in [-1, 1], places (P, F).
 import math
 
 import torch
+import torch.nn.functional as F
 from kornia.color import rgb_to_lab
 from kornia.filters import gaussian_blur2d
 from kornia.geometry.transform import resize
@@ -25,6 +26,7 @@ SIDE = 208  # px of the longer side on which places are compared
 PLACES = 900  # of each picture, drawn at random
 LIGHTNESS, CHROMA, TEXTURE, HEIGHT = 0.35, 0.35, 0.7, 0.85  # weights of the features, each of about unit variance
 FINENESS = (0.7, 1.5)  # px: scales of the bands whose strength is the texture
+WINDOW, SHIFT, CALMNESS = 3.0, 6, 3.0  # sigma in px, px, and how much a calm window is preferred
 ENTROPY = 0.15  # of the transport, in squared feature units; smaller is sharper
 ITERATIONS, COOLING = 60, 0.85  # from a large entropy to `ENTROPY`
 LEAST_DEVIATION = 1.0  # of lightness and chroma in Lab units, so that a picture without colours gives no noise
@@ -63,17 +65,36 @@ def _places(image: Tensor) -> Tensor:
     """(1, 3, H, W) -> (H*W, F): what is known of each pixel's surroundings."""
     lab = rgb_to_lab((image.clamp(-1, 1) + 1) / 2)
     smooth, lightness = _blur(lab, 2.0), lab[:, :1]
+    bands = [(_blur(lightness, scale) - _blur(lightness, 2 * scale)).square() for scale in FINENESS]
+    energies = _calm_means(lightness, *bands)
     chroma = smooth[:, 1:] - smooth[:, 1:].mean((2, 3), keepdim=True)
     light = smooth[:, :1] - smooth[:, :1].mean()
     features = [
         LIGHTNESS * light / light.std().clamp(min=LEAST_DEVIATION),
         CHROMA * chroma / chroma.std().clamp(min=LEAST_DEVIATION),
     ]
-    for scale in FINENESS:
-        band = _blur(lightness, scale) - _blur(lightness, 2 * scale)
-        features.append(TEXTURE * _normal_scores(_blur(band.square(), 4.0)))
+    features += [TEXTURE * _normal_scores(energy) for energy in energies]
     height = torch.linspace(-1, 1, image.shape[2])[None, None, :, None].expand_as(light)
     return torch.cat([*features, HEIGHT * height], dim=1)[0].flatten(1).T
+
+
+def _calm_means(lightness: Tensor, *maps: Tensor) -> tuple[Tensor, ...]:
+    """Means of maps (1, C, H, W) over a window near each pixel, on the side of an edge where the pixel is.
+
+    Of 25 windows, shifted by up to `SHIFT` px, those count most in which the lightness varies least (Kuwahara's
+    filter, generalised as in Papari, Petkov, Campisi 2007, "Artistic edge and corner enhancing smoothing"). A window
+    in the middle would let a cliff's edge and texture bleed into the sky above it.
+    """
+    h, w = lightness.shape[2:]
+    means = _blur(torch.cat([lightness, lightness.square(), *maps], dim=1), WINDOW)
+    shifts = tuple(min(SHIFT, side - 1) for side in (h, w))
+    around = F.pad(means, (shifts[1], shifts[1], shifts[0], shifts[0]), mode="reflect")
+    starts = [(y * shifts[0] // 2, x * shifts[1] // 2) for y in range(5) for x in range(5)]
+    windows = torch.cat([around[:, :, top : top + h, left : left + w] for top, left in starts])  # (25, C, H, W)
+    variance = (windows[:, 1] - windows[:, 0].square()).clamp(min=0)
+    weights = torch.softmax(-CALMNESS * torch.log(variance + LEAST_DEVIATION**2), dim=0)[:, None]
+    mean = (weights * windows[:, 2:]).sum(0, keepdim=True)
+    return torch.split(mean, [m.shape[1] for m in maps], dim=1)
 
 
 def _normal_scores(values: Tensor) -> Tensor:

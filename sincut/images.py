@@ -71,6 +71,7 @@ HEIF_BRANDS = (b"heic", b"heix", b"hevc", b"heim", b"mif1", b"msf1")
 IN_PROFILE = {"RGB", "RGBA", "RGBX", *SAME_NUMBERS}
 SAME_SPACE = 2  # of 255; a profile that maps no colour further is sRGB, whatever its name
 XMP_TAG = 700
+SUB_DIRECTORIES = (0x8769, 0x8825)  # of EXIF and GPS
 UPRIGHT = "turned upright as its EXIF orientation says"
 NEEDS_VIPS = "16 bits a channel became 8; pip install 'sincut[large]' keeps them"
 DAMAGED_EXIF = (ValueError, TypeError, SyntaxError, LookupError, OSError, RuntimeError, ArithmeticError, struct.error)
@@ -123,8 +124,17 @@ AS_IT_CAME = Saving()
 
 def load(path: Path, max_pixels: int = MAX_PIXELS) -> Picture:
     """Read a picture file of any mode. Raises `ImageError` that names the file and the remedy."""
-    with _opened(path, max_pixels) as image:
-        return _decode(image, path)
+    try:
+        with _opened(path, max_pixels) as image:
+            return _decode(image, path)
+    except _UnknownFormatError:
+        if not vips.installed() or _size_by_vips(path, max_pixels) is None:
+            raise
+        try:
+            pixels, alpha, notes = vips.decode(path, False, None)  # such as colours in floating point
+        except ImageError as error:
+            raise ImageError(f"{path}: {error}") from None
+        return Picture(pixels, alpha, notes=tuple(notes))
 
 
 def load_bytes(data: bytes, name: str, max_pixels: int = MAX_PIXELS) -> tuple[Picture, str]:
@@ -135,8 +145,22 @@ def load_bytes(data: bytes, name: str, max_pixels: int = MAX_PIXELS) -> tuple[Pi
 
 def size_of(path: Path, max_pixels: int = MAX_PIXELS) -> tuple[int, int]:
     """Height and width that the file declares, nothing decoded. Raises `ImageError` as `load`."""
-    with _opened(path, max_pixels) as image:
-        return image.height, image.width
+    try:
+        with _opened(path, max_pixels) as image:
+            return image.height, image.width
+    except _UnknownFormatError:
+        size = _size_by_vips(path, max_pixels) if vips.installed() else None
+        if size is None:
+            raise
+        return size
+
+
+def _size_by_vips(path: Path, max_pixels: int) -> tuple[int, int] | None:
+    """Of a file that Pillow does not know; None where libvips does not know it either."""
+    size = vips.size_of(path)
+    if size is not None:
+        _refuse_absurd_size(path, *size, max_pixels)
+    return size
 
 
 def from_pil(image: Image.Image) -> Picture:
@@ -221,7 +245,7 @@ def encode(
     file = io.BytesIO()
     try:
         image.save(file, format_, **_options(picture, format_, saving, grey))
-    except (OSError, ValueError, TypeError) as error:
+    except (OSError, ValueError, TypeError, RuntimeError) as error:
         raise ImageError(f"{name}: {error}; choose another format, such as .png") from None
     return file.getvalue(), tuple(notes)
 
@@ -233,15 +257,16 @@ def _options(picture: Picture, format_: str, saving: Saving, grey: bool) -> dict
     if picture.xmp and format_ == "PNG":
         options["pnginfo"] = PngImagePlugin.PngInfo()
         options["pnginfo"].add_itxt("XML:com.adobe.xmp", picture.xmp.decode("utf-8", "replace"))
-    elif picture.xmp and format_ == "TIFF":
+    elif format_ == "TIFF":
         exif = Image.Exif()
         exif.load(picture.exif or b"")
-        exif[XMP_TAG] = picture.xmp
-        options["exif"] = exif
+        if picture.xmp:
+            exif[XMP_TAG] = picture.xmp
+        options |= {"exif": exif} if len(exif) else {}
+        if not any(exif.get_ifd(tag) for tag in SUB_DIRECTORIES):  # Pillow compresses no file that has them
+            options["compression"] = "tiff_lzw"
     elif picture.xmp:
         options["xmp"] = picture.xmp
-    if format_ == "TIFF":
-        options["compression"] = "tiff_lzw"
     if format_ == "JPEG" and picture.jpeg and saving.quality is None:
         options |= picture.jpeg
     elif format_ in DEFAULT_QUALITY:
@@ -429,12 +454,13 @@ def _opened(path: Path, max_pixels: int, data: bytes | None = None) -> Iterator[
     try:
         _learn_heif(path, data)
         with _unbounded_pillow(), Image.open(path if data is None else io.BytesIO(data)) as image:
-            if image.width * image.height > max_pixels:
-                declared = f"declares {image.width}x{image.height} pixels, more than --max-pixels {max_pixels}"
-                raise ImageError(f"{path}: {declared}; scale it down or raise that limit")
+            _refuse_absurd_size(path, image.height, image.width, max_pixels)
             yield image
     except UnidentifiedImageError:
-        raise ImageError(f"{path}: is not a picture in a known format; convert it to PNG, JPEG, WebP or TIFF") from None
+        what = "is not a picture in a known format; convert it to PNG, JPEG, WebP or TIFF"
+        raise _UnknownFormatError(f"{path}: {what}") from None
+    except _UnknownFormatError:
+        raise
     except ImageError as error:
         raise ImageError(f"{path}: {str(error).removeprefix(f'{path}: ')}") from None
     except MemoryError:
@@ -442,6 +468,16 @@ def _opened(path: Path, max_pixels: int, data: bytes | None = None) -> Iterator[
     except Exception as error:  # decoders raise almost anything on damaged files; none of it may stop a batch
         what = str(error).splitlines()[0] if str(error) else type(error).__name__
         raise ImageError(f"{path}: is damaged or cannot be read ({what}); copy it again or repair it") from error
+
+
+class _UnknownFormatError(ImageError):
+    """Pillow does not know this kind of file."""
+
+
+def _refuse_absurd_size(path: Path, h: int, w: int, max_pixels: int) -> None:
+    if h * w > max_pixels:
+        declared = f"declares {w}x{h} pixels, more than --max-pixels {max_pixels}"
+        raise ImageError(f"{path}: {declared}; scale it down or raise that limit")
 
 
 def _decode(image: Image.Image, source: Path | bytes) -> Picture:

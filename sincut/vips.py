@@ -46,9 +46,7 @@ def decode(source: Path | bytes, grey: bool, icc: bytes | None) -> tuple[Pixels,
     """Upright sRGB pixels of 16 bits, their alpha, and notes. Raises `ImageError` for numbers that mean no colours."""
     vips = _library()
     try:
-        image = (
-            vips.Image.new_from_buffer(source, "") if isinstance(source, bytes) else vips.Image.new_from_file(source)
-        )
+        image = _opened(source)
         image, notes = upright_srgb(image, grey, icc)
         pixels = image.numpy()
     except vips.Error as error:
@@ -56,6 +54,15 @@ def decode(source: Path | bytes, grey: bool, icc: bytes | None) -> tuple[Pixels,
     pixels = pixels if pixels.ndim == 3 else pixels[..., None]
     alpha = np.ascontiguousarray(pixels[..., 3]) if pixels.shape[2] == 4 else None
     return np.ascontiguousarray(pixels[..., :3]), alpha, notes
+
+
+def size_of(source: Path) -> tuple[int, int] | None:
+    """Height and width that a file declares; None where it is no picture that libvips knows."""
+    try:
+        image = _opened(source)
+    except _library().Error:
+        return None
+    return image.height, image.width
 
 
 def upright_srgb(image: "pyvips.Image", grey: bool, icc: bytes | None) -> tuple["pyvips.Image", list[str]]:
@@ -105,7 +112,7 @@ def encode(
     vips = _library()
     image = vips.Image.new_from_array(np.ascontiguousarray(pixels)).copy(interpretation="rgb16")
     if grey:
-        image, icc = image.colourspace("grey16"), None
+        image, icc = _luma(image), None
     with tempfile.TemporaryDirectory() as folder:
         if icc:
             profile = Path(folder, "own.icc")
@@ -129,7 +136,7 @@ class Reader:
     def __init__(self, source: Path, grey: bool, icc: bytes | None) -> None:
         vips = _library()
         try:
-            image = vips.Image.new_from_file(source)
+            image = _opened(source)
             self.pyramid = image.get_typeof("n-subifds") != 0 or _is_pyramid(image, source)
             self.image, notes = upright_srgb(image, grey, icc)
             self.region = vips.Region.new(self.image)
@@ -250,10 +257,10 @@ class Writer:
         exif, xmp, dpi = self.metadata
         try:
             image = vips.Image.new_from_source(source, "", access="sequential", unlimited=True)
-            image = image.colourspace("grey16" if self.like.deep else "b-w") if self.grey else image
             if self.format == "JPEG":
-                image = image.flatten(background=255) if image.hasalpha() else image
-                image = image.colourspace("b-w" if self.grey else "srgb")
+                image = image.flatten(background=MOST if self.like.deep else 255) if image.hasalpha() else image
+                image = image.colourspace("srgb")
+            image = _luma(image) if self.grey else image
             image = with_metadata(image, None, exif, xmp, dpi)
             if self.format == "TIFF":
                 h, w = self.like.size
@@ -269,6 +276,22 @@ class Writer:
             self.failed = _reason(error)
         except Exception as error:  # in a thread nobody else would hear of it
             self.failed = str(error) or type(error).__name__
+
+
+def _opened(source: Path | bytes) -> "pyvips.Image":
+    """A lazy image; damage is an error where libvips would go on with grey."""
+    vips = _library()
+    if isinstance(source, bytes):
+        return vips.Image.new_from_buffer(source, "", fail_on="error")
+    return vips.Image.new_from_file(source, fail_on="error")
+
+
+def _luma(image: "pyvips.Image") -> "pyvips.Image":
+    """Its brightness as Pillow computes it (ITU-R BT.601), and its alpha."""
+    deep = image.format == "ushort"
+    grey = image[:3].recomb([[0.299, 0.587, 0.114]]).rint().cast(image.format)
+    grey = grey.copy(interpretation="grey16" if deep else "b-w")
+    return grey.bandjoin(image[3]) if image.bands == 4 else grey
 
 
 def _is_pyramid(image: "pyvips.Image", source: Path) -> bool:
