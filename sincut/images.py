@@ -323,7 +323,9 @@ def load_mask(path: Path, size: tuple[int, int]) -> NDArray[np.uint8]:
         else:
             mask = _upright(image).convert("L")
         if abs(mask.width / mask.height * h / w - 1) > MASK_TOLERANCE:
-            raise ImageError(f"the mask is {mask.width}x{mask.height}, the picture {w}x{h}; give one of its shape")
+            raise ImageError(
+                f"{path}: the mask is {mask.width}x{mask.height}, the picture {w}x{h}; give one of its shape"
+            )
         hard = set(np.unique(np.asarray(mask))) <= {0, 255}
         mask = mask if mask.size == (w, h) else mask.resize((w, h), Image.Resampling.BILINEAR)
         return np.asarray(mask.filter(ImageFilter.GaussianBlur(max(h, w) * MASK_SOFTNESS)) if hard else mask)

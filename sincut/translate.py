@@ -51,6 +51,7 @@ BYTES_SCALED = 36  # more per pixel where it is translated at another scale
 BANDS_IN_FLIGHT = 8  # rows of tiles on their way: read, translated, queued, being compressed
 LIBRARY_BYTES = 300 * 10**6  # of libvips, its threads and its caches
 ROWS_AT_ONCE = 256  # of pictures that are put together from two scales
+NEAR_TRAINING = 1.25  # times the widths of the training, up to which --scale auto changes nothing
 FAR_FROM_TRAINING = 2.0  # times the widths of the training, where --scale is worth a thought
 
 
@@ -217,7 +218,9 @@ class Translator:
         if scale != "auto":
             return float(scale)
         low, high = self._training_widths()
-        return min(1.0, high / w) if w > high else max(1.0, low / w)
+        if w > NEAR_TRAINING * high:
+            return high / w
+        return low / w if w * NEAR_TRAINING < low else 1.0
 
     def _training_widths(self) -> tuple[float, float]:
         """The widths in px, smallest and largest, at which the training has shown its source to G."""

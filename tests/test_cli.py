@@ -1,5 +1,6 @@
 """The real commands in processes of their own: main job, interruption, JSON, and errors as a user meets them."""
 
+import io
 import json
 import os
 import signal
@@ -184,3 +185,35 @@ def test_a_log_file_gets_plain_lines(painting: Path, photo: Path, tmp_path: Path
     assert any(line.startswith("step 4/4") and "left" in line for line in lines)
     assert "model.safetensors" in lines[-2]
     assert lines[-1].endswith(f"apply '{tmp_path / 'a run'}' {painting} -o out.png")
+
+
+def test_apply_takes_all_its_options(tmp_path: Path, painting: Path, model_file: Path) -> None:
+    mask = tmp_path / "mask.png"
+    Image.fromarray((np.arange(72 * 90).reshape(72, 90) % 256).astype(np.uint8)).save(mask)
+    out = tmp_path / "{model}-{stem}.jpg"
+    flags = ["--strength", "0.7", "--keep-colour", "--mask", mask, "--scale", "0.8", "--quality", "80", "--strip"]
+    limits = ["--max-memory", "2GB", "--max-pixels", "100000", "--tile", "64", "--greys", "keep"]
+    result = sincut("apply", model_file, painting, "-o", out, *flags, *limits)
+    assert result.returncode == 0, result.stderr
+    with Image.open(tmp_path / "some-painting.jpg") as image:
+        assert image.size == (90, 72)
+
+
+def test_apply_works_in_a_pipe(tmp_path: Path, painting: Path, model_file: Path) -> None:
+    command = [sys.executable, "-m", "sincut", "apply", str(model_file), "-", "-o", "-", "--format", "webp"]
+    env = {**os.environ, "PYTHONPATH": str(ROOT)}
+    result = subprocess.run(command, input=painting.read_bytes(), capture_output=True, env=env, timeout=300)
+    assert result.returncode == 0, result.stderr
+    with Image.open(io.BytesIO(result.stdout)) as image:
+        assert image.format == "WEBP" and image.size == (90, 72)
+    broken = subprocess.run(command, input=b"no picture", capture_output=True, env=env, timeout=300)
+    assert broken.returncode == 1 and not broken.stdout and b"sincut: -: is not a picture" in broken.stderr
+
+
+@pytest.mark.parametrize(
+    "flags", [["-o", "out", "--in-place"], [], ["-o", "-"], ["-o", "{unknown}.png"], ["-o", "out", "--strength", "2"],
+              ["-o", "out", "--max-memory", "much"], ["-o", "out", "--scale", "0"], ["-o", "out", "--quality", "0"]]
+)  # fmt: skip
+def test_apply_refuses_wrong_usage(painting: Path, model_file: Path, flags: list[str]) -> None:
+    result = sincut("apply", model_file, painting, *flags)
+    assert result.returncode == 2 and "Traceback" not in result.stderr

@@ -1,17 +1,22 @@
 """Plans: mirrored trees, collisions refused, existing outputs skipped, bad files survived."""
 
+import io
+import json
 import os
+import random
+import resource
 from pathlib import Path
 
+import numpy as np
 import pytest
-from conftest import make_model, scene
+from conftest import make_model, scene, sincut
 from PIL import Image
 
 from sincut import folder
 from sincut.config import Config
-from sincut.errors import ImageError, RunError
+from sincut.errors import ConfigError, ImageError, RunError
 from sincut.events import Event, PictureDone, PictureFailed
-from sincut.translate import Translator
+from sincut.translate import Options, Translator
 
 Naming = folder.Naming
 
@@ -111,3 +116,117 @@ def test_stop_is_asked_between_pictures(tree: Path, tmp_path: Path, tiny: Config
         folder.plan([tree], Naming(tmp_path / "out")), Translator(make_model(tiny)), stop=lambda: next(answers)
     )
     assert len(done) == 1 and not failed
+
+
+def test_patterns_name_the_outputs(tree: Path, tmp_path: Path) -> None:
+    naming = Naming(tmp_path / "out/{model}/{folder}/{stem}-{suffix}.jpg", model="monet")
+    assert sorted(targets(folder.plan([tree], naming), tmp_path / "out/monet")) == [
+        "a-jpg.jpg", "b c-png.jpg", "deep/er/d-tif.jpg", "deep/é-gif.jpg"]  # fmt: skip
+    bare = folder.plan([tree / "deep/é.gif"], Naming(tmp_path / "{name}")).jobs[0]
+    assert bare.target == tmp_path / "é.gif.png"
+    for wrong in ("{stem.__class__}", "{nothing}", "{stem", "{0}"):
+        with pytest.raises(ConfigError, match="-o .*" + wrong.strip("{}")[:4]):
+            Naming(tmp_path / wrong)
+
+
+def test_a_format_is_for_names_that_do_not_say_it(tree: Path, tmp_path: Path) -> None:
+    out = tmp_path / "out"
+    assert targets(folder.plan([tree], Naming(out, "webp")), out) == [
+        "a.webp",
+        "b c.webp",
+        "deep/é.webp",
+        "deep/er/d.webp",
+    ]
+    assert folder.plan([tree / "a.jpg"], Naming(tmp_path / "x.png", "webp")).jobs[0].target == tmp_path / "x.png"
+    with pytest.raises(ImageError, match="cannot write"):
+        Naming(out, "gif")
+
+
+def test_in_place_only_where_it_is_told(tree: Path, tiny: Config) -> None:
+    with pytest.raises(RunError, match="--in-place"):
+        folder.plan([tree / "a.jpg"], Naming(tree), overwrite=True)
+    plan = folder.plan([tree / "a.jpg", tree / "b c.png"], Naming(None))
+    before = [job.source.read_bytes() for job in plan.jobs]
+    done, failed = folder.run(plan, Translator(make_model(tiny)))
+    assert len(done) == 2 and not failed
+    assert all(job.source.read_bytes() != old for job, old in zip(plan.jobs, before, strict=True))
+    with pytest.raises(ImageError, match="cannot write"):
+        folder.plan([tree / "deep"], Naming(None))
+
+
+def test_what_does_not_fit_waits_and_goes_from_file_to_file(tree: Path, tmp_path: Path, tiny: Config) -> None:
+    translator, out = Translator(make_model(tiny)), tmp_path / "out"
+    (tree / "bad.png").write_bytes(b"\x89PNG\r\n\x1a\n broken")
+    plan = folder.plan([tree], Naming(out))
+    done, failed = folder.run(plan, translator, Options(max_memory=1))
+    assert {job.source.name for job in done} == {"a.jpg", "b c.png", "d.tif", "é.gif"}
+    assert {job.source.name for job, _ in failed} == {"bad.png"}
+    again = tmp_path / "again"
+    folder.run(folder.plan([tree], Naming(again)), translator)
+    for name in ("b c.png", "deep/er/d.tif"):
+        with Image.open(out / name) as one, Image.open(again / name) as other:
+            assert one.tobytes() == other.tobytes()
+
+
+def test_a_pipe_keeps_its_format(tree: Path, tiny: Config) -> None:
+    translator = Translator(make_model(tiny))
+    for name, format_, want in (("a.jpg", None, "JPEG"), ("b c.png", "webp", "WEBP"), ("deep/é.gif", None, "PNG")):
+        data, notes = folder.run_bytes((tree / name).read_bytes(), translator, format_=format_)
+        with Image.open(io.BytesIO(data)) as image:
+            assert image.format == want and image.size == (24, 20)
+        assert bool(notes) == name.endswith("gif")
+    with pytest.raises(ImageError, match="-: is not a picture"):
+        folder.run_bytes(b"no picture", translator)
+
+
+@pytest.mark.slow
+def test_a_thousand_damaged_files_stop_nothing(tmp_path: Path, model_file: Path) -> None:
+    """Bit flips, truncations and hostile headers of every format: one line each, nothing else."""
+    import pillow_heif
+    import pyvips
+
+    rng, source, out = random.Random(0), tmp_path / "in", tmp_path / "out"
+    source.mkdir()
+    image = Image.fromarray(scene(30, 40, 0))
+    whole = {}
+    for format_, suffix in (
+        ("PNG", "png"),
+        ("JPEG", "jpg"),
+        ("WEBP", "webp"),
+        ("TIFF", "tif"),
+        ("AVIF", "avif"),
+        ("GIF", "gif"),
+    ):
+        file = io.BytesIO()
+        image.save(file, format_)
+        whole[suffix] = file.getvalue()
+    file = io.BytesIO()
+    pillow_heif.from_pillow(image).save(file)
+    whole["heic"] = file.getvalue()
+    deep = pyvips.Image.new_from_array(scene(30, 40, 1).astype(np.uint16) * 257).copy(interpretation="rgb16")
+    whole["16.png"], whole["16.tif"] = deep.write_to_buffer(".png"), deep.write_to_buffer(".tif", tile=True)
+    for number in range(1000):
+        suffix = list(whole)[number % len(whole)]
+        data = bytearray(whole[suffix])
+        kind = rng.choice(("flips", "cut", "header"))
+        if kind == "flips":
+            for _ in range(rng.randint(1, 20)):
+                data[rng.randrange(len(data))] ^= 1 << rng.randrange(8)
+        elif kind == "cut":
+            data = data[: rng.randrange(len(data))]
+        else:
+            for _ in range(rng.randint(1, 6)):
+                data[rng.randrange(min(len(data), 64))] = rng.choice((0, 255, 127, rng.randrange(256)))
+        (source / f"{number:04}.{suffix}").write_bytes(data)
+    result = sincut("apply", model_file, source, "-o", out, "--max-memory", "3GB", "--max-pixels", "50000000", "--json")
+    assert result.returncode in (0, 1) and "Traceback" not in result.stderr, result.stderr[-2000:]
+    found = json.loads(result.stdout)
+    assert len(found["done"]) + len(found["failed"]) == 1000 and len(found["failed"]) > 300
+    assert all(entry["source"] in entry["error"] and "\n" not in entry["error"] for entry in found["failed"])
+    written = sorted(path for path in out.iterdir())
+    assert written == sorted(Path(entry["target"]) for entry in found["done"])  # no parts of files
+    for path in written:
+        with Image.open(path) as result_image:
+            result_image.load()
+    most = resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss * 1024
+    assert most < 3e9
