@@ -13,9 +13,12 @@ from typing import TYPE_CHECKING, Any
 __version__ = "0.1.0"
 
 _MENU = {
+    "Blend": "sincut.blend",
     "Config": "sincut.config",
     "Model": "sincut.model",
+    "Options": "sincut.translate",
     "Picture": "sincut.images",
+    "Saving": "sincut.images",
     "SincutError": "sincut.errors",
     "Translator": "sincut.translate",
     "load": "sincut.translate",
@@ -24,15 +27,17 @@ _MENU = {
     "train": "sincut.run",
 }
 
-__all__ = ["Config", "Model", "Picture", "SincutError", "Translator", "load", "presets", "resolve", "train"]
+__all__ = ["Blend", "Config", "Model", "Options", "Picture", "Saving", "SincutError", "Translator"]
+__all__ += ["load", "presets", "resolve", "train"]
 
 if TYPE_CHECKING:
+    from sincut.blend import Blend
     from sincut.config import Config, presets, resolve
     from sincut.errors import SincutError
-    from sincut.images import Picture
+    from sincut.images import Picture, Saving
     from sincut.model import Model
     from sincut.run import train
-    from sincut.translate import Translator, load
+    from sincut.translate import Options, Translator, load
 
 
 def __getattr__(name: str) -> Any:

@@ -27,6 +27,33 @@ def test_tiled_equals_whole(h: int, w: int, tile: int) -> None:
     torch.testing.assert_close(TRANSLATOR.translate(image, tile), whole, rtol=0, atol=1e-5)
 
 
+@settings(max_examples=12, deadline=None)
+@given(st.integers(1, 90), st.integers(1, 90), st.integers(16, 80), st.integers(2, 5), st.booleans(), st.booleans())
+def test_tiled_equals_whole_for_any_halo(h: int, w: int, tile: int, blocks: int, base: bool, strokes: bool) -> None:
+    smooth = {"networks": {"smooth": float(base)}, "colour": {"smooth": float(strokes)}}
+    shape = {"stem": 3, "inner": 4, "blocks": blocks, **smooth["networks"]}
+    config = overlay(Config(), {"networks": shape, "colour": smooth["colour"], "losses": {"layers": [0, 2]}})
+    translator = Translator(make_model(config), precision="float32")
+    image = torch.rand(1, 3, h, w, generator=torch.Generator().manual_seed(h * w)) * 2 - 1
+    whole = translator.translate(image, "off")
+    torch.testing.assert_close(translator.translate(image, tile), whole, rtol=0, atol=1e-5)
+
+
+@settings(max_examples=8, deadline=None)
+@given(st.integers(20, 60), st.integers(0, 100))
+def test_no_step_shows_at_the_edges_of_tiles_in_bfloat16(tile: int, seed: int) -> None:
+    tile -= tile % 2
+    translator = Translator(TRANSLATOR.model, precision="bfloat16")
+    image = torch.rand(1, 3, 120, 120, generator=torch.Generator().manual_seed(seed)) * 2 - 1
+    whole, tiled = translator.translate(image, "off"), translator.translate(image, tile)
+    off = (tiled - whole).diff(dim=3).abs()  # how much steps between neighbours differ from those of the whole picture
+    at_edges = torch.zeros(119, dtype=torch.bool)
+    at_edges[tile - 1 :: tile] = True
+    assert (tiled - whole).abs().max() < 0.05
+    assert off[..., at_edges].max() <= off[..., ~at_edges].max() + 0.01
+    assert off[..., at_edges].mean() <= 2 * off[..., ~at_edges].mean() + 1e-3
+
+
 def test_tiled_equals_whole_at_the_standard_networks(tmp_path: Path) -> None:
     from sincut.config import resolve
 
