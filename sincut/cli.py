@@ -30,6 +30,7 @@ if TYPE_CHECKING:
 CONTEXT = {"help_option_names": ["-h", "--help"], "max_content_width": 110}
 EXISTING = click.Path(path_type=Path)
 DEVICE_HELP = "auto, cpu, cuda, cuda:1, ... or mps."
+LISTED = 20  # failed pictures, at most, that are named again at the end
 JSON_HELP = "One JSON object on stdout, progress as JSON lines on stderr."
 
 
@@ -156,14 +157,17 @@ class _Scale(click.ParamType):  # type: ignore[type-arg]
 
 
 @main.command()
-@click.argument("model", type=EXISTING)
-@click.argument("inputs", type=EXISTING, nargs=-1, required=True, metavar="INPUT...")
+@click.argument("paths", type=EXISTING, nargs=-1, required=True, metavar="MODEL... INPUT...")
 @click.option(
     "-o", "--output", type=EXISTING,
     help="A file for one file, else a folder, or a pattern: styled/{stem}-{model}.jpg. - writes to stdout.",
 )  # fmt: skip
 @click.option("--in-place", is_flag=True, help="Replace the inputs by their translations, instead of -o.")
 @click.option("--overwrite", is_flag=True, help="Translate again what is there already.")
+@click.option("--include", multiple=True, metavar="GLOB", help="Of folders, only names or paths like this.")
+@click.option("--exclude", multiple=True, metavar="GLOB", help="Of folders, no names or paths like this.")
+@click.option("--retry-failed", is_flag=True, help="Try again what failed before and has not changed.")
+@click.option("--dry-run", is_flag=True, help="Only say what would be done, and how long it would take.")
 @click.option("--format", "format_", metavar="SUFFIX", help="png, jpg, webp, tif, ... where -o does not say it.")
 @click.option("--quality", type=int, help="1 to 100, of JPEG, WebP and AVIF; by default the source's own.")
 @click.option("--strip", is_flag=True, help="Write no metadata.")
@@ -183,11 +187,14 @@ class _Scale(click.ParamType):  # type: ignore[type-arg]
 @click.option("--device", default="auto", show_default=True, help=DEVICE_HELP)
 @click.option("--json", "as_json", is_flag=True, help=JSON_HELP)
 def apply(
-    model: Path,
-    inputs: tuple[Path, ...],
+    paths: tuple[Path, ...],
     output: Path | None,
     in_place: bool,
     overwrite: bool,
+    include: tuple[str, ...],
+    exclude: tuple[str, ...],
+    retry_failed: bool,
+    dry_run: bool,
     format_: str | None,
     quality: int | None,
     strip: bool,
@@ -202,58 +209,90 @@ def apply(
     device: str,
     as_json: bool,
 ) -> None:
-    """Translate files and folders with MODEL, a run folder or its model file.
+    """Translate files and folders with MODEL, a run folder or its model file; several models take turns.
 
-    Sizes stay as they are. Folders are mirrored below the output folder; a file that cannot be read is reported at the
-    end, the others go on. `-` reads a picture from stdin.
+    Sizes stay as they are. Folders are mirrored below the output folder, where manifest.jsonl records what is done: the
+    same command goes on where it was stopped. A file that cannot be read is reported at the end, the others go on. `-`
+    reads a picture from stdin.
     """
     if tile not in ("auto", "off") and not (tile.isdigit() and int(tile) > 0):
         raise click.BadParameter("give a number of pixels, auto or off", param_hint="--tile")
     if (output is None) == (not in_place):
         raise click.UsageError("give one of -o and --in-place: where do translations go?")
-    streams = Path("-") in inputs, output == Path("-")
-    if any(streams) and (not all(streams) or len(inputs) > 1 or as_json):
-        raise click.UsageError("- is for one picture from stdin to stdout: sincut apply MODEL - -o -")
     from sincut import folder
+
+    models, inputs = folder.split_models(paths)
+    streams = Path("-") in inputs, output == Path("-")
+    if any(streams) and (not all(streams) or len(inputs) > 1 or len(models) > 1 or as_json or dry_run):
+        raise click.UsageError("- is for one picture from stdin to stdout: sincut apply MODEL - -o -")
     from sincut.blend import Blend
     from sincut.images import MAX_PIXELS, Saving
+    from sincut.translate import Options
 
     blend, saving = Blend(strength, keep or ""), Saving(quality, strip, greys)
-    format_ = format_.removeprefix(".").lower() if format_ else None
-    name = (model if model.is_dir() else model.with_suffix("")).resolve().name
-    naming = folder.Naming(output, format_, name)
-    plan = None if any(streams) else folder.plan(inputs, naming, overwrite)
-    from sincut.console import Reporter
-    from sincut.translate import Options, load
-
     options = Options(int(tile) if tile.isdigit() else tile, max_memory, max_pixels or MAX_PIXELS, blend, mask, scale)
-    translator = load(model, _device(device))
-    if plan is None:
-        written, notes = folder.run_bytes(sys.stdin.buffer.read(), translator, options, saving, format_)
-        sys.stdout.buffer.write(written)
-        sys.stdout.buffer.flush()
-        click.echo("\n".join(notes), err=True, nl=bool(notes))
+    format_ = format_.removeprefix(".").lower() if format_ else None
+    if any(streams):
+        _apply_to_stream(models[0], options, saving, format_, device)
         return
+    plans = folder.plans(
+        models, inputs, output, options, saving,
+        format_=format_, overwrite=overwrite, include=include, exclude=exclude, retry_failed=retry_failed,
+    )  # fmt: skip
+    from sincut.console import Reporter
+    from sincut.translate import load
+
+    found = _device(device)
+    if dry_run:
+        rows = [folder.forecast(plan, load(model, found), options) for model, plan in plans]
+        if as_json:
+            _print_json(rows)
+        else:
+            _print_table(tuple(rows[0]), [tuple(str(value) for value in row.values()) for row in rows])
+        return
+    done: list[folder.Job] = []
+    failed: list[tuple[folder.Job, str]] = []
     with Reporter(as_json) as reporter, _stoppable() as stop:
-        done, failed = folder.run(plan, translator, options, saving, reporter, stop)
-        stopped = len(done) + len(failed) < len(plan.jobs)
+        for model, plan in plans:
+            if stop():
+                break
+            some_done, some_failed = folder.run(plan, load(model, found), options, saving, reporter, stop)
+            done += some_done
+            failed += some_failed
+    jobs = sum(len(plan.jobs) for _, plan in plans)
+    skipped = [job for _, plan in plans for job in plan.skipped]
+    before = [job for _, plan in plans for job in plan.failed]
     if as_json:
         _print_json(
             {
                 "done": [{"source": str(job.source), "target": str(job.target)} for job in done],
-                "skipped": [{"source": str(job.source), "target": str(job.target)} for job in plan.skipped],
+                "skipped": [{"source": str(job.source), "target": str(job.target)} for job in skipped],
                 "failed": [{"source": str(job.source), "error": reason} for job, reason in failed],
+                "failed_before": [{"source": str(job.source), "target": str(job.target)} for job in before],
             }
         )
-    if stopped:
-        raise Interrupted(
-            f"stopped; {len(done)} of {len(plan.jobs)} are written; the same command goes on with the rest"
-        )
-    if failed and len(plan.jobs) == 1:
+    if len(done) + len(failed) < jobs:
+        raise Interrupted(f"stopped; {len(done)} of {jobs} are written; the same command goes on with the rest")
+    if failed and jobs == 1:
         raise RunError(failed[0][1])
     if failed:
-        names = ", ".join(str(job.source) for job, _ in failed)
-        raise RunError(f"{len(failed)} of {len(plan.jobs)} pictures failed, see above: {names}")
+        names = ", ".join(str(job.source) for job, _ in failed[:LISTED])
+        more = f" and {len(failed) - LISTED} more" if len(failed) > LISTED else ""
+        raise RunError(f"{len(failed)} of {jobs} pictures failed, see above: {names}{more}")
+    if before:
+        raise RunError(f"{len(before)} pictures failed before and are as they were; --retry-failed tries them again")
+
+
+def _apply_to_stream(model: Path, options: Any, saving: Any, format_: str | None, device: str) -> None:
+    """From stdin to stdout; what there is to say goes to stderr."""
+    from sincut import folder
+    from sincut.translate import load
+
+    translator = load(model, _device(device))
+    written, notes = folder.run_bytes(sys.stdin.buffer.read(), translator, options, saving, format_)
+    sys.stdout.buffer.write(written)
+    sys.stdout.buffer.flush()
+    click.echo("\n".join(notes), err=True, nl=bool(notes))
 
 
 @main.command()

@@ -86,7 +86,8 @@ class Reporter:
     @_show.register
     def _(self, event: events.BatchStarted) -> None:
         skipped = f", {event.skipped} there already (--overwrite does them again)" if event.skipped else ""
-        self.say(f"{event.pictures} to translate{skipped}")
+        failed = f", {event.failed} failed before (--retry-failed tries them again)" if event.failed else ""
+        self.say(f"{event.pictures} to translate, {event.pixels / 1e6:.3g} megapixels{skipped}{failed}")
 
     @_show.register
     def _(self, event: events.PictureStarted) -> None:
@@ -107,7 +108,8 @@ class Reporter:
     @_show.register
     def _(self, event: events.PictureDone) -> None:
         notes = f" ({'; '.join(event.notes)})" if event.notes else ""
-        self.say(f"{event.source} -> {event.target}  {event.seconds:.1f} s{notes}")
+        left = f"  {clock(event.seconds_left)} left for the others" if event.seconds_left else ""
+        self.say(f"{event.source} -> {event.target}  {event.seconds:.1f} s{left}{notes}")
 
     @_show.register
     def _(self, event: events.PictureFailed) -> None:

@@ -105,6 +105,8 @@ class BatchStarted(Event):
 
     pictures: int
     skipped: int  # their output is there already
+    failed: int  # before, and left alone now
+    pixels: int  # of the pictures to translate; estimated where there are very many
 
 
 @dataclass(frozen=True)
@@ -137,6 +139,7 @@ class PictureDone(Event):
     target: Path
     seconds: float
     notes: tuple[str, ...]  # what was converted on the way, in words
+    seconds_left: float  # for all that are still to come
 
 
 @dataclass(frozen=True)

@@ -1,25 +1,31 @@
 """Many pictures: plan every (source, target) pair first, then run the plan; one bad file never stops the rest.
 
 The plan mirrors the tree of each input folder, or follows a pattern, and refuses, before the first pixel, two sources
-with one target and a source that would be overwritten by its own translation.
+with one target, a source that would be overwritten by its own translation, and results among the sources. What is done
+already, by this model with these options, is known from the manifest in the output folder, and is not done again.
 """
 
 import os
 import string
 import time
 from collections import deque
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import Executor, Future, ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
+from fnmatch import fnmatch
 from pathlib import Path
+from typing import Any
 
 from sincut import images
 from sincut.errors import ConfigError, ImageError, RunError, SincutError
 from sincut.events import BatchStarted, Listener, PictureDone, PictureFailed, ignore
-from sincut.files import make_folder
+from sincut.files import make_folder, sha256
 from sincut.images import AS_IT_CAME, HEIF, SUFFIXES, WRITABLE, Picture, Saving, writable_format
+from sincut.manifest import DONE, FAILED, Manifest, stat_of
+from sincut.model import MODEL_FILE
 from sincut.translate import PLAIN, Options, Translator
 
+SAMPLED = 1000  # pictures whose size is looked at, to say how much there is to do
 FIELDS = ("stem", "name", "suffix", "folder", "model")  # of a pattern for the output
 
 
@@ -33,10 +39,25 @@ class Job:
 
 @dataclass(frozen=True)
 class Plan:
-    """What is to be done, and what is done already."""
+    """What is to be done, what is done already (or has an output that nobody knows), and what has failed before."""
 
     jobs: tuple[Job, ...]
-    skipped: tuple[Job, ...]
+    skipped: tuple[Job, ...] = ()
+    failed: tuple[Job, ...] = ()
+    manifest: Manifest | None = None
+    recipe: Mapping[str, Any] = field(default_factory=dict)
+
+    def pixels(self, max_pixels: int = images.MAX_PIXELS) -> int:
+        """Of all jobs, from the sizes that their files declare; of very many, estimated from a sample."""
+        step = max(1, len(self.jobs) // SAMPLED)
+        sizes = []
+        for job in self.jobs[::step]:
+            try:
+                h, w = images.size_of(job.source, max_pixels)
+            except ImageError:
+                continue
+            sizes.append(h * w)
+        return round(sum(sizes) / len(sizes) * len(self.jobs)) if sizes else 0
 
 
 @dataclass(frozen=True)
@@ -77,6 +98,17 @@ class Naming:
             return False
         return output.suffix.lower() in SUFFIXES and not os.path.isdir(output)
 
+    def root(self, inputs: Sequence[Path]) -> Path | None:
+        """The folder of the manifest: that of all outputs; None where a single file is written."""
+        if self.output is None:
+            return inputs[0] if len(inputs) == 1 and inputs[0].is_dir() else None
+        if self.is_file:
+            return None
+        if not self.is_pattern:
+            return self.output
+        filled = str(self.output).replace("{model}", self.model)
+        return Path(filled.partition("{")[0] + "x").parent
+
     def target(self, source: Path, folder: Path) -> Path:
         """Where the translation of `source` goes, which lies in `folder` below its input."""
         if self.output is None:
@@ -97,11 +129,32 @@ class Naming:
         return f"{path.name}{'.jpg' if suffix in HEIF else '.png'}"
 
 
-def plan(inputs: Iterable[Path], naming: Naming, overwrite: bool = False) -> Plan:
-    """The jobs for files and folders; existing targets are skipped unless `overwrite`.
+def recipe_of(model: Path, options: Options, saving: Saving) -> dict[str, Any]:
+    """What decides what an output looks like: the model's and the mask's bytes, and the options that matter."""
+    blend = {"strength": options.blend.strength, "keep": options.blend.keep, "scale": options.scale}
+    written = {"quality": saving.quality, "strip": saving.strip, "greys": saving.greys}
+    mask = sha256(options.mask) if options.mask else None
+    return {"model": sha256(model / MODEL_FILE if model.is_dir() else model), "mask": mask, **blend, **written}
 
-    Folders are taken with everything below them. Formats that are not written become PNG, and HEIC becomes JPEG.
-    Raises `ImageError` for an input that is not there and `RunError` for colliding targets.
+
+def plan(
+    inputs: Iterable[Path],
+    naming: Naming,
+    overwrite: bool = False,
+    *,
+    include: Sequence[str] = (),
+    exclude: Sequence[str] = (),
+    recipe: Mapping[str, Any] | None = None,
+    retry_failed: bool = False,
+) -> Plan:
+    """The jobs for files and folders.
+
+    Folders are taken with everything below them; of what lies there, only names or paths that match one of `include`
+    (all, without any) and none of `exclude` (shell patterns). Formats that are not written become PNG, HEIC becomes
+    JPEG. Without `overwrite`, what the manifest knows as done by this `recipe` is skipped, and so is an output that
+    it does not know; what failed before is left alone until its source changes, unless `retry_failed`. Without a
+    `recipe` there is no manifest. Raises `ImageError` for an input that is not there and `RunError` for targets that
+    collide.
     """
     inputs = list(inputs)
     for path in inputs:
@@ -114,10 +167,104 @@ def plan(inputs: Iterable[Path], naming: Naming, overwrite: bool = False) -> Pla
     else:
         if naming.is_file or (naming.output is not None and os.path.isfile(naming.output)):
             raise RunError(f"{naming.output}: several pictures need a folder to go to; give -o a folder")
-        jobs = [job for path in inputs for job in _jobs_of(path, naming)]
+        wanted = _Filter(tuple(include), tuple(exclude))
+        jobs = [job for path in inputs for job in _jobs_of(path, naming, wanted)]
     _refuse_collisions(jobs, in_place=naming.output is None)
-    done = tuple(job for job in jobs if job.target.exists() and not overwrite and naming.output is not None)
-    return Plan(tuple(job for job in jobs if job not in set(done)), done)
+    root = naming.root(inputs)
+    manifest = Manifest.load(root) if root is not None and recipe is not None else None
+    known = _Known(manifest, recipe or {}, overwrite, retry_failed)
+    sorted_: dict[str, list[Job]] = {"": [], DONE: [], FAILED: []}
+    for job in jobs:
+        sorted_[known.state(job)].append(job)
+    return Plan(tuple(sorted_[""]), tuple(sorted_[DONE]), tuple(sorted_[FAILED]), manifest, recipe or {})
+
+
+def split_models(paths: Sequence[Path]) -> tuple[list[Path], list[Path]]:
+    """The models in front, and the inputs behind them. Raises `ConfigError` where either is missing."""
+    count = next((i for i, path in enumerate(paths) if i and not _is_model(path)), len(paths))
+    if count == len(paths):
+        usage = "usage: sincut apply MODEL INPUT... -o OUTPUT"
+        raise ConfigError(f"{paths[-1]}: is a model, and no picture comes after it; {usage}")
+    return list(paths[:count]), list(paths[count:])
+
+
+def _is_model(path: Path) -> bool:
+    return (path / MODEL_FILE).is_file() if path.is_dir() else path.suffix == Path(MODEL_FILE).suffix
+
+
+def plans(
+    models: Sequence[Path], inputs: Sequence[Path], output: Path | None, options: Options, saving: Saving, *,
+    format_: str | None = None, **filters: Any,
+) -> list[tuple[Path, Plan]]:  # fmt: skip
+    """Each model with its `plan`. Raises `ConfigError` where several models would write to the same files."""
+    if len(models) > 1 and "{model}" not in str(output):
+        raise ConfigError("several models need {model} in -o, as in -o styled/{model}/")
+    found: list[tuple[Path, Plan]] = []
+    taken: dict[str, Path] = {}
+    for model in models:
+        name = (model if model.is_dir() else model.with_suffix("")).resolve().name
+        if name in taken:
+            raise ConfigError(
+                f"{taken[name]} and {model} have one name, and so would their outputs; rename one of them"
+            )
+        taken[name] = model
+        own = Path(str(output).replace("{model}", name)) if output is not None else None
+        try:
+            recipe = recipe_of(model, options, saving)
+        except OSError:  # whoever loads the model, or the mask, says what is wrong
+            recipe = {}
+        found.append((model, plan(inputs, Naming(own, format_, name), recipe=recipe, **filters)))
+    return found
+
+
+def forecast(plan: Plan, translator: Translator, options: Options = PLAIN) -> dict[str, Any]:
+    """What a plan would do: counts, megapixels, and the expected seconds, after a tile or two to see how fast it is."""
+    pixels = plan.pixels(options.max_pixels)
+    return {
+        "to do": len(plan.jobs),
+        "done": len(plan.skipped),
+        "failed before": len(plan.failed),
+        "megapixels": round(pixels / 1e6, 3),
+        "seconds": round(pixels * translator.probe()),
+    }
+
+
+@dataclass(frozen=True)
+class _Known:
+    """What can be said of a job before it begins."""
+
+    manifest: Manifest | None
+    recipe: Mapping[str, Any]
+    overwrite: bool
+    retry_failed: bool
+
+    def state(self, job: Job) -> str:
+        """DONE, FAILED, or nothing for what is to be done."""
+        in_place = job.source == job.target
+        if self.overwrite:
+            return ""
+        if self.manifest is None:
+            return DONE if job.target.exists() and not in_place else ""
+        status = self.manifest.status(job.target)
+        if status == DONE:
+            return DONE if self.manifest.is_done(job.source, job.target, self.recipe) else ""
+        if status == FAILED and not self.retry_failed and self.manifest.is_unchanged(job.source, job.target):
+            return FAILED
+        return DONE if status != FAILED and job.target.exists() and not in_place else ""
+
+
+@dataclass(frozen=True)
+class _Filter:
+    """Shell patterns for what is taken from folders, matched with the name and with the path below the folder."""
+
+    include: tuple[str, ...]
+    exclude: tuple[str, ...]
+
+    def __call__(self, path: Path) -> bool:
+        def matches(patterns: tuple[str, ...]) -> bool:
+            return any(fnmatch(path.name, p) or fnmatch(path.as_posix(), p) for p in patterns)
+
+        return (not self.include or matches(self.include)) and not matches(self.exclude)
 
 
 def run(
@@ -133,57 +280,83 @@ def run(
     While one picture is translated, the next is decoded and the one before encoded, each in a thread. A picture for
     which memory is short waits until its turn, and then goes from file to file where need be.
     """
-    on_event(BatchStarted(len(plan.jobs), len(plan.skipped)))
+    total = plan.pixels(options.max_pixels)
+    on_event(BatchStarted(len(plan.jobs), len(plan.skipped), len(plan.failed), total))
     done: list[Job] = []
     failed: list[tuple[Job, str]] = []
+    pace = _Pace(total, len(plan.jobs))
 
-    def fail(job: Job, error: Exception) -> None:
+    def fail(job: Job, error: Exception, read: "_Read | None", began: float) -> None:
         reason = str(error) or f"{job.source}: does not fit into memory; use a smaller picture"
         reason = reason if str(job.source) in reason or str(job.target) in reason else f"{job.source}: {reason}"
         failed.append((job, reason))
+        if read is not None:  # the source's fault; what cannot be written is tried again next time
+            record(job, read, began, reason)
         on_event(PictureFailed(job.source, reason))
 
-    def succeed(job: Job, began: float, notes: tuple[str, ...]) -> None:
+    def succeed(job: Job, began: float, notes: tuple[str, ...], read: "_Read") -> None:
         done.append(job)
-        on_event(PictureDone(job.source, job.target, time.monotonic() - began, notes))
+        record(job, read, began)
+        left = pace.left(read.pixels)
+        on_event(PictureDone(job.source, job.target, time.monotonic() - began, notes, left))
+
+    def record(job: Job, read: "_Read", began: float, error: str = "") -> None:
+        if plan.manifest is not None:
+            make_folder(plan.manifest.folder, RunError)
+            seconds = time.monotonic() - began
+            plan.manifest.add(
+                plan.manifest.entry(job.source, read.before, read.sha256, job.target, plan.recipe, seconds, error)
+            )
 
     def finish(saving: "_Saving") -> None:
         try:
             notes = saving.notes.result()
         except (SincutError, MemoryError) as error:
-            fail(saving.job, error)
+            fail(saving.job, error, None, saving.began)
         else:
-            succeed(saving.job, saving.began, notes)
+            succeed(saving.job, saving.began, notes, saving.read)
 
-    def decode(job: Job) -> Picture | None:
-        """None where there is no room beside what is in memory now."""
-        size = images.size_of(job.source, options.max_pixels)
-        return images.load(job.source, options.max_pixels) if translator.fits(size, options) else None
+    def read(job: Job) -> "_Read":
+        """Without a picture where there is no room beside what is in memory now."""
+        before = stat_of(job.source) or (0, 0)
+        found = _Read(before, "")
+        try:
+            found = _Read(before, sha256(job.source) if plan.manifest is not None and before[0] else "")
+            h, w = images.size_of(job.source, options.max_pixels)
+            fits = translator.fits((h, w), options)
+            picture = images.load(job.source, options.max_pixels) if fits else None
+            return replace(found, picture=picture, pixels=h * w)
+        except (SincutError, MemoryError) as error:
+            return replace(found, error=error)
+        except OSError as error:
+            return replace(found, error=ImageError(f"{job.source}: cannot be read ({error.strerror}); check it"))
 
     on_its_way: _Saving | None = None
     with ThreadPoolExecutor(1) as decoder, ThreadPoolExecutor(1) as encoder:
-        for job, coming in _decoding(plan.jobs, decoder, decode):
+        for job, coming in _decoding(plan.jobs, decoder, read):
             if stop():
                 break
             began, translated = time.monotonic(), None
+            found = coming.result()
             try:
+                if found.error is not None:
+                    raise found.error
                 make_folder(job.target.parent, ImageError)
-                picture = coming.result()
-                if picture is None:
+                if found.picture is None:
                     if on_its_way:
                         finish(on_its_way)
                         on_its_way = None
                     notes = translator.apply_file(job.source, job.target, options, saving, on_event)
-                    succeed(job, began, notes)
+                    succeed(job, began, notes, found)
                 else:
-                    translated = translator.apply_loaded(picture, job.source, job.target, options, on_event)
+                    translated = translator.apply_loaded(found.picture, job.source, job.target, options, on_event)
+                    found = replace(found, picture=None)
             except (SincutError, MemoryError) as error:
-                fail(job, error)
+                fail(job, error, found if found.error is not None else None, began)
             if on_its_way:
                 finish(on_its_way)
-            on_its_way = (
-                _Saving(job, began, encoder.submit(_save, translated, job.target, saving)) if translated else None
-            )
+            written = encoder.submit(_save, translated, job.target, saving) if translated else None
+            on_its_way = _Saving(job, began, written, found) if written else None
         if on_its_way:
             finish(on_its_way)
     return done, failed
@@ -214,15 +387,44 @@ class _Saving:
     job: Job
     began: float
     notes: "Future[tuple[str, ...]]"
+    read: "_Read"
+
+
+@dataclass(frozen=True)
+class _Read:
+    """What is known of a source: size and time of its file, its hash, and the picture or what went wrong."""
+
+    before: tuple[int, int]
+    sha256: str
+    picture: Picture | None = None
+    pixels: int = 0
+    error: SincutError | MemoryError | None = None
+
+
+class _Pace:
+    """How long the rest will take, by pixels."""
+
+    def __init__(self, total: int, count: int) -> None:
+        self.total, self.count, self.pixels, self.pictures = total, count, 0, 0
+        self.began = time.monotonic()
+
+    def left(self, pixels: int) -> float:
+        """Seconds, after one more picture of so many pixels."""
+        self.pixels += pixels
+        self.pictures += 1
+        if self.pictures == self.count or not self.pixels:
+            return 0.0
+        left = max(self.total - self.pixels, self.pixels / self.pictures)  # at least one more of their mean size
+        return (time.monotonic() - self.began) / self.pixels * left
 
 
 def _decoding(
-    jobs: tuple[Job, ...], pool: Executor, decode: Callable[[Job], Picture | None]
-) -> Iterator[tuple[Job, "Future[Picture | None]"]]:
+    jobs: tuple[Job, ...], pool: Executor, read: Callable[[Job], _Read]
+) -> Iterator[tuple[Job, "Future[_Read]"]]:
     """Each job with its picture to come; the next one is read while the caller works on one."""
-    ahead = deque(pool.submit(decode, job) for job in jobs[:1])
+    ahead = deque(pool.submit(read, job) for job in jobs[:1])
     for index, job in enumerate(jobs):
-        ahead.extend(pool.submit(decode, job) for job in jobs[index + 1 : index + 2])
+        ahead.extend(pool.submit(read, job) for job in jobs[index + 1 : index + 2])
         yield job, ahead.popleft()
 
 
@@ -230,19 +432,24 @@ def _save(picture: Picture, target: Path, saving: Saving) -> tuple[str, ...]:
     return picture.notes + images.save(picture, target, saving)
 
 
-def _jobs_of(path: Path, naming: Naming) -> Iterator[Job]:
+def _jobs_of(path: Path, naming: Naming, wanted: Callable[[Path], bool]) -> Iterator[Job]:
     if path.is_file():
         yield Job(path, naming.target(path, Path()))
         return
-    nested = False
-    if naming.output is not None and not naming.is_pattern:
-        results = naming.output.resolve()
-        nested = results != path.resolve() and results.is_relative_to(path.resolve())
-    sources = [s for s in _pictures(path) if not (nested and s.resolve().is_relative_to(results))]  # no earlier results
-    if not sources:
-        raise ImageError(f"{path}: holds no pictures ({', '.join(sorted(SUFFIXES))}); check the path")
-    for source in sources:
-        yield Job(source, naming.target(source, source.relative_to(path).parent))
+    root = naming.root([path])
+    if naming.output is not None and root is not None and root.resolve().is_relative_to(path.resolve()):
+        raise RunError(f"{root}: lies in {path}, and results would be taken for sources; give -o a place outside")
+    found = False
+    for source in _pictures(path):
+        below = source.relative_to(path)
+        if wanted(below):
+            found = True
+            yield Job(source, naming.target(source, below.parent))
+    if not found:
+        known = ", ".join(sorted(SUFFIXES))
+        raise ImageError(
+            f"{path}: holds no pictures ({known}) that are asked for; check the path, --include, --exclude"
+        )
 
 
 def _pictures(folder: Path) -> Iterator[Path]:

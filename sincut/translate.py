@@ -207,11 +207,17 @@ class Translator:
         """Say size, tiles, memory and time; the first tile of a large picture is timed for it."""
         tiles = math.ceil(scaled[0] / side) * math.ceil(scaled[1] / side)
         if not self.pixel_seconds and tiles > PROBED_TILES:
-            blank = torch.zeros(1, 3, side, side)
-            for _ in range(2):  # in the first, whatever is set up at first use
-                self._run(lambda r, c: blank[:, :, :1, :1].expand(1, 3, len(r), len(c)), _nothing, side, side, side)
+            self.probe(side)
         seconds = self.pixel_seconds * math.prod(scaled)
         on_event(PictureStarted(source, target, size[1], size[0], tiles, memory, seconds))
+
+    def probe(self, side: int = FASTEST_TILE) -> float:
+        """Seconds per pixel, from two tiles of nothing; in the first, whatever is set up at first use."""
+        blank = torch.zeros(1, 3, 1, 1)
+        for _ in range(2):
+            self.pixel_seconds = 0.0
+            self._run(lambda rows, columns: blank.expand(1, 3, len(rows), len(columns)), _nothing, side, side, side)
+        return self.pixel_seconds
 
     def _factor(self, h: int, w: int, scale: float | str) -> float:
         """The factor by which a picture (H, W) is scaled for G."""

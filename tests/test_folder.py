@@ -16,6 +16,7 @@ from sincut import folder
 from sincut.config import Config
 from sincut.errors import ConfigError, ImageError, RunError
 from sincut.events import Event, PictureDone, PictureFailed
+from sincut.files import sha256
 from sincut.translate import Options, Translator
 
 Naming = folder.Naming
@@ -43,11 +44,10 @@ def test_tree_is_mirrored_and_other_files_left_out(tree: Path, tmp_path: Path) -
     assert targets(folder.plan([tree], Naming(out)), out) == ["a.jpg", "b c.png", "deep/é.gif.png", "deep/er/d.tif"]
 
 
-def test_output_inside_the_input_is_not_read_again(tree: Path) -> None:
-    out = tree / "styled"
-    (out / "deep").mkdir(parents=True)
-    Image.fromarray(scene(9, 9, 0)).save(out / "old.png")
-    assert "old.png" not in targets(folder.plan([tree], Naming(out)), out)
+def test_results_among_the_sources_are_refused(tree: Path) -> None:
+    for output in (tree / "styled", tree, tree / "{stem}.png", tree / "deep/{folder}/{name}"):
+        with pytest.raises(RunError, match=r"lies in .*outside"):
+            folder.plan([tree], Naming(output))
 
 
 def test_output_around_the_input_changes_nothing(tree: Path) -> None:
@@ -55,8 +55,6 @@ def test_output_around_the_input_changes_nothing(tree: Path) -> None:
     assert len(plan.jobs) == 2
     plan = folder.plan([tree / "deep"], Naming(tree))
     assert [job.source.name for job in plan.jobs] == ["é.gif", "d.tif"]
-    with pytest.raises(RunError, match="overwritten"):
-        folder.plan([tree], Naming(tree))
 
 
 def test_folders_without_pictures_and_unwritable_formats_are_refused(tree: Path, tmp_path: Path) -> None:
@@ -230,3 +228,161 @@ def test_a_thousand_damaged_files_stop_nothing(tmp_path: Path, model_file: Path)
             result_image.load()
     most = resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss * 1024
     assert most < 3e9
+
+
+RECIPE = {"model": "abc", "strength": 1.0}
+
+
+def lines_of(folder_: Path) -> list[dict[str, object]]:
+    return [json.loads(line) for line in (folder_ / "manifest.jsonl").read_text(encoding="utf-8").splitlines()]
+
+
+def test_globs_choose_what_is_taken_from_folders(tree: Path, tmp_path: Path) -> None:
+    def names(**filters: object) -> set[str]:
+        return {job.source.name for job in folder.plan([tree], Naming(tmp_path / "out"), **filters).jobs}
+
+    assert names(include=["*.jpg", "*.png"]) == {"a.jpg", "b c.png"}
+    assert names(include=["deep/*"], exclude=["*.gif"]) == {"d.tif"}
+    assert names(exclude=["a.*"]) == {"b c.png", "d.tif", "é.gif"}
+    with pytest.raises(ImageError, match="--include"):
+        names(include=["*.nothing"])
+
+
+def test_the_manifest_knows_what_is_done_by_which_recipe(tree: Path, tmp_path: Path, tiny: Config) -> None:
+    out, translator = tmp_path / "out", Translator(make_model(tiny))
+
+    def plan(recipe: dict[str, object] = RECIPE, **options: bool) -> folder.Plan:
+        return folder.plan([tree], Naming(out), recipe=recipe, **options)
+
+    folder.run(plan(), translator)
+    entries = lines_of(out)
+    assert {entry["output"] for entry in entries} == {"a.jpg", "b c.png", "deep/é.gif.png", "deep/er/d.tif"}
+    assert all(entry["status"] == "done" and entry["recipe"] == RECIPE for entry in entries)
+    assert all(entry["sha256"] == sha256(Path(str(entry["source"]))) for entry in entries)
+    assert len(plan().skipped) == 4 and not plan().jobs
+    assert len(plan({"model": "another"}).jobs) == 4  # its own outputs, by another recipe: done again
+    assert len(plan(overwrite=True).jobs) == 4
+
+    os.utime(tree / "a.jpg")  # touched, but the same
+    assert not plan().jobs
+    Image.fromarray(scene(20, 24, 9)).save(tree / "a.jpg")
+    (out / "b c.png").write_bytes(b"somebody else's")
+    (out / "deep/er/d.tif").unlink()
+    assert {job.source.name for job in plan().jobs} == {"a.jpg", "b c.png", "d.tif"}
+
+
+def test_what_nobody_knows_is_never_replaced(tree: Path, tmp_path: Path) -> None:
+    out = tmp_path / "out"
+    out.mkdir()
+    (out / "a.jpg").write_bytes(b"my own")
+    plan = folder.plan([tree], Naming(out), recipe=RECIPE)
+    assert [job.source.name for job in plan.skipped] == ["a.jpg"] and len(plan.jobs) == 3
+
+
+def test_failures_are_left_alone_until_they_change(tree: Path, tmp_path: Path, tiny: Config) -> None:
+    out, translator = tmp_path / "out", Translator(make_model(tiny))
+    (tree / "bad.png").write_bytes(b"broken")
+
+    def plan(**options: bool) -> folder.Plan:
+        return folder.plan([tree], Naming(out), recipe=RECIPE, **options)
+
+    assert len(folder.run(plan(), translator)[1]) == 1
+    again = plan()
+    assert [job.source.name for job in again.failed] == ["bad.png"] and not again.jobs
+    assert [job.source.name for job in plan(retry_failed=True).jobs] == ["bad.png"]
+    Image.fromarray(scene(20, 24, 0)).save(tree / "bad.png")
+    assert [job.source.name for job in plan().jobs] == ["bad.png"]
+    folder.run(plan(), translator)
+    assert not plan().jobs and not plan().failed
+
+
+def test_what_cannot_be_written_is_tried_again(
+    tree: Path, tmp_path: Path, tiny: Config, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def full(path: Path, data: bytes, kind: type[Exception]) -> None:
+        raise kind(f"{path}: cannot be written (No space left on device)")
+
+    out, translator = tmp_path / "out", Translator(make_model(tiny))
+    with monkeypatch.context() as patched:
+        patched.setattr("sincut.images.write_whole", full)
+        _, failed = folder.run(folder.plan([tree], Naming(out), recipe=RECIPE), translator)
+    assert len(failed) == 4
+    assert len(folder.plan([tree], Naming(out), recipe=RECIPE).jobs) == 4
+
+
+def test_a_damaged_manifest_costs_work_and_nothing_else(tree: Path, tmp_path: Path, tiny: Config) -> None:
+    out, translator = tmp_path / "out", Translator(make_model(tiny))
+    folder.run(folder.plan([tree], Naming(out), recipe=RECIPE), translator)
+    path = out / "manifest.jsonl"
+    whole = path.read_bytes()
+    for damage in (
+        b"[" * 100_000,
+        b"null\n",
+        b'{"output": 1}\n',
+        b'{"output": "../../x", "status": "done"}\n',
+        b"\xff\xfe\n",
+        b"{}",
+    ):
+        path.write_bytes(damage + b"\n" + whole)
+        assert not folder.plan([tree], Naming(out), recipe=RECIPE).jobs
+    path.write_bytes(whole[:-20])  # a crash in the last line
+    plan = folder.plan([tree], Naming(out), recipe=RECIPE, overwrite=True)
+    folder.run(folder.Plan(plan.jobs[-1:], manifest=plan.manifest, recipe=plan.recipe), translator)
+    assert not folder.plan([tree], Naming(out), recipe=RECIPE).jobs
+
+
+def test_in_place_is_done_once(tree: Path, tiny: Config) -> None:
+    translator = Translator(make_model(tiny))
+    (tree / "deep/é.gif").unlink()
+    folder.run(folder.plan([tree], Naming(None), recipe=RECIPE), translator)
+    plan = folder.plan([tree], Naming(None), recipe=RECIPE)
+    assert not plan.jobs and len(plan.skipped) == 3
+
+
+def test_several_models_take_turns(tree: Path, tmp_path: Path, tiny: Config) -> None:
+    models = []
+    for seed, name in enumerate(("one", "two")):
+        models.append(tmp_path / f"{name}.safetensors")
+        make_model(tiny, seed).save(models[-1])
+    assert folder.split_models([*models, tree]) == (models, [tree])
+    result = sincut("apply", *models, tree, "-o", tmp_path / "out/{model}", "--exclude", "*.gif", "--json")
+    assert result.returncode == 0, result.stderr
+    assert len(json.loads(result.stdout)["done"]) == 6
+    for name in ("one", "two"):
+        assert len(lines_of(tmp_path / "out" / name)) == 3
+    first, second = ((tmp_path / "out" / name / "b c.png").read_bytes() for name in ("one", "two"))
+    assert first != second
+    dry = sincut("apply", *models, tree, "-o", tmp_path / "out/{model}", "--dry-run", "--json")
+    assert [(row["to do"], row["done"]) for row in json.loads(dry.stdout)] == [(1, 3), (1, 3)], dry.stderr
+    for wrong in (tmp_path / "out", tmp_path / "x.png"):
+        refused = sincut("apply", *models, tree, "-o", wrong)
+        assert refused.returncode == 2 and "{model}" in refused.stderr
+    with pytest.raises(ConfigError, match="usage"):
+        folder.split_models(models)
+
+
+@pytest.mark.parametrize(
+    "name", ["with space.png", "new\nline.png", "日本語.png", "-o.png", "{stem}.png", "a" * 120 + ".png"]
+)
+def test_every_name_is_a_name(tmp_path: Path, tiny: Config, name: str) -> None:
+    source, out = tmp_path / "in", tmp_path / "out"
+    source.mkdir()
+    Image.fromarray(scene(20, 24, 0)).save(source / name)
+    plan = folder.plan([source], Naming(out), recipe=RECIPE)
+    done, failed = folder.run(plan, Translator(make_model(tiny)))
+    assert [job.target for job in done] == [out / name] and not failed
+    assert not folder.plan([source], Naming(out), recipe=RECIPE).jobs
+
+
+def test_how_long_the_rest_takes_goes_by_pixels(tmp_path: Path, tiny: Config) -> None:
+    source = tmp_path / "in"
+    source.mkdir()
+    for name, side in (("a", 100), ("b", 10), ("c", 10)):
+        Image.fromarray(scene(side, side, 0)).save(source / f"{name}.png")
+    plan = folder.plan([source], Naming(tmp_path / "out"))
+    assert plan.pixels() == 10_200
+    events: list[Event] = []
+    folder.run(plan, Translator(make_model(tiny)), on_event=events.append)
+    left = [event.seconds_left for event in events if isinstance(event, PictureDone)]
+    took = [event.seconds for event in events if isinstance(event, PictureDone)]
+    assert left[-1] == 0 and left[0] < sum(took)

@@ -1,0 +1,162 @@
+"""What has been done in a folder: `manifest.jsonl`, a line of JSON for each picture, appended when it is finished.
+
+A line says which source (its path, size, time and SHA-256), by which recipe (model and options), went to which output,
+in how many seconds, and how it ended. Of several lines on one output the last counts. A line that was cut off by a
+crash is ignored, and its picture done again.
+"""
+
+import hashlib
+import json
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any
+
+from sincut.errors import RunError
+from sincut.files import sha256
+
+MANIFEST_FILE = "manifest.jsonl"
+DONE, FAILED = "done", "failed"
+
+
+@dataclass(frozen=True)
+class Entry:
+    """One line. `size` and `mtime_ns` are the source's before, `written` the output's size and time after."""
+
+    output: str  # relative to the manifest's folder
+    status: str
+    source: str
+    sha256: str
+    size: int
+    mtime_ns: int
+    recipe: Mapping[str, Any]
+    seconds: float
+    written: tuple[int, int] | None = None
+    error: str = ""
+
+
+@dataclass(frozen=True)
+class _Known:
+    """What is kept in memory of an entry; a million of them must fit."""
+
+    status: str
+    sha256: str
+    size: int
+    mtime_ns: int
+    recipe: bytes
+    written: tuple[int, int] | None
+
+
+@dataclass
+class Manifest:
+    """The manifest of an output folder; nothing is written before the first entry."""
+
+    folder: Path
+    known: dict[str, _Known] = field(default_factory=dict)
+
+    @classmethod
+    def load(cls, folder: Path) -> "Manifest":
+        """The manifest of a folder, empty where there is none. Raises `RunError` where it cannot be read."""
+        found = cls(folder)
+        try:
+            with (folder / MANIFEST_FILE).open(encoding="utf-8", errors="surrogateescape") as lines:
+                for line in lines:
+                    entry = _parsed(line)
+                    if entry is not None:
+                        found._remember(entry)
+        except FileNotFoundError:
+            pass
+        except OSError as error:
+            raise RunError(
+                f"{folder / MANIFEST_FILE}: cannot be read ({error.strerror}); check its permissions"
+            ) from None
+        return found
+
+    def add(self, entry: Entry) -> None:
+        """Append an entry, complete or not at all as far as the system allows. Raises `RunError`."""
+        path = self.folder / MANIFEST_FILE
+        line = json.dumps(asdict(entry), ensure_ascii=False) + "\n"
+        try:
+            with path.open("ab") as file:
+                torn = file.tell() > 0 and not _ends_with_newline(path)  # by a crash: what follows must not suffer
+                file.write((b"\n" if torn else b"") + line.encode("utf-8", "surrogateescape"))
+        except OSError as error:
+            raise RunError(f"{path}: cannot be written ({error.strerror}); free some space, then run again") from None
+        self._remember(entry)
+
+    def status(self, output: Path) -> str:
+        """ "done", "failed", or "" for what it does not know."""
+        known = self.known.get(self._name(output))
+        return known.status if known else ""
+
+    def is_done(self, source: Path, output: Path, recipe: Mapping[str, Any]) -> bool:
+        """Whether `output` is there, made by this recipe from this source as it is now."""
+        known = self.known.get(self._name(output))
+        if known is None or known.status != DONE or known.recipe != _digest(recipe):
+            return False
+        written = stat_of(output)
+        if written is None or written != known.written:
+            return False
+        if source == output or stat_of(source) == (known.size, known.mtime_ns):
+            return True
+        return sha256(source) == known.sha256  # touched or copied, but the same
+
+    def is_unchanged(self, source: Path, output: Path) -> bool:
+        """Whether the source is as it was when the entry of `output` was written."""
+        known = self.known.get(self._name(output))
+        return known is not None and stat_of(source) == (known.size, known.mtime_ns)
+
+    def _name(self, output: Path) -> str:
+        try:
+            return output.relative_to(self.folder).as_posix()
+        except ValueError:
+            return str(output)
+
+    def _remember(self, entry: Entry) -> None:
+        self.known[entry.output] = _Known(
+            entry.status, entry.sha256, entry.size, entry.mtime_ns, _digest(entry.recipe), entry.written
+        )
+
+    def entry(
+        self, source: Path, before: tuple[int, int], digest: str, output: Path, recipe: Mapping[str, Any],
+        seconds: float, error: str = "",
+    ) -> Entry:  # fmt: skip
+        """An entry on a picture that has been done, or has failed where there is an `error`."""
+        written = None if error else stat_of(output)
+        status = FAILED if error else DONE
+        return Entry(
+            self._name(output), status, str(source), digest, *before, recipe, round(seconds, 3), written, error
+        )
+
+
+def stat_of(path: Path) -> tuple[int, int] | None:
+    """Size and time of a file; None where there is none."""
+    try:
+        found = path.stat()
+    except OSError:
+        return None
+    return found.st_size, found.st_mtime_ns
+
+
+def _parsed(line: str) -> Entry | None:
+    """The entry of a line; None where it is damaged."""
+    try:
+        values = json.loads(line)
+        written = values["written"]
+        entry = Entry(**{**values, "written": None if written is None else (int(written[0]), int(written[1]))})
+    except (ValueError, TypeError, KeyError, IndexError, RecursionError):
+        return None
+    texts = (entry.output, entry.status, entry.source, entry.sha256)
+    numbers = (entry.size, entry.mtime_ns)
+    fits = all(isinstance(t, str) for t in texts) and all(isinstance(n, int) for n in numbers)
+    return entry if fits and isinstance(entry.recipe, dict) else None
+
+
+def _digest(recipe: Mapping[str, Any]) -> bytes:
+    return hashlib.sha256(json.dumps(recipe, sort_keys=True).encode()).digest()[:16]
+
+
+def _ends_with_newline(path: Path) -> bool:
+    with path.open("rb") as file:
+        file.seek(-1, 2)
+        return file.read(1) == b"\n"
