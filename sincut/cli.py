@@ -167,6 +167,7 @@ class _Scale(click.ParamType):  # type: ignore[type-arg]
 @click.option("--include", multiple=True, metavar="GLOB", help="Of folders, only names or paths like this.")
 @click.option("--exclude", multiple=True, metavar="GLOB", help="Of folders, no names or paths like this.")
 @click.option("--retry-failed", is_flag=True, help="Try again what failed before and has not changed.")
+@click.option("--watch", is_flag=True, help="Then wait for pictures that arrive in the folders, until Ctrl-C.")
 @click.option("--dry-run", is_flag=True, help="Only say what would be done, and how long it would take.")
 @click.option("--format", "format_", metavar="SUFFIX", help="png, jpg, webp, tif, ... where -o does not say it.")
 @click.option("--quality", type=int, help="1 to 100, of JPEG, WebP and AVIF; by default the source's own.")
@@ -194,6 +195,7 @@ def apply(
     include: tuple[str, ...],
     exclude: tuple[str, ...],
     retry_failed: bool,
+    watch: bool,
     dry_run: bool,
     format_: str | None,
     quality: int | None,
@@ -235,52 +237,56 @@ def apply(
     if any(streams):
         _apply_to_stream(models[0], options, saving, format_, device)
         return
-    plans = folder.plans(
-        models, inputs, output, options, saving,
-        format_=format_, overwrite=overwrite, include=include, exclude=exclude, retry_failed=retry_failed,
-    )  # fmt: skip
+
+    def plans(arrived: set[Path] | None = None) -> list[tuple[Path, folder.Plan]]:
+        return folder.plans(
+            models, inputs, output, options, saving,
+            format_=format_, overwrite=overwrite, include=include, exclude=exclude, retry_failed=retry_failed,
+            arrived=arrived,
+        )  # fmt: skip
+
+    first = plans()
     from sincut.console import Reporter
     from sincut.translate import load
 
     found = _device(device)
     if dry_run:
-        rows = [folder.forecast(plan, load(model, found), options) for model, plan in plans]
+        rows = [folder.forecast(plan, load(model, found), options) for model, plan in first]
         if as_json:
             _print_json(rows)
         else:
             _print_table(tuple(rows[0]), [tuple(str(value) for value in row.values()) for row in rows])
         return
-    done: list[folder.Job] = []
-    failed: list[tuple[folder.Job, str]] = []
+    translators = {model: load(model, found) for model in models}
+    result = folder.Result()
     with Reporter(as_json) as reporter, _stoppable() as stop:
-        for model, plan in plans:
-            if stop():
-                break
-            some_done, some_failed = folder.run(plan, load(model, found), options, saving, reporter, stop)
-            done += some_done
-            failed += some_failed
-    jobs = sum(len(plan.jobs) for _, plan in plans)
-    skipped = [job for _, plan in plans for job in plan.skipped]
-    before = [job for _, plan in plans for job in plan.failed]
+
+        def run(plans: list[tuple[Path, folder.Plan]]) -> None:
+            for model, plan in plans:
+                result.add(plan, *folder.run(plan, translators[model], options, saving, reporter, stop))
+
+        run(first)
+        if watch and not stop():
+            from sincut.watch import arrivals
+
+            for arrived in arrivals(inputs, stop):
+                run(plans(arrived))
     if as_json:
-        _print_json(
-            {
-                "done": [{"source": str(job.source), "target": str(job.target)} for job in done],
-                "skipped": [{"source": str(job.source), "target": str(job.target)} for job in skipped],
-                "failed": [{"source": str(job.source), "error": reason} for job, reason in failed],
-                "failed_before": [{"source": str(job.source), "target": str(job.target)} for job in before],
-            }
-        )
-    if len(done) + len(failed) < jobs:
-        raise Interrupted(f"stopped; {len(done)} of {jobs} are written; the same command goes on with the rest")
-    if failed and jobs == 1:
-        raise RunError(failed[0][1])
-    if failed:
-        names = ", ".join(str(job.source) for job, _ in failed[:LISTED])
-        more = f" and {len(failed) - LISTED} more" if len(failed) > LISTED else ""
-        raise RunError(f"{len(failed)} of {jobs} pictures failed, see above: {names}{more}")
-    if before:
-        raise RunError(f"{len(before)} pictures failed before and are as they were; --retry-failed tries them again")
+        _print_json(result.summary())
+    if watch:
+        raise Interrupted(f"stopped watching; {len(result.done)} pictures are written; the same command goes on")
+    if result.left:
+        total = f"{len(result.done)} of {result.jobs}"
+        raise Interrupted(f"stopped; {total} are written; the same command goes on with the rest")
+    if result.failed and result.jobs == 1:
+        raise RunError(result.failed[0][1])
+    if result.failed:
+        names = ", ".join(str(job.source) for job, _ in result.failed[:LISTED])
+        more = f" and {len(result.failed) - LISTED} more" if len(result.failed) > LISTED else ""
+        raise RunError(f"{len(result.failed)} of {result.jobs} pictures failed, see above: {names}{more}")
+    if result.failed_before:
+        count = len(result.failed_before)
+        raise RunError(f"{count} pictures failed before and are as they were; --retry-failed tries them again")
 
 
 def _apply_to_stream(model: Path, options: Any, saving: Any, format_: str | None, device: str) -> None:

@@ -9,7 +9,7 @@ import os
 import string
 import time
 from collections import deque
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import Executor, Future, ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
 from fnmatch import fnmatch
@@ -146,15 +146,16 @@ def plan(
     exclude: Sequence[str] = (),
     recipe: Mapping[str, Any] | None = None,
     retry_failed: bool = False,
+    arrived: Collection[Path] | None = None,
 ) -> Plan:
     """The jobs for files and folders.
 
     Folders are taken with everything below them; of what lies there, only names or paths that match one of `include`
-    (all, without any) and none of `exclude` (shell patterns). Formats that are not written become PNG, HEIC becomes
-    JPEG. Without `overwrite`, what the manifest knows as done by this `recipe` is skipped, and so is an output that
-    it does not know; what failed before is left alone until its source changes, unless `retry_failed`. Without a
-    `recipe` there is no manifest. Raises `ImageError` for an input that is not there and `RunError` for targets that
-    collide.
+    (all, without any) and none of `exclude` (shell patterns), and with `arrived` only these files. Formats that are not
+    written become PNG, HEIC becomes JPEG. Without `overwrite`, what the manifest knows as done by this `recipe` is
+    skipped, and so is an output that it does not know; what failed before is left alone until its source changes,
+    unless `retry_failed`. Without a `recipe` there is no manifest. Raises `ImageError` for an input that is not there
+    and `RunError` for targets that collide.
     """
     inputs = list(inputs)
     for path in inputs:
@@ -168,7 +169,7 @@ def plan(
         if naming.is_file or (naming.output is not None and os.path.isfile(naming.output)):
             raise RunError(f"{naming.output}: several pictures need a folder to go to; give -o a folder")
         wanted = _Filter(tuple(include), tuple(exclude))
-        jobs = [job for path in inputs for job in _jobs_of(path, naming, wanted)]
+        jobs = [job for path in inputs for job in _jobs_of(path, naming, wanted, arrived)]
     _refuse_collisions(jobs, in_place=naming.output is None)
     root = naming.root(inputs)
     manifest = Manifest.load(root) if root is not None and recipe is not None else None
@@ -177,6 +178,40 @@ def plan(
     for job in jobs:
         sorted_[known.state(job)].append(job)
     return Plan(tuple(sorted_[""]), tuple(sorted_[DONE]), tuple(sorted_[FAILED]), manifest, recipe or {})
+
+
+@dataclass
+class Result:
+    """What has become of one plan or several."""
+
+    done: list[Job] = field(default_factory=list)
+    skipped: list[Job] = field(default_factory=list)
+    failed: list[tuple[Job, str]] = field(default_factory=list)
+    failed_before: list[Job] = field(default_factory=list)
+    jobs: int = 0
+
+    @property
+    def left(self) -> int:
+        """Pictures that were not reached."""
+        return self.jobs - len(self.done) - len(self.failed)
+
+    def add(self, plan: Plan, done: list[Job], failed: list[tuple[Job, str]]) -> None:
+        """What `run` gave for a plan."""
+        self.jobs += len(plan.jobs)
+        self.done += done
+        self.failed += failed
+        self.skipped += plan.skipped
+        self.failed_before += plan.failed
+
+    def summary(self) -> dict[str, Any]:
+        """As plain values."""
+
+        def names(jobs: list[Job]) -> list[dict[str, str]]:
+            return [{"source": str(job.source), "target": str(job.target)} for job in jobs]
+
+        failed = [{"source": str(job.source), "error": reason} for job, reason in self.failed]
+        parts = {"done": self.done, "skipped": self.skipped, "failed_before": self.failed_before}
+        return {**{key: names(jobs) for key, jobs in parts.items()}, "failed": failed}
 
 
 def split_models(paths: Sequence[Path]) -> tuple[list[Path], list[Path]]:
@@ -432,15 +467,18 @@ def _save(picture: Picture, target: Path, saving: Saving) -> tuple[str, ...]:
     return picture.notes + images.save(picture, target, saving)
 
 
-def _jobs_of(path: Path, naming: Naming, wanted: Callable[[Path], bool]) -> Iterator[Job]:
+def _jobs_of(
+    path: Path, naming: Naming, wanted: Callable[[Path], bool], arrived: Collection[Path] | None = None
+) -> Iterator[Job]:
     if path.is_file():
-        yield Job(path, naming.target(path, Path()))
+        if arrived is None:
+            yield Job(path, naming.target(path, Path()))
         return
     root = naming.root([path])
     if naming.output is not None and root is not None and root.resolve().is_relative_to(path.resolve()):
         raise RunError(f"{root}: lies in {path}, and results would be taken for sources; give -o a place outside")
-    found = False
-    for source in _pictures(path):
+    found = arrived is not None
+    for source in _pictures(path) if arrived is None else sorted(s for s in arrived if _is_picture_below(s, path)):
         below = source.relative_to(path)
         if wanted(below):
             found = True
@@ -450,6 +488,12 @@ def _jobs_of(path: Path, naming: Naming, wanted: Callable[[Path], bool]) -> Iter
         raise ImageError(
             f"{path}: holds no pictures ({known}) that are asked for; check the path, --include, --exclude"
         )
+
+
+def _is_picture_below(source: Path, folder: Path) -> bool:
+    """As `_pictures` chooses them."""
+    below = source.relative_to(folder).parts if source.is_relative_to(folder) else (".",)
+    return source.suffix.lower() in SUFFIXES and not any(part.startswith(".") for part in below)
 
 
 def _pictures(folder: Path) -> Iterator[Path]:

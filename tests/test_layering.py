@@ -36,6 +36,7 @@ MAY_IMPORT: dict[str, set[str]] = {
         *("model", "training", "translate"),
     },
     "manifest": {"errors", "files"},
+    "watch": {"errors", "manifest"},
     "folder": {"errors", "events", "files", "images", "manifest", "model", "translate"},
     "evaluate": {"errors", "images"},
     "bench": {
