@@ -11,6 +11,8 @@ from typing import IO
 
 from sincut.errors import RunError, SincutError
 
+PART = ".part"  # ends the names of files that are being written
+
 
 def write_whole(path: Path, data: bytes, kind: type[SincutError]) -> None:
     """Write a file beside its name, flush it to the disk, then rename it: readers see the old or the new one whole.
@@ -30,7 +32,7 @@ def written_whole(path: Path, kind: type[SincutError]) -> Iterator[Path]:
     temporary = None
     try:
         with tempfile.NamedTemporaryFile(
-            dir=path.parent, prefix=f".{path.name[:40]}.", suffix=path.suffix[:10], delete=False
+            dir=path.parent, prefix=f".{path.name[:40]}.", suffix=PART, delete=False
         ) as file:
             temporary = Path(file.name)
         yield temporary
@@ -44,6 +46,12 @@ def written_whole(path: Path, kind: type[SincutError]) -> Iterator[Path]:
     finally:
         if temporary is not None:
             temporary.unlink(missing_ok=True)
+
+
+def remove_parts(folder: Path) -> None:
+    """Remove what a killed process left of files it was writing in a folder that is held for this process."""
+    for part in folder.glob(f".*{PART}"):
+        part.unlink(missing_ok=True)
 
 
 def make_folder(path: Path, kind: type[SincutError]) -> None:
@@ -70,7 +78,7 @@ def locked(folder: Path) -> Iterator[None]:
         raise RunError(f"{folder}: cannot be written ({error.strerror}); choose another folder with -o") from None
     with file:
         if not _try_lock(file):
-            raise RunError(f"{folder}: another training writes there; wait for it or choose another folder with -o")
+            raise RunError(f"{folder}: another sincut writes there; wait for it or choose another folder with -o")
         yield
 
 

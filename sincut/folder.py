@@ -5,6 +5,7 @@ with one target, a source that would be overwritten by its own translation, and 
 already, by this model with these options, is known from the manifest in the output folder, and is not done again.
 """
 
+import contextlib
 import os
 import string
 import time
@@ -19,9 +20,9 @@ from typing import Any
 from sincut import images
 from sincut.errors import ConfigError, ImageError, RunError, SincutError
 from sincut.events import BatchStarted, Listener, PictureDone, PictureFailed, ignore
-from sincut.files import make_folder, sha256
+from sincut.files import locked, make_folder, remove_parts, sha256
 from sincut.images import AS_IT_CAME, HEIF, SUFFIXES, WRITABLE, Picture, Saving, writable_format
-from sincut.manifest import DONE, FAILED, Manifest, stat_of
+from sincut.manifest import BEGUN, DONE, FAILED, Manifest, stat_of
 from sincut.model import MODEL_FILE
 from sincut.translate import PLAIN, Options, Translator
 
@@ -285,6 +286,8 @@ class _Known:
             return DONE if self.manifest.is_done(job.source, job.target, self.recipe) else ""
         if status == FAILED and not self.retry_failed and self.manifest.is_unchanged(job.source, job.target):
             return FAILED
+        if status == BEGUN:  # cut off by a crash; in place, the source may have been replaced already
+            return DONE if in_place and not self.manifest.is_unchanged(job.source, job.target) else ""
         return DONE if status != FAILED and job.target.exists() and not in_place else ""
 
 
@@ -315,6 +318,18 @@ def run(
     While one picture is translated, the next is decoded and the one before encoded, each in a thread. A picture for
     which memory is short waits until its turn, and then goes from file to file where need be.
     """
+    with contextlib.ExitStack() as stack:
+        if plan.manifest is not None and plan.jobs:
+            make_folder(plan.manifest.folder, RunError)
+            stack.enter_context(locked(plan.manifest.folder))
+            for folder in {job.target.parent for job in plan.jobs}:
+                remove_parts(folder)
+        return _run(plan, translator, options, saving, on_event, stop)
+
+
+def _run(
+    plan: Plan, translator: Translator, options: Options, saving: Saving, on_event: Listener, stop: Callable[[], bool]
+) -> tuple[list[Job], list[tuple[Job, str]]]:
     total = plan.pixels(options.max_pixels)
     on_event(BatchStarted(len(plan.jobs), len(plan.skipped), len(plan.failed), total))
     done: list[Job] = []
@@ -337,7 +352,6 @@ def run(
 
     def record(job: Job, read: "_Read", began: float, error: str = "") -> None:
         if plan.manifest is not None:
-            make_folder(plan.manifest.folder, RunError)
             seconds = time.monotonic() - began
             plan.manifest.add(
                 plan.manifest.entry(job.source, read.before, read.sha256, job.target, plan.recipe, seconds, error)
@@ -377,6 +391,8 @@ def run(
                 if found.error is not None:
                     raise found.error
                 make_folder(job.target.parent, ImageError)
+                if plan.manifest is not None:
+                    plan.manifest.begin(job.source, job.target)
                 if found.picture is None:
                     if on_its_way:
                         finish(on_its_way)

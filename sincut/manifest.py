@@ -1,8 +1,9 @@
 """What has been done in a folder: `manifest.jsonl`, a line of JSON for each picture, appended when it is finished.
 
 A line says which source (its path, size, time and SHA-256), by which recipe (model and options), went to which output,
-in how many seconds, and how it ended. Of several lines on one output the last counts. A line that was cut off by a
-crash is ignored, and its picture done again.
+in how many seconds, and how it ended. A short line before it says that a picture is begun: an output of which nothing
+more is known was cut off by a crash, and is done again. Of several lines on one output the last counts; a damaged line
+is ignored.
 """
 
 import hashlib
@@ -16,7 +17,7 @@ from sincut.errors import RunError
 from sincut.files import sha256
 
 MANIFEST_FILE = "manifest.jsonl"
-DONE, FAILED = "done", "failed"
+BEGUN, DONE, FAILED = "begun", "done", "failed"
 
 
 @dataclass(frozen=True)
@@ -61,9 +62,7 @@ class Manifest:
         try:
             with (folder / MANIFEST_FILE).open(encoding="utf-8", errors="surrogateescape") as lines:
                 for line in lines:
-                    entry = _parsed(line)
-                    if entry is not None:
-                        found._remember(entry)
+                    found._read(line)
         except FileNotFoundError:
             pass
         except OSError as error:
@@ -72,17 +71,26 @@ class Manifest:
             ) from None
         return found
 
+    def begin(self, source: Path, output: Path) -> None:
+        """Say that `output` will be written, before any of it is. Raises `RunError`."""
+        size, mtime_ns = stat_of(source) or (0, 0)
+        self._append({"output": self._name(output), "status": BEGUN, "size": size, "mtime_ns": mtime_ns})
+        self.known[self._name(output)] = _Known(BEGUN, "", size, mtime_ns, b"", None)
+
     def add(self, entry: Entry) -> None:
-        """Append an entry, complete or not at all as far as the system allows. Raises `RunError`."""
+        """Append an entry. Raises `RunError`."""
+        self._append(asdict(entry))
+        self._remember(entry)
+
+    def _append(self, values: dict[str, Any]) -> None:
         path = self.folder / MANIFEST_FILE
-        line = json.dumps(asdict(entry), ensure_ascii=False) + "\n"
+        line = json.dumps(values, ensure_ascii=False) + "\n"
         try:
             with path.open("ab") as file:
                 torn = file.tell() > 0 and not _ends_with_newline(path)  # by a crash: what follows must not suffer
                 file.write((b"\n" if torn else b"") + line.encode("utf-8", "surrogateescape"))
         except OSError as error:
             raise RunError(f"{path}: cannot be written ({error.strerror}); free some space, then run again") from None
-        self._remember(entry)
 
     def status(self, output: Path) -> str:
         """ "done", "failed", or "" for what it does not know."""
@@ -112,6 +120,22 @@ class Manifest:
         except ValueError:
             return str(output)
 
+    def _read(self, line: str) -> None:
+        """Learn from a line; nothing from a damaged one."""
+        try:
+            values = json.loads(line)
+            if values.get("status") == BEGUN:
+                size, mtime_ns = int(values["size"]), int(values["mtime_ns"])
+                self.known[str(values["output"])] = _Known(BEGUN, "", size, mtime_ns, b"", None)
+                return
+            written = values["written"]
+            entry = Entry(**{**values, "written": None if written is None else (int(written[0]), int(written[1]))})
+        except (ValueError, TypeError, KeyError, IndexError, AttributeError, RecursionError):
+            return
+        texts, numbers = (entry.output, entry.status, entry.source, entry.sha256), (entry.size, entry.mtime_ns)
+        if all(isinstance(t, str) for t in texts) and all(isinstance(n, int) for n in numbers):
+            self._remember(entry)
+
     def _remember(self, entry: Entry) -> None:
         self.known[entry.output] = _Known(
             entry.status, entry.sha256, entry.size, entry.mtime_ns, _digest(entry.recipe), entry.written
@@ -136,20 +160,6 @@ def stat_of(path: Path) -> tuple[int, int] | None:
     except OSError:
         return None
     return found.st_size, found.st_mtime_ns
-
-
-def _parsed(line: str) -> Entry | None:
-    """The entry of a line; None where it is damaged."""
-    try:
-        values = json.loads(line)
-        written = values["written"]
-        entry = Entry(**{**values, "written": None if written is None else (int(written[0]), int(written[1]))})
-    except (ValueError, TypeError, KeyError, IndexError, RecursionError):
-        return None
-    texts = (entry.output, entry.status, entry.source, entry.sha256)
-    numbers = (entry.size, entry.mtime_ns)
-    fits = all(isinstance(t, str) for t in texts) and all(isinstance(n, int) for n in numbers)
-    return entry if fits and isinstance(entry.recipe, dict) else None
 
 
 def _digest(recipe: Mapping[str, Any]) -> bytes:

@@ -20,7 +20,7 @@ from sincut import folder
 from sincut.config import Config
 from sincut.errors import ConfigError, ImageError, RunError
 from sincut.events import Event, PictureDone, PictureFailed
-from sincut.files import sha256
+from sincut.files import locked, sha256
 from sincut.translate import Options, Translator
 from sincut.watch import arrivals
 
@@ -226,7 +226,7 @@ def test_a_thousand_damaged_files_stop_nothing(tmp_path: Path, model_file: Path)
     found = json.loads(result.stdout)
     assert len(found["done"]) + len(found["failed"]) == 1000 and len(found["failed"]) > 300
     assert all(entry["source"] in entry["error"] and "\n" not in entry["error"] for entry in found["failed"])
-    written = sorted(path for path in out.iterdir())
+    written = sorted(path for path in out.iterdir() if path.name not in ("manifest.jsonl", ".lock"))
     assert written == sorted(Path(entry["target"]) for entry in found["done"])  # no parts of files
     for path in written:
         with Image.open(path) as result_image:
@@ -235,11 +235,14 @@ def test_a_thousand_damaged_files_stop_nothing(tmp_path: Path, model_file: Path)
     assert most < 3e9
 
 
+KILLED_PICTURES = 300
 RECIPE = {"model": "abc", "strength": 1.0}
 
 
 def lines_of(folder_: Path) -> list[dict[str, object]]:
-    return [json.loads(line) for line in (folder_ / "manifest.jsonl").read_text(encoding="utf-8").splitlines()]
+    """All but those that only say that something is begun."""
+    lines = (folder_ / "manifest.jsonl").read_text(encoding="utf-8").splitlines()
+    return [entry for entry in map(json.loads, lines) if entry["status"] != "begun"]
 
 
 def test_globs_choose_what_is_taken_from_folders(tree: Path, tmp_path: Path) -> None:
@@ -431,3 +434,49 @@ def test_watching_needs_its_extra_and_a_folder(tree: Path, monkeypatch: pytest.M
     monkeypatch.setitem(sys.modules, "watchfiles", None)
     with pytest.raises(RunError, match=r"sincut\[watch\]"):
         next(arrivals([tree], lambda: False))
+
+
+def test_a_crash_in_place_translates_nothing_twice(tree: Path, tiny: Config) -> None:
+    (tree / "deep/é.gif").unlink()
+    jobs = folder.plan([tree], Naming(None), recipe=RECIPE).jobs
+    manifest = folder.Manifest.load(tree)
+    for job in jobs:
+        manifest.begin(job.source, job.target)
+    assert folder.plan([tree], Naming(None), recipe=RECIPE).jobs == jobs  # begun, and not replaced yet
+    Image.fromarray(scene(20, 24, 5)).save(tree / "a.jpg")  # replaced, then killed
+    assert [job.source.name for job in folder.plan([tree], Naming(None), recipe=RECIPE).skipped] == ["a.jpg"]
+
+
+def test_one_run_at_a_time_writes_to_a_folder(tree: Path, tmp_path: Path, tiny: Config) -> None:
+    out = tmp_path / "out"
+    out.mkdir()
+    plan = folder.plan([tree], Naming(out), recipe=RECIPE)
+    with locked(out), pytest.raises(RunError, match="another sincut"):
+        folder.run(plan, Translator(make_model(tiny)))
+
+
+@pytest.mark.slow
+def test_killed_at_twenty_moments_the_same_command_finishes_the_work(tmp_path: Path, model_file: Path) -> None:
+    source, calm, out = tmp_path / "in", tmp_path / "calm", tmp_path / "out"
+    source.mkdir()
+    for number in range(KILLED_PICTURES):
+        Image.fromarray(scene(40, 50, number)).save(source / f"{number:03}.png")
+    assert sincut("apply", model_file, source, "-o", calm).returncode == 0
+    command = [sys.executable, "-m", "sincut", "apply", str(model_file), str(source), "-o", str(out), "--json"]
+    rng, env, killed = random.Random(0), {**os.environ, "PYTHONPATH": str(ROOT)}, 0
+    for _ in range(20):
+        with subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, env=env) as process:
+            assert process.stderr is not None
+            for line in process.stderr:  # until the work has begun
+                if b"BatchStarted" in line:
+                    break
+            time.sleep(rng.uniform(0, 0.15))
+            killed += process.poll() is None
+            process.kill()
+    result = sincut("apply", model_file, source, "-o", out)
+    assert result.returncode == 0, result.stderr
+    names = [f"{number:03}.png" for number in range(KILLED_PICTURES)]
+    assert sorted(p.name for p in out.iterdir()) == sorted([*names, "manifest.jsonl", ".lock"])  # no parts are left
+    assert all((out / name).read_bytes() == (calm / name).read_bytes() for name in names)
+    assert sorted(str(entry["output"]) for entry in lines_of(out)) == names  # none twice, none missing
+    assert killed >= 10
