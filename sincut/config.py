@@ -233,7 +233,7 @@ def load_preset(name: str) -> Preset:
         path = shipped[name]
     try:
         values = tomllib.loads(path.read_text(encoding="utf-8"))
-    except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
+    except (OSError, UnicodeDecodeError, RecursionError, tomllib.TOMLDecodeError) as error:
         raise ConfigError(
             f"{path}: cannot be read as a TOML preset ({error}); see `sincut presets standard`"
         ) from error

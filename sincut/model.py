@@ -82,14 +82,18 @@ class Model:
             provenance = json.loads(metadata["provenance"])
             if not isinstance(provenance, dict):
                 raise ValueError("its provenance is no object")
+            weights = {k.removeprefix("generator."): v for k, v in tensors.items() if k.startswith("generator.")}
+            _check_weights(config, weights)
             with torch.random.fork_rng(devices=[]):  # drawing weights only to replace them must not disturb the caller
                 generator = Generator(config.networks)
-            weights = {k.removeprefix("generator."): v for k, v in tensors.items() if k.startswith("generator.")}
             generator.load_state_dict(weights)
             colour = ColourMap(tensors["colour.matrix"], tensors["colour.offset"])
             if colour.matrix.shape != (3, 3) or colour.offset.shape != (3,):
                 raise ValueError("the colour map has a wrong shape")
             texture = float(tensors["colour.texture"])
+            numbers = [*weights.values(), colour.matrix, colour.offset, torch.tensor(texture)]
+            if not all(bool(t.isfinite().all()) for t in numbers):
+                raise ValueError("some of its weights are not finite numbers")
         except ConfigError as error:
             raise ModelError(f"{path}: holds settings this version does not know ({error}); update sincut") from None
         except (KeyError, ValueError, RuntimeError, AttributeError, TypeError) as error:
@@ -98,6 +102,16 @@ class Model:
                 f"{path}: is not a complete sincut model ({what}); give a model that train wrote"
             ) from None
         return cls(generator.eval().requires_grad_(False), colour, config, provenance, texture)
+
+
+def _check_weights(config: Config, weights: Mapping[str, Tensor]) -> None:
+    """Raise ValueError where settings and weights do not fit; before anything of the claimed size is allocated."""
+    with torch.device("meta"):
+        wanted = {name: value.shape for name, value in Generator(config.networks).state_dict().items()}
+    if {name: value.shape for name, value in weights.items()} != wanted:
+        raise ValueError("its weights do not have the shapes that its settings say")
+    if not all(value.is_floating_point() for value in weights.values()):
+        raise ValueError("its weights are no floating-point numbers")
 
 
 def save_tensors(path: Path, tensors: Mapping[str, Tensor], metadata: Mapping[str, str]) -> None:
@@ -132,7 +146,7 @@ def _upgraded(tensors: dict[str, Tensor], metadata: dict[str, str]) -> tuple[dic
         config = json.loads(metadata["config"])
         for section in ("colour", "networks"):
             config[section].setdefault("smooth", 0.0)
-    except (KeyError, ValueError, AttributeError, TypeError):
+    except (KeyError, ValueError, AttributeError, TypeError, RecursionError):
         return tensors, metadata  # damaged: whoever reads the configuration says so
     return unsmoothed | tensors, {**metadata, "config": json.dumps(config)}
 

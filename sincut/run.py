@@ -129,7 +129,7 @@ def load_checkpoint(folder: Path) -> tuple[dict[str, Tensor], Config, dict[str, 
         for key in ("painting", "photo", "direction"):
             _short(inputs[key])
         int(state["steps_done"])
-    except (KeyError, ValueError, TypeError, AttributeError, ConfigError) as error:
+    except (KeyError, ValueError, TypeError, AttributeError, RecursionError, ConfigError) as error:
         raise ModelError(f"{path}: is no complete checkpoint ({error}); leave --resume away to train anew") from None
     return state, config, inputs
 

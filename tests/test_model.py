@@ -1,6 +1,7 @@
 """The model file: round trip, provenance, and files that are damaged, foreign or newer."""
 
 import json
+import resource
 from pathlib import Path
 
 import pytest
@@ -8,8 +9,8 @@ import torch
 from conftest import make_model
 from safetensors.torch import save_file
 
-from sincut.config import Config
-from sincut.errors import ModelError
+from sincut.config import Config, load_preset, overlay
+from sincut.errors import ConfigError, ModelError
 from sincut.model import MODEL_FILE, Model, load_tensors, save_tensors
 
 
@@ -86,6 +87,7 @@ def test_a_place_that_cannot_be_written_is_named(tiny: Config, tmp_path: Path) -
 
 
 def test_a_model_of_the_first_version_is_not_smoothed(tiny: Config, tmp_path: Path) -> None:
+    tiny = overlay(tiny, {"networks": {"smooth": 3.0}, "colour": {"smooth": 3.0}})
     values = tiny.to_dict()
     del values["colour"]["smooth"], values["networks"]["smooth"]
     make_model(tiny).save(tmp_path / "m.safetensors")
@@ -97,3 +99,48 @@ def test_a_model_of_the_first_version_is_not_smoothed(tiny: Config, tmp_path: Pa
     assert first.config.colour.smooth == first.config.networks.smooth == first.texture == 0
     assert first.halo == first.generator.halo < now.halo
     assert now.config.networks.smooth > 0 and now.texture > 0
+
+
+@pytest.mark.parametrize("lie", ["giant", "deep", "nan", "integers", "extra"])
+def test_hostile_models_are_refused_before_they_cost_anything(model_file: Path, lie: str) -> None:
+    tensors, metadata = load_tensors(model_file)
+    config = json.loads(metadata["config"])
+    name = "generator.rgb.weight"
+    if lie == "giant":  # 10 GB of weights, says the configuration
+        config["networks"] |= {"inner": 2048, "blocks": 32}
+    if lie == "nan":
+        tensors[name][0] = torch.nan
+    if lie == "integers":
+        tensors[name] = tensors[name].long()
+    if lie == "extra":
+        tensors["generator.more"] = torch.zeros(3)
+    text = "[" * 100_000 if lie == "deep" else json.dumps(config)
+    save_tensors(model_file, tensors, {"config": text, "provenance": metadata["provenance"]})
+    before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    with pytest.raises(ModelError, match=f"{model_file.name}: is not a complete sincut model"):
+        Model.load(model_file)
+    assert resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before < 300_000  # kB
+
+
+def test_hostile_headers_and_presets_are_refused(tmp_path: Path) -> None:
+    path = tmp_path / "m.safetensors"
+    for header in (b"\xff" * 8, (2**40).to_bytes(8, "little"), (90_000_000).to_bytes(8, "little")):
+        path.write_bytes(header + b'{"a":' * 1000)
+        with pytest.raises(ModelError, match=r"m\.safetensors"):
+            Model.load(path)
+    lying = json.dumps({"a": {"dtype": "F32", "shape": [2**40], "data_offsets": [0, 2**42]}}).encode()
+    path.write_bytes(len(lying).to_bytes(8, "little") + lying)
+    with pytest.raises(ModelError, match=r"m\.safetensors"):
+        Model.load(path)
+    preset = tmp_path / "p.toml"
+    for text in ("a = " + "[" * 100_000, "a = 1\n" * 3, "[networks]\nstem = 1e999", "\0"):
+        preset.write_text(text)
+        with pytest.raises(ConfigError, match=r"p\.toml"):
+            load_preset(str(preset))
+
+
+def test_half_precision_weights_are_read(model_file: Path) -> None:
+    tensors, metadata = load_tensors(model_file)
+    halved = {name: value.half() if name.startswith("generator.") else value for name, value in tensors.items()}
+    save_tensors(model_file, halved, {"config": metadata["config"], "provenance": metadata["provenance"]})
+    assert {p.dtype for p in Model.load(model_file).generator.parameters()} == {torch.float32}
