@@ -17,7 +17,7 @@ import sys  # noqa: E402
 import warnings  # noqa: E402
 from collections.abc import Callable, Sequence  # noqa: E402
 from pathlib import Path  # noqa: E402
-from typing import TYPE_CHECKING, Any  # noqa: E402
+from typing import TYPE_CHECKING, Any, TypeVar  # noqa: E402
 
 import click  # noqa: E402
 
@@ -27,6 +27,7 @@ from sincut.errors import ConfigError, Interrupted, RunError, SincutError  # noq
 if TYPE_CHECKING:
     import torch
 
+T = TypeVar("T", int, float)
 CONTEXT = {"help_option_names": ["-h", "--help"], "max_content_width": 110}
 EXISTING = click.Path(path_type=Path)
 DEVICE_HELP = "auto, cpu, cuda, cuda:1, ... or mps."
@@ -217,7 +218,7 @@ def apply(
     same command goes on where it was stopped. A file that cannot be read is reported at the end, the others go on. `-`
     reads a picture from stdin.
     """
-    if tile not in ("auto", "off") and not (tile.isdigit() and int(tile) > 0):
+    if tile not in ("auto", "off") and not (tile.isdecimal() and int(tile) > 0):
         raise click.BadParameter("give a number of pixels, auto or off", param_hint="--tile")
     if (output is None) == (not in_place):
         raise click.UsageError("give one of -o and --in-place: where do translations go?")
@@ -225,14 +226,14 @@ def apply(
 
     models, inputs = folder.split_models(paths)
     streams = Path("-") in inputs, output == Path("-")
-    if any(streams) and (not all(streams) or len(inputs) > 1 or len(models) > 1 or as_json or dry_run):
+    if any(streams) and (not all(streams) or len(inputs) > 1 or len(models) > 1 or as_json or dry_run or watch):
         raise click.UsageError("- is for one picture from stdin to stdout: sincut apply MODEL - -o -")
     from sincut.blend import Blend
     from sincut.images import MAX_PIXELS, Saving
     from sincut.translate import Options
 
     blend, saving = Blend(strength, keep or ""), Saving(quality, strip, greys)
-    options = Options(int(tile) if tile.isdigit() else tile, max_memory, max_pixels or MAX_PIXELS, blend, mask, scale)
+    options = Options(int(tile) if tile.isdecimal() else tile, max_memory, max_pixels or MAX_PIXELS, blend, mask, scale)
     format_ = format_.removeprefix(".").lower() if format_ else None
     if any(streams):
         _apply_to_stream(models[0], options, saving, format_, device)
@@ -245,6 +246,10 @@ def apply(
             arrived=arrived,
         )  # fmt: skip
 
+    if watch:
+        from sincut.watch import arrivals, check
+
+        check(inputs)
     first = plans()
     from sincut.console import Reporter
     from sincut.translate import load
@@ -267,8 +272,6 @@ def apply(
 
         run(first)
         if watch and not stop():
-            from sincut.watch import arrivals
-
             for arrived in arrivals(inputs, stop):
                 run(plans(arrived))
     if as_json:
@@ -419,7 +422,7 @@ def curve(
     from sincut.config import resolve
 
     config = resolve(preset, settings)
-    budgets, numbers = _numbers(minutes, "--minutes"), [int(seed) for seed in _numbers(seeds, "--seeds")]
+    budgets, numbers = _numbers(minutes, "--minutes"), _numbers(seeds, "--seeds", int)
     from sincut.curve import curve as measure
 
     def say(row: dict[str, Any]) -> None:
@@ -436,10 +439,10 @@ def curve(
         _print_table(tuple(rows[0]), [tuple(f"{value:g}" for value in row.values()) for row in rows])
 
 
-def _numbers(text: str, option: str) -> list[float]:
+def _numbers(text: str, option: str, kind: Callable[[str], T] = float) -> list[T]:  # type: ignore[assignment]
     """Numbers with commas between."""
     try:
-        return [float(number) for number in text.split(",")]
+        return [kind(number) for number in text.split(",")]
     except ValueError:
         raise click.BadParameter("give numbers with commas between, as in 1,4", param_hint=option) from None
 

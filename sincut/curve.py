@@ -17,7 +17,7 @@ import torch
 from sincut import evaluate, images
 from sincut.config import Config
 from sincut.errors import Interrupted, RunError
-from sincut.files import make_folder, write_whole
+from sincut.files import make_folder, sha256, write_whole
 from sincut.model import MODEL_FILE, Model
 from sincut.run import CHECKPOINT_FILE
 from sincut.translate import Translator
@@ -74,10 +74,13 @@ def _train(
     device: torch.device | str,
 ) -> None:
     """The run folder as `sincut train` makes it; nothing where it is finished."""
-    if _finished(run):
+    config = Config.from_dict({**config.to_dict(), **schedule})
+    inputs = {"painting": sha256(painting), "photo": sha256(photo)}
+    inputs["direction"] = "photo -> painting" if reverse else "painting -> photo"
+    if _finished(run, config, inputs):
         return
     preset = run.with_name(f"{run.name}.toml")
-    write_whole(preset, Config.from_dict({**config.to_dict(), **schedule}).to_toml().encode(), RunError)
+    write_whole(preset, config.to_toml().encode(), RunError)
     command = [sys.executable, "-m", "sincut", "train", painting, photo, "-o", run, "--preset", preset]
     command += [
         "--device",
@@ -85,15 +88,30 @@ def _train(
         *(["--reverse"] if reverse else []),
         *(["--resume"] if (run / CHECKPOINT_FILE).exists() else []),
     ]
-    code = subprocess.run(list(map(str, command)), stdout=subprocess.DEVNULL).returncode
+    with subprocess.Popen(list(map(str, command)), stdout=subprocess.DEVNULL) as process:
+        while True:
+            try:
+                code = process.wait()
+                break
+            except KeyboardInterrupt:  # the training heard it too, and is saving its work
+                continue
     if code == 130:
         raise Interrupted("stopped; the same command goes on")
     if code:
         raise RunError(f"{run}: the training failed, see above; mend it, then the same command goes on")
 
 
-def _finished(run: Path) -> bool:
+def _finished(run: Path, config: Config, inputs: dict[str, str]) -> bool:
+    """Whether a run is at its end. Raises `RunError` where it is one of other pictures or settings."""
     if not (run / MODEL_FILE).exists():
         return False
-    provenance = Model.load(run).provenance
+    model = Model.load(run)
+    provenance = model.provenance
+    changed = config.differences(model.config)
+    for key, value in inputs.items():
+        entry = provenance.get(key)
+        if (entry.get("sha256") if isinstance(entry, dict) else entry) != value:
+            changed.append(f"the {key} is another")
+    if changed:
+        raise RunError(f"{run}: holds another run ({'; '.join(changed)}); give -o another folder")
     return bool(0 < provenance.get("planned_steps", 0) <= provenance.get("steps", 0))

@@ -17,6 +17,10 @@ class ImageError(SincutError):
     """A picture that cannot be read, is unsuitable, or cannot be written."""
 
 
+class DamagedError(ImageError):
+    """A picture file that no other setting would make readable: it is damaged, empty, or no picture."""
+
+
 class ModelError(SincutError):
     """A file that is not a model, is damaged, or comes from a newer version."""
 

@@ -11,7 +11,9 @@ from typing import IO
 
 from sincut.errors import RunError, SincutError
 
-PART = ".part"  # ends the names of files that are being written
+UMASK = os.umask(0o022)  # it can only be read by setting it, which no thread should see
+os.umask(UMASK)
+PART = ".sincut-part"  # ends the names of files that are being written
 
 
 def write_whole(path: Path, data: bytes, kind: type[SincutError]) -> None:
@@ -30,6 +32,7 @@ def written_whole(path: Path, kind: type[SincutError]) -> Iterator[Path]:
     Raises `kind` with the remedy where files cannot be written; nothing is left behind then.
     """
     temporary = None
+    path = path.resolve() if path.is_symlink() else path  # a link stays one
     try:
         with tempfile.NamedTemporaryFile(
             dir=path.parent, prefix=f".{path.name[:40]}.", suffix=PART, delete=False
@@ -38,7 +41,7 @@ def written_whole(path: Path, kind: type[SincutError]) -> Iterator[Path]:
         yield temporary
         with temporary.open("rb+") as file:
             os.fsync(file.fileno())
-        temporary.chmod(0o666 & ~_umask())
+        temporary.chmod(path.stat().st_mode & 0o777 if path.exists() else 0o666 & ~UMASK)
         temporary.replace(path)
     except OSError as error:
         what = error.strerror or error
@@ -97,10 +100,3 @@ def _try_lock(file: IO[bytes]) -> bool:
         taken = (errno.EWOULDBLOCK, errno.EACCES, errno.EDEADLK)
         return error.errno not in taken  # else a file system without locks: better unguarded than not at all
     return True
-
-
-def _umask() -> int:
-    """The process's umask; it can only be read by setting it."""
-    mask = os.umask(0o022)
-    os.umask(mask)
-    return mask

@@ -8,6 +8,7 @@ already, by this model with these options, is known from the manifest in the out
 import contextlib
 import os
 import string
+import tempfile
 import time
 from collections import deque
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
@@ -18,7 +19,7 @@ from pathlib import Path
 from typing import Any
 
 from sincut import images
-from sincut.errors import ConfigError, ImageError, RunError, SincutError
+from sincut.errors import ConfigError, DamagedError, ImageError, RunError, SincutError
 from sincut.events import BatchStarted, Listener, PictureDone, PictureFailed, ignore
 from sincut.files import locked, make_folder, remove_parts, sha256
 from sincut.images import AS_IT_CAME, HEIF, SUFFIXES, WRITABLE, Picture, Saving, writable_format
@@ -77,11 +78,16 @@ class Naming:
     def __post_init__(self) -> None:
         if self.format_ is not None:
             writable_format(Path(f"x.{self.format_}"))
+            if self.output is None:
+                raise ConfigError("--format is for outputs with names of their own; with --in-place they keep theirs")
         if self.is_pattern:
             try:
-                fields = [name for _, name, _, _ in string.Formatter().parse(str(self.output)) if name is not None]
+                parsed = [entry for entry in string.Formatter().parse(str(self.output)) if entry[1] is not None]
             except ValueError as error:
                 raise ConfigError(f"-o {self.output}: {error}; write fields as in {{stem}}") from None
+            if any(spec or conversion for _, _, spec, conversion in parsed):
+                raise ConfigError(f"-o {self.output}: fields take no format; write them as in {{stem}}")
+            fields = [name for _, name, _, _ in parsed]
             unknown = [name for name in fields if name not in FIELDS]
             if unknown:
                 known = ", ".join(f"{{{name}}}" for name in FIELDS)
@@ -102,7 +108,10 @@ class Naming:
     def root(self, inputs: Sequence[Path]) -> Path | None:
         """The folder of the manifest: that of all outputs; None where a single file is written."""
         if self.output is None:
-            return inputs[0] if len(inputs) == 1 and inputs[0].is_dir() else None
+            roots = {path if path.is_dir() else path.parent for path in inputs}
+            if len(roots) > 1:
+                raise RunError("--in-place: give one folder, or files of one folder, at a time")
+            return roots.pop()
         if self.is_file:
             return None
         if not self.is_pattern:
@@ -162,6 +171,7 @@ def plan(
     for path in inputs:
         if not os.path.exists(path):  # unlike Path.exists this says no to what cannot be looked at
             raise ImageError(f"{path}: there is no such file or folder, or it cannot be read; check the path")
+    root = naming.root(inputs)
     if naming.is_file and len(inputs) == 1 and inputs[0].is_file():
         assert naming.output is not None
         writable_format(naming.output)
@@ -172,7 +182,6 @@ def plan(
         wanted = _Filter(tuple(include), tuple(exclude))
         jobs = [job for path in inputs for job in _jobs_of(path, naming, wanted, arrived)]
     _refuse_collisions(jobs, in_place=naming.output is None)
-    root = naming.root(inputs)
     manifest = Manifest.load(root) if root is not None and recipe is not None else None
     known = _Known(manifest, recipe or {}, overwrite, retry_failed)
     sorted_: dict[str, list[Job]] = {"": [], DONE: [], FAILED: []}
@@ -318,13 +327,27 @@ def run(
     While one picture is translated, the next is decoded and the one before encoded, each in a thread. A picture for
     which memory is short waits until its turn, and then goes from file to file where need be.
     """
-    with contextlib.ExitStack() as stack:
-        if plan.manifest is not None and plan.jobs:
-            make_folder(plan.manifest.folder, RunError)
-            stack.enter_context(locked(plan.manifest.folder))
-            for folder in {job.target.parent for job in plan.jobs}:
-                remove_parts(folder)
+    with held(plan):
         return _run(plan, translator, options, saving, on_event, stop)
+
+
+@contextlib.contextmanager
+def held(plan: Plan) -> Iterator[None]:
+    """Hold the output folder for this process, and clear what a killed one has left. Raises `RunError`."""
+    if plan.manifest is None or not plan.jobs:
+        yield
+        return
+    make_folder(plan.manifest.folder, RunError)
+    with locked(plan.manifest.folder):
+        for folder in {job.target.parent for job in plan.jobs}:
+            remove_parts(folder)
+        yield
+
+
+def manifested(plan: Plan, job: Job, before: tuple[int, int], digest: str, seconds: float, error: str = "") -> None:
+    """Write down in the plan's manifest, if it has one, how a picture ended."""
+    if plan.manifest is not None:
+        plan.manifest.add(plan.manifest.entry(job.source, before, digest, job.target, plan.recipe, seconds, error))
 
 
 def _run(
@@ -334,13 +357,13 @@ def _run(
     on_event(BatchStarted(len(plan.jobs), len(plan.skipped), len(plan.failed), total))
     done: list[Job] = []
     failed: list[tuple[Job, str]] = []
-    pace = _Pace(total, len(plan.jobs))
+    pace = Pace(total, len(plan.jobs))
 
     def fail(job: Job, error: Exception, read: "_Read | None", began: float) -> None:
         reason = str(error) or f"{job.source}: does not fit into memory; use a smaller picture"
         reason = reason if str(job.source) in reason or str(job.target) in reason else f"{job.source}: {reason}"
         failed.append((job, reason))
-        if read is not None:  # the source's fault; what cannot be written is tried again next time
+        if read is not None:  # damaged; anything else is tried again next time
             record(job, read, began, reason)
         on_event(PictureFailed(job.source, reason))
 
@@ -351,11 +374,7 @@ def _run(
         on_event(PictureDone(job.source, job.target, time.monotonic() - began, notes, left))
 
     def record(job: Job, read: "_Read", began: float, error: str = "") -> None:
-        if plan.manifest is not None:
-            seconds = time.monotonic() - began
-            plan.manifest.add(
-                plan.manifest.entry(job.source, read.before, read.sha256, job.target, plan.recipe, seconds, error)
-            )
+        manifested(plan, job, read.before, read.sha256, time.monotonic() - began, error)
 
     def finish(saving: "_Saving") -> None:
         try:
@@ -372,7 +391,7 @@ def _run(
         try:
             found = _Read(before, sha256(job.source) if plan.manifest is not None and before[0] else "")
             h, w = images.size_of(job.source, options.max_pixels)
-            fits = translator.fits((h, w), options)
+            fits = translator.fits((h, w), options, images.bytes_in_memory(job.source))
             picture = images.load(job.source, options.max_pixels) if fits else None
             return replace(found, picture=picture, pixels=h * w)
         except (SincutError, MemoryError) as error:
@@ -403,7 +422,7 @@ def _run(
                     translated = translator.apply_loaded(found.picture, job.source, job.target, options, on_event)
                     found = replace(found, picture=None)
             except (SincutError, MemoryError) as error:
-                fail(job, error, found if found.error is not None else None, began)
+                fail(job, error, found if isinstance(error, DamagedError) else None, began)
             if on_its_way:
                 finish(on_its_way)
             written = encoder.submit(_save, translated, job.target, saving) if translated else None
@@ -422,13 +441,20 @@ def run_bytes(
 ) -> tuple[bytes, tuple[str, ...]]:
     """A picture file's bytes to those of its translation, in the same format or that of the suffix `format_`.
 
-    Returns notes on conversions too. Raises `ImageError`.
+    Goes through temporary files, so that memory is bounded as everywhere. Returns notes on conversions too. Raises
+    `ImageError`.
     """
-    picture, found = images.load_bytes(data, "-", options.max_pixels)
-    known = writable_format(Path(f"x.{format_}")) if format_ else found if found in WRITABLE.values() else "PNG"
-    out = translator.apply_picture(picture, options)
-    written, notes = images.encode(out, known, saving)
-    return written, (*out.notes, *notes)
+    with tempfile.TemporaryDirectory() as place:
+        source = Path(place, "stdin")
+        source.write_bytes(data)
+        try:
+            suffix = f".{format_}" if format_ else images.suffix_of(source)
+            target = Path(place, f"stdout{suffix}")
+            notes = translator.apply_file(source, target, options, saving)
+        except (ImageError, MemoryError) as error:
+            what = str(error).removeprefix(f"{source}: ") or "does not fit into memory; use a smaller picture"
+            raise ImageError(f"-: {what.replace(str(source), '-')}") from None
+        return target.read_bytes(), notes
 
 
 @dataclass(frozen=True)
@@ -452,7 +478,7 @@ class _Read:
     error: SincutError | MemoryError | None = None
 
 
-class _Pace:
+class Pace:
     """How long the rest will take, by pixels."""
 
     def __init__(self, total: int, count: int) -> None:
@@ -527,12 +553,14 @@ def _pictures(folder: Path) -> Iterator[Path]:
 
 def _refuse_collisions(jobs: list[Job], in_place: bool) -> None:
     taken: dict[str, Path] = {}
+    sources = set() if in_place else {os.path.realpath(job.source) for job in jobs}
     for job in jobs:
         if in_place:
             writable_format(job.target)
-        elif job.target.exists() and job.target.samefile(job.source):
+        elif os.path.realpath(job.target) in sources or (job.target.exists() and job.target.samefile(job.source)):
             raise RunError(
-                f"{job.source}: would be overwritten by its translation; give -o another folder or name, or --in-place"
+                f"{job.target}: an input would be overwritten by a translation; give -o another folder or name, "
+                "or --in-place"
             )
         key = os.path.normcase(job.target.absolute())
         if key in taken:

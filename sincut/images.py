@@ -6,7 +6,9 @@ A `Picture` holds 8-bit RGB pixels (H, W, 3) upright, alpha apart, and the metad
 
 import io
 import os
+import re
 import struct
+import threading
 import warnings
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -21,6 +23,7 @@ import torch.nn.functional as F
 from numpy.typing import NDArray
 from PIL import (
     Image,
+    ImageChops,
     ImageCms,
     ImageFilter,
     ImageOps,
@@ -32,10 +35,24 @@ from PIL import (
 from torch import Tensor
 
 from sincut import vips
-from sincut.errors import ConfigError, ImageError
+from sincut.errors import ConfigError, DamagedError, ImageError
 from sincut.files import write_whole, written_whole
 
 HEIF = {".heic", ".heif"}
+FORMATS = [
+    "PNG",
+    "JPEG",
+    "MPO",
+    "WEBP",
+    "TIFF",
+    "BMP",
+    "DIB",
+    "GIF",
+    "PPM",
+    "JPEG2000",
+    "AVIF",
+    "HEIF",
+]  # that are read
 SUFFIXES = {".png", ".jpg", ".jpeg", ".webp", ".tif", ".tiff", ".bmp", ".gif", ".ppm", ".jp2", ".avif", *HEIF}
 WRITABLE = {
     ".png": "PNG",
@@ -53,10 +70,12 @@ WITH_ALPHA = {"PNG", "WEBP", "TIFF", "AVIF"}
 WITH_XMP = {"PNG", "JPEG", "WEBP", "TIFF", "AVIF"}
 DEEP = {"PNG", "TIFF"}  # formats that hold 16 bits
 MAX_PIXELS = 2**31  # a file that declares more is refused before it is decoded
-LONGEST_XMP = 65_000  # bytes of one block of a JPEG
+LONGEST_IN_JPEG = 65_000  # bytes of one block
 GREYS = ("colour", "keep")
 MASK_TOLERANCE = 0.02  # by which its aspect may differ from the picture's
 MASK_SOFTNESS = 0.003  # of the longer side: the radius that softens hard edges
+BYTES_PER_PIXEL = 14  # in memory: decoded, as an array, the result, and the result on its way into a file
+BYTES_DEEP, BYTES_ALPHA = 54, 64  # more, at most, of pictures with 16 bits a channel, and with alpha
 FILL_PIXELS = 4e6  # on which hidden colours are guessed
 ORIENTATION = 0x0112
 # Tags that say where and how a TIFF file keeps its pixels, profile and other blocks; those are written anew.
@@ -71,10 +90,13 @@ HEIF_BRANDS = (b"heic", b"heix", b"hevc", b"heim", b"mif1", b"msf1")
 IN_PROFILE = {"RGB", "RGBA", "RGBX", *SAME_NUMBERS}
 SAME_SPACE = 2  # of 255; a profile that maps no colour further is sRGB, whatever its name
 XMP_TAG = 700
+ORIENTATION_IN_XMP = re.compile(rb"(tiff:Orientation(?:=[\"']|>))[2-8]")
 SUB_DIRECTORIES = (0x8769, 0x8825)  # of EXIF and GPS
 UPRIGHT = "turned upright as its EXIF orientation says"
 NEEDS_VIPS = "16 bits a channel became 8; pip install 'sincut[large]' keeps them"
 DAMAGED_EXIF = (ValueError, TypeError, SyntaxError, LookupError, OSError, RuntimeError, ArithmeticError, struct.error)
+
+_PILLOW, _LIMITS, _UNBOUNDED = threading.Lock(), list[int | None](), list[bool]()
 
 Pixels = NDArray[np.uint8] | NDArray[np.uint16]
 
@@ -137,10 +159,11 @@ def load(path: Path, max_pixels: int = MAX_PIXELS) -> Picture:
         return Picture(pixels, alpha, notes=tuple(notes))
 
 
-def load_bytes(data: bytes, name: str, max_pixels: int = MAX_PIXELS) -> tuple[Picture, str]:
-    """A picture from the bytes of a file, and Pillow's name of their format. Raises `ImageError` that says `name`."""
-    with _opened(Path(name), max_pixels, data) as image:
-        return _decode(image, data), str(image.format)
+def suffix_of(path: Path) -> str:
+    """The suffix for a translation of this file, which may have none itself: of its own format, or .png."""
+    with _opened(path, MAX_PIXELS) as image:
+        format_ = {"MPO": "JPEG"}.get(str(image.format), str(image.format))
+    return next((suffix for suffix, known in WRITABLE.items() if known == format_), ".png")
 
 
 def size_of(path: Path, max_pixels: int = MAX_PIXELS) -> tuple[int, int]:
@@ -153,6 +176,17 @@ def size_of(path: Path, max_pixels: int = MAX_PIXELS) -> tuple[int, int]:
         if size is None:
             raise
         return size
+
+
+def bytes_in_memory(path: Path) -> int:
+    """Bytes per pixel that a file's picture takes at most, from reading it to writing its translation."""
+    try:
+        with _opened(path, MAX_PIXELS) as image:
+            deep = _is_deep(image)
+            alpha = image.mode in ("LA", "PA", "RGBA", "La", "RGBa") or "transparency" in image.info
+    except ImageError:
+        deep, alpha = True, True
+    return BYTES_PER_PIXEL + (BYTES_DEEP if deep else 0) + (BYTES_ALPHA if alpha else 0)
 
 
 def _size_by_vips(path: Path, max_pixels: int) -> tuple[int, int] | None:
@@ -220,9 +254,13 @@ def encode(
     notes: list[str] = []
     if saving.strip:
         picture = replace(picture, icc=None, exif=None, xmp=None, dpi=None)
-    if picture.xmp and (format_ not in WITH_XMP or len(picture.xmp) > LONGEST_XMP):
+    too_long = format_ == "JPEG" and len(picture.xmp or b"") > LONGEST_IN_JPEG
+    if picture.xmp and (format_ not in WITH_XMP or too_long):
         picture = replace(picture, xmp=None)
         notes.append(f"{format_} cannot hold its XMP")
+    if format_ == "JPEG" and len(picture.exif or b"") > LONGEST_IN_JPEG:
+        picture = replace(picture, exif=None)
+        notes.append("JPEG cannot hold EXIF of this length")
     if picture.alpha is not None and format_ not in WITH_ALPHA:
         notes.append(f"{format_} has no alpha: transparent parts were laid on white")
         picture = _on_white(picture)
@@ -240,7 +278,8 @@ def encode(
         notes.append(f"{format_} has 8 bits a channel" if format_ not in DEEP else NEEDS_VIPS)
     image = to_pil(picture)
     if grey:
-        image = image.convert("LA" if picture.alpha is not None and format_ in ("PNG", "TIFF") else "L")
+        image = image.convert("LA" if picture.alpha is not None else "L")
+        image = image.convert("RGBA") if image.mode == "LA" and format_ not in ("PNG", "TIFF") else image
         image.info.pop("icc_profile", None)
     file = io.BytesIO()
     try:
@@ -260,6 +299,8 @@ def _options(picture: Picture, format_: str, saving: Saving, grey: bool) -> dict
     elif format_ == "TIFF":
         exif = Image.Exif()
         exif.load(picture.exif or b"")
+        for tag in TIFF_LAYOUT:  # a JPEG's EXIF may have them too, and they would describe this file wrongly
+            exif.pop(tag, None)
         if picture.xmp:
             exif[XMP_TAG] = picture.xmp
         options |= {"exif": exif} if len(exif) else {}
@@ -317,18 +358,16 @@ def load_mask(path: Path, size: tuple[int, int]) -> NDArray[np.uint8]:
     It is scaled to the picture's `size`. Raises `ImageError` where it has another shape.
     """
     h, w = size
-    with _opened(path, MAX_PIXELS) as image:
-        if image.mode in ("LA", "PA", "RGBA") and image.convert("RGBA").getchannel("A").getextrema() != (255, 255):
-            mask = image.convert("RGBA").getchannel("A")  # what is not transparent
-        else:
-            mask = _upright(image).convert("L")
-        if abs(mask.width / mask.height * h / w - 1) > MASK_TOLERANCE:
-            raise ImageError(
-                f"{path}: the mask is {mask.width}x{mask.height}, the picture {w}x{h}; give one of its shape"
-            )
-        hard = set(np.unique(np.asarray(mask))) <= {0, 255}
-        mask = mask if mask.size == (w, h) else mask.resize((w, h), Image.Resampling.BILINEAR)
-        return np.asarray(mask.filter(ImageFilter.GaussianBlur(max(h, w) * MASK_SOFTNESS)) if hard else mask)
+    picture = load(path)
+    mask_h, mask_w = picture.size
+    if abs(mask_w / mask_h * h / w - 1) > MASK_TOLERANCE:
+        raise ImageError(f"{path}: the mask is {mask_w}x{mask_h}, the picture {w}x{h}; give one of its shape")
+    mask = Image.fromarray(eight_bit(picture.pixels)).convert("L")
+    if picture.alpha is not None:
+        mask = ImageChops.multiply(mask, Image.fromarray(eight_bit(picture.alpha)))
+    hard = set(np.unique(np.asarray(mask))) <= {0, 255}
+    mask = mask if mask.size == (w, h) else mask.resize((w, h), Image.Resampling.BILINEAR)
+    return np.asarray(mask.filter(ImageFilter.GaussianBlur(max(h, w) * MASK_SOFTNESS)) if hard else mask)
 
 
 def to_weight(mask: NDArray[np.uint8]) -> Tensor:
@@ -361,11 +400,12 @@ def open_large(source: Path, target: Path, saving: Saving, max_pixels: int = MAX
     if format_ not in vips.STREAMED:
         raise ImageError(f"{target}: {format_} files of this size cannot be written; use one of .tif, .png, .jpg")
     with _opened(source, max_pixels) as image:
-        carried, grey = _metadata(image), image.mode in GREY
-        turned = _orientation(image) != 1
-        icc = None if saving.strip else carried["icc"]
-    reader = vips.Reader(source, grey, icc)
-    notes = [*([UPRIGHT] if turned else []), *reader.notes]
+        carried, orientation = _metadata(image), _orientation(image)
+        grey = carried["grey"]
+    reader = vips.Reader(source, grey, carried["icc"], orientation)
+    notes = [*([UPRIGHT] if orientation != 1 else []), *reader.notes]
+    if reader.bands == 4:
+        notes.append("colours below its transparent parts were looked at as they are")
     if reader.bands == 4 and format_ not in WITH_ALPHA:
         notes.append(f"{format_} has no alpha: transparent parts were laid on white")
     if reader.deep and format_ not in DEEP:
@@ -443,19 +483,19 @@ def thumbnail(picture: Picture, side: int = 160) -> bytes:
 
 
 @contextmanager
-def _opened(path: Path, max_pixels: int, data: bytes | None = None) -> Iterator[Image.Image]:
-    """Open a file, or its bytes, without decoding. What goes wrong then or inside the block is an `ImageError`."""
-    if data is None:
+def _opened(path: Path, max_pixels: int) -> Iterator[Image.Image]:
+    """Open a file without decoding. What goes wrong then or inside the block is an `ImageError`."""
+    if True:
         if not os.path.isfile(path):  # unlike Path.is_file this says no to what cannot be looked at
             what = (
                 "is a folder, not a picture" if os.path.isdir(path) else "there is no such file, or it cannot be read"
             )
             raise ImageError(f"{path}: {what}; check the path")
         if not path.stat().st_size:
-            raise ImageError(f"{path}: the file is empty; copy it again")
+            raise DamagedError(f"{path}: the file is empty; copy it again")
     try:
-        _learn_heif(path, data)
-        with _unbounded_pillow(), Image.open(path if data is None else io.BytesIO(data)) as image:
+        _learn_heif(path)
+        with _unbounded_pillow(), Image.open(path, formats=_formats()) as image:
             _refuse_absurd_size(path, image.height, image.width, max_pixels)
             yield image
     except UnidentifiedImageError:
@@ -464,15 +504,16 @@ def _opened(path: Path, max_pixels: int, data: bytes | None = None) -> Iterator[
     except _UnknownFormatError:
         raise
     except ImageError as error:
-        raise ImageError(f"{path}: {str(error).removeprefix(f'{path}: ')}") from None
+        raise type(error)(f"{path}: {str(error).removeprefix(f'{path}: ')}") from None
     except MemoryError:
         raise ImageError(f"{path}: does not fit into memory; use a smaller picture") from None
     except Exception as error:  # decoders raise almost anything on damaged files; none of it may stop a batch
         what = str(error).splitlines()[0] if str(error) else type(error).__name__
-        raise ImageError(f"{path}: is damaged or cannot be read ({what}); copy it again or repair it") from error
+        kind = ImageError if isinstance(error, PermissionError) else DamagedError
+        raise kind(f"{path}: is damaged or cannot be read ({what}); copy it again or repair it") from error
 
 
-class _UnknownFormatError(ImageError):
+class _UnknownFormatError(DamagedError):
     """Pillow does not know this kind of file."""
 
 
@@ -482,15 +523,23 @@ def _refuse_absurd_size(path: Path, h: int, w: int, max_pixels: int) -> None:
         raise ImageError(f"{path}: {declared}; scale it down or raise that limit")
 
 
-def _decode(image: Image.Image, source: Path | bytes) -> Picture:
+def _decode(image: Image.Image, source: Path) -> Picture:
     """The picture of an opened file; 16 bits a channel through `vips` where they can be kept."""
     deep = _is_deep(image)
     if not deep or not vips.installed():
         image.load()
         picture = from_pil(image)
         return replace(picture, notes=(*picture.notes, NEEDS_VIPS)) if deep else picture
-    carried, grey = _metadata(image), image.mode in GREY
-    pixels, alpha, notes = vips.decode(source, grey, carried["icc"])
+    carried = _metadata(image)
+    grey = bool(carried["grey"])
+    try:
+        pixels, alpha, notes = vips.decode(source, grey, carried["icc"], _orientation(image))
+    except DamagedError:
+        raise
+    except ImageError:  # libvips has no such mode; Pillow may
+        image.load()
+        picture = from_pil(image)
+        return replace(picture, notes=(*picture.notes, "its 16 bits a channel became 8"))
     if _orientation(image) != 1:
         notes.insert(0, UPRIGHT)
     if getattr(image, "n_frames", 1) > 1:
@@ -513,9 +562,9 @@ def _metadata(image: Image.Image) -> dict[str, Any]:
     return {
         "icc": image.info.get("icc_profile") or None,
         "exif": _exif(image),
-        "xmp": xmp.encode() if isinstance(xmp, str) else xmp or None,
+        "xmp": ORIENTATION_IN_XMP.sub(rb"\g<1>1", xmp.encode() if isinstance(xmp, str) else xmp) if xmp else None,
         "dpi": _resolution(image.info.get("dpi")),
-        "grey": image.mode in GREY,
+        "grey": image.mode in GREY or any(str(tile[3]).startswith("LA") for tile in getattr(image, "tile", ())),
         "jpeg": _jpeg_options(image),
     }
 
@@ -523,16 +572,23 @@ def _metadata(image: Image.Image) -> dict[str, Any]:
 def _jpeg_options(image: Image.Image) -> dict[str, Any]:
     """What makes Pillow compress as the source was compressed; nothing for what is no JPEG in colour."""
     tables = getattr(image, "quantization", None)
-    if image.format != "JPEG" or image.mode != "RGB" or not tables:
+    if image.format not in ("JPEG", "MPO") or image.mode != "RGB" or not tables:
         return {}
     sampling = JpegImagePlugin.get_sampling(image)
     return {"qtables": dict(tables), **({"subsampling": sampling} if sampling >= 0 else {})}
 
 
-def _learn_heif(path: Path, data: bytes | None) -> None:
+def _formats() -> list[str]:
+    """Of the formats that are read, those that Pillow has; an allow-list, as some of the others run programs."""
+    Image.init()
+    return [name for name in FORMATS if name in Image.OPEN]
+
+
+def _learn_heif(path: Path) -> None:
     """Teach Pillow HEIC, as phones write it, where the extra is installed. Raises `ImageError` that names it."""
-    named = data is None and path.suffix.lower() in HEIF
-    if not named and not (data is not None and data[4:8] == b"ftyp" and data[8:12] in HEIF_BRANDS):
+    with path.open("rb") as file:
+        head = file.read(12)
+    if not (head[4:8] == b"ftyp" and head[8:12] in HEIF_BRANDS):
         return
     try:
         from pillow_heif import register_heif_opener
@@ -647,11 +703,17 @@ def _resolution(dpi: Any) -> tuple[float, float] | None:
 @contextmanager
 def _unbounded_pillow() -> Iterator[None]:
     """Let Pillow open large pictures, which are the point here; `max_pixels` guards instead. Quiet on odd metadata."""
-    limit = Image.MAX_IMAGE_PIXELS
-    Image.MAX_IMAGE_PIXELS = None
+    with _PILLOW:  # of several threads the first one saves the limit, the last one restores it
+        if not _UNBOUNDED:
+            _LIMITS.append(Image.MAX_IMAGE_PIXELS)
+            Image.MAX_IMAGE_PIXELS = None
+        _UNBOUNDED.append(True)
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
             yield
     finally:
-        Image.MAX_IMAGE_PIXELS = limit
+        with _PILLOW:
+            _UNBOUNDED.pop()
+            if not _UNBOUNDED:
+                Image.MAX_IMAGE_PIXELS = _LIMITS.pop()

@@ -8,6 +8,7 @@ is ignored.
 
 import hashlib
 import json
+import os
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
@@ -46,6 +47,7 @@ class _Known:
     mtime_ns: int
     recipe: bytes
     written: tuple[int, int] | None
+    source: bytes = b""  # a digest of its path
 
 
 @dataclass
@@ -98,16 +100,21 @@ class Manifest:
         return known.status if known else ""
 
     def is_done(self, source: Path, output: Path, recipe: Mapping[str, Any]) -> bool:
-        """Whether `output` is there, made by this recipe from this source as it is now."""
+        """Whether nothing is left to do for `output`, which an entry says is done.
+
+        That is so where it is there and was made by this recipe from this source as it is now. And where it is not this
+        manifest's to replace: somebody has changed it since, or it was made from another source. In place nothing is
+        done a second time.
+        """
         known = self.known.get(self._name(output))
-        if known is None or known.status != DONE or known.recipe != _digest(recipe):
-            return False
         written = stat_of(output)
-        if written is None or written != known.written:
+        if known is None or written is None:
             return False
-        if source == output or stat_of(source) == (known.size, known.mtime_ns):
+        if source == output or written != known.written or known.source != _path_digest(source):
             return True
-        return sha256(source) == known.sha256  # touched or copied, but the same
+        if known.recipe != _digest(recipe):
+            return False
+        return stat_of(source) == (known.size, known.mtime_ns) or sha256(source) == known.sha256  # only touched
 
     def is_unchanged(self, source: Path, output: Path) -> bool:
         """Whether the source is as it was when the entry of `output` was written."""
@@ -130,15 +137,21 @@ class Manifest:
                 return
             written = values["written"]
             entry = Entry(**{**values, "written": None if written is None else (int(written[0]), int(written[1]))})
-        except (ValueError, TypeError, KeyError, IndexError, AttributeError, RecursionError):
+            texts, numbers = (entry.output, entry.status, entry.source, entry.sha256), (entry.size, entry.mtime_ns)
+            if all(isinstance(t, str) for t in texts) and all(isinstance(n, int) for n in numbers):
+                self._remember(entry)
+        except (ValueError, TypeError, KeyError, IndexError, AttributeError, ArithmeticError, RecursionError):
             return
-        texts, numbers = (entry.output, entry.status, entry.source, entry.sha256), (entry.size, entry.mtime_ns)
-        if all(isinstance(t, str) for t in texts) and all(isinstance(n, int) for n in numbers):
-            self._remember(entry)
 
     def _remember(self, entry: Entry) -> None:
         self.known[entry.output] = _Known(
-            entry.status, entry.sha256, entry.size, entry.mtime_ns, _digest(entry.recipe), entry.written
+            entry.status,
+            entry.sha256,
+            entry.size,
+            entry.mtime_ns,
+            _digest(entry.recipe),
+            entry.written,
+            _path_digest(Path(entry.source)),
         )
 
     def entry(
@@ -164,6 +177,10 @@ def stat_of(path: Path) -> tuple[int, int] | None:
 
 def _digest(recipe: Mapping[str, Any]) -> bytes:
     return hashlib.sha256(json.dumps(recipe, sort_keys=True).encode()).digest()[:16]
+
+
+def _path_digest(path: Path) -> bytes:
+    return hashlib.sha256(os.fsencode(path.absolute())).digest()[:16]
 
 
 def _ends_with_newline(path: Path) -> bool:

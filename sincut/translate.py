@@ -46,8 +46,7 @@ TILE_SHARE = 0.5  # of what a picture leaves of that, for the feature maps of a 
 FASTEST_TILE = 512  # larger tiles fall out of the processor's caches, smaller ones waste work on halos
 SMALLEST_TILE = 64
 PROBED_TILES = 4  # pictures of more tiles have one translated beforehand, to say how long all will take
-BYTES_IN_MEMORY = 14  # per pixel of 8 bits: decoded, as an array, the result, and the result on its way into a file
-BYTES_SCALED = 36  # more per pixel where it is translated at another scale
+BYTES_SCALED, BYTES_OF_SCALED = 36, 24  # more per pixel of a picture, and per pixel of what it is scaled to
 BANDS_IN_FLIGHT = 8  # rows of tiles on their way: read, translated, queued, being compressed
 LIBRARY_BYTES = 300 * 10**6  # of libvips, its threads and its caches
 ROWS_AT_ONCE = 256  # of pictures that are put together from two scales
@@ -103,7 +102,9 @@ class Translator:
           that, and keeps 16 bits.
         - a PIL image of any mode -> a PIL image, RGB, or RGBA where there is alpha
         - an array (H, W), (H, W, 3) or (H, W, 4): uint8, uint16, or floats in [0, 1] -> (H, W, 3 or 4) of its dtype
-        - a tensor (3, H, W) or (N, 3, H, W), floats in [0, 1] -> the same shape and dtype; `options.tile` alone counts
+        - a tensor (3, H, W) or (N, 3, H, W), floats in [0, 1] -> the same shape and dtype
+
+        Of the options, `tile` alone counts for tensors and arrays of floats.
 
         Raises `ImageError` for what cannot be read or has another shape.
         """
@@ -131,7 +132,7 @@ class Translator:
         """
         images.writable_format(target)
         size = images.size_of(source, options.max_pixels)
-        if not self.fits(size, options):
+        if not self.fits(size, options, images.bytes_in_memory(source)):
             return self._apply_streaming(source, target, options, saving, on_event)
         picture = self.apply_loaded(images.load(source, options.max_pixels), source, target, options, on_event)
         return picture.notes + images.save(picture, target, saving)
@@ -177,16 +178,20 @@ class Translator:
             self._run_scaled(seen, write, factor, options, on_event)
         return replace(picture, pixels=out, notes=picture.notes + notes)
 
-    def fits(self, size: tuple[int, int], options: Options) -> bool:
-        """Whether a picture (H, W) can be held in memory within `options.max_memory`, translated and encoded there."""
-        return self._needs(size, options) <= self._budget(options)
+    def fits(self, size: tuple[int, int], options: Options, per_pixel: int = images.BYTES_PER_PIXEL) -> bool:
+        """Whether a picture (H, W) can be held in memory within `options.max_memory`, translated and encoded there.
 
-    def _needs(self, size: tuple[int, int], options: Options) -> int:
+        `per_pixel` is what `images.bytes_in_memory` says of its file.
+        """
+        return self._needs(size, options, per_pixel) <= self._budget(options)
+
+    def _needs(self, size: tuple[int, int], options: Options, per_pixel: int = images.BYTES_PER_PIXEL) -> int:
         """Bytes for a picture in memory and the smallest useful tile."""
         h, w = size
-        scaled = BYTES_SCALED if options.scale != 1 else 0
+        factor = self._factor(h, w, options.scale)
+        scaled = BYTES_SCALED + BYTES_OF_SCALED * factor**2 if factor != 1 else 0
         side = min(max(h, w), FASTEST_TILE) + 2 * self.halo
-        return h * w * (BYTES_IN_MEMORY + scaled) + side**2 * self._bytes_per_pixel()
+        return round(h * w * (per_pixel + scaled)) + side**2 * self._bytes_per_pixel()
 
     def _budget(self, options: Options) -> int:
         """Bytes that a picture may take, beside what the program holds already."""
@@ -236,7 +241,8 @@ class Translator:
         role = "photo" if str(inputs.get("direction", "")).startswith("photo") else "painting"
         entry = inputs.get(role)
         width = entry.get("width", 0) if isinstance(entry, dict) else 0
-        return (crops.low * width, crops.high * width) if width else (1.0, math.inf)
+        known = isinstance(width, int | float) and 0 < width < math.inf
+        return (crops.low * width, crops.high * width) if known else (1.0, math.inf)
 
     def _remarks(self, w: int, factor: float, scale: float | str) -> tuple[str, ...]:
         """What a user should know about the scale of a picture of width W."""
@@ -294,7 +300,8 @@ class Translator:
     ) -> tuple[str, ...]:
         """From file to file in rows of tiles, for pictures that do not fit into memory."""
         size, budget = images.size_of(source, options.max_pixels), self._budget(options)
-        needed = f"{source}: {size[1]}x{size[0]} pixels need {self._needs(size, options) / 1e9:.1f} GB"
+        need = self._needs(size, options, images.bytes_in_memory(source))
+        needed = f"{source}: {size[1]}x{size[0]} pixels need {need / 1e9:.1f} GB"
         if options.scale != 1 or options.mask:
             what = "--scale" if options.scale != 1 else "--mask"
             raise ImageError(f"{needed}, and {what} cannot be used beyond memory; raise --max-memory or scale it down")
@@ -323,7 +330,7 @@ class Translator:
                 if right == w:
                     large.writer.write(band)
 
-            self._run(read, write, h, w, side, on_event, lambda box: bool(options.blend.strength), splittable=False)
+            self._run(read, write, h, w, side, on_event, lambda box: bool(options.blend.strength))
         return (*large.notes, *notes)
 
     def _streaming_needs(self, w: int, side: int, bytes_per_pixel: int) -> int:
@@ -363,7 +370,7 @@ class Translator:
             return _even(max(STRIDE, int(options.tile)))
         device = self.compute.device
         on_cpu = device.type == "cpu"
-        free = self._budget(options) - h * w * BYTES_IN_MEMORY if on_cpu else available_memory(device)
+        free = self._budget(options) - h * w * images.BYTES_PER_PIXEL if on_cpu else available_memory(device)
         side = int(math.sqrt(max(0.0, free * TILE_SHARE / self._bytes_per_pixel()))) - 2 * self.halo
         return min(_even(max(h, w)), max(SMALLEST_TILE, min(FASTEST_TILE, side // 64 * 64)))
 
@@ -376,7 +383,6 @@ class Translator:
         side: int,
         on_event: Listener = ignore,
         wanted: Callable[[Box], bool] = lambda box: True,
-        splittable: bool = True,
     ) -> None:
         """Read windows of the mirrored picture, translate them, write the tiles in their middle, row by row.
 

@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from sincut.errors import ImageError
+from sincut.errors import DamagedError, ImageError
 
 if TYPE_CHECKING:
     import pyvips
@@ -35,6 +35,8 @@ MOST_IN_CHUNK = 16 * 2**20  # bytes
 PNG_SIGNATURE = b"\x89PNG\r\n\x1a\n"
 MOST = 65_535
 MM_PER_INCH = 25.4
+DEFAULT_DPI = 72.0
+LOADERS = ("png", "jpeg", "webp", "tiff", "gif", "heif")  # of libvips; it has more, for files nobody should trust
 
 
 def installed() -> bool:
@@ -42,15 +44,17 @@ def installed() -> bool:
     return find_spec("pyvips") is not None
 
 
-def decode(source: Path | bytes, grey: bool, icc: bytes | None) -> tuple[Pixels, Pixels | None, list[str]]:
+def decode(
+    source: Path | bytes, grey: bool, icc: bytes | None, orientation: int = 1
+) -> tuple[Pixels, Pixels | None, list[str]]:
     """Upright sRGB pixels of 16 bits, their alpha, and notes. Raises `ImageError` for numbers that mean no colours."""
     vips = _library()
     try:
         image = _opened(source)
-        image, notes = upright_srgb(image, grey, icc)
+        image, notes = upright_srgb(image, grey, icc, orientation)
         pixels = image.numpy()
     except vips.Error as error:
-        raise ImageError(f"is damaged or cannot be read ({_reason(error)}); copy it again or repair it") from None
+        raise DamagedError(f"is damaged or cannot be read ({_reason(error)}); copy it again or repair it") from None
     pixels = pixels if pixels.ndim == 3 else pixels[..., None]
     alpha = np.ascontiguousarray(pixels[..., 3]) if pixels.shape[2] == 4 else None
     return np.ascontiguousarray(pixels[..., :3]), alpha, notes
@@ -60,15 +64,22 @@ def size_of(source: Path) -> tuple[int, int] | None:
     """Height and width that a file declares; None where it is no picture that libvips knows."""
     try:
         image = _opened(source)
-    except _library().Error:
+    except (_library().Error, ImageError):
         return None
     return image.height, image.width
 
 
-def upright_srgb(image: "pyvips.Image", grey: bool, icc: bytes | None) -> tuple["pyvips.Image", list[str]]:
+def upright_srgb(
+    image: "pyvips.Image", grey: bool, icc: bytes | None, orientation: int
+) -> tuple["pyvips.Image", list[str]]:
     """A lazy image of sRGB in 8 or 16 bits with 3 or 4 bands, and what was done in words."""
     notes: list[str] = []
+    image = image.copy()
+    image.set_type(_library().GValue.gint_type, "orientation", orientation)  # libvips does not look into XMP
     image = image.autorot()
+    if image.interpretation in ("cmyk", "lab", "labs", "labq"):
+        notes.append(f"{image.interpretation.upper()} became sRGB")
+        image, icc = image.colourspace("srgb" if image.format == "uchar" or image.coding == "labq" else "rgb16"), None
     depth = 8 if image.format == "uchar" else 16
     if image.format in ("float", "double"):
         if image.min() < 0 or image.max() > 1:
@@ -77,7 +88,7 @@ def upright_srgb(image: "pyvips.Image", grey: bool, icc: bytes | None) -> tuple[
         notes.append("floating-point values became 16 bits")
     elif image.format not in ("uchar", "ushort"):
         raise ImageError(f"values of type {image.format} are not supported; convert the picture to 8 or 16 bits")
-    if image.bands not in (1, 2, 3, 4) or (image.bands == 4 and image.interpretation == "cmyk"):
+    if image.bands not in (1, 2, 3, 4):
         raise ImageError(f"{image.bands} channels of {image.interpretation} are not supported; convert it to RGB")
     alpha = image[image.bands - 1] if image.hasalpha() or image.bands in (2, 4) else None
     colours = image[: image.bands - 1] if alpha is not None else image
@@ -133,21 +144,21 @@ def encode(
 class Reader:
     """A picture file by regions, upright, in sRGB where `icc` is given, 8 or 16 bits a channel."""
 
-    def __init__(self, source: Path, grey: bool, icc: bytes | None) -> None:
+    def __init__(self, source: Path, grey: bool, icc: bytes | None, orientation: int = 1) -> None:
         vips = _library()
         try:
             image = _opened(source)
             self.pyramid = image.get_typeof("n-subifds") != 0 or _is_pyramid(image, source)
-            self.image, notes = upright_srgb(image, grey, icc)
+            self.image, notes = upright_srgb(image, grey, icc, orientation)
             self.region = vips.Region.new(self.image)
         except vips.Error as error:
-            raise ImageError(f"{source}: is damaged or cannot be read ({_reason(error)}); copy it again") from None
+            raise DamagedError(f"{source}: is damaged or cannot be read ({_reason(error)}); copy it again") from None
         self.source, self.bands, self.deep = source, self.image.bands, self.image.format == "ushort"
         self.size = self.image.height, self.image.width
         self.dtype = np.dtype(np.uint16 if self.deep else np.uint8)
         self.bytes_per_pixel = self.bands * self.dtype.itemsize
-        converted = "became sRGB" if icc and notes else ""
-        self.notes = [n for n in notes if "sRGB" not in n] + ([converted] if converted else [])
+        converted = "became sRGB" if icc and any("translated in sRGB" in n for n in notes) else ""
+        self.notes = [n for n in notes if "translated in sRGB" not in n] + ([converted] if converted else [])
         self.notes += ["greys became RGB"] if grey else []
         self.lock = threading.Lock()  # windows are read in a thread, rows in another
 
@@ -168,7 +179,7 @@ class Reader:
                 data = self.region.fetch(left, top, right - left, bottom - top)
         except vips.Error as error:
             what = f"is damaged or cannot be read ({_reason(error)}); copy it again or repair it"
-            raise ImageError(f"{self.source}: {what}") from None
+            raise DamagedError(f"{self.source}: {what}") from None
         found: Pixels = np.frombuffer(data, self.dtype).reshape(bottom - top, right - left, self.bands)
         return found
 
@@ -282,8 +293,16 @@ def _opened(source: Path | bytes) -> "pyvips.Image":
     """A lazy image; damage is an error where libvips would go on with grey."""
     vips = _library()
     if isinstance(source, bytes):
-        return vips.Image.new_from_buffer(source, "", fail_on="error")
-    return vips.Image.new_from_file(source, fail_on="error")
+        image = vips.Image.new_from_buffer(source, "", fail_on="error")
+    else:
+        try:  # without `revalidate`, a file that was replaced would be remembered as it was
+            image = vips.Image.new_from_file(source, fail_on="error", revalidate=True)
+        except UnicodeError:
+            raise ImageError(f"{str(source)!a}: its name is not UTF-8; rename it") from None
+    loader = str(image.get("vips-loader"))
+    if not loader.startswith(LOADERS):
+        raise vips.Error(f"files read by {loader} are not supported")
+    return image
 
 
 def _luma(image: "pyvips.Image") -> "pyvips.Image":
@@ -319,7 +338,8 @@ def with_metadata(
 ) -> "pyvips.Image":
     """The image with what is written into its file."""
     vips = _library()
-    image = image.copy(**({"xres": dpi[0] / MM_PER_INCH, "yres": dpi[1] / MM_PER_INCH} if dpi else {}))
+    x, y = dpi or (DEFAULT_DPI, DEFAULT_DPI)  # libvips always writes one
+    image = image.copy(xres=x / MM_PER_INCH, yres=y / MM_PER_INCH)
     blobs = {"icc-profile-data": icc, "exif-data": _headed(exif), "xmp-data": xmp}
     for name, blob in blobs.items():
         if image.get_typeof(name):

@@ -11,31 +11,35 @@ SETTLED_SECONDS = 2.0  # for which a file has to stay as it is before it counts 
 TICK_MS = 500  # between two looks
 
 
-def arrivals(folders: Sequence[Path], stop: Callable[[], bool]) -> Iterator[set[Path]]:
+def arrivals(folders: Sequence[Path], stop: Callable[[], bool]) -> Iterator[set[Path] | None]:
     """Files that have been written or moved into the folders and are complete, as often as there are some.
 
-    Ends when `stop` says so. Raises `RunError` where the extra is missing or there is no folder to watch.
+    First comes None, once the folders are watched: what came before is there to be looked for. Ends when `stop` says
+    so. Raises `RunError` as `check` does.
     """
-    try:
-        from watchfiles import Change, watch
-    except ImportError:
-        raise RunError("--watch needs an extra: pip install 'sincut[watch]'") from None
-    watched = [folder for folder in folders if folder.is_dir()]
-    if not watched:
-        raise RunError("--watch: no folder among the inputs; name one")
+    watched = check(folders)
+    from watchfiles import Change, watch
+
     pending: dict[Path, tuple[tuple[int, int] | None, float]] = {}  # how the file was, and since when
     changes = watch(
         *watched, watch_filter=None, rust_timeout=TICK_MS, yield_on_timeout=True, raise_interrupt=False,
         ignore_permission_denied=True,
     )  # fmt: skip
+    begun = False
     for found in changes:
         if stop():
             return
+        if not begun:
+            begun = True
+            yield None
         now = time.monotonic()
         for kind, name in found:
             path = _as_given(Path(name), watched)
-            if kind != Change.deleted and path.is_file():
-                pending[path] = (stat_of(path), now)
+            if kind == Change.deleted:
+                continue
+            for file in path.rglob("*") if path.is_dir() and kind == Change.added else (path,):  # a folder moved here
+                if file.is_file():
+                    pending.setdefault(file, (stat_of(file), now))
         ready = set()
         for path, (before, since) in list(pending.items()):
             current = stat_of(path)
@@ -48,6 +52,18 @@ def arrivals(folders: Sequence[Path], stop: Callable[[], bool]) -> Iterator[set[
                 del pending[path]
         if ready:
             yield ready
+
+
+def check(folders: Sequence[Path]) -> list[Path]:
+    """The folders among the inputs. Raises `RunError` where the extra is missing or there is no folder to watch."""
+    try:
+        import watchfiles  # noqa: F401
+    except ImportError:
+        raise RunError("--watch needs an extra: pip install 'sincut[watch]'") from None
+    watched = [folder for folder in folders if folder.is_dir()]
+    if not watched:
+        raise RunError("--watch: no folder among the inputs; name one")
+    return watched
 
 
 def _as_given(path: Path, folders: Sequence[Path]) -> Path:

@@ -93,10 +93,14 @@ def test_hard_edges_of_a_mask_are_softened_and_its_size_adapts(tmp_path: Path) -
     assert mask[:, :380].max() == 0 and mask[:, 420:].min() == 255 and len(np.unique(mask)) > 4
     with pytest.raises(ImageError, match=r"m\.png: the mask is 400x300, the picture 300x600"):
         images.load_mask(tmp_path / "m.png", (600, 300))
-    see_through = Image.new("RGBA", (40, 30), (0, 0, 0, 0))
-    see_through.paste((0, 0, 0, 255), (0, 0, 20, 30))
+    see_through = Image.new("RGBA", (60, 30), (255, 255, 255, 0))  # white, but not to be seen
+    see_through.paste((255, 255, 255, 255), (0, 0, 20, 30))
+    see_through.paste((0, 0, 0, 255), (20, 0, 40, 30))
     see_through.save(tmp_path / "a.png")
-    assert images.load_mask(tmp_path / "a.png", (30, 40))[15].tolist()[0] == 255
+    assert images.load_mask(tmp_path / "a.png", (30, 60))[15, [5, 30, 55]].tolist() == [255, 0, 0]
+    ramp = np.linspace(0, 65535, 30 * 40).astype(np.uint16).reshape(30, 40)
+    Image.fromarray(ramp).save(tmp_path / "deep.png")
+    assert np.abs(images.load_mask(tmp_path / "deep.png", (30, 40)) - ramp / 257).max() <= 1
 
 
 def test_tiles_outside_the_mask_cost_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -83,7 +83,7 @@ def test_collisions_are_refused_before_work(tree: Path, tmp_path: Path) -> None:
     Image.fromarray(scene(20, 24, 0)).save(other / "a.jpg")
     with pytest.raises(RunError, match=r"a\.jpg and .*a\.jpg would both"):
         folder.plan([tree, other], Naming(tmp_path / "out"))
-    with pytest.raises(RunError, match="overwritten by its translation"):
+    with pytest.raises(RunError, match="an input would be overwritten"):
         folder.plan([other / "a.jpg"], Naming(other), overwrite=True)
     with pytest.raises(RunError, match="need a folder"):
         folder.plan([tree], Naming(tmp_path / "x.png"))
@@ -127,9 +127,16 @@ def test_patterns_name_the_outputs(tree: Path, tmp_path: Path) -> None:
         "a-jpg.jpg", "b c-png.jpg", "deep/er/d-tif.jpg", "deep/é-gif.jpg"]  # fmt: skip
     bare = folder.plan([tree / "deep/é.gif"], Naming(tmp_path / "{name}")).jobs[0]
     assert bare.target == tmp_path / "é.gif.png"
-    for wrong in ("{stem.__class__}", "{nothing}", "{stem", "{0}"):
-        with pytest.raises(ConfigError, match="-o .*" + wrong.strip("{}")[:4]):
+    for wrong in ("{stem.__class__}", "{nothing}", "{stem", "{0}", "x{stem:d}.png", "{stem!r}"):
+        with pytest.raises(ConfigError, match="-o "):
             Naming(tmp_path / wrong)
+
+
+def test_no_input_is_overwritten_by_another_one_s_translation(tmp_path: Path) -> None:
+    for name in ("a.png", "a-x.png"):
+        Image.fromarray(scene(20, 24, 0)).save(tmp_path / name)
+    with pytest.raises(RunError, match=r"a-x\.png: an input would be overwritten"):
+        folder.plan([tmp_path / "a.png", tmp_path / "a-x.png"], Naming(tmp_path / "{stem}-x.png"), overwrite=True)
 
 
 def test_a_format_is_for_names_that_do_not_say_it(tree: Path, tmp_path: Path) -> None:
@@ -155,6 +162,10 @@ def test_in_place_only_where_it_is_told(tree: Path, tiny: Config) -> None:
     assert all(job.source.read_bytes() != old for job, old in zip(plan.jobs, before, strict=True))
     with pytest.raises(ImageError, match="cannot write"):
         folder.plan([tree / "deep"], Naming(None))
+    with pytest.raises(RunError, match="one folder"):
+        folder.plan([tree / "a.jpg", tree / "deep"], Naming(None), recipe=RECIPE)
+    with pytest.raises(ConfigError, match="--in-place"):
+        Naming(None, "png")
 
 
 def test_what_does_not_fit_waits_and_goes_from_file_to_file(tree: Path, tmp_path: Path, tiny: Config) -> None:
@@ -274,9 +285,17 @@ def test_the_manifest_knows_what_is_done_by_which_recipe(tree: Path, tmp_path: P
     os.utime(tree / "a.jpg")  # touched, but the same
     assert not plan().jobs
     Image.fromarray(scene(20, 24, 9)).save(tree / "a.jpg")
-    (out / "b c.png").write_bytes(b"somebody else's")
+    (out / "b c.png").write_bytes(b"retouched by hand")
     (out / "deep/er/d.tif").unlink()
-    assert {job.source.name for job in plan().jobs} == {"a.jpg", "b c.png", "d.tif"}
+    assert {job.source.name for job in plan().jobs} == {"a.jpg", "d.tif"}
+    folder.run(plan(), translator)
+    assert (out / "b c.png").read_bytes() == b"retouched by hand"
+
+    other = tmp_path / "other"  # another source of one name does not take its place
+    other.mkdir()
+    Image.fromarray(scene(20, 24, 7)).save(other / "a.jpg")
+    again = folder.plan([other], Naming(out), recipe=RECIPE)
+    assert not again.jobs and len(again.skipped) == 1
 
 
 def test_what_nobody_knows_is_never_replaced(tree: Path, tmp_path: Path) -> None:
@@ -480,3 +499,33 @@ def test_killed_at_twenty_moments_the_same_command_finishes_the_work(tmp_path: P
     assert all((out / name).read_bytes() == (calm / name).read_bytes() for name in names)
     assert sorted(str(entry["output"]) for entry in lines_of(out)) == names  # none twice, none missing
     assert killed >= 10
+
+
+def test_failures_of_limits_are_not_remembered(tree: Path, tmp_path: Path, tiny: Config) -> None:
+    out, translator = tmp_path / "out", Translator(make_model(tiny))
+    plan = folder.plan([tree], Naming(out), recipe=RECIPE)
+    assert len(folder.run(plan, translator, Options(max_pixels=100))[1]) == 4
+    assert len(folder.plan([tree], Naming(out), recipe=RECIPE).jobs) == 4
+
+
+@pytest.mark.skipif(os.name == "nt" or sys.platform == "darwin", reason="names are text there")
+def test_names_that_are_no_text_are_names_too(tmp_path: Path, tiny: Config) -> None:
+    source, out = tmp_path / "in", tmp_path / "out"
+    source.mkdir()
+    path = source / os.fsdecode(b"\xff\xfe.png")
+    Image.fromarray(scene(20, 24, 0)).save(path)
+    (source / os.fsdecode(b"\xfe.png")).write_bytes(b"broken")
+    done, failed = folder.run(folder.plan([source], Naming(out), recipe=RECIPE), Translator(make_model(tiny)))
+    assert [job.source for job in done] == [path] and len(failed) == 1
+    assert not folder.plan([source], Naming(out), recipe=RECIPE).jobs
+
+
+def test_a_link_and_a_mode_stay_what_they_were(tree: Path, tmp_path: Path, tiny: Config) -> None:
+    real = tmp_path / "real.jpg"
+    (tree / "a.jpg").rename(real)
+    real.chmod(0o600)
+    os.symlink(real, tree / "a.jpg")
+    before = real.read_bytes()
+    folder.run(folder.plan([tree / "a.jpg"], Naming(None)), Translator(make_model(tiny)))
+    assert (tree / "a.jpg").is_symlink() and real.read_bytes() != before
+    assert real.stat().st_mode & 0o777 == 0o600

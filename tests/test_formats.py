@@ -290,8 +290,6 @@ def test_heic_without_the_extra_names_it(tmp_path: Path, monkeypatch: pytest.Mon
     monkeypatch.setitem(sys.modules, "pillow_heif", None)
     with pytest.raises(ImageError, match=r"sincut\[heic\]"):
         images.load(source)
-    with pytest.raises(ImageError, match=r"sincut\[heic\]"):
-        images.load_bytes(source.read_bytes(), "-")
 
 
 def test_deep_pixels_are_rounded_not_cut() -> None:
@@ -306,3 +304,74 @@ def test_the_limit_of_pixels_is_named(tmp_path: Path) -> None:
     with pytest.raises(ImageError, match=rf"{W}x{H} pixels, more than --max-pixels 1999"):
         TRANSLATOR.apply_file(source, tmp_path / "b.png", Options(max_pixels=1999))
     assert not (tmp_path / "b.png").exists()
+
+
+def test_a_file_that_was_replaced_is_read_anew(tmp_path: Path) -> None:
+    for array in (DEEP, DEEP[:20, ::-1]):
+        deep(tmp_path / "a.png", np.ascontiguousarray(array))
+        assert np.array_equal(images.load(tmp_path / "a.png").pixels, array)
+
+
+@pytest.mark.parametrize("suffix", [".jpg", ".png", ".webp", ".tif"])
+@pytest.mark.parametrize("memory", [None, 1])
+def test_orientation_in_xmp_turns_nothing_twice(tmp_path: Path, suffix: str, memory: int | None) -> None:
+    xmp = b'<x:xmpmeta xmlns:x="adobe:ns:meta/"><a tiff:Orientation="6" b="museum"/></x:xmpmeta>'
+    source, target = tmp_path / "a.jpg", tmp_path / f"b{suffix}"
+    Image.fromarray(RGB).save(source, exif=exif(), xmp=xmp)
+    if memory and suffix == ".webp":
+        return
+    TRANSLATOR.apply_file(source, target, Options(max_memory=memory))
+    picture = images.load(target)
+    assert picture.size == (W, H) and not any("upright" in note for note in picture.notes)
+    with Image.open(target) as image:
+        assert "museum" in str(image.info.get("xmp") or image.info.get("XML:com.adobe.xmp"))
+
+
+def test_a_jpeg_s_exif_does_not_describe_the_tiff(tmp_path: Path) -> None:
+    odd = exif()
+    for tag, value in ((256, 100), (257, 80), (262, 1), (284, 2), (282, 300.0), (338, 1)):
+        odd[tag] = value
+    Image.fromarray(RGB).save(tmp_path / "a.jpg", exif=odd)
+    TRANSLATOR.apply_file(tmp_path / "a.jpg", tmp_path / "b.tif")
+    picture = images.load(tmp_path / "b.tif")
+    assert np.array_equal(picture.pixels, TRANSLATOR.apply_picture(images.load(tmp_path / "a.jpg")).pixels)
+
+
+def test_long_metadata_is_dropped_only_where_it_has_to_be(tmp_path: Path) -> None:
+    long = images.Picture(RGB, xmp=XMP + b" " * 70_000, exif=b"Exif\0\0" + exif().tobytes()[6:] + b" " * 70_000)
+    assert images.save(long, tmp_path / "a.png") == ()
+    notes = images.save(long, tmp_path / "a.jpg")
+    assert any("XMP" in note for note in notes) and any("EXIF" in note for note in notes)
+
+
+def test_streamed_and_stripped_colours_are_right(tmp_path: Path) -> None:
+    wide = pyvips.Image.new_from_array(RGB).copy(interpretation="srgb").icc_transform("p3", input_profile="srgb")
+    wide.write_to_file(str(tmp_path / "a.tif"))
+    memory = TRANSLATOR.apply_picture(images.load(tmp_path / "a.tif")).pixels
+    TRANSLATOR.apply_file(tmp_path / "a.tif", tmp_path / "b.tif", Options(max_memory=1), Saving(strip=True))
+    assert np.abs(images.load(tmp_path / "b.tif").pixels.astype(int) - memory).max() <= 4
+
+
+def test_cmyk_goes_through_rows_too(tmp_path: Path) -> None:
+    source = make(tmp_path / "a.tif", "CMYK")
+    TRANSLATOR.apply_file(source, tmp_path / "b.tif", Options(max_memory=1))
+    assert images.load(tmp_path / "b.tif").size == (H, W)
+
+
+def test_programs_and_vectors_are_no_pictures(tmp_path: Path) -> None:
+    eps = io.BytesIO()
+    Image.fromarray(RGB).save(eps, "EPS")
+    (tmp_path / "a.jpg").write_bytes(eps.getvalue())
+    (tmp_path / "b.png").write_text('<svg xmlns="http://www.w3.org/2000/svg" width="9" height="9"/>')
+    (tmp_path / "c.png").write_text("1,2,3\n4,5,6\n")
+    for name in ("a.jpg", "b.png", "c.png"):
+        with pytest.raises(ImageError, match="not a picture in a known format"):
+            images.load(tmp_path / name)
+
+
+def test_alpha_of_greys_is_kept_in_every_format(tmp_path: Path) -> None:
+    source = make(tmp_path / "a.png", "LA")
+    for suffix in (".png", ".tif", ".webp"):
+        TRANSLATOR.apply_file(source, tmp_path / f"b{suffix}", saving=Saving(greys="keep"))
+        out = images.load(tmp_path / f"b{suffix}")
+        assert np.array_equal(out.alpha, ALPHA) and (np.ptp(out.pixels.astype(int), axis=2) <= 2).all()
