@@ -114,7 +114,7 @@ def test_changed_inputs_and_settings_are_named(tiny: Config, painting: Path, pho
 def test_folders_in_use_taken_or_empty_are_refused(tiny: Config, painting: Path, photo: Path, tmp_path: Path) -> None:
     run = tmp_path / "run"
     run.mkdir()
-    with locked(run), pytest.raises(RunError, match="another training"):
+    with locked(run), pytest.raises(RunError, match="another sincut"):
         sincut.train(painting, photo, run, config=tiny)
     with pytest.raises(RunError, match="no checkpoint"):
         sincut.train(painting, photo, run, config=tiny, resume=True)
