@@ -1,25 +1,26 @@
-"""File <-> pixels, with what a picture carries: orientation, ICC profile, EXIF, resolution, alpha.
+"""File <-> pixels, with what a picture carries: orientation, ICC profile, EXIF, resolution, alpha, depth.
 
-A `Picture` holds 8-bit RGB pixels (H, W, 3) upright, alpha apart, and the metadata to write back. Networks see
-(1, 3, H, W) float32 in [-1, 1]. What had to be converted on the way is told in words in `Picture.notes`.
+A `Picture` holds sRGB pixels (H, W, 3) of 8 or 16 bits upright, alpha apart, and the metadata to write back. Networks
+see (1, 3, H, W) float32 in [-1, 1]. What had to be converted on the way is told in words in `Picture.notes`.
 """
 
+import contextlib
 import io
+import math
 import os
 import re
 import struct
 import threading
 import warnings
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from functools import lru_cache
 from pathlib import Path
-from typing import Any, NoReturn
+from typing import Any, BinaryIO, NoReturn
 
 import numpy as np
 import torch
-import torch.nn.functional as F
 from numpy.typing import NDArray
 from PIL import (
     Image,
@@ -34,25 +35,14 @@ from PIL import (
 )
 from torch import Tensor
 
-from sincut import vips
+from sincut import tiff, vips
+from sincut.alpha import Filling
 from sincut.errors import ConfigError, DamagedError, ImageError
 from sincut.files import write_whole, written_whole
 
 HEIF = {".heic", ".heif"}
-FORMATS = [
-    "PNG",
-    "JPEG",
-    "MPO",
-    "WEBP",
-    "TIFF",
-    "BMP",
-    "DIB",
-    "GIF",
-    "PPM",
-    "JPEG2000",
-    "AVIF",
-    "HEIF",
-]  # that are read
+# What is read: an allow-list, as some decoders of Pillow run programs.
+FORMATS = ["PNG", "JPEG", "MPO", "WEBP", "TIFF", "BMP", "DIB", "GIF", "PPM", "JPEG2000", "AVIF", "HEIF"]
 SUFFIXES = {".png", ".jpg", ".jpeg", ".webp", ".tif", ".tiff", ".bmp", ".gif", ".ppm", ".jp2", ".avif", *HEIF}
 WRITABLE = {
     ".png": "PNG",
@@ -72,11 +62,13 @@ DEEP = {"PNG", "TIFF"}  # formats that hold 16 bits
 MAX_PIXELS = 2**31  # a file that declares more is refused before it is decoded
 LONGEST_IN_JPEG = 65_000  # bytes of one block
 GREYS = ("colour", "keep")
+ROWS_AT_ONCE = 512  # of pictures that are read in parts
+LANCZOS_REACH = 3  # px of the smaller of two pictures
 MASK_TOLERANCE = 0.02  # by which its aspect may differ from the picture's
 MASK_SOFTNESS = 0.003  # of the longer side: the radius that softens hard edges
+MASK_PIXELS = 16_000_000  # of a mask that are kept; its edges are soft anyway
 BYTES_PER_PIXEL = 14  # in memory: decoded, as an array, the result, and the result on its way into a file
 BYTES_DEEP, BYTES_ALPHA = 54, 64  # more, at most, of pictures with 16 bits a channel, and with alpha
-FILL_PIXELS = 4e6  # on which hidden colours are guessed
 ORIENTATION = 0x0112
 # Tags that say where and how a TIFF file keeps its pixels, profile and other blocks; those are written anew.
 TIFF_LAYOUT = (
@@ -270,10 +262,11 @@ def encode(
         data = vips.encode(
             picture.pixels, picture.alpha, format_, grey, picture.icc, picture.exif, picture.xmp, picture.dpi
         )
-        return data, (
-            *notes,
-            *(["16-bit TIFF files are written without EXIF"] if picture.exif and format_ == "TIFF" else []),
-        )
+        if format_ == "TIFF" and picture.exif:
+            file = io.BytesIO(data)
+            _add_exif(file, picture.exif)
+            data = file.getvalue()
+        return data, tuple(notes)
     if deep:
         notes.append(f"{format_} has 8 bits a channel" if format_ not in DEEP else NEEDS_VIPS)
     image = to_pil(picture)
@@ -297,10 +290,7 @@ def _options(picture: Picture, format_: str, saving: Saving, grey: bool) -> dict
         options["pnginfo"] = PngImagePlugin.PngInfo()
         options["pnginfo"].add_itxt("XML:com.adobe.xmp", picture.xmp.decode("utf-8", "replace"))
     elif format_ == "TIFF":
-        exif = Image.Exif()
-        exif.load(picture.exif or b"")
-        for tag in TIFF_LAYOUT:  # a JPEG's EXIF may have them too, and they would describe this file wrongly
-            exif.pop(tag, None)
+        exif = _for_tiff(picture.exif)
         if picture.xmp:
             exif[XMP_TAG] = picture.xmp
         options |= {"exif": exif} if len(exif) else {}
@@ -325,72 +315,115 @@ def _on_white(picture: Picture) -> Picture:
     return replace(picture, pixels=mixed, alpha=None)
 
 
-def visible_everywhere(picture: Picture) -> Pixels:
-    """The pixels with the colours below wholly transparent places replaced by what is near and can be seen.
+@dataclass(frozen=True)
+class Mask:
+    """Where a picture of `size` (H, W) is to be translated: greys 0 (not at all) to 255, at a size of their own."""
 
-    Those colours are arbitrary (often black), and a network that looks around itself would let them bleed into the
-    edges. Averages of what is visible, over cells that grow until they hold something ("push-pull", Gortler et al.
-    1996, "The Lumigraph").
-    """
-    hidden = None if picture.alpha is None else picture.alpha == 0
-    if hidden is None or not hidden.any() or hidden.all():
-        return picture.pixels
-    cell = max(1, round((hidden.size / FILL_PIXELS) ** 0.5))
-    h, w = (-(-side // cell) for side in hidden.shape)
-    sums, counts = np.zeros((h, w, 3), np.float32), np.zeros((h, w, 1), np.float32)
-    for row in range(cell):
-        for column in range(cell):
-            seen = ~hidden[row::cell, column::cell, None]
-            part = np.where(seen, picture.pixels[row::cell, column::cell], 0)
-            sums[: part.shape[0], : part.shape[1]] += part
-            counts[: part.shape[0], : part.shape[1]] += seen
-    filled = _push_pull(torch.from_numpy(sums).permute(2, 0, 1)[None], torch.from_numpy(counts).permute(2, 0, 1)[None])
-    coarse = filled[0].permute(1, 2, 0).numpy().round().astype(picture.pixels.dtype)
-    out = picture.pixels.copy()
-    rows, columns = np.nonzero(hidden)
-    out[rows, columns] = coarse[rows // cell, columns // cell]
-    return out
+    greys: Image.Image  # of mode F
+    size: tuple[int, int]
+
+    def weight(self, box: tuple[int, int, int, int]) -> Tensor:
+        """(1, 1, h, w) float32 in [0, 1] for the picture's box of top, left, bottom, right."""
+        top, left, bottom, right = box
+        down, across = self.greys.height / self.size[0], self.greys.width / self.size[1]
+        part = (left * across, top * down, right * across, bottom * down)
+        values = self.greys.resize((right - left, bottom - top), Image.Resampling.BILINEAR, box=part)
+        return torch.from_numpy(np.asarray(values).clip(0, 255) / np.float32(255))[None, None]
+
+    def touches(self, box: tuple[int, int, int, int]) -> bool:
+        """Whether anything within the box is to be translated."""
+        return bool(self.weight(box).any())
 
 
-def load_mask(path: Path, size: tuple[int, int]) -> NDArray[np.uint8]:
-    """A mask (H, W): 0 where nothing is to be done, 255 where all. Greys count as they are; hard edges are softened.
+def load_mask(path: Path, size: tuple[int, int], max_pixels: int = MAX_PIXELS) -> Mask:
+    """A mask for a picture of `size` (H, W). Greys count as they are; hard edges are softened.
 
-    It is scaled to the picture's `size`. Raises `ImageError` where it has another shape.
+    Raises `ImageError` where it has another shape.
     """
     h, w = size
-    picture = load(path)
-    mask_h, mask_w = picture.size
+    mask_h, mask_w = size_of(path, max_pixels)
     if abs(mask_w / mask_h * h / w - 1) > MASK_TOLERANCE:
-        raise ImageError(f"{path}: the mask is {mask_w}x{mask_h}, the picture {w}x{h}; give one of its shape")
+        upright = load(path, max_pixels).size  # unless it is turned by its orientation
+        if abs(upright[1] / upright[0] * h / w - 1) > MASK_TOLERANCE:
+            raise ImageError(f"{path}: the mask is {mask_w}x{mask_h}, the picture {w}x{h}; give one of its shape")
+    return Mask(_greys_of_mask(path, max_pixels, path.stat().st_mtime_ns), size)
+
+
+@lru_cache(maxsize=2)  # one mask serves a whole folder
+def _greys_of_mask(path: Path, max_pixels: int, _modified: int) -> Image.Image:
+    picture = load(path, max_pixels)
     mask = Image.fromarray(eight_bit(picture.pixels)).convert("L")
     if picture.alpha is not None:
         mask = ImageChops.multiply(mask, Image.fromarray(eight_bit(picture.alpha)))
-    hard = set(np.unique(np.asarray(mask))) <= {0, 255}
-    mask = mask if mask.size == (w, h) else mask.resize((w, h), Image.Resampling.BILINEAR)
-    return np.asarray(mask.filter(ImageFilter.GaussianBlur(max(h, w) * MASK_SOFTNESS)) if hard else mask)
+    levels = np.asarray(mask)
+    hard = not ((levels > 0) & (levels < 255)).any()
+    too_large = (mask.width * mask.height / MASK_PIXELS) ** 0.5
+    if too_large > 1:
+        mask = mask.resize((round(mask.width / too_large), round(mask.height / too_large)), Image.Resampling.BOX)
+    if hard:
+        mask = mask.filter(ImageFilter.GaussianBlur(max(mask.size) * MASK_SOFTNESS))
+    return mask.convert("F")
 
 
-def to_weight(mask: NDArray[np.uint8]) -> Tensor:
-    """(H, W) 8-bit -> (1, 1, H, W) float32 in [0, 1]."""
-    return torch.from_numpy(mask.astype(np.float32) / 255)[None, None]
+def resized(values: NDArray[Any], size: tuple[int, int], rows: tuple[int, int] | None = None) -> NDArray[np.float32]:
+    """(H, W, 3) of any numbers -> float32 of another size, or these rows of it: Lanczos' filter, not clipped."""
+    h, w = size
+    top, bottom = rows or (0, h)
+    return _lanczos(values, (bottom - top, w), top * len(values) / h, bottom * len(values) / h)
 
 
-def resized(values: NDArray[Any], size: tuple[int, int]) -> NDArray[np.float32]:
-    """(H, W, 3) of any numbers -> float32 of another size, by Lanczos' filter, antialiased and not clipped."""
-    out = np.empty((*size, values.shape[2]), np.float32)
-    for channel in range(values.shape[2]):
-        plane = Image.fromarray(values[..., channel].astype(np.float32))
-        out[..., channel] = np.asarray(plane.resize(size[::-1], Image.Resampling.LANCZOS))
+def resized_rows(
+    read: Callable[[int, int], Pixels], size: tuple[int, int], wanted: tuple[int, int]
+) -> NDArray[np.float32]:
+    """`resized` of a picture (H, W) that is read in whole rows, top..bottom, a part at a time."""
+    h, (new_h, new_w) = size[0], wanted
+    factor = h / new_h
+    reach = math.ceil(LANCZOS_REACH * max(1.0, factor)) + 1  # px that the filter sees to either side
+    step = max(1, int(ROWS_AT_ONCE / factor))
+    out = np.empty((new_h, new_w, 3), np.float32)
+    for top in range(0, new_h, step):
+        bottom = min(top + step, new_h)
+        first, last = max(0, int(top * factor) - reach), min(h, math.ceil(bottom * factor) + reach)
+        part = read(first, last)
+        out[top:bottom] = _lanczos(part, (bottom - top, new_w), top * factor - first, min(bottom * factor, h) - first)
     return out
 
 
-@dataclass(frozen=True)
+def _lanczos(values: NDArray[Any], size: tuple[int, int], top: float, bottom: float) -> NDArray[np.float32]:
+    """The part of (H, W, 3) between two heights, at another size; the filter sees what is beyond them."""
+    h, w = size
+    out = np.empty((h, w, 3), np.float32)
+    box = (0, top, values.shape[1], bottom)
+    for channel in range(3):
+        plane = Image.fromarray(values[..., channel].astype(np.float32))
+        out[..., channel] = np.asarray(plane.resize((w, h), Image.Resampling.LANCZOS, box=box))
+    return out
+
+
 class Large:
     """A picture that is read and written row by row."""
 
-    reader: "vips.Reader"
-    writer: "vips.Writer"
-    notes: tuple[str, ...]
+    def __init__(self, reader: "vips.Reader", writer: "vips.Writer", notes: tuple[str, ...]) -> None:
+        self.reader, self.writer, self.notes = reader, writer, notes
+        self.filling = Filling(reader.size, reader.dtype) if reader.bands == 4 else None
+        if self.filling is not None:  # it is looked at once, before the first pixel
+            h, step = reader.size[0], ROWS_AT_ONCE // self.filling.cell * self.filling.cell or self.filling.cell
+            for top in range(0, h, step):
+                rows = reader.rows(top, min(top + step, h))
+                self.filling.add(top, rows[..., :3], rows[..., 3])
+
+    def window(self, rows: Tensor, columns: Tensor) -> Pixels:
+        """The pixels (h, w, 3) at rows and columns, with colours below transparent places that are near."""
+        return self._filled(self.reader.read(rows.numpy(), columns.numpy()), rows.numpy(), columns.numpy())
+
+    def rows(self, top: int, bottom: int) -> Pixels:
+        """The same of whole rows (bottom - top, W, 3)."""
+        found = self.reader.rows(top, bottom)
+        return self._filled(found, np.arange(top, bottom), np.arange(found.shape[1]))
+
+    def _filled(self, found: Pixels, rows: NDArray[np.int64], columns: NDArray[np.int64]) -> Pixels:
+        colours = found[..., :3]
+        return colours if self.filling is None else self.filling.fill(colours, found[..., 3], rows, columns)
 
 
 @contextmanager
@@ -401,35 +434,52 @@ def open_large(source: Path, target: Path, saving: Saving, max_pixels: int = MAX
         raise ImageError(f"{target}: {format_} files of this size cannot be written; use one of .tif, .png, .jpg")
     with _opened(source, max_pixels) as image:
         carried, orientation = _metadata(image), _orientation(image)
-        grey = carried["grey"]
+    grey, tables = carried["grey"], carried["jpeg"].get("qtables")
     reader = vips.Reader(source, grey, carried["icc"], orientation)
     notes = [*([UPRIGHT] if orientation != 1 else []), *reader.notes]
-    if reader.bands == 4:
-        notes.append("colours below its transparent parts were looked at as they are")
     if reader.bands == 4 and format_ not in WITH_ALPHA:
         notes.append(f"{format_} has no alpha: transparent parts were laid on white")
     if reader.deep and format_ not in DEEP:
         notes.append(f"{format_} has 8 bits a channel")
     kept = (None, None, None) if saving.strip else (carried["exif"], carried["xmp"], carried["dpi"])
-    if kept[0] and format_ == "TIFF":
-        notes.append("TIFF files of this size are written without EXIF")
     as_grey = grey and saving.greys == "keep"
     with written_whole(target, ImageError) as temporary:
-        quality = saving.quality or DEFAULT_QUALITY.get(format_, 0)
-        writer = vips.Writer(temporary, format_, reader, as_grey, quality, *kept)
-        with writer:
+        quality = saving.quality or (_quality_of(tables) if tables else 0) or DEFAULT_QUALITY.get(format_, 0)
+        subsampled = quality < FULL_CHROMA if saving.quality or not tables else carried["jpeg"].get("subsampling") != 0
+        with vips.Writer(temporary, format_, reader, as_grey, (quality, subsampled), *kept) as writer:
             yield Large(reader, writer, tuple(notes))
+        if kept[0] and format_ == "TIFF":
+            with temporary.open("r+b") as file:
+                _add_exif(file, kept[0])
 
 
-def _push_pull(sums: Tensor, counts: Tensor) -> Tensor:
-    """(1, 3, H, W) sums of (1, 1, H, W) colours -> mean colours; of the next larger cell where there is none."""
-    means = sums / counts.clamp(min=1)
-    if bool((counts > 0).all()):
-        return means
-    pooled = (4 * F.avg_pool2d(t, 2, ceil_mode=True, count_include_pad=False) for t in (sums, counts))
-    coarse = _push_pull(*pooled)
-    spread = F.interpolate(coarse, size=counts.shape[2:], mode="bilinear")
-    return torch.where(counts > 0, means, spread)
+def _add_exif(file: BinaryIO, exif: bytes) -> None:
+    """Into a TIFF file without any; tags that mean nothing must stop no picture."""
+    with contextlib.suppress(*DAMAGED_EXIF):
+        tiff.add_exif(file, _for_tiff(exif))
+
+
+def _for_tiff(exif: bytes | None) -> Image.Exif:
+    """EXIF without tags that would describe the pixels of another file."""
+    tags = Image.Exif()
+    tags.load(exif or b"")
+    for tag in TIFF_LAYOUT:  # a JPEG's EXIF may have them too
+        tags.pop(tag, None)
+    return _exact(tags)
+
+
+def _quality_of(tables: Mapping[int, Any]) -> int:
+    """The quality, 1 to 100, whose table of brightness is nearest to that of a JPEG file."""
+    wanted = np.array(tables[0], float)
+    return min(range(1, 101), key=lambda quality: np.abs(_standard_table(quality) - wanted).sum())
+
+
+@lru_cache(maxsize=100)
+def _standard_table(quality: int) -> NDArray[np.float64]:
+    file = io.BytesIO()
+    Image.new("L", (8, 8)).save(file, "JPEG", quality=quality)
+    with Image.open(file, formats=["JPEG"]) as image:
+        return np.array(getattr(image, "quantization")[0], float)  # noqa: B009 (of JPEG files only)
 
 
 def writable_format(path: Path) -> str:
@@ -485,14 +535,12 @@ def thumbnail(picture: Picture, side: int = 160) -> bytes:
 @contextmanager
 def _opened(path: Path, max_pixels: int) -> Iterator[Image.Image]:
     """Open a file without decoding. What goes wrong then or inside the block is an `ImageError`."""
-    if True:
-        if not os.path.isfile(path):  # unlike Path.is_file this says no to what cannot be looked at
-            what = (
-                "is a folder, not a picture" if os.path.isdir(path) else "there is no such file, or it cannot be read"
-            )
-            raise ImageError(f"{path}: {what}; check the path")
-        if not path.stat().st_size:
-            raise DamagedError(f"{path}: the file is empty; copy it again")
+    if not os.path.isfile(path):  # unlike Path.is_file this says no to what cannot be looked at
+        is_folder = os.path.isdir(path)
+        what = "is a folder, not a picture" if is_folder else "there is no such file, or it cannot be read"
+        raise ImageError(f"{path}: {what}; check the path")
+    if not path.stat().st_size:
+        raise DamagedError(f"{path}: the file is empty; copy it again")
     try:
         _learn_heif(path)
         with _unbounded_pillow(), Image.open(path, formats=_formats()) as image:
@@ -579,7 +627,7 @@ def _jpeg_options(image: Image.Image) -> dict[str, Any]:
 
 
 def _formats() -> list[str]:
-    """Of the formats that are read, those that Pillow has; an allow-list, as some of the others run programs."""
+    """Of the formats that are read, those that Pillow has."""
     Image.init()
     return [name for name in FORMATS if name in Image.OPEN]
 
@@ -683,13 +731,31 @@ def _orientation(image: Image.Image) -> int:
 def _exif(image: Image.Image) -> bytes | None:
     """EXIF tags to write back: all but the orientation, which is applied, and how a TIFF file is laid out."""
     try:
+        found = _exact(image.getexif())
+        found.bigtiff = False  # what is read of a BigTIFF file is written as everywhere else
         exif = Image.Exif()
-        exif.load(image.getexif().tobytes())  # a copy: the image keeps its own
+        exif.load(found.tobytes())  # a copy: the image keeps its own
         for tag in (ORIENTATION, *(TIFF_LAYOUT if image.format == "TIFF" else ())):
             exif.pop(tag, None)
-        return exif.tobytes() if len(exif) else None
+        return _exact(exif).tobytes() if len(exif) else None
     except DAMAGED_EXIF:  # it must not stop the picture
         return None
+
+
+class _Text(str):
+    """A text of EXIF that is written as it was read: Pillow reads it as Latin-1, but would write "?" for an umlaut."""
+
+    def encode(self, encoding: str = "", errors: str = "") -> bytes:
+        return super().encode("latin-1", "replace")
+
+
+def _exact(exif: Image.Exif) -> Image.Exif:
+    """The same tags, whose texts will keep their very bytes."""
+    for tags in (exif, *(exif.get_ifd(directory) for directory in SUB_DIRECTORIES if directory in exif)):
+        for tag, value in list(tags.items()):
+            if isinstance(value, str):
+                tags[tag] = _Text(value)
+    return exif
 
 
 def _resolution(dpi: Any) -> tuple[float, float] | None:

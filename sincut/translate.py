@@ -22,6 +22,7 @@ from PIL import Image
 from torch import Tensor
 
 from sincut import images, vips
+from sincut.alpha import visible_everywhere
 from sincut.blend import WHOLE, Blend
 from sincut.devices import (
     available_memory,
@@ -46,10 +47,11 @@ TILE_SHARE = 0.5  # of what a picture leaves of that, for the feature maps of a 
 FASTEST_TILE = 512  # larger tiles fall out of the processor's caches, smaller ones waste work on halos
 SMALLEST_TILE = 64
 PROBED_TILES = 4  # pictures of more tiles have one translated beforehand, to say how long all will take
-BYTES_SCALED, BYTES_OF_SCALED = 36, 24  # more per pixel of a picture, and per pixel of what it is scaled to
+BYTES_OF_SCALED = 40  # per pixel of what a picture is scaled to
 BANDS_IN_FLIGHT = 8  # rows of tiles on their way: read, translated, queued, being compressed
 LIBRARY_BYTES = 300 * 10**6  # of libvips, its threads and its caches
-ROWS_AT_ONCE = 256  # of pictures that are put together from two scales
+PIXELS_AT_ONCE = 4_000_000  # of pictures that are put together from two scales
+BYTES_AT_ONCE = 60 * PIXELS_AT_ONCE
 NEAR_TRAINING = 1.25  # times the widths of the training, up to which --scale auto changes nothing
 FAR_FROM_TRAINING = 2.0  # times the widths of the training, where --scale is worth a thought
 
@@ -78,6 +80,20 @@ class Options:
 
 PLAIN = Options()
 Write = Callable[[Box, Tensor | None], None]  # of a translated tile (1, 3, h, w) in [-1, 1], or of one left as it is
+
+
+@dataclass(frozen=True)
+class _Scene:
+    """A picture (H, W) to be translated, in memory or in a file: its pixels (h, w, 3) by windows and by rows."""
+
+    size: tuple[int, int]
+    dtype: np.dtype[Any]
+    window: Callable[[Tensor, Tensor], images.Pixels]  # at rows (h,) and columns (w,), consecutive or mirrored
+    rows: Callable[[int, int], images.Pixels]  # whole rows top..bottom
+
+    def tensor(self, rows: Tensor, columns: Tensor) -> Tensor:
+        """A window (1, 3, h, w) in [-1, 1]."""
+        return images.to_tensor(self.window(rows, columns))
 
 
 class Translator:
@@ -141,42 +157,60 @@ class Translator:
         self, picture: Picture, source: Path, target: Path, options: Options = PLAIN, on_event: Listener = ignore
     ) -> Picture:
         """`apply_picture` that says what it is working on."""
-        h, w = picture.size
-        factor = self._factor(h, w, options.scale)
-        scaled = _scaled(h, w, factor)
-        side = self.tile_size(*scaled, options)
-        self._announce(source, target, (h, w), scaled, side, self._needs((h, w), options) + used_memory(), on_event)
+        size, memory = picture.size, self._needs(picture.size, options) + used_memory()
+        self._announce(
+            source, target, size, self.tile_size(*self._scaled(size, options), options), memory, options, on_event
+        )
         return self.apply_picture(picture, options, on_event)
 
     def apply_picture(self, picture: Picture, options: Options = PLAIN, on_event: Listener = ignore) -> Picture:
         """Translate a picture; its alpha and metadata stay as they are."""
-        h, w = picture.size
-        seen = images.visible_everywhere(picture)
-        mask = images.load_mask(options.mask, (h, w)) if options.mask else None
-        factor = self._factor(h, w, options.scale)
-        notes = self._remarks(w, factor, options.scale)
-        out: Any = np.empty_like(picture.pixels)
+        seen = visible_everywhere(picture.pixels, picture.alpha)
+        scene = _Scene(
+            picture.size,
+            seen.dtype,
+            lambda rows, columns: seen[_span(rows)][:, _span(columns)],
+            lambda top, bottom: seen[top:bottom],
+        )
+        out: Any = picture.pixels.copy()
 
-        def finish(box: Box, output: Tensor) -> Tensor:
-            """Of the picture's own size."""
+        def write(box: Box, pixels: images.Pixels | None) -> None:
             top, left, bottom, right = box
-            weight = None if mask is None else images.to_weight(mask[top:bottom, left:right])
-            return options.blend(images.to_tensor(seen[top:bottom, left:right]), output.cpu(), weight)
+            if pixels is not None:
+                out[top:bottom, left:right] = pixels
+
+        side = self.tile_size(*self._scaled(picture.size, options), options)
+        notes = self._apply_scene(scene, write, side, options, on_event)
+        return replace(picture, pixels=out, notes=picture.notes + notes)
+
+    def _apply_scene(
+        self,
+        scene: _Scene,
+        write: Callable[[Box, images.Pixels | None], None],
+        side: int,
+        options: Options,
+        on_event: Listener,
+    ) -> tuple[str, ...]:
+        """Translate, blend, and write pixels (h, w, 3) box by box, row by row; None where the source stays."""
+        h, w = scene.size
+        mask = images.load_mask(options.mask, (h, w), options.max_pixels) if options.mask else None
+        factor = self._factor(h, w, options.scale)
 
         def wanted(box: Box) -> bool:
-            top, left, bottom, right = box
-            return bool(options.blend.strength) and (mask is None or bool(mask[top:bottom, left:right].any()))
+            return bool(options.blend.strength) and (mask is None or mask.touches(box))
 
-        def write(box: Box, tile: Tensor | None) -> None:
-            top, left, bottom, right = box
-            kept = picture.pixels[top:bottom, left:right]
-            out[top:bottom, left:right] = kept if tile is None else images.to_pixels(finish(box, tile), out.dtype)
+        def finish(box: Box, output: Tensor | None) -> None:
+            if output is not None and not (options.blend.is_whole and mask is None):
+                top, left, bottom, right = box
+                before = scene.tensor(torch.arange(top, bottom), torch.arange(left, right))
+                output = options.blend(before, output.cpu(), mask.weight(box) if mask else None)
+            write(box, None if output is None else images.to_pixels(output, scene.dtype))
 
         if factor == 1:
-            self._run(_reader(seen), write, h, w, self.tile_size(h, w, options), on_event, wanted)
+            self._run(scene.tensor, finish, h, w, side, on_event, wanted)
         else:
-            self._run_scaled(seen, write, factor, options, on_event)
-        return replace(picture, pixels=out, notes=picture.notes + notes)
+            self._run_scaled(scene, finish, factor, side, on_event)
+        return self._remarks(w, factor, options.scale)
 
     def fits(self, size: tuple[int, int], options: Options, per_pixel: int = images.BYTES_PER_PIXEL) -> bool:
         """Whether a picture (H, W) can be held in memory within `options.max_memory`, translated and encoded there.
@@ -188,10 +222,13 @@ class Translator:
     def _needs(self, size: tuple[int, int], options: Options, per_pixel: int = images.BYTES_PER_PIXEL) -> int:
         """Bytes for a picture in memory and the smallest useful tile."""
         h, w = size
-        factor = self._factor(h, w, options.scale)
-        scaled = BYTES_SCALED + BYTES_OF_SCALED * factor**2 if factor != 1 else 0
         side = min(max(h, w), FASTEST_TILE) + 2 * self.halo
-        return round(h * w * (per_pixel + scaled)) + side**2 * self._bytes_per_pixel()
+        return h * w * per_pixel + self._scaled_needs(size, options) + side**2 * self._bytes_per_pixel()
+
+    def _scaled_needs(self, size: tuple[int, int], options: Options) -> int:
+        """Bytes for translating at another scale; 0 at the picture's own."""
+        scaled = self._scaled(size, options)
+        return 0 if scaled == size else math.prod(scaled) * BYTES_OF_SCALED + BYTES_AT_ONCE
 
     def _budget(self, options: Options) -> int:
         """Bytes that a picture may take, beside what the program holds already."""
@@ -204,12 +241,13 @@ class Translator:
         source: Path,
         target: Path,
         size: tuple[int, int],
-        scaled: tuple[int, int],
         side: int,
         memory: int,
+        options: Options,
         on_event: Listener,
     ) -> None:
         """Say size, tiles, memory and time; the first tile of a large picture is timed for it."""
+        scaled = self._scaled(size, options)
         tiles = math.ceil(scaled[0] / side) * math.ceil(scaled[1] / side)
         if not self.pixel_seconds and tiles > PROBED_TILES:
             self.probe(side)
@@ -233,6 +271,12 @@ class Translator:
             return high / w
         return low / w if w * NEAR_TRAINING < low else 1.0
 
+    def _scaled(self, size: tuple[int, int], options: Options) -> tuple[int, int]:
+        """The size (H, W) at which G sees a picture of this size."""
+        h, w = size
+        factor = self._factor(h, w, options.scale)
+        return max(1, round(h * factor)), max(1, round(w * factor))
+
     def _training_widths(self) -> tuple[float, float]:
         """The widths in px, smallest and largest, at which the training has shown its source to G."""
         crops, inputs = self.model.config.crops, self.model.provenance
@@ -255,96 +299,85 @@ class Translator:
             return (f"{low / w / factor:.1f} times narrower than the smallest of the training; try --scale auto",)
         return ()
 
-    def _run_scaled(
-        self,
-        seen: images.Pixels,
-        write: Write,
-        factor: float,
-        options: Options,
-        on_event: Listener,
-    ) -> None:
+    def _run_scaled(self, scene: _Scene, write: Write, factor: float, side: int, on_event: Listener) -> None:
         """Translate at another scale and come back to the picture's own, with the detail that was lost on the way.
 
-        That detail is the picture minus the picture scaled down and up again, in the colours that the colour map gives.
+        That detail is the picture minus the picture scaled down and up again, in the colours that the colour map gives:
+        what is scaled up is the translation without the colour-mapped small picture, and then the whole one is added.
         """
-        h, w = seen.shape[:2]
-        small_h, small_w = _scaled(h, w, factor)
-        small = images.resized(seen, (small_h, small_w))  # (h', w', 3) float32, as the pixels
+        h, w = scene.size
+        small_h, small_w = max(1, round(h * factor)), max(1, round(w * factor))
+        half = np.float32(np.iinfo(scene.dtype).max / 2)
+        small = images.resized_rows(scene.rows, (h, w), (small_h, small_w)) / half  # (h', w', 3) float32, in [0, 2]
         translated = np.empty((small_h, small_w, 3), np.float32)
-        half = np.iinfo(seen.dtype).max / 2
+        matrix = self.model.colour.matrix.float()
 
         def read(rows: Tensor, columns: Tensor) -> Tensor:
             part = small[_span(rows)][:, _span(columns)]
-            return torch.from_numpy(part / half - 1).permute(2, 0, 1)[None].float()
+            return torch.from_numpy(part - 1).permute(2, 0, 1)[None].float()
 
         def keep(box: Box, tile: Tensor | None) -> None:
             assert tile is not None
             top, left, bottom, right = box
             translated[top:bottom, left:right] = tile[0].permute(1, 2, 0).cpu().numpy()
 
-        self._run(read, keep, small_h, small_w, self.tile_size(small_h, small_w, options), on_event)
-        back = images.resized(translated, (h, w))
-        blurred = images.resized(small, (h, w)) if factor < 1 else None
-        matrix = self.model.colour.matrix.float()
-        for top in range(0, h, ROWS_AT_ONCE):
-            box = top, 0, min(top + ROWS_AT_ONCE, h), w
-            rows = slice(top, box[2])
-            out = torch.from_numpy(back[rows]).permute(2, 0, 1)[None]
-            if blurred is not None:
-                lost = torch.from_numpy((seen[rows] - blurred[rows]) / np.float32(half)).permute(2, 0, 1)[None]
-                out = out + torch.einsum("oc,nchw->nohw", matrix, lost.float())
-            write(box, out)
+        self._run(read, keep, small_h, small_w, side, on_event)
+        if factor < 1:
+            translated -= small @ matrix.numpy().T
+        step = max(1, PIXELS_AT_ONCE // w)
+        for top in range(0, h, step):
+            bottom = min(top + step, h)
+            out = torch.from_numpy(images.resized(translated, (h, w), (top, bottom))).permute(2, 0, 1)[None]
+            if factor < 1:
+                whole = torch.from_numpy(scene.rows(top, bottom) / half).permute(2, 0, 1)[None]
+                out = out + torch.einsum("oc,nchw->nohw", matrix, whole.float())
+            write((top, 0, bottom, w), out)
 
     def _apply_streaming(
         self, source: Path, target: Path, options: Options, saving: Saving, on_event: Listener
     ) -> tuple[str, ...]:
         """From file to file in rows of tiles, for pictures that do not fit into memory."""
-        size, budget = images.size_of(source, options.max_pixels), self._budget(options)
-        need = self._needs(size, options, images.bytes_in_memory(source))
-        needed = f"{source}: {size[1]}x{size[0]} pixels need {need / 1e9:.1f} GB"
-        if options.scale != 1 or options.mask:
-            what = "--scale" if options.scale != 1 else "--mask"
-            raise ImageError(f"{needed}, and {what} cannot be used beyond memory; raise --max-memory or scale it down")
         if not vips.installed():
-            remedy = "pip install 'sincut[large]' or raise --max-memory"
-            raise ImageError(f"{needed}, {budget / 1e9:.1f} GB are allowed; {remedy}")
+            size, budget = images.size_of(source, options.max_pixels), self._budget(options)
+            need = self._needs(size, options, images.bytes_in_memory(source))
+            needed = f"{source}: {size[1]}x{size[0]} pixels need {need / 1e9:.1f} GB, {budget / 1e9:.1f} GB are allowed"
+            raise ImageError(f"{needed}; pip install 'sincut[large]' or raise --max-memory")
         with images.open_large(source, target, saving, options.max_pixels) as large:
             h, w = large.reader.size
-            side = self._streaming_tile(w, large.reader.bytes_per_pixel, options)
-            memory = used_memory() + self._streaming_needs(w, side, large.reader.bytes_per_pixel)
-            self._announce(source, target, (h, w), (h, w), side, memory, on_event)
-            notes = self._remarks(w, 1.0, 1.0)
+            side = self._streaming_tile((h, w), large.reader.bytes_per_pixel, options)
+            memory = used_memory() + self._streaming_needs((h, w), side, large.reader.bytes_per_pixel, options)
+            self._announce(source, target, (h, w), side, memory, options, on_event)
             band: Any = None
 
-            def read(rows: Tensor, columns: Tensor) -> Tensor:
-                return images.to_tensor(large.reader.read(rows.numpy(), columns.numpy())[..., :3])
-
-            def write(box: Box, tile: Tensor | None) -> None:
+            def write(box: Box, pixels: images.Pixels | None) -> None:
                 nonlocal band
                 top, left, bottom, right = box
                 if left == 0:
                     band = large.reader.rows(top, bottom)
-                if tile is not None:
-                    whole = images.to_tensor(band[:, left:right, :3])
-                    band[:, left:right, :3] = images.to_pixels(options.blend(whole, tile.cpu()), band.dtype)
+                if pixels is not None:
+                    band[:, left:right, :3] = pixels
                 if right == w:
                     large.writer.write(band)
 
-            self._run(read, write, h, w, side, on_event, lambda box: bool(options.blend.strength))
+            scene = _Scene((h, w), large.reader.dtype, large.window, large.rows)
+            notes = self._apply_scene(scene, write, side, options, on_event)
         return (*large.notes, *notes)
 
-    def _streaming_needs(self, w: int, side: int, bytes_per_pixel: int) -> int:
+    def _streaming_needs(self, size: tuple[int, int], side: int, bytes_per_pixel: int, options: Options) -> int:
         """Bytes: rows of tiles on their way through the program, the windows read, and a tile's feature maps."""
-        rows = BANDS_IN_FLIGHT * w * (side + self.halo) * bytes_per_pixel
-        return rows + (side + 2 * self.halo) ** 2 * self._bytes_per_pixel() + LIBRARY_BYTES
+        scaled = self._scaled_needs(size, options)
+        rows = 0 if scaled else BANDS_IN_FLIGHT * size[1] * (side + self.halo) * bytes_per_pixel
+        return rows + scaled + (side + 2 * self.halo) ** 2 * self._bytes_per_pixel() + LIBRARY_BYTES
 
-    def _streaming_tile(self, w: int, bytes_per_pixel: int, options: Options) -> int:
+    def _streaming_tile(self, size: tuple[int, int], bytes_per_pixel: int, options: Options) -> int:
         """The largest tile within the budget; the smallest one where even that is more than allowed."""
         if options.tile not in ("auto", "off"):
             return _even(max(STRIDE, int(options.tile)))
         budget = self._budget(options)
         sides = range(FASTEST_TILE, SMALLEST_TILE - 1, -SMALLEST_TILE)
-        return next((s for s in sides if self._streaming_needs(w, s, bytes_per_pixel) <= budget), SMALLEST_TILE)
+        return next(
+            (s for s in sides if self._streaming_needs(size, s, bytes_per_pixel, options) <= budget), SMALLEST_TILE
+        )
 
     def translate(self, image: Tensor, tile: Tile = "auto") -> Tensor:
         """(1, 3, H, W) in [-1, 1] -> the same shape, not clipped, float32 on the image's device."""
@@ -490,17 +523,8 @@ def load(path: Path | str, device: torch.device | str = "cpu", precision: str = 
     return Translator(Model.load(Path(path)), device, precision)
 
 
-def _reader(pixels: images.Pixels) -> Callable[[Tensor, Tensor], Tensor]:
-    """Windows (1, 3, h, w) in [-1, 1] of (H, W, 3)."""
-    return lambda rows, columns: images.to_tensor(pixels[_span(rows)][:, _span(columns)])
-
-
 def _nothing(box: Box, tile: Tensor | None) -> None:
     """Writes a tile nowhere."""
-
-
-def _scaled(h: int, w: int, factor: float) -> tuple[int, int]:
-    return max(1, round(h * factor)), max(1, round(w * factor))
 
 
 def tile_boxes(h: int, w: int, side: int) -> Iterator[Box]:

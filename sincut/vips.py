@@ -13,7 +13,7 @@ import threading
 import zlib
 from importlib.util import find_spec
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NoReturn
 
 import numpy as np
 from numpy.typing import NDArray
@@ -45,7 +45,7 @@ def installed() -> bool:
 
 
 def decode(
-    source: Path | bytes, grey: bool, icc: bytes | None, orientation: int = 1
+    source: Path, grey: bool, icc: bytes | None, orientation: int = 1
 ) -> tuple[Pixels, Pixels | None, list[str]]:
     """Upright sRGB pixels of 16 bits, their alpha, and notes. Raises `ImageError` for numbers that mean no colours."""
     vips = _library()
@@ -197,12 +197,13 @@ class Writer:
         format_: str,
         like: Reader,
         grey: bool,
-        quality: int,
+        jpeg: tuple[int, bool],
         exif: bytes | None,
         xmp: bytes | None,
         dpi: tuple[float, float] | None,
     ) -> None:
-        self.path, self.format, self.like, self.grey, self.quality = path, format_, like, grey, quality
+        """`jpeg` is its quality and whether its colours are subsampled. TIFF files get no EXIF."""
+        self.path, self.format, self.like, self.grey, self.jpeg = path, format_, like, grey, jpeg
         self.metadata = exif if format_ != "TIFF" else None, xmp, dpi
         self.queue: queue.Queue[bytes | None] = queue.Queue(QUEUED)
         self.left, self.ended, self.failed = memoryview(b""), False, ""
@@ -229,29 +230,25 @@ class Writer:
     def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
         if kind is None:
             self._put(_chunk(b"IDAT", self.packer.flush()) + _chunk(b"IEND", b""))
-        self._end()
+        self._offer(None)  # no more bytes will come
         self.thread.join()
         if kind is None and self.failed:
-            raise ImageError(f"cannot be written ({self.failed}); free some space or choose another place with -o")
-
-    def _end(self) -> None:
-        """No more bytes will come; what is queued is dropped where nobody reads it any longer."""
-        while self.thread.is_alive():
-            try:
-                self.queue.put(None, timeout=0.1)
-                return
-            except queue.Full:
-                continue
+            self._refuse()
 
     def _put(self, data: bytes) -> None:
-        while True:
-            if self.failed or not self.thread.is_alive():
-                raise ImageError(f"cannot be written ({self.failed}); free some space or choose another place with -o")
-            try:
-                self.queue.put(data, timeout=0.5)
-                return
-            except queue.Full:
-                continue
+        if not self._offer(data):
+            self._refuse()
+
+    def _offer(self, data: bytes | None) -> bool:
+        """Queue a part for libvips, as soon as there is room; False where nobody reads any longer."""
+        while self.thread.is_alive() and not self.failed:
+            with contextlib.suppress(queue.Full):
+                self.queue.put(data, timeout=0.1)
+                return True
+        return False
+
+    def _refuse(self) -> NoReturn:
+        raise ImageError(f"cannot be written ({self.failed}); free some space or choose another place with -o")
 
     def _next(self, count: int) -> bytes:
         """Up to `count` bytes of the stream for libvips; none at its end."""
@@ -281,24 +278,21 @@ class Writer:
             elif self.format == "PNG":
                 image.pngsave(self.path)
             else:
-                subsampling = "off" if self.quality >= 90 else "auto"
-                image.jpegsave(self.path, Q=self.quality, subsample_mode=subsampling)
+                quality, subsampled = self.jpeg
+                image.jpegsave(self.path, Q=quality, subsample_mode="on" if subsampled else "off")
         except vips.Error as error:
             self.failed = _reason(error)
         except Exception as error:  # in a thread nobody else would hear of it
             self.failed = str(error) or type(error).__name__
 
 
-def _opened(source: Path | bytes) -> "pyvips.Image":
+def _opened(source: Path, **options: int) -> "pyvips.Image":
     """A lazy image; damage is an error where libvips would go on with grey."""
     vips = _library()
-    if isinstance(source, bytes):
-        image = vips.Image.new_from_buffer(source, "", fail_on="error")
-    else:
-        try:  # without `revalidate`, a file that was replaced would be remembered as it was
-            image = vips.Image.new_from_file(source, fail_on="error", revalidate=True)
-        except UnicodeError:
-            raise ImageError(f"{str(source)!a}: its name is not UTF-8; rename it") from None
+    try:  # without `revalidate`, a file that was replaced would be remembered as it was
+        image = vips.Image.new_from_file(source, fail_on="error", revalidate=True, **options)
+    except UnicodeError:
+        raise ImageError(f"{str(source)!a}: its name is not UTF-8; rename it") from None
     loader = str(image.get("vips-loader"))
     if not loader.startswith(LOADERS):
         raise vips.Error(f"files read by {loader} are not supported")
@@ -318,7 +312,7 @@ def _is_pyramid(image: "pyvips.Image", source: Path) -> bool:
     if image.get_typeof("n-pages") == 0 or image.get("n-pages") < 2:
         return False
     try:
-        second = _library().Image.new_from_file(source, page=1)
+        second = _opened(source, page=1)
     except _library().Error:
         return False
     return all(abs(a - 2 * b) <= 2 for a, b in ((image.width, second.width), (image.height, second.height)))

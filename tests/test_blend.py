@@ -34,6 +34,11 @@ def lab(pixels: np.ndarray) -> torch.Tensor:
     return rgb_to_lab((images.to_tensor(pixels) + 1) / 2)
 
 
+def weights(path: Path, size: tuple[int, int]) -> np.ndarray:
+    """0 to 255, whole."""
+    return images.load_mask(path, size).weight((0, 0, *size))[0, 0].numpy() * 255
+
+
 def mask_file(path: Path, values: np.ndarray) -> Path:
     Image.fromarray(values.astype(np.uint8)).save(path)
     return path
@@ -88,7 +93,7 @@ def test_a_mask_says_where(tmp_path: Path) -> None:
 def test_hard_edges_of_a_mask_are_softened_and_its_size_adapts(tmp_path: Path) -> None:
     values = np.zeros((300, 400), np.uint8)
     values[:, 200:] = 255
-    mask = images.load_mask(mask_file(tmp_path / "m.png", values), (600, 800))
+    mask = weights(mask_file(tmp_path / "m.png", values), (600, 800))
     assert mask.shape == (600, 800)
     assert mask[:, :380].max() == 0 and mask[:, 420:].min() == 255 and len(np.unique(mask)) > 4
     with pytest.raises(ImageError, match=r"m\.png: the mask is 400x300, the picture 300x600"):
@@ -97,10 +102,10 @@ def test_hard_edges_of_a_mask_are_softened_and_its_size_adapts(tmp_path: Path) -
     see_through.paste((255, 255, 255, 255), (0, 0, 20, 30))
     see_through.paste((0, 0, 0, 255), (20, 0, 40, 30))
     see_through.save(tmp_path / "a.png")
-    assert images.load_mask(tmp_path / "a.png", (30, 60))[15, [5, 30, 55]].tolist() == [255, 0, 0]
+    assert weights(tmp_path / "a.png", (30, 60))[15, [5, 30, 55]].tolist() == [255, 0, 0]
     ramp = np.linspace(0, 65535, 30 * 40).astype(np.uint16).reshape(30, 40)
     Image.fromarray(ramp).save(tmp_path / "deep.png")
-    assert np.abs(images.load_mask(tmp_path / "deep.png", (30, 40)) - ramp / 257).max() <= 1
+    assert np.abs(weights(tmp_path / "deep.png", (30, 40)) - ramp / 257).max() <= 1
 
 
 def test_tiles_outside_the_mask_cost_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

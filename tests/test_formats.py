@@ -11,7 +11,8 @@ import pyvips
 from conftest import make_model, scene
 from PIL import Image
 
-from sincut import images
+from sincut import alpha, images
+from sincut.alpha import visible_everywhere
 from sincut.config import Config, overlay
 from sincut.errors import ConfigError, ImageError
 from sincut.images import Saving
@@ -181,6 +182,24 @@ def test_metadata_of_every_format(tmp_path: Path, suffix: str, strip: bool) -> N
             assert [round(float(value)) for value in image.info["dpi"]] == [300, 300]
 
 
+@pytest.mark.parametrize("suffix", [".png", ".jpg", ".webp", ".tif", ".avif"])
+def test_texts_of_exif_keep_their_very_bytes(tmp_path: Path, suffix: str) -> None:
+    found = Image.Exif()
+    found[0x013B], found[0x8298] = "Émile Müller".encode(), "© 東京".encode()
+    found.get_ifd(0x8769)[0xA433] = "Objektivbauer Groß".encode()
+    found.get_ifd(0x8769)[0x9003] = "2024:01:02 03:04:05"
+    Image.fromarray(RGB).save(tmp_path / "a.jpg", exif=found)
+    for source in ("a.jpg", f"b{suffix}"):  # from JPEG to this format, and from it to itself
+        TRANSLATOR.apply_file(tmp_path / source, tmp_path / f"{source}-out{suffix}")
+        (tmp_path / f"{source}-out{suffix}").rename(tmp_path / f"b{suffix}")
+        with Image.open(tmp_path / f"b{suffix}") as image:
+            kept = image.getexif()
+            for got, want in ((kept[0x013B], found[0x013B]), (kept[0x8298], found[0x8298])):
+                assert got.encode("latin-1") == want
+            inner = kept.get_ifd(0x8769)[0xA433]
+            assert (inner.encode("latin-1") if isinstance(inner, str) else inner) == found.get_ifd(0x8769)[0xA433]
+
+
 def test_the_thumbnail_of_the_source_is_dropped(tmp_path: Path) -> None:
     small = io.BytesIO()
     Image.fromarray(RGB).resize((16, 16)).save(small, "JPEG")
@@ -227,21 +246,20 @@ def test_colours_that_cannot_be_seen_change_nothing_that_can() -> None:
     one[visible == 0], other[visible == 0] = 0, (255, 0, 255)
     outs = [TRANSLATOR.apply_picture(images.Picture(pixels, visible)).pixels for pixels in (one, other)]
     assert np.array_equal(outs[0][visible > 0], outs[1][visible > 0])
-    filled = images.visible_everywhere(images.Picture(one, visible))
+    filled = visible_everywhere(one, visible)
     assert np.array_equal(filled[visible > 0], RGB[visible > 0])
     inside = RGB[visible > 0]
     assert (filled[visible == 0] >= inside.min(0)).all() and (filled[visible == 0] <= inside.max(0)).all()
-    clear = images.Picture(one, np.zeros((H, W), np.uint8))
-    assert images.visible_everywhere(clear) is one
+    assert np.array_equal(visible_everywhere(one, np.zeros((H, W), np.uint8)), one)
 
 
 def test_hidden_colours_of_a_large_picture_are_guessed_on_a_coarse_grid(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(images, "FILL_PIXELS", 200.0)
+    monkeypatch.setattr(alpha, "MOST_CELLS", 200.0)
     visible = np.full((H, W), 255, np.uint8)
     visible[:, :17] = 0
     flat = np.full((H, W, 3), 90, np.uint8)
     flat[:, :17] = 0
-    assert (images.visible_everywhere(images.Picture(flat, visible)) == 90).all()
+    assert (visible_everywhere(flat, visible) == 90).all()
 
 
 def test_greys_come_out_as_asked(tmp_path: Path) -> None:

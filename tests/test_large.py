@@ -6,9 +6,9 @@ import numpy as np
 import pytest
 import pyvips
 from conftest import make_model, scene
-from PIL import Image
+from PIL import Image, JpegImagePlugin
 
-from sincut import images
+from sincut import images, tiff, vips
 from sincut.blend import Blend
 from sincut.config import Config, overlay
 from sincut.errors import ImageError
@@ -107,13 +107,68 @@ def test_damage_in_the_middle_leaves_nothing_behind(tmp_path: Path) -> None:
 
 def test_what_cannot_be_streamed_says_why(tmp_path: Path) -> None:
     source = write(tmp_path / "a.tif", RGB)
-    for target, options, why in (
-        ("b.webp", NO_ROOM, "WEBP files of this size"),
-        ("b.tif", Options(max_memory=1, scale=0.5), "--scale cannot"),
-        ("b.tif", Options(max_memory=1, mask=source), "--mask cannot"),
+    with pytest.raises(ImageError, match="WEBP files of this size"):
+        TRANSLATOR.apply_file(source, tmp_path / "b.webp", NO_ROOM)
+
+
+def test_masks_scales_and_hidden_colours_are_streamed_as_in_memory(tmp_path: Path) -> None:
+    values = np.zeros((H // 2, W // 2), np.uint8)
+    values[20:50, 30:] = 255
+    Image.fromarray(values).save(tmp_path / "mask.png")
+    clear = np.where(np.arange(W) < 90, 0, ALPHA)
+    source = write(tmp_path / "a.tif", np.dstack([RGB, clear]).astype(np.uint8), **TILED)
+    for extra in (
+        {},
+        {"scale": 0.4},
+        {"scale": 1.6},
+        {"mask": tmp_path / "mask.png"},
+        {"mask": tmp_path / "mask.png", "scale": 0.5, "blend": Blend(0.6, "colour")},
     ):
-        with pytest.raises(ImageError, match=why):
-            TRANSLATOR.apply_file(source, tmp_path / target, options)
+        want = TRANSLATOR.apply_picture(images.load(source), Options(tile=64, **extra))
+        TRANSLATOR.apply_file(source, tmp_path / "b.tif", Options(tile=64, max_memory=1, **extra))
+        got = images.load(tmp_path / "b.tif")
+        assert np.array_equal(got.pixels, want.pixels) and np.array_equal(got.alpha, want.alpha), extra
+
+
+@pytest.mark.parametrize(
+    ("array", "options"),
+    [(RGB, {}), (RGB, {"bigtiff": True, **TILED}), (DEEP, {}), (np.tile(RGB, (3, 3, 1)), {**TILED, "pyramid": True})],
+)
+@pytest.mark.parametrize("memory", [None, 1])
+def test_exif_is_written_into_every_kind_of_tiff(
+    tmp_path: Path, array: np.ndarray, options: dict[str, object], memory: int | None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    exif = Image.Exif()
+    exif[0x010E], exif[0x013B], exif[0x0100] = "a description", "somebody, who painted", 7  # the last is the width
+    exif.get_ifd(0x8769)[0x9003] = "2024:01:02 03:04:05"
+    exif.get_ifd(0x8825)[2] = (48.0, 51.0, 30.5)
+    source, target = write(tmp_path / "a.tif", array, **options), tmp_path / "b.tif"
+    with source.open("r+b") as file:
+        tiff.add_exif(file, exif)
+    if "bigtiff" in options:
+        monkeypatch.setattr(vips, "LARGEST_TIFF", 1)
+    notes = TRANSLATOR.apply_file(source, target, Options(tile=64, max_memory=memory))
+    assert "EXIF" not in " ".join(notes)
+    for path in (source, target):
+        with Image.open(path) as image:
+            tags = image.getexif()
+            assert (tags[0x010E], tags[0x013B], tags[0x0100]) == (exif[0x010E], exif[0x013B], array.shape[1])
+            assert tags.get_ifd(0x8769)[0x9003] == "2024:01:02 03:04:05"
+            assert [float(value) for value in tags.get_ifd(0x8825)[2]] == [48.0, 51.0, 30.5]
+        assert pyvips.Image.new_from_file(str(path)).avg() > 0  # libvips still reads all of it
+    big = target.read_bytes()[2] == 43
+    assert big == ("bigtiff" in options and memory == 1)
+    want = TRANSLATOR.apply_picture(images.load(source), Options(tile=64)).pixels
+    assert np.abs(images.load(target).pixels.astype(int) - want).max() <= 1
+
+
+def test_a_streamed_jpeg_keeps_its_quality(tmp_path: Path) -> None:
+    for quality, subsampling in ((35, 2), (80, 2), (88, 0), (97, 0)):
+        Image.fromarray(RGB).save(tmp_path / "a.jpg", quality=quality, subsampling=subsampling)
+        TRANSLATOR.apply_file(tmp_path / "a.jpg", tmp_path / "b.jpg", NO_ROOM)
+        with Image.open(tmp_path / "a.jpg") as source, Image.open(tmp_path / "b.jpg") as image:
+            assert image.quantization == source.quantization
+            assert JpegImagePlugin.get_sampling(image) == JpegImagePlugin.get_sampling(source)
 
 
 def test_a_full_disk_is_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

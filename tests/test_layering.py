@@ -21,7 +21,9 @@ MAY_IMPORT: dict[str, set[str]] = {
     "config": {"errors"},
     "devices": {"errors"},
     "vips": {"errors"},
-    "images": {"errors", "files", "vips"},
+    "alpha": set(),
+    "tiff": set(),
+    "images": {"alpha", "errors", "files", "tiff", "vips"},
     "blend": {"errors"},
     "networks": {"config", "layers"},
     "crops": {"config", "errors"},
@@ -30,7 +32,7 @@ MAY_IMPORT: dict[str, set[str]] = {
         *("colour", "config", "crops", "devices", "errors", "events"),
         *("guide", "layers", "losses", "model", "networks", "schedule"),
     },
-    "translate": {"blend", "devices", "errors", "events", "images", "model", "networks", "vips"},
+    "translate": {"alpha", "blend", "devices", "errors", "events", "images", "model", "networks", "vips"},
     "run": {
         *("config", "crops", "devices", "errors", "evaluate", "events", "files", "images"),
         *("model", "training", "translate"),
@@ -47,7 +49,7 @@ MAY_IMPORT: dict[str, set[str]] = {
     "console": {"events"},
 }
 FREE = {"cli", "__init__", "__main__"}
-ONLY_IN = {"click": {"cli"}, "rich": {"cli", "console"}, "PIL": {"images", "translate", "run"}}
+ONLY_IN = {"click": {"cli"}, "rich": {"cli", "console"}, "PIL": {"images", "tiff", "translate", "run"}}
 
 
 def imports(path: Path) -> set[str]:
