@@ -226,7 +226,8 @@ def apply(
 
     models, inputs = folder.split_models(paths)
     streams = Path("-") in inputs, output == Path("-")
-    if any(streams) and (not all(streams) or len(inputs) > 1 or len(models) > 1 or as_json or dry_run or watch):
+    of_folders = as_json or dry_run or watch or include or exclude or retry_failed or overwrite
+    if any(streams) and (not all(streams) or len(inputs) > 1 or len(models) > 1 or of_folders):
         raise click.UsageError("- is for one picture from stdin to stdout: sincut apply MODEL - -o -")
     from sincut.blend import Blend
     from sincut.images import MAX_PIXELS, Saving

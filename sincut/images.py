@@ -434,23 +434,26 @@ def open_large(source: Path, target: Path, saving: Saving, max_pixels: int = MAX
         raise ImageError(f"{target}: {format_} files of this size cannot be written; use one of .tif, .png, .jpg")
     with _opened(source, max_pixels) as image:
         carried, orientation = _metadata(image), _orientation(image)
-    grey, tables = carried["grey"], carried["jpeg"].get("qtables")
-    reader = vips.Reader(source, grey, carried["icc"], orientation)
+        of_rgb = image.mode in IN_PROFILE and not carried["grey"]
+    grey, tables, icc = carried["grey"], carried["jpeg"].get("qtables"), carried["icc"]
+    is_srgb = of_rgb and icc and not _transforms(icc)  # its numbers are taken as they are
+    reader = vips.Reader(source, grey, None if is_srgb else icc, orientation)
     notes = [*([UPRIGHT] if orientation != 1 else []), *reader.notes]
     if reader.bands == 4 and format_ not in WITH_ALPHA:
         notes.append(f"{format_} has no alpha: transparent parts were laid on white")
     if reader.deep and format_ not in DEEP:
         notes.append(f"{format_} has 8 bits a channel")
-    kept = (None, None, None) if saving.strip else (carried["exif"], carried["xmp"], carried["dpi"])
+    kept: tuple[Any, ...] = (icc if of_rgb else None, carried["exif"], carried["xmp"], carried["dpi"])
+    kept = (None,) * len(kept) if saving.strip else kept
     as_grey = grey and saving.greys == "keep"
     with written_whole(target, ImageError) as temporary:
         quality = saving.quality or (_quality_of(tables) if tables else 0) or DEFAULT_QUALITY.get(format_, 0)
         subsampled = quality < FULL_CHROMA if saving.quality or not tables else carried["jpeg"].get("subsampling") != 0
         with vips.Writer(temporary, format_, reader, as_grey, (quality, subsampled), *kept) as writer:
             yield Large(reader, writer, tuple(notes))
-        if kept[0] and format_ == "TIFF":
+        if kept[1] and format_ == "TIFF":
             with temporary.open("r+b") as file:
-                _add_exif(file, kept[0])
+                _add_exif(file, kept[1])
 
 
 def _add_exif(file: BinaryIO, exif: bytes) -> None:

@@ -120,10 +120,12 @@ class Translator:
         - an array (H, W), (H, W, 3) or (H, W, 4): uint8, uint16, or floats in [0, 1] -> (H, W, 3 or 4) of its dtype
         - a tensor (3, H, W) or (N, 3, H, W), floats in [0, 1] -> the same shape and dtype
 
-        Of the options, `tile` alone counts for tensors and arrays of floats.
-
-        Raises `ImageError` for what cannot be read or has another shape.
+        Tensors and arrays of floats are translated as they are: `ConfigError` where options ask for a blend, a mask or
+        another scale. Raises `ImageError` for what cannot be read or has another shape.
         """
+        floats = isinstance(image, Tensor) or (isinstance(image, np.ndarray) and image.dtype.kind == "f")
+        if floats and not (options.blend.is_whole and options.mask is None and options.scale == 1):
+            raise ConfigError("blend, mask and scale are for pictures of integers; give a file, a PIL image or uint8")
         if isinstance(image, Tensor):
             return self._apply_tensor(image, options.tile)
         if isinstance(image, np.ndarray):

@@ -126,10 +126,8 @@ def encode(
         image, icc = _luma(image), None
     with tempfile.TemporaryDirectory() as folder:
         if icc:
-            profile = Path(folder, "own.icc")
-            profile.write_bytes(icc)
             with contextlib.suppress(vips.Error):  # a damaged profile must not stop the picture
-                image = image.icc_transform(str(profile), input_profile="srgb", intent="relative", depth=16)
+                image = _in_space(image, icc, Path(folder))
         if alpha is not None:
             image = image.bandjoin(vips.Image.new_from_array(alpha))
         image = with_metadata(image, icc, exif, xmp, dpi)
@@ -157,9 +155,8 @@ class Reader:
         self.size = self.image.height, self.image.width
         self.dtype = np.dtype(np.uint16 if self.deep else np.uint8)
         self.bytes_per_pixel = self.bands * self.dtype.itemsize
-        converted = "became sRGB" if icc and any("translated in sRGB" in n for n in notes) else ""
-        self.notes = [n for n in notes if "translated in sRGB" not in n] + ([converted] if converted else [])
-        self.notes += ["greys became RGB"] if grey else []
+        self.converted = any("translated in sRGB" in note for note in notes)
+        self.notes = [*notes, *(["greys became RGB"] if grey else [])]
         self.lock = threading.Lock()  # windows are read in a thread, rows in another
 
     def read(self, rows: NDArray[np.int64], columns: NDArray[np.int64]) -> Pixels:
@@ -198,13 +195,17 @@ class Writer:
         like: Reader,
         grey: bool,
         jpeg: tuple[int, bool],
+        icc: bytes | None,
         exif: bytes | None,
         xmp: bytes | None,
         dpi: tuple[float, float] | None,
     ) -> None:
-        """`jpeg` is its quality and whether its colours are subsampled. TIFF files get no EXIF."""
+        """`jpeg` is its quality and whether its colours are subsampled. TIFF files get no EXIF.
+
+        What is given is sRGB; where the reader has converted it from `icc`, it is written in that space again.
+        """
         self.path, self.format, self.like, self.grey, self.jpeg = path, format_, like, grey, jpeg
-        self.metadata = exif if format_ != "TIFF" else None, xmp, dpi
+        self.metadata = icc, exif if format_ != "TIFF" else None, xmp, dpi
         self.queue: queue.Queue[bytes | None] = queue.Queue(QUEUED)
         self.left, self.ended, self.failed = memoryview(b""), False, ""
         self.packer = zlib.compressobj(0)
@@ -262,14 +263,17 @@ class Writer:
         vips = _library()
         source = vips.SourceCustom()
         source.on_read(self._next)
-        exif, xmp, dpi = self.metadata
+        icc, exif, xmp, dpi = self.metadata
+        folder = tempfile.TemporaryDirectory()
         try:
             image = vips.Image.new_from_source(source, "", access="sequential", unlimited=True)
             if self.format == "JPEG":
                 image = image.flatten(background=MOST if self.like.deep else 255) if image.hasalpha() else image
                 image = image.colourspace("srgb")
+            if icc and self.like.converted:
+                image = _in_space(image, icc, Path(folder.name))
             image = _luma(image) if self.grey else image
-            image = with_metadata(image, None, exif, xmp, dpi)
+            image = with_metadata(image, icc, exif, xmp, dpi)
             if self.format == "TIFF":
                 h, w = self.like.size
                 layout = {"tile": True, "tile_width": TIFF_TILE, "tile_height": TIFF_TILE, "pyramid": self.like.pyramid}
@@ -284,6 +288,8 @@ class Writer:
             self.failed = _reason(error)
         except Exception as error:  # in a thread nobody else would hear of it
             self.failed = str(error) or type(error).__name__
+        finally:
+            folder.cleanup()
 
 
 def _opened(source: Path, **options: int) -> "pyvips.Image":
@@ -297,6 +303,17 @@ def _opened(source: Path, **options: int) -> "pyvips.Image":
     if not loader.startswith(LOADERS):
         raise vips.Error(f"files read by {loader} are not supported")
     return image
+
+
+def _in_space(image: "pyvips.Image", icc: bytes, folder: Path) -> "pyvips.Image":
+    """An sRGB image in the space of an RGB profile; `folder` has to be there until it is written."""
+    profile = folder / "own.icc"
+    profile.write_bytes(icc)
+    depth = 16 if image.format == "ushort" else 8
+    colours = image[:3].icc_transform(
+        str(profile), input_profile="srgb", intent="relative", black_point_compensation=True, depth=depth
+    )
+    return colours.bandjoin(image[3]) if image.bands == 4 else colours
 
 
 def _luma(image: "pyvips.Image") -> "pyvips.Image":

@@ -11,9 +11,11 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from click.testing import CliRunner
 from conftest import ROOT, assert_clear_error, scene, sincut
 from PIL import Image
 
+from sincut.cli import main
 from sincut.model import Model, load_tensors
 
 
@@ -208,6 +210,9 @@ def test_apply_works_in_a_pipe(tmp_path: Path, painting: Path, model_file: Path)
         assert image.format == "WEBP" and image.size == (90, 72)
     broken = subprocess.run(command, input=b"no picture", capture_output=True, env=env, timeout=300)
     assert broken.returncode == 1 and not broken.stdout and b"sincut: -: is not a picture" in broken.stderr
+    for option in (["--include", "*.jpg"], ["--retry-failed"], ["--json"], ["--overwrite"]):
+        result = CliRunner().invoke(main, ["apply", str(model_file), "-", "-o", "-", *option])
+        assert result.exit_code == 2 and "is for one picture" in result.output, option
 
 
 @pytest.mark.parametrize(

@@ -362,12 +362,31 @@ def test_long_metadata_is_dropped_only_where_it_has_to_be(tmp_path: Path) -> Non
     assert any("XMP" in note for note in notes) and any("EXIF" in note for note in notes)
 
 
-def test_streamed_and_stripped_colours_are_right(tmp_path: Path) -> None:
-    wide = pyvips.Image.new_from_array(RGB).copy(interpretation="srgb").icc_transform("p3", input_profile="srgb")
-    wide.write_to_file(str(tmp_path / "a.tif"))
-    memory = TRANSLATOR.apply_picture(images.load(tmp_path / "a.tif")).pixels
-    TRANSLATOR.apply_file(tmp_path / "a.tif", tmp_path / "b.tif", Options(max_memory=1), Saving(strip=True))
-    assert np.abs(images.load(tmp_path / "b.tif").pixels.astype(int) - memory).max() <= 4
+@pytest.mark.parametrize("suffix", [".tif", ".png", ".jpg"])
+@pytest.mark.parametrize("bits", [8, 16])
+@pytest.mark.parametrize("strip", [False, True])
+def test_a_wide_gamut_is_streamed_as_in_memory(tmp_path: Path, suffix: str, bits: int, strip: bool) -> None:
+    wide = pyvips.Image.new_from_array(RGB).copy(interpretation="srgb")
+    wide = wide.icc_transform("p3", input_profile="srgb", depth=bits)
+    source = tmp_path / "a.tif"
+    wide.write_to_file(str(source))
+    for name, memory in (("memory", None), ("streamed", 1)):
+        TRANSLATOR.apply_file(source, tmp_path / f"{name}{suffix}", Options(max_memory=memory), Saving(100, strip))
+    want, got = (images.load(tmp_path / f"{name}{suffix}") for name in ("memory", "streamed"))
+    assert got.icc == want.icc == (None if strip else p3()) and got.pixels.dtype == want.pixels.dtype
+    difference = np.abs(images.eight_bit(got.pixels).astype(int) - images.eight_bit(want.pixels))
+    assert difference.max() <= (12 if suffix == ".jpg" else 4) and difference.mean() < 1.5
+
+
+def test_a_profile_that_is_srgb_changes_no_number_of_a_streamed_picture(tmp_path: Path) -> None:
+    from PIL import ImageCms
+
+    profile = ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB")).tobytes()
+    Image.fromarray(RGB).save(tmp_path / "a.png", icc_profile=profile)
+    TRANSLATOR.apply_file(tmp_path / "a.png", tmp_path / "b.png", Options(max_memory=1))
+    out = images.load(tmp_path / "b.png")
+    want = TRANSLATOR.apply_picture(images.load(tmp_path / "a.png"))
+    assert out.icc == profile and np.array_equal(out.pixels, want.pixels)
 
 
 def test_cmyk_goes_through_rows_too(tmp_path: Path) -> None:

@@ -10,8 +10,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image
 
+from sincut.blend import Blend
 from sincut.config import Config, overlay
-from sincut.errors import ImageError
+from sincut.errors import ConfigError, ImageError
 from sincut.translate import Options, Translator, load, mirror, noise_at, tile_boxes
 
 NETWORKS = {"networks": {"stem": 4, "inner": 6, "blocks": 2}, "losses": {"layers": [0, 2, 3]}}
@@ -134,6 +135,10 @@ def test_every_kind_of_image_comes_back_as_what_it_was(tmp_path: Path) -> None:
     rgba = np.dstack([pixels, pixels[..., 0]])
     assert np.array_equal(TRANSLATOR.apply(rgba)[..., 3], pixels[..., 0])
     assert TRANSLATOR.apply(pixels[..., 0]).shape == pixels.shape
+    for floats_ in (tensor, pixels / 255.0):
+        for options in (Options(blend=Blend(0.5)), Options(scale=0.5), Options(mask=tmp_path / "a.png")):
+            with pytest.raises(ConfigError, match="pictures of integers"):
+                TRANSLATOR.apply(floats_, options)
 
 
 @pytest.mark.parametrize(
