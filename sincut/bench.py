@@ -9,6 +9,7 @@ after the other, so that peaks of memory do not mix; run it on an otherwise idle
 """
 
 import json
+import math
 import statistics
 import subprocess
 import sys
@@ -17,6 +18,7 @@ import time
 from collections.abc import Callable, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import replace
+from functools import partial
 from multiprocessing import get_context
 from pathlib import Path
 from typing import Any, TypeVar
@@ -26,24 +28,26 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from sincut import folder
 from sincut.colour import ColourMap
 from sincut.config import Config
 from sincut.crops import tiles
 from sincut.devices import Compute, find_compute, use_fast_kernels
 from sincut.errors import SincutError
-from sincut.files import write_whole
-from sincut.images import Picture, save
+from sincut.files import make_folder, write_whole
+from sincut.images import AS_IT_CAME, Picture, load, save
 from sincut.layers import EqualConv2d, EqualLinear, UpBlock
 from sincut.model import Model
 from sincut.networks import STRIDE, Discriminator, Generator
 from sincut.training import Training
-from sincut.translate import Translator
+from sincut.translate import PLAIN, Translator
 
 MEGAPIXELS = (1.0, 4.0, 16.0, 64.0)
 BURST_SECONDS = 0.3  # of convolutions, to find the peak
 WARM_UP, CYCLES = 1, 5  # cycles of `losses.r1_every` steps, one of them with the gradient penalty
 LEAST_STEPS = 10  # that are timed
 SIDE = 1024  # px of the made-up training pictures
+FOLDER_PICTURES, FOLDER_TURNS = 12, 3
 APPLY_SECONDS = 5.0  # small pictures are translated again until so much time has passed
 
 T = TypeVar("T")
@@ -76,6 +80,9 @@ def measure(
         work = pixel_tflop(config) * applied["megapixels"] * 1e6
         applied["utilisation"] = work / applied["seconds"] / applied["peak_tflops"]
         found["apply"].append({key: _rounded(value) for key, value in applied.items()})
+    if megapixels:
+        on_part(f"applying to a folder of {FOLDER_PICTURES}")
+        found["folder"] = {k: _rounded(v) for k, v in _alone(_folder, config, device, min(megapixels)).items()}
     return {key: _rounded(value) for key, value in found.items()}
 
 
@@ -176,11 +183,11 @@ def _training(config: Config, device: torch.device) -> dict[str, Any]:
 def _first_step_seconds(config: Config, device: torch.device) -> float:
     """From the start of the command `train` to its first finished step."""
     pixels = np.random.default_rng(0).integers(0, 256, (SIDE, SIDE, 3), np.uint8)
-    with tempfile.TemporaryDirectory() as folder:
-        preset, picture = Path(folder, "measured.toml"), Path(folder, "made-up.png")
+    with tempfile.TemporaryDirectory() as made:
+        preset, picture = Path(made, "measured.toml"), Path(made, "made-up.png")
         write_whole(preset, config.to_toml().encode(), SincutError)
         save(Picture(pixels), picture)
-        command = [sys.executable, "-m", "sincut", "train", picture, picture, "-o", Path(folder, "run"), "--json"]
+        command = [sys.executable, "-m", "sincut", "train", picture, picture, "-o", Path(made, "run"), "--json"]
         command += ["--preset", preset, "--device", str(device), "--set", "output.log_every=1", "--steps", "100"]
         began = time.perf_counter()
         with subprocess.Popen(list(map(str, command)), stderr=subprocess.PIPE, stdout=subprocess.DEVNULL) as process:
@@ -197,22 +204,72 @@ def _first_step_seconds(config: Config, device: torch.device) -> float:
 
 def _apply(config: Config, device: torch.device, megapixels: float) -> dict[str, Any]:
     """Translating a made-up 4:3 picture that is in memory already, in tiles as `apply` chooses them."""
-    compute = find_compute(device)
-    h = max(1, round((megapixels * 1e6 * 3 / 4) ** 0.5))
-    w = max(1, round(megapixels * 1e6 / h))
-    picture = Picture(np.random.default_rng(0).integers(0, 256, (h, w, 3), np.uint8))
-    with torch.random.fork_rng(devices=[]):
-        generator = Generator(config.networks).eval().requires_grad_(False)
-    translator = Translator(Model(generator, ColourMap.identity(), config), device)
+    compute, picture, translator = find_compute(device), _made_up(megapixels), _untrained(config, device)
     translator.apply_picture(Picture(picture.pixels[: 2 * STRIDE, : 2 * STRIDE]))  # whatever is set up at first use
     seconds, peaks = _beside_the_peak(lambda: translator.apply_picture(picture), config, compute, APPLY_SECONDS)
-    size = h * w / 1e6
+    size = math.prod(picture.size) / 1e6
     return {
         "megapixels": size,
         "seconds": seconds,
         "megapixels_per_second": size / seconds,
         "peak_tflops": peaks["forward"],
         "peak_rss_mb": _peak_rss_mb(),
+    }
+
+
+def _made_up(megapixels: float, seed: int = 0) -> Picture:
+    """A 4:3 picture of noise."""
+    h = max(1, round((megapixels * 1e6 * 3 / 4) ** 0.5))
+    w = max(1, round(megapixels * 1e6 / h))
+    return Picture(np.random.default_rng(seed).integers(0, 256, (h, w, 3), np.uint8))
+
+
+def _untrained(config: Config, device: torch.device) -> Translator:
+    with torch.random.fork_rng(devices=[]):
+        generator = Generator(config.networks).eval().requires_grad_(False)
+    return Translator(Model(generator, ColourMap.identity(), config), device)
+
+
+def _folder(config: Config, device: torch.device, megapixels: float) -> dict[str, Any]:
+    """The command's way through a folder of made-up JPEG files, next to the bare translations of their pixels.
+
+    `overlap_ratio` is 1 where decoding, encoding, writing and keeping the manifest cost no time of their own. Both are
+    done in turns, and the median of the ratios counts.
+    """
+    compute, translator = find_compute(device), _untrained(config, device)
+    with tempfile.TemporaryDirectory() as made:
+        source = Path(made, "in")
+        paths = [source / f"{number}.jpg" for number in range(FOLDER_PICTURES)]
+        make_folder(source, SincutError)
+        for number, path in enumerate(paths):
+            save(_made_up(megapixels, number), path)
+        pictures = [load(path) for path in paths]
+        model = Path(made, "model.safetensors")
+        translator.model.save(model)
+        translator.apply_picture(pictures[0])  # whatever is set up at first use
+
+        def bare() -> None:
+            for picture in pictures:
+                translator.apply_picture(picture)
+
+        def command(number: int) -> None:
+            ((_, plan),) = folder.plans([model], [source], Path(made, f"out-{number}"), PLAIN, AS_IT_CAME)
+            done, _ = folder.run(plan, translator)
+            if len(done) != FOLDER_PICTURES:
+                raise SincutError("some made-up pictures could not be translated")
+
+        ratios, seconds = [], []
+        for number in range(FOLDER_TURNS):
+            (before,), (taken,), (after,) = (
+                _seconds(work, compute, repeats=1) for work in (bare, partial(command, number), bare)
+            )
+            ratios.append(taken / ((before + after) / 2))
+            seconds.append(taken)
+    return {
+        "pictures": FOLDER_PICTURES,
+        "megapixels": megapixels,
+        "seconds_per_picture": statistics.median(seconds) / FOLDER_PICTURES,
+        "overlap_ratio": statistics.median(ratios),
     }
 
 

@@ -174,4 +174,13 @@ def bench_table(figures: dict[str, Any]) -> list[tuple[str, str]]:
         rows.append(
             (f"applying to {a['megapixels']:g} MP", f"{a['seconds']:.3g} s, {speed}, {a['peak_rss_mb']:.0f} MB")
         )
+    if f.get("folder"):
+        b = f["folder"]
+        each = f"{b['seconds_per_picture']:.3g} s for a picture of {b['megapixels']:g} MP"
+        rows.append(
+            (
+                f"applying to a folder of {b['pictures']}",
+                f"{each}, {b['overlap_ratio']:.3g} times the bare translations",
+            )
+        )
     return rows

@@ -49,7 +49,7 @@ def test_work_of_a_pixel_agrees_with_torch_s_own_counter(tiny: Config) -> None:
 def test_bench_measures(tiny: Config) -> None:
     parts: list[str] = []
     found = measure(tiny, torch.device("cpu"), [0.01, 0.02], parts.append)
-    numbers = {key: value for key, value in found.items() if key not in ("device", "precision", "apply")}
+    numbers = {key: value for key, value in found.items() if key not in ("device", "precision", "apply", "folder")}
     assert {type(value) for value in numbers.values()} <= {int, float}
     assert all(value > 0 for value in numbers.values())
     assert found["crops_per_second"] == pytest.approx(2 / found["step_seconds"], rel=0.01)
@@ -61,14 +61,18 @@ def test_bench_measures(tiny: Config) -> None:
     for a in found["apply"]:
         work = pixel_tflop(tiny) * a["megapixels"] * 1e6
         assert a["utilisation"] == pytest.approx(work / a["seconds"] / a["peak_tflops"], rel=0.01)
-    assert parts == ["training", "first step", "applying to 0.01 megapixels", "applying to 0.02 megapixels"]
+    assert found["folder"]["pictures"] == 12 and found["folder"]["megapixels"] == 0.01
+    assert found["folder"]["seconds_per_picture"] > 0 and found["folder"]["overlap_ratio"] > 0
+    *known, last = parts
+    assert known == ["training", "first step", "applying to 0.01 megapixels", "applying to 0.02 megapixels"]
+    assert last == "applying to a folder of 12"
 
 
 def test_bench_command_prints_json(tiny_flags: list[str]) -> None:
     result = sincut("bench", "--device", "cpu", "--megapixels", "0", "--json", *tiny_flags)
     assert result.returncode == 0, result.stderr
     found = json.loads(result.stdout)
-    assert found["apply"] == [] and found["step_seconds"] > 0
+    assert found["apply"] == [] and "folder" not in found and found["step_seconds"] > 0
 
 
 def test_bench_table_names_what_was_measured() -> None:
@@ -82,7 +86,9 @@ def test_bench_table_names_what_was_measured() -> None:
         "peak_rss_mb": 900,
     }
     figures = {**dict.fromkeys(numbers, 0.25), "device": "cpu", "threads": 2, "precision": "bfloat16"}
-    rows = dict(bench_table({**figures, "apply": [applied]}))
+    in_folder = {"pictures": 12, "megapixels": 1.0, "seconds_per_picture": 1.5, "overlap_ratio": 1.04}
+    rows = dict(bench_table({**figures, "apply": [applied], "folder": in_folder}))
+    assert rows["applying to a folder of 12"] == "1.5 s for a picture of 1 MP, 1.04 times the bare translations"
     assert rows["device"] == "cpu, 2 threads, bfloat16"
     assert rows["training step"].startswith("0.25 s")
     assert rows["applying to 16 MP"] == "20 s, 0.8 MP/s, 71% of the peak, 900 MB"

@@ -3,6 +3,7 @@
 import io
 import json
 import os
+import random
 import signal
 import subprocess
 import sys
@@ -96,28 +97,42 @@ def test_interrupted_saves_and_resumes(
     assert_clear_error(refused, 1, "schedule.steps", "cannot be resumed")
 
 
-def test_killed_run_goes_on_to_the_same_model(
+@pytest.mark.slow
+def test_a_training_killed_at_twenty_moments_ends_as_one_left_alone(
     painting: Path, photo: Path, tmp_path: Path, tiny_flags: list[str]
 ) -> None:
-    flags = [*tiny_flags, "--set", "output.checkpoint_seconds=0", "--set", "schedule.steps=150", "--device", "cpu"]
+    flags = [*tiny_flags, "--set", "schedule.steps=300", "--device", "cpu"]
     whole, parts = tmp_path / "whole", tmp_path / "parts"
     assert sincut("train", painting, photo, "-o", whole, *flags).returncode == 0
-    command = [sys.executable, "-m", "sincut", "train", str(painting), str(photo), "-o", str(parts), *flags]
-    process = subprocess.Popen(command, stderr=subprocess.DEVNULL, env={**os.environ, "PYTHONPATH": str(ROOT)})
-    waited = time.monotonic()
-    while not (parts / "checkpoint.safetensors").exists() and time.monotonic() - waited < 60:
-        time.sleep(0.02)
-    process.kill()
-    process.wait()
-    assert 1 <= Model.load(parts).provenance["steps"] < 150
+    command = [sys.executable, "-m", "sincut", "train", str(painting), str(photo), "-o", str(parts), "--json", *flags]
+    command += ["--set", "output.checkpoint_seconds=0"]
+    rng, env, killed, reached = random.Random(0), {**os.environ, "PYTHONPATH": str(ROOT)}, 0, [0]
+    for _ in range(20):
+        resume = ["--resume"] if (parts / "checkpoint.safetensors").exists() else []
+        with subprocess.Popen(
+            [*command, *resume], stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, env=env
+        ) as process:
+            assert process.stderr is not None
+            for line in process.stderr:  # until the training has begun
+                if b"Started" in line:
+                    break
+            time.sleep(rng.uniform(0, 0.3))
+            killed += process.poll() is None
+            process.kill()
+        if (parts / "model.safetensors").exists():  # at any moment whole, and never older than before
+            reached.append(Model.load(parts).provenance["steps"])
+    assert killed == 20 and reached == sorted(reached) and 1 <= reached[-1] < 300
     assert sincut("apply", parts, painting, "-o", tmp_path / "out.png").returncode == 0
     resumed = sincut("train", painting, photo, "-o", parts, "--resume", "--device", "cpu", "--json")
     assert resumed.returncode == 0, resumed.stderr
-    assert json.loads(resumed.stdout)["steps"] == 150
+    assert json.loads(resumed.stdout)["steps"] == 300
     for name in ("checkpoint.safetensors", "model.safetensors"):
         (want, _), (got, _) = (load_tensors(run / name) for run in (whole, parts))
         assert set(want) == set(got)
         assert all(want[key].equal(got[key]) for key in want if key != "plan")  # the plan holds the seconds
+    steps = [json.loads(line)["step"] for line in (parts / "metrics.jsonl").read_text().splitlines()]
+    assert steps == sorted(steps)  # none twice that was done again
+    assert not list(parts.rglob("*.sincut-part"))
 
 
 def test_help_is_instant_and_complete() -> None:

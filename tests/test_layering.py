@@ -42,7 +42,7 @@ MAY_IMPORT: dict[str, set[str]] = {
     "folder": {"errors", "events", "files", "images", "manifest", "model", "translate"},
     "evaluate": {"errors", "images"},
     "bench": {
-        *("colour", "config", "crops", "devices", "errors", "files", "images"),
+        *("colour", "config", "crops", "devices", "errors", "files", "folder", "images"),
         *("layers", "model", "networks", "training", "translate"),
     },
     "curve": {"config", "errors", "evaluate", "files", "images", "model", "run", "translate"},
