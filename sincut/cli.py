@@ -326,6 +326,23 @@ def evaluate(painting: Path, photo: Path, output: Path, truth: Path | None, as_j
 
 
 @main.command()
+@click.argument("run", type=EXISTING)
+@click.option("-o", "--output", type=EXISTING, metavar="FILE", help="report.html in the run folder by default.")
+@click.option("--painting", type=EXISTING, metavar="FILE", help="The painting, for a run folder that holds no copy.")
+@click.option("--photo", type=EXISTING, metavar="FILE", help="The photo, for a run folder that holds no copy.")
+@click.option("--json", "as_json", is_flag=True, help="One JSON object on stdout.")
+def report(run: Path, output: Path | None, painting: Path | None, photo: Path | None, as_json: bool) -> None:
+    """Write the page that explains a RUN folder: pictures, curves, settings, provenance. One file, nothing to load."""
+    from sincut.report import write
+
+    path = write(run, output, painting, photo)
+    if as_json:
+        _print_json({"report": str(path), "bytes": path.stat().st_size})
+    else:
+        click.echo(f"report: {path}")
+
+
+@main.command()
 @click.argument("model", type=EXISTING)
 @click.option("--json", "as_json", is_flag=True, help="One JSON object on stdout.")
 def inspect(model: Path, as_json: bool) -> None:

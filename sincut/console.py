@@ -76,8 +76,8 @@ class Reporter:
 
     @_show.register
     def _(self, event: events.Saved) -> None:
-        if event.kind == "preview":
-            self.say(f"preview: {event.path}")
+        if event.kind in ("preview", "report"):
+            self.say(f"{event.kind}: {event.path}")
 
     @_show.register
     def _(self, event: events.Evaluated) -> None:

@@ -79,7 +79,7 @@ class Saved(Event):
     """A file has been written completely."""
 
     path: Path
-    kind: str  # model or preview
+    kind: str  # model, preview or report
 
 
 @dataclass(frozen=True)

@@ -1,16 +1,19 @@
 """A training run: two pictures in, a model out, and the run folder that records it.
 
 A run folder holds `model.safetensors` (always a complete, usable model), `checkpoint.safetensors` (all that is needed
-to go on exactly), `metrics.jsonl` and `previews/`. Files are written beside their name and renamed; only the metrics
-are appended to. One process at a time writes to a folder.
+to go on exactly), `metrics.jsonl`, `previews/`, the two pictures at the size of the previews, and `report.html`, which
+shows all that. Files are written beside their name and renamed; only the metrics are appended to. One process at a time
+writes to a folder.
 """
 
 import base64
 import contextlib
 import hashlib
 import json
+import platform
 from collections.abc import Callable, Iterator
 from dataclasses import asdict, dataclass
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -19,20 +22,33 @@ import torch
 from PIL import Image
 from torch import Tensor
 
-from sincut import __version__, evaluate, images, training
+from sincut import __version__, evaluate, images, record, training
 from sincut.config import Config, resolve
 from sincut.crops import check_size
 from sincut.devices import find_device
 from sincut.errors import ConfigError, ImageError, ModelError, RunError
-from sincut.events import Checkpoint, Evaluated, Event, Listener, Preview, Progress, Saved, Warned, ignore
-from sincut.files import locked, make_folder, sha256, write_whole
-from sincut.images import Picture
-from sincut.model import MODEL_FILE, load_tensors, save_tensors
+from sincut.events import (
+    Checkpoint,
+    Evaluated,
+    Event,
+    Listener,
+    Preview,
+    Progress,
+    Saved,
+    Started,
+    Trained,
+    Warned,
+    ignore,
+)
+from sincut.files import locked, make_folder, sha256
+from sincut.images import Picture, Saving
+from sincut.model import MODEL_FILE, Model, load_tensors, save_tensors
+from sincut.record import METRICS_FILE, PREVIEWS, History
+from sincut.report import Report
 from sincut.translate import Translator
 
 CHECKPOINT_FILE = "checkpoint.safetensors"
-METRICS_FILE = "metrics.jsonl"
-PREVIEWS = "previews"
+KEPT_QUALITY = 92  # of the JPEGs of the two pictures
 SETTLED = 0.5  # of the steps, before which no figure is alarming
 
 AnyImage = Path | str | Image.Image | np.ndarray | Tensor
@@ -91,16 +107,17 @@ def train(
         if folder is not None and resume:
             state, config = folder.resume(config, inputs)
         config = config or resolve()
-        record = (
-            folder.recorder(first.picture, second.picture, config, inputs, device, on_event) if folder else on_event
-        )
+        listener = on_event
+        if folder is not None:
+            listener = recorder = Recorder(folder.path, sources, reverse, config, device, on_event)
+            stack.callback(recorder.close)
         model = training.train(
             images.to_tensor(first.picture.pixels),
             images.to_tensor(second.picture.pixels),
             config,
             device=device,
             precision=precision,
-            on_event=record,
+            on_event=listener,
             stop=stop,
             started=started,
             state=state,
@@ -159,70 +176,97 @@ class RunFolder:
         if changed:
             what = "; ".join(changed)
             raise RunError(f"{self.path}: cannot be resumed, this has changed: {what}; use the same, or a new folder")
-        self._forget_metrics_after(int(state["steps_done"]))
+        record.forget_after(self.path, int(state["steps_done"]))
         return state, config or stored
 
-    def recorder(
+
+class Recorder:
+    """A listener that writes what the events say into a run folder, then passes them on."""
+
+    def __init__(
         self,
-        source: Picture,
-        target: Picture,
+        folder: Path,
+        sources: tuple[Source, Source],
+        reverse: bool,
         config: Config,
-        inputs: dict[str, Any],
         device: torch.device | str,
         on_event: Listener,
-    ) -> Listener:
-        """A listener that writes what the events say, then passes them on."""
-        scene, look = (images.shrink(picture, config.output.preview_megapixels) for picture in (source, target))
-        thumbnails: dict[str, str] = {}
-        figures: dict[str, float] = {}
-        told: set[str] = set()
+    ) -> None:
+        painting, photo = (images.shrink(source.picture, config.output.preview_megapixels) for source in sources)
+        self.scene, self.look = (photo, painting) if reverse else (painting, photo)
+        self.folder, self.config, self.device, self.on_event = folder, config, device, on_event
+        self.inputs: dict[str, Any] = dict(
+            zip(("painting", "photo"), (source.identity() for source in sources), strict=True)
+        )
+        self.inputs["direction"] = "photo -> painting" if reverse else "painting -> photo"
+        self.paths = {"painting": sources[0].path, "photo": sources[1].path}
+        self.history = History.read(folder)
+        self.report = Report(folder, self.history)
+        self.session: Started | None = None  # until its first line of metrics
+        self.model: Model | None = None  # that the report does not show yet
+        self.thumbnails: dict[str, str] = {}
+        self.figures: dict[str, float] = {}
+        self.told: set[str] = set()
+        for role, picture in (("painting", painting), ("photo", photo)):
+            path = folder / PREVIEWS / record.INPUTS[role]
+            if not path.exists():
+                images.save(picture, path, Saving(quality=KEPT_QUALITY, strip=True))
 
-        def preview(event: Preview) -> None:
-            out = Translator(event.model, device).apply_picture(scene)
-            path = self.path / PREVIEWS / f"{event.step:06d}.jpg"
-            images.save(out, path)
-            thumbnails["output"] = _text(images.thumbnail(out))
-            on_event(Saved(path, "preview"))
-            if min(*scene.size, *look.size) < evaluate.SMALLEST:
-                return
-            figures.update(evaluate.measure(scene, look, out))
-            self._append_metrics({"step": event.step, "figures": figures})
-            on_event(Evaluated(event.step, dict(figures)))
-            settled = event.step >= SETTLED * event.steps
-            for complaint in evaluate.complaints(figures) if settled else ():
-                if complaint.split()[0] not in told:
-                    told.add(complaint.split()[0])
-                    on_event(Warned(f"step {event.step}: {complaint}; another --seed may do better"))
+    def __call__(self, event: Event) -> None:
+        if isinstance(event, Started):
+            self.session = event
+        if isinstance(event, Progress):
+            self._append(asdict(event))
+        if isinstance(event, Trained):
+            self.close()
+        self.on_event(event)
+        if isinstance(event, Preview):
+            self._preview(event)
+        if isinstance(event, Checkpoint):
+            self._checkpoint(event)
+        if isinstance(event, Preview | Checkpoint):
+            self.model = event.model
+            self.report.write_if_due(event.model, self.on_event)
 
-        def record(event: Event) -> None:
-            if isinstance(event, Progress):
-                self._append_metrics(asdict(event))
-            on_event(event)
-            if isinstance(event, Preview):
-                preview(event)
-            if isinstance(event, Checkpoint):
-                event.model.provenance.setdefault("thumbnails", {}).update(thumbnails)
-                event.model.provenance.update({"figures": dict(figures)} if figures else {})
-                event.model.save(self.path / MODEL_FILE)
-                metadata = {"config": json.dumps(config.to_dict()), "inputs": json.dumps(inputs)}
-                save_tensors(self.path / CHECKPOINT_FILE, event.state, metadata)
-                on_event(Saved(self.path / MODEL_FILE, "model"))
+    def close(self) -> None:
+        """The report as it stays: the training is over, or has stopped."""
+        if self.model is not None and self.report.write_live(self.model, self.on_event, going_on=False):
+            self.on_event(Saved(self.report.path, "report"))
+        self.model = None
 
-        return record
+    def _preview(self, event: Preview) -> None:
+        out = Translator(event.model, self.device).apply_picture(self.scene)
+        path = self.folder / PREVIEWS / f"{event.step:06d}.jpg"
+        images.save(out, path)
+        self.thumbnails["output"] = _text(images.thumbnail(out))
+        self.on_event(Saved(path, "preview"))
+        if min(*self.scene.size, *self.look.size) < evaluate.SMALLEST:
+            return
+        self.figures.update(evaluate.measure(self.scene, self.look, out))
+        self._append({"step": event.step, "figures": dict(self.figures)})
+        self.on_event(Evaluated(event.step, dict(self.figures)))
+        settled = event.step >= SETTLED * event.steps
+        for complaint in evaluate.complaints(self.figures) if settled else ():
+            if complaint.split()[0] not in self.told:
+                self.told.add(complaint.split()[0])
+                self.on_event(Warned(f"step {event.step}: {complaint}; another --seed may do better"))
 
-    def _append_metrics(self, values: dict[str, Any]) -> None:
-        path = self.path / METRICS_FILE
-        try:
-            with path.open("a", encoding="utf-8") as file:
-                file.write(json.dumps(values) + "\n")
-        except OSError as error:
-            raise RunError(f"{path}: cannot be written ({error.strerror}); free some space, then --resume") from None
+    def _checkpoint(self, event: Checkpoint) -> None:
+        event.model.provenance.setdefault("thumbnails", {}).update(self.thumbnails)
+        event.model.provenance.update({"figures": dict(self.figures)} if self.figures else {})
+        event.model.save(self.folder / MODEL_FILE)
+        metadata = {"config": json.dumps(self.config.to_dict()), "inputs": json.dumps(self.inputs)}
+        save_tensors(self.folder / CHECKPOINT_FILE, event.state, metadata)
+        self.on_event(Saved(self.folder / MODEL_FILE, "model"))
 
-    def _forget_metrics_after(self, step: int) -> None:
-        """Drop the lines of steps that will be done again."""
-        path = self.path / METRICS_FILE
-        kept = [line for line in _lines(path) if _step_of(line) <= step]
-        write_whole(path, "".join(f"{line}\n" for line in kept).encode(), RunError)
+    def _append(self, values: dict[str, Any]) -> None:
+        """A line of metrics; before the first of them, one about the session."""
+        if self.session is not None:
+            session, self.session = self.session, None
+            told = {**asdict(session), **self.paths, **_machine()}
+            self._append({"step": told.pop("step"), "session": told})
+        record.append(self.folder, values)
+        self.history.add(values)
 
 
 @contextlib.contextmanager
@@ -236,7 +280,8 @@ def _opened(path: Path, resume: bool) -> Iterator[RunFolder]:
         if taken and not resume:
             raise RunError(f"{path}: holds a run already; go on with --resume or choose another folder with -o")
         if not resume:  # what a run left that was killed before its first checkpoint
-            for old in (path / METRICS_FILE, *(path / PREVIEWS).glob("*.jpg")):
+            kept = (path / PREVIEWS / name for name in record.INPUTS.values())
+            for old in (path / METRICS_FILE, *(path / PREVIEWS).glob("*.jpg"), *kept):
                 old.unlink(missing_ok=True)
         yield RunFolder(path)
 
@@ -278,6 +323,12 @@ def _provenance(inputs: dict[str, Any], first: Source, second: Source, config: C
     }
 
 
+def _machine() -> dict[str, str]:
+    """When and on what this process trains, beside what the events say."""
+    system = f"{platform.system()} {platform.machine()}, Python {platform.python_version()}"
+    return {"time": datetime.now(UTC).isoformat(timespec="seconds"), "system": system}
+
+
 def _identity(value: Any) -> Any:
     """What must not change: a picture's bytes, not its name."""
     return value["sha256"] if isinstance(value, dict) else value
@@ -289,15 +340,3 @@ def _short(value: Any) -> str:
 
 def _text(data: bytes) -> str:
     return base64.b64encode(data).decode()
-
-
-def _lines(path: Path) -> list[str]:
-    return path.read_text(encoding="utf-8").splitlines() if path.exists() else []
-
-
-def _step_of(line: str) -> int:
-    """The step of a metrics line; one that was cut off by a crash counts as future."""
-    try:
-        return int(json.loads(line)["step"])
-    except (ValueError, KeyError, TypeError):
-        return 2**63

@@ -54,12 +54,18 @@ def test_a_run_folder_is_complete(tiny: Config, painting: Path, photo: Path, tmp
     run = tmp_path / "run"
     trained = sincut.train(painting, photo, run, config=tiny, on_event=events.append)
     assert {path.name for path in run.iterdir()} == {
-        "model.safetensors", "checkpoint.safetensors", "metrics.jsonl", "previews", ".lock"}  # fmt: skip
+        "model.safetensors", "checkpoint.safetensors", "metrics.jsonl", "previews", "report.html", ".lock"}  # fmt: skip
     lines = [json.loads(line) for line in (run / "metrics.jsonl").read_text().splitlines()]
+    assert [line["step"] for line in lines if "session" in line] == [0]
+    lines = [line for line in lines if "session" not in line]
     assert [(line["step"], "losses" in line) for line in lines] == [(2, True), (2, False), (4, True), (4, False)]
     assert lines[-1]["figures"]["structure"] == loaded_figures(run)["structure"]
     assert [event.step for event in events if isinstance(event, Evaluated)] == [2, 4]
-    assert sorted(path.name for path in (run / "previews").iterdir()) == ["000002.jpg", "000004.jpg"]
+    names = ["000002.jpg", "000004.jpg", "painting.jpeg", "photo.jpeg"]
+    assert sorted(path.name for path in (run / "previews").iterdir()) == names
+    assert [event.path for event in events if isinstance(event, Saved) and event.kind == "report"] == [
+        run / "report.html"
+    ]
     assert any(isinstance(event, Saved) and event.kind == "model" for event in events)
     loaded = sincut.load(run)
     image = scene(30, 31, 4)
