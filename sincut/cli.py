@@ -326,6 +326,37 @@ def evaluate(painting: Path, photo: Path, output: Path, truth: Path | None, as_j
 
 
 @main.command()
+@click.argument("outputs", type=EXISTING, nargs=-1, required=True, metavar="OUTPUT...")
+@click.option("-o", "--output", "sheet", type=EXISTING, required=True, metavar="FILE",
+              help="The sheet: a picture, or a page where it ends in .html.")  # fmt: skip
+@click.option(
+    "--picture", type=EXISTING, metavar="FILE", help="What models translate; what they learned from, if at hand."
+)
+@click.option("--photo", type=EXISTING, metavar="FILE", help="The look, for the figures; the run's own, if at hand.")
+@click.option("--device", default="auto", show_default=True, help=DEVICE_HELP)
+@click.option("--json", "as_json", is_flag=True, help="One JSON object on stdout.")
+def compare(
+    outputs: tuple[Path, ...], sheet: Path, picture: Path | None, photo: Path | None, device: str, as_json: bool
+) -> None:
+    """Put several OUTPUTs side by side, with names and figures: run folders, model files, translated pictures."""
+    from sincut import compare as comparing
+
+    comparing.check_output(sheet)
+    found = comparing.compare(
+        outputs, picture, photo, _device(device), lambda result: click.echo(f"done: {result.name}", err=True)
+    )
+    comparing.write(found, sheet)
+    rows = [{"name": result.name, "path": str(result.path), "figures": result.figures} for result in found.results]
+    if as_json:
+        _print_json({"sheet": str(sheet), "outputs": rows})
+        return
+    titles = found.figures()
+    cells = [(r.name, *(f"{r.figures[t]:.4g}" if t in r.figures else "" for t in titles)) for r in found.results]
+    _print_table(("output", *titles), cells)
+    click.echo(f"sheet: {sheet}")
+
+
+@main.command()
 @click.argument("run", type=EXISTING)
 @click.option("-o", "--output", type=EXISTING, metavar="FILE", help="report.html in the run folder by default.")
 @click.option("--painting", type=EXISTING, metavar="FILE", help="The painting, for a run folder that holds no copy.")

@@ -48,10 +48,11 @@ MAY_IMPORT: dict[str, set[str]] = {
         *("layers", "model", "networks", "training", "translate"),
     },
     "curve": {"config", "errors", "evaluate", "files", "images", "model", "run", "translate"},
+    "compare": {"errors", "evaluate", "files", "images", "model", "record", "report", "translate"},
     "console": {"events"},
 }
 FREE = {"cli", "__init__", "__main__"}
-ONLY_IN = {"click": {"cli"}, "rich": {"cli", "console"}, "PIL": {"images", "tiff", "translate", "run"}}
+ONLY_IN = {"click": {"cli"}, "rich": {"cli", "console"}, "PIL": {"compare", "images", "tiff", "translate", "run"}}
 
 
 def imports(path: Path) -> set[str]:
