@@ -25,7 +25,7 @@ from sincut.translate import Translator
 PAGES = {".html", ".htm"}
 CELL = Fit(0.6, 220_000)  # of a picture in a page
 MARGIN, GAP, PAD = 48, 36, 14  # px, of a contact sheet
-WIDE, NARROW = 640, 480  # px, of its pictures: of up to four, of more
+WIDE, NARROW = 640, 480  # px, of its pictures: of up to three in a row, of more
 MOST_COLUMNS = 5
 PAPER, INK, SOFT, LINE, GOOD = "#faf9f6", "#1d2021", "#5b6063", "#e2dfd8", "#0b6e63"
 LARGE, SMALL = 24, 18  # px, of letters
@@ -137,7 +137,7 @@ def names(paths: Sequence[Path]) -> list[str]:
 def sheet(comparison: Comparison) -> Image.Image:
     """The contact sheet: RGB, at most `MOST_COLUMNS` pictures wide."""
     cells = _cells(comparison)
-    columns = min(MOST_COLUMNS, len(cells) if len(cells) <= 4 else math.ceil(math.sqrt(1.4 * len(cells))))
+    columns = len(cells) if len(cells) <= MOST_COLUMNS else min(MOST_COLUMNS, math.ceil(math.sqrt(1.4 * len(cells))))
     width = WIDE if columns <= 3 else NARROW
     h, w = comparison.results[0].picture.size
     height = max(80, min(round(width * h / w), 2 * width))

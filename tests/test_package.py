@@ -77,6 +77,8 @@ def test_a_built_wheel_finds_its_presets(tmp_path: Path) -> None:
     (wheel,) = tmp_path.glob("*.whl")
     with zipfile.ZipFile(wheel) as archive:
         archive.extractall(tmp_path / "site")
+        shipped = {Path(name).name for name in archive.namelist() if "/assets/" in name}
+    assert shipped == {path.name for path in (ROOT / "sincut" / "assets").iterdir()}
     code = "import sincut; print(sincut.__file__); print(*sorted(p.name for p in sincut.presets()))"
     ran = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, cwd=tmp_path,
                          env={"PYTHONPATH": str(tmp_path / "site"), "PATH": ""})  # fmt: skip
