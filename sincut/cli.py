@@ -31,6 +31,7 @@ T = TypeVar("T", int, float)
 CONTEXT = {"help_option_names": ["-h", "--help"], "max_content_width": 110}
 EXISTING = click.Path(path_type=Path)
 DEVICE_HELP = "auto, cpu, cuda, cuda:1, ... or mps."
+KERNELS_KEPT = "128"  # by torch; it keeps 1024 by default, of every size of picture in a folder
 LISTED = 20  # failed pictures, at most, that are named again at the end
 JSON_HELP = "One JSON object on stdout, progress as JSON lines on stderr."
 
@@ -222,6 +223,7 @@ def apply(
         raise click.BadParameter("give a number of pixels, auto or off", param_hint="--tile")
     if (output is None) == (not in_place):
         raise click.UsageError("give one of -o and --in-place: where do translations go?")
+    os.environ.setdefault("ONEDNN_PRIMITIVE_CACHE_CAPACITY", KERNELS_KEPT)  # read when torch is loaded
     from sincut import folder
 
     models, inputs = folder.split_models(paths)

@@ -65,7 +65,11 @@ class Networks:
     blocks: int = _number(6, 2, 32, "residual blocks of G; the first half belongs to the encoder")
     residual: float = _number(0.6, 0, 1, "0: the network gives the picture; r > 0: the input + r times its output")
     smooth: float = _number(
-        0.0, 0, 100, "that input is smoothed below so many times the local variance of the painting's even parts"
+        3.0,
+        0,
+        100,
+        "that input is smoothed below so many times the local variance of the painting's even parts, where these have "
+        "more than twice the photo's texture",
     )
     discriminator: float = _number(0.5, 0.05, 8, "width of D as a multiple of 32/64/128/256/384 at 64/32/16/8/4 px")
     features: int = _number(256, 4, 4096, "projected features per patch (F)")

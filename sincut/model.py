@@ -87,6 +87,7 @@ class Model:
             with torch.random.fork_rng(devices=[]):  # drawing weights only to replace them must not disturb the caller
                 generator = Generator(config.networks)
             generator.load_state_dict(weights)
+            generator.smooth_below(float(generator.texture))
             colour = ColourMap(tensors["colour.matrix"], tensors["colour.offset"])
             if colour.matrix.shape != (3, 3) or colour.offset.shape != (3,):
                 raise ValueError("the colour map has a wrong shape")

@@ -28,8 +28,8 @@ class Generator(nn.Module):
         super().__init__()
         c1, c2 = config.stem, config.inner
         encoder_blocks = config.blocks // 2
-        self.residual, self.smooth = config.residual, config.smooth > 0
-        self.register_buffer("texture", torch.zeros(()))  # variance that `smoothed` takes away; set for a painting
+        self.residual, self.smooth = config.residual, False
+        self.register_buffer("texture", torch.zeros(()))  # variance that `smoothed` takes away, see `smooth_below`
         self.stem = EqualConv2d(3, c1, 1, activation=True)
         self.down = ResidualBlock(c1, c2, down=True)
         self.encoder = nn.ModuleList(ResidualBlock(c2, c2) for _ in range(encoder_blocks))
@@ -37,6 +37,11 @@ class Generator(nn.Module):
         self.up = UpBlock(c2, c1)
         self.rgb = EqualConv2d(c1, 3, 1)
         self.rgb_bias = nn.Parameter(torch.zeros(3))
+
+    def smooth_below(self, variance: float) -> None:
+        """Lay the output on the input without its texture below this local variance; 0: on the input as it is."""
+        self.texture.fill_(variance)
+        self.smooth = variance > 0
 
     def encode(self, x: Tensor, last: int | None = None) -> list[Tensor]:
         """Features of layers 0..last (all of the encoder by default) of (N, 3, H, W) with even H and W.

@@ -44,7 +44,7 @@ class Training:
         for name, picture in (("painting", painting), ("photo", photo)):
             check_size(name, picture.shape[2], picture.shape[3], config.crops)
         self.config, self.compute = config, compute
-        excess = max(0.0, calm_variance(painting) - 2 * calm_variance(photo)) if config.colour.smooth else 0.0
+        excess = max(0.0, calm_variance(painting) - 2 * calm_variance(photo))  # of strokes, beyond any photo's texture
         self.texture = config.colour.smooth * excess
         smooth = smoothed(painting, self.texture) if self.texture else painting
         self.colour = colour_transport(smooth, photo) if config.colour.map else ColourMap.identity()
@@ -57,8 +57,8 @@ class Training:
         with torch.random.fork_rng(devices=[]):  # weights are drawn on the CPU; the caller's random state stays
             torch.default_generator.manual_seed(seed)
             self.generator = Generator(config.networks)
-            if config.networks.smooth:
-                self.generator.texture.fill_(config.networks.smooth * calm_variance(mapped[:, :3]))
+            if config.networks.smooth and excess:
+                self.generator.smooth_below(config.networks.smooth * calm_variance(mapped[:, :3]))
             self.discriminator = Discriminator(config.networks, config.crops.tile)
             self.projector = Projector(config.networks, config.losses.layers)
         for network in (self.generator, self.discriminator, self.projector):

@@ -79,7 +79,7 @@ def make_model(config: Config, seed: int = 0) -> Model:
         torch.manual_seed(seed)
         generator = Generator(config.networks).eval().requires_grad_(False)
         generator.up.noise_gain.fill_(0.3)
-        generator.texture.fill_(0.02)
+        generator.smooth_below(0.02 if config.networks.smooth else 0.0)
         colour = ColourMap(torch.eye(3) * 0.9 + 0.05, torch.tensor([0.1, 0.0, -0.1]))
     return Model(generator, colour, config, {"steps": 1}, texture=0.02 if config.colour.smooth else 0.0)
 
