@@ -46,6 +46,7 @@ class Source:
     path: str  # as the caller named it, for messages
     picture: Picture
     sha256: str
+    file: str = ""  # where it lies; nothing for what is no file
 
     def identity(self) -> dict[str, Any]:
         h, w = self.picture.size
@@ -91,9 +92,8 @@ def train(
         if folder is not None and resume:
             state, config = folder.resume(config, inputs)
         config = config or resolve()
-        record = (
-            folder.recorder(first.picture, second.picture, config, inputs, device, on_event) if folder else on_event
-        )
+        kept = {**inputs, "paths": [source.file for source in sources]}  # in the checkpoint, which stays here
+        record = folder.recorder(first.picture, second.picture, config, kept, device, on_event) if folder else on_event
         model = training.train(
             images.to_tensor(first.picture.pixels),
             images.to_tensor(second.picture.pixels),
@@ -109,9 +109,9 @@ def train(
     return Translator(model, device, precision)
 
 
-def default_folder(painting: Path, photo: Path) -> Path:
-    """runs/PAINTING-to-PHOTO, numbered where that is taken."""
-    base = Path("runs") / f"{painting.stem}-to-{photo.stem}"
+def default_folder(painting: Path, photo: Path, runs: Path = Path("runs"), name: str = "") -> Path:
+    """runs/PAINTING-to-PHOTO, or of that `name`, numbered where that is taken."""
+    base = runs / (name or f"{painting.stem}-to-{photo.stem}")
     number, folder = 1, base
     while folder.exists():
         number += 1
@@ -244,7 +244,7 @@ def _opened(path: Path, resume: bool) -> Iterator[RunFolder]:
 def _source(image: AnyImage, role: str) -> Source:
     if isinstance(image, Path | str):
         path = Path(image)
-        return Source(path.name, str(path), images.load(path), sha256(path))
+        return Source(path.name, str(path), images.load(path), sha256(path), str(path.absolute()))
     if isinstance(image, Tensor):
         tensor = image[0] if image.ndim == 4 and len(image) == 1 else image
         if tensor.ndim != 3 or len(tensor) != 3 or not tensor.is_floating_point():
