@@ -61,13 +61,13 @@ class Desk:
     stops: set[str] = field(default_factory=set)  # tabs whose visitor has pressed Stop
 
     @contextmanager
-    def translator(self, name: str) -> Iterator[Translator]:
-        """A model, loaded once; one visitor computes at a time."""
+    def translator(self, name: str, **parts: bool) -> Iterator[Translator]:
+        """A model, loaded once, with what else of it is wanted; one visitor computes at a time."""
         path = self.trainings.path(name)
-        key = name, stat_of(path / MODEL_FILE if path.is_dir() else path)
+        key = name, (stat_of(path / MODEL_FILE if path.is_dir() else path), *parts)
         with self.computing:
             if key not in self.loaded:
-                found = load(path, self.device)
+                found = load(path, self.device, **parts)  # type: ignore[arg-type]
                 self.loaded.clear()
                 self.loaded[key] = found
             yield self.loaded[key]

@@ -19,7 +19,7 @@ from sincut import folder, images
 from sincut.errors import ImageError, RunError
 from sincut.events import Listener, ignore
 from sincut.files import make_folder
-from sincut.images import Saving
+from sincut.images import Picture, Saving
 from sincut.translate import Options, Translator
 
 SCREEN_MEGAPIXELS = 2.0  # of a picture that is shown
@@ -93,8 +93,13 @@ def on_screen(path: Path, place: Path, max_pixels: int = images.MAX_PIXELS) -> P
     h, w = images.size_of(path, max_pixels)
     if h * w > TOO_LARGE_TO_SHOW:
         raise ImageError(f"{path.name}: {w}x{h} pixels are too many to be shown here; open the file instead")
-    target = Path(tempfile.mkdtemp(prefix=PREFIX, dir=place)) / f"{path.stem[:80]}.jpg"
-    images.save(images.viewable(path, SCREEN_MEGAPIXELS, max_pixels), target)
+    return as_file(images.viewable(path, SCREEN_MEGAPIXELS, max_pixels), path.stem, place)
+
+
+def as_file(picture: Picture, name: str, place: Path) -> Path:
+    """A picture as a JPEG file of that name, in a folder of its own in `place`."""
+    target = Path(tempfile.mkdtemp(prefix=PREFIX, dir=place)) / f"{UNSAFE.sub('_', name)[:80]}.jpg"
+    images.save(picture, target)
     return target
 
 

@@ -52,20 +52,17 @@ MAY_IMPORT: dict[str, set[str]] = {
     "desk": {"errors", "images", "jobs", "manifest", "model", "run", "translate", "uploads"},
     "train_tab": {"config", "desk", "images", "jobs", "manifest"},
     "apply_tab": {"blend", "config", "desk", "errors", "events", "images", "jobs", "translate", "uploads"},
-    "ui": {"apply_tab", "desk", "train_tab"},
+    "similar_tab": {"desk", "images", "jobs", "uploads"},
+    "ui": {"apply_tab", "desk", "similar_tab", "train_tab"},
     "serve": {"desk", "devices", "errors", "jobs", "ui"},
 }
 FREE = {"cli", "__init__", "__main__"}
-<<<<<<< HEAD
-ONLY_IN = {"click": {"cli"}, "rich": {"cli", "console"}, "PIL": {"images", "tiff", "translate", "run"}}
-=======
 ONLY_IN = {
     "click": {"cli"},
     "rich": {"cli", "console"},
-    "PIL": {"images", "translate", "run"},
-    "gradio": {"ui", "desk", "train_tab", "apply_tab"},
+    "PIL": {"images", "tiff", "translate", "run"},
+    "gradio": {"ui", "desk", "train_tab", "apply_tab", "similar_tab"},
 }
->>>>>>> 16dd2ca (sincut ui: train, apply and look at models in a browser)
 
 
 def imports(path: Path) -> set[str]:
