@@ -34,6 +34,8 @@ def told(function: Callable[..., Any]) -> Callable[..., Any]:
             return function(*args, **kwargs)
         except SincutError as error:
             raise _toast(" ".join(str(error).split())) from None
+        except MemoryError:
+            raise _toast("the memory of this machine is not enough for it; use a smaller picture") from None
         except OSError as error:
             raise _toast(f"{error.filename or ''}: {error.strerror or error}; check the path and the disk") from None
 

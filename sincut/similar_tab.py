@@ -37,7 +37,7 @@ def similar_tab(desk: Desk, chosen: Any) -> None:
         label="Click on a place", interactive=False, height=420, buttons=["fullscreen"], elem_id="similar"
     )
     maps = gr.Gallery(
-        label="Where the encoder sees the like of it", columns=2, height="auto", interactive=False,
+        label="Where the encoder sees the like of it", columns=3, height="auto", interactive=False,
         object_fit="contain", buttons=["fullscreen", "download"], elem_id="maps",
     )  # fmt: skip
 
@@ -88,6 +88,6 @@ def _overlaid(picture: Picture, values: Any, point: tuple[int, int]) -> Any:
     grey = picture.pixels.mean(2, keepdims=True, dtype=np.float32) * 0.6 + 60
     out = (grey * (1 - share) + HOT * share).clip(0, 255).astype(np.uint8)
     x, y = point
-    out[max(0, y - MARK) : y + MARK + 1, x] = 255
-    out[y, max(0, x - MARK) : x + MARK + 1] = 255
+    for reach, colour in ((MARK, 0), (MARK - 2, 255)):  # a white spot in a black frame
+        out[max(0, y - reach) : y + reach + 1, max(0, x - reach) : x + reach + 1] = colour
     return out

@@ -38,7 +38,9 @@ footer {display: none !important}
 def build(desk: Desk) -> Any:
     """The page."""
     with gr.Blocks(title="sincut", analytics_enabled=False, delete_cache=(3600, 86_400)) as page:
-        gr.Markdown("# sincut\nLearns the look of one picture, and gives it to others. Nothing leaves this computer.")
+        gr.Markdown(
+            "# sincut\nLearns the look of one picture, and gives it to others. It asks the network for nothing."
+        )
         chosen = gr.State("")  # the model of this tab
         with gr.Tabs() as tabs:
             with gr.Tab("Train", id="train"):
@@ -81,6 +83,9 @@ def launch(page: Any, host: str, port: int | None, max_upload: int, open_: bool,
     theme = gr.themes.Default(
         primary_hue="teal", neutral_hue="stone", font=("ui-sans-serif", "system-ui", "sans-serif"),
         font_mono=("ui-monospace", "monospace"),
+    ).set(
+        body_text_color_subdued="*neutral_600", body_text_color_subdued_dark="*neutral_300",
+        block_info_text_color="*neutral_600", block_info_text_color_dark="*neutral_300",
     )  # fmt: skip
     return page.queue(api_open=False).launch(
         server_name=host, server_port=port, max_file_size=max_upload, inbrowser=open_, app_kwargs=app,

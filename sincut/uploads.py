@@ -23,7 +23,7 @@ from sincut.images import Picture, Saving
 from sincut.translate import Options, Translator
 
 SCREEN_MEGAPIXELS = 2.0  # of a picture that is shown
-TOO_LARGE_TO_SHOW = 400e6  # pixels that would have to be decoded for it
+TOO_LARGE_TO_SHOW = 200e6  # pixels that would have to be decoded for it
 KEPT_SECONDS = 86_400.0  # for which results wait to be fetched
 PREFIX = "styled-"
 ZIP = "styled.zip"
