@@ -460,9 +460,8 @@ def ui(
     from sincut.serve import LOCAL, serve
 
     if host not in LOCAL:
-        click.echo(
-            f"warning: anyone who reaches {host} over the network can use this, and this machine's files", err=True
-        )
+        anyone = f"warning: anyone who reaches {host} over the network can use this page, there are no passwords"
+        click.echo(f"{anyone}; they may name pictures below {Path.cwd()}", err=True)
 
     def say(text: str) -> None:
         click.echo(text, err=True)
