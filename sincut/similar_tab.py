@@ -34,7 +34,7 @@ def similar_tab(desk: Desk, chosen: Any) -> None:
         label="Click on a place", interactive=False, height=420, buttons=["fullscreen"], elem_id="similar"
     )
     maps = gr.Image(
-        label="Where the encoder sees the like of it", interactive=False, buttons=["fullscreen", "download"],
+        label="Where the encoder sees the like of it", show_label=False, interactive=False, buttons=["fullscreen", "download"],
         elem_id="maps",
     )  # fmt: skip
 
