@@ -34,8 +34,8 @@ def similar_tab(desk: Desk, chosen: Any) -> None:
         label="Click on a place", interactive=False, height=420, buttons=["fullscreen"], elem_id="similar"
     )
     maps = gr.Image(
-        label="Where the encoder sees the like of it", show_label=False, interactive=False, buttons=["fullscreen", "download"],
-        elem_id="maps",
+        label="Where the encoder sees the like of it", show_label=False, interactive=False, elem_id="maps",
+        buttons=["fullscreen", "download"],
     )  # fmt: skip
 
     def show(upload: str | None, name: str) -> tuple[str, Any, Any, str]:
