@@ -33,6 +33,7 @@ EXISTING = click.Path(path_type=Path)
 DEVICE_HELP = "auto, cpu, cuda, cuda:1, ... or mps."
 KERNELS_KEPT = "128"  # by torch; it keeps 1024 by default, of every size of picture in a folder
 LISTED = 20  # failed pictures, at most, that are named again at the end
+STOPPING = [getattr(signal, name) for name in ("SIGINT", "SIGTERM", "SIGBREAK") if hasattr(signal, name)]
 JSON_HELP = "One JSON object on stdout, progress as JSON lines on stderr."
 
 
@@ -490,6 +491,40 @@ def curve(
         _print_table(tuple(rows[0]), [tuple(f"{value:g}" for value in row.values()) for row in rows])
 
 
+@main.command()
+@click.option("--host", default="127.0.0.1", show_default=True, help="Address to listen on; 0.0.0.0 is all of them.")
+@click.option("--port", type=click.IntRange(1, 65535), help="7860 by default, or the next that is free.")
+@click.option("--runs", type=EXISTING, default=Path("runs"), show_default=True, help="Folder of the run folders.")
+@click.option("--open/--no-open", "open_", default=True, show_default=True, help="Open the page in a browser.")
+@click.option("--max-upload", type=_Size(), default="2GB", show_default=True, metavar="SIZE", help="Of one file.")
+@click.option("--max-pixels", type=int, help="Refuse files that declare more; 2147483648 by default.")
+@click.option("--device", default="auto", show_default=True, help=DEVICE_HELP)
+def ui(
+    host: str, port: int | None, runs: Path, open_: bool, max_upload: int, max_pixels: int | None, device: str
+) -> None:  # fmt: skip
+    """Train, apply and look at models in a browser; the page is served from this machine.
+
+    Ctrl-C ends it; trainings are saved and can be resumed, there or with `sincut train --resume`.
+    """
+    from sincut.images import MAX_PIXELS
+    from sincut.serve import LOCAL, serve
+
+    if host not in LOCAL:
+        anyone = f"warning: anyone who reaches {host} over the network can use this page, there are no passwords"
+        click.echo(f"{anyone}; they may name pictures below {Path.cwd()}", err=True)
+
+    def say(text: str) -> None:
+        click.echo(text, err=True)
+
+    with _stoppable() as stop:
+        left = serve(
+            runs, host=host, port=port, device=device, max_upload=max_upload, max_pixels=max_pixels or MAX_PIXELS,
+            open_=open_, stop=stop, say=say,
+        )  # fmt: skip
+    saved = f"; {', '.join(left)} can be resumed" if left else ""
+    raise Interrupted(f"stopped{saved}")
+
+
 def _numbers(text: str, option: str, kind: Callable[[str], T] = float) -> list[T]:  # type: ignore[assignment]
     """Numbers with commas between."""
     try:
@@ -508,11 +543,11 @@ def _device(name: str) -> "torch.device":
 
 
 class _stoppable:  # noqa: N801 (used like a function)
-    """Within it, Ctrl-C and SIGTERM ask to stop; a second Ctrl-C stops at once. Gives the question `stop()`."""
+    """Within it, Ctrl-C, SIGTERM and Ctrl-Break ask to stop; a second Ctrl-C stops at once. Gives `stop()`, asking."""
 
     def __enter__(self) -> Callable[[], bool]:
         self.asked = False
-        self.before = {s: signal.signal(s, self._ask) for s in (signal.SIGINT, signal.SIGTERM)}
+        self.before = {s: signal.signal(s, self._ask) for s in STOPPING}
         return lambda: self.asked
 
     def __exit__(self, *_: object) -> None:

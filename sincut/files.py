@@ -4,6 +4,7 @@ import errno
 import hashlib
 import os
 import tempfile
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -13,6 +14,7 @@ from sincut.errors import RunError, SincutError
 
 UMASK = os.umask(0o022)  # it can only be read by setting it, which no thread should see
 os.umask(UMASK)
+LOOKED_SECONDS = 0.1  # after which a folder is free again that `is_locked` was just looking at
 PART = ".sincut-part"  # ends the names of files that are being written
 
 
@@ -80,9 +82,22 @@ def locked(folder: Path) -> Iterator[None]:
     except OSError as error:
         raise RunError(f"{folder}: cannot be written ({error.strerror}); choose another folder with -o") from None
     with file:
-        if not _try_lock(file):
+        taken = not _try_lock(file)
+        if taken:
+            time.sleep(LOOKED_SECONDS)
+        if taken and not _try_lock(file):
             raise RunError(f"{folder}: another sincut writes there; wait for it or choose another folder with -o")
         yield
+
+
+def is_locked(folder: Path) -> bool:
+    """Whether a process holds the folder now."""
+    try:
+        file = (folder / ".lock").open("r+b")
+    except OSError:  # nobody has ever held it
+        return False
+    with file:
+        return not _try_lock(file)
 
 
 def _try_lock(file: IO[bytes]) -> bool:

@@ -4,6 +4,7 @@ A `Picture` holds sRGB pixels (H, W, 3) of 8 or 16 bits upright, alpha apart, an
 see (1, 3, H, W) float32 in [-1, 1]. What had to be converted on the way is told in words in `Picture.notes`.
 """
 
+import base64
 import contextlib
 import io
 import math
@@ -69,6 +70,7 @@ MASK_SOFTNESS = 0.003  # of the longer side: the radius that softens hard edges
 MASK_PIXELS = 16_000_000  # of a mask that are kept; its edges are soft anyway
 BYTES_PER_PIXEL = 14  # in memory: decoded, as an array, the result, and the result on its way into a file
 BYTES_DEEP, BYTES_ALPHA = 54, 64  # more, at most, of pictures with 16 bits a channel, and with alpha
+LARGEST_THUMBNAIL = 1024  # px
 ORIENTATION = 0x0112
 # Tags that say where and how a TIFF file keeps its pixels, profile and other blocks; those are written anew.
 TIFF_LAYOUT = (
@@ -524,6 +526,21 @@ def shrink(picture: Picture, megapixels: float) -> Picture:
         return Picture(pixels)
     size = max(1, round(w * factor)), max(1, round(h * factor))
     return Picture(np.asarray(Image.fromarray(pixels).resize(size, Image.Resampling.LANCZOS)))
+
+
+def viewable(path: Path, megapixels: float, max_pixels: int = MAX_PIXELS) -> Picture:
+    """A picture file for a screen: scaled down as by `shrink`, transparent parts on white. Raises `ImageError`."""
+    picture = load(path, max_pixels)
+    return shrink(_on_white(picture) if picture.alpha is not None else picture, megapixels)
+
+
+def from_thumbnail(text: str) -> Image.Image | None:
+    """What `thumbnail` made, as it stands in a model file; None where a stranger has put something else there."""
+    try:
+        with Image.open(io.BytesIO(base64.b64decode(text)), formats=["JPEG"]) as image:
+            return image.convert("RGB") if max(image.size) <= LARGEST_THUMBNAIL else None
+    except Exception:  # decoders raise almost anything on damaged files
+        return None
 
 
 def thumbnail(picture: Picture, side: int = 160) -> bytes:

@@ -105,6 +105,19 @@ class Model:
         return cls(generator.eval().requires_grad_(False), colour, config, provenance, texture)
 
 
+def describe(path: Path) -> tuple[Config, dict[str, Any]]:
+    """Configuration and provenance of a run folder or model file; its weights are not read. Raises `ModelError`."""
+    path = path / MODEL_FILE if path.is_dir() else path
+    metadata = load_metadata(path)
+    try:
+        provenance = json.loads(metadata["provenance"])
+        if not isinstance(provenance, dict):
+            raise ValueError("its provenance is no object")
+        return Config.from_dict(json.loads(metadata["config"])), provenance
+    except (KeyError, ValueError, TypeError, AttributeError, RecursionError, ConfigError) as error:
+        raise ModelError(f"{path}: is not a complete sincut model ({error}); give a model that train wrote") from None
+
+
 def _check_weights(config: Config, weights: Mapping[str, Tensor]) -> None:
     """Raise ValueError where settings and weights do not fit; before anything of the claimed size is allocated."""
     with torch.device("meta"):
@@ -136,6 +149,18 @@ def load_tensors(path: Path) -> tuple[dict[str, Tensor], dict[str, str]]:
         what = str(error).splitlines()[0]
         raise ModelError(f"{path}: is damaged or no model file ({what}); copy it again or train anew") from None
     return _upgraded(tensors, metadata)
+
+
+def load_metadata(path: Path) -> dict[str, str]:
+    """The metadata alone of a file that `save_tensors` wrote. Raises `ModelError`."""
+    try:
+        with safe_open(path, framework="pt") as file:
+            metadata = dict(file.metadata() or {})
+            _check_format(path, metadata)
+    except (SafetensorError, OSError, ValueError) as error:
+        what = str(error).splitlines()[0]
+        raise ModelError(f"{path}: is damaged or no model file ({what}); copy it again or train anew") from None
+    return _upgraded({}, metadata)[1]
 
 
 def _upgraded(tensors: dict[str, Tensor], metadata: dict[str, str]) -> tuple[dict[str, Tensor], dict[str, str]]:

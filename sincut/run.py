@@ -62,6 +62,7 @@ class Source:
     path: str  # as the caller named it, for messages
     picture: Picture
     sha256: str
+    file: str = ""  # where it lies; nothing for what is no file
 
     def identity(self) -> dict[str, Any]:
         h, w = self.picture.size
@@ -126,9 +127,9 @@ def train(
     return Translator(model, device, precision)
 
 
-def default_folder(painting: Path, photo: Path) -> Path:
-    """runs/PAINTING-to-PHOTO, numbered where that is taken."""
-    base = Path("runs") / f"{painting.stem}-to-{photo.stem}"
+def default_folder(painting: Path, photo: Path, runs: Path = Path("runs"), name: str = "") -> Path:
+    """runs/PAINTING-to-PHOTO, or of that `name`, numbered where that is taken."""
+    base = runs / (name or f"{painting.stem}-to-{photo.stem}")
     number, folder = 1, base
     while folder.exists():
         number += 1
@@ -199,6 +200,7 @@ class Recorder:
             zip(("painting", "photo"), (source.identity() for source in sources), strict=True)
         )
         self.inputs["direction"] = "photo -> painting" if reverse else "painting -> photo"
+        self.files = [source.file for source in sources]  # where they lie; in the checkpoint, which stays here
         self.paths = {"painting": sources[0].path, "photo": sources[1].path}
         self.history = History.read(folder)
         self.report = Report(folder, self.history)
@@ -255,7 +257,8 @@ class Recorder:
         event.model.provenance.setdefault("thumbnails", {}).update(self.thumbnails)
         event.model.provenance.update({"figures": dict(self.figures)} if self.figures else {})
         event.model.save(self.folder / MODEL_FILE)
-        metadata = {"config": json.dumps(self.config.to_dict()), "inputs": json.dumps(self.inputs)}
+        inputs = {**self.inputs, "paths": self.files}
+        metadata = {"config": json.dumps(self.config.to_dict()), "inputs": json.dumps(inputs)}
         save_tensors(self.folder / CHECKPOINT_FILE, event.state, metadata)
         self.on_event(Saved(self.folder / MODEL_FILE, "model"))
 
@@ -289,7 +292,7 @@ def _opened(path: Path, resume: bool) -> Iterator[RunFolder]:
 def _source(image: AnyImage, role: str) -> Source:
     if isinstance(image, Path | str):
         path = Path(image)
-        return Source(path.name, str(path), images.load(path), sha256(path))
+        return Source(path.name, str(path), images.load(path), sha256(path), str(path.absolute()))
     if isinstance(image, Tensor):
         tensor = image[0] if image.ndim == 4 and len(image) == 1 else image
         if tensor.ndim != 3 or len(tensor) != 3 or not tensor.is_floating_point():

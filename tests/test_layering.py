@@ -50,9 +50,22 @@ MAY_IMPORT: dict[str, set[str]] = {
     "curve": {"config", "errors", "evaluate", "files", "images", "model", "run", "translate"},
     "compare": {"errors", "evaluate", "files", "images", "model", "record", "report", "translate"},
     "console": {"events"},
+    "jobs": {"config", "crops", "errors", "files", "images", "manifest", "model", "record", "run"},
+    "uploads": {"errors", "events", "files", "folder", "images", "translate"},
+    "desk": {"errors", "images", "jobs", "manifest", "model", "record", "translate", "uploads"},
+    "train_tab": {"config", "desk", "images", "jobs", "manifest"},
+    "apply_tab": {"blend", "config", "desk", "errors", "events", "images", "jobs", "translate", "uploads"},
+    "similar_tab": {"desk", "images", "jobs", "uploads"},
+    "ui": {"apply_tab", "desk", "similar_tab", "train_tab"},
+    "serve": {"desk", "devices", "errors", "jobs", "ui"},
 }
 FREE = {"cli", "__init__", "__main__"}
-ONLY_IN = {"click": {"cli"}, "rich": {"cli", "console"}, "PIL": {"compare", "images", "tiff", "translate", "run"}}
+ONLY_IN = {
+    "click": {"cli"},
+    "rich": {"cli", "console"},
+    "PIL": {"compare", "images", "tiff", "translate", "run"},
+    "gradio": {"ui", "desk", "train_tab", "apply_tab", "similar_tab"},
+}
 
 
 def imports(path: Path) -> set[str]:
@@ -96,7 +109,20 @@ def test_libraries_stay_where_they_belong(module: str) -> None:
     "module",
     sorted(
         set(MODULES)
-        - {"files", "images", "vips", "config", "model", "record", "report", "run", "folder", "devices", "manifest"}
+        - {
+            "files",
+            "images",
+            "vips",
+            "config",
+            "model",
+            "record",
+            "report",
+            "run",
+            "folder",
+            "devices",
+            "manifest",
+            "jobs",
+        }
     ),
 )
 def test_only_the_right_modules_touch_files(module: str) -> None:
