@@ -390,6 +390,75 @@ def inspect(model: Path, as_json: bool) -> None:
     click.echo("\n" + loaded.config.to_toml(), nl=False)
 
 
+class _Point(click.ParamType):  # type: ignore[type-arg]
+    """A place in a picture."""
+
+    name = "x,y"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> tuple[int, int]:
+        try:
+            x, y = map(int, str(value).split(","))
+        except ValueError:
+            self.fail(f"{value!r} is no place; write it in px from the left and the top, as in 320,200")
+        return x, y
+
+
+@main.command()
+@click.argument("model", type=EXISTING)
+@click.argument("image", type=EXISTING)
+@click.option("--point", type=_Point(), required=True, metavar="X,Y", help="Of the output, in px from left and top.")
+@click.option("--layer", "layers", type=int, multiple=True, help="Of PatchNCE, as often as you like; all by default.")
+@click.option("-o", "--output", type=EXISTING, metavar="FILE", help="Takes the heat maps, a panel for each layer.")
+@click.option("--cosine", is_flag=True, help="Show the cosine itself instead of exp(cosine / tau).")
+@click.option("--device", default="auto", show_default=True, help=DEVICE_HELP)
+@click.option("--json", "as_json", is_flag=True, help="Numbers of each layer, one JSON object on stdout.")
+def similarity(
+    model: Path,
+    image: Path,
+    point: tuple[int, int],
+    layers: tuple[int, ...],
+    output: Path | None,
+    cosine: bool,
+    device: str,
+    as_json: bool,
+) -> None:
+    """What MODEL's encoder takes for similar: a patch of the translated IMAGE against all patches of IMAGE."""
+    if output is None and not as_json:
+        raise click.UsageError("give -o, --json or both: where does the result go?")
+    from sincut import images, similarity
+    from sincut.figure import heat_maps
+    from sincut.translate import load
+
+    if output:
+        images.writable_format(output)
+    translator, picture = load(model, _device(device), heads=True), images.load(image)
+    maps = similarity.similarity_maps(translator, picture, point, layers)
+    if output:
+        panels, low, high = similarity.shown(maps, translator.model.config.losses.temperature, cosine)
+        images.save(heat_maps(picture, panels, point, low, high), output)
+    if as_json:
+        rows = {str(i): similarity.figures(found, similarity.place_of(point, i)) for i, found in maps.items()}
+        _print_json({"point": point, "layers": rows})
+
+
+@main.command()
+@click.argument("model", type=EXISTING)
+@click.argument("image", type=EXISTING)
+@click.option("--layer", type=int, help="Of the encoder, from 0; the deepest of PatchNCE by default.")
+@click.option("-o", "--output", type=EXISTING, required=True, metavar="FILE", help="A picture of the size of IMAGE.")
+@click.option("--device", default="auto", show_default=True, help=DEVICE_HELP)
+def features(model: Path, image: Path, layer: int | None, output: Path, device: str) -> None:
+    """The first three principal components of the encoder's features of IMAGE as red, green and blue."""
+    from sincut import images
+    from sincut.figure import enlarged
+    from sincut.similarity import principal_components
+    from sincut.translate import load
+
+    images.writable_format(output)
+    translator, picture = load(model, _device(device)), images.load(image)
+    images.save(enlarged(picture, principal_components(translator, picture, layer)), output)
+
+
 @main.command()
 @click.argument("name", required=False)
 @click.option("--json", "as_json", is_flag=True, help="One JSON object on stdout.")

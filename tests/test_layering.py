@@ -39,6 +39,8 @@ MAY_IMPORT: dict[str, set[str]] = {
         *("config", "crops", "devices", "errors", "evaluate", "events", "files", "images"),
         *("model", "record", "report", "training", "translate"),
     },
+    "similarity": {"alpha", "errors", "images", "networks", "translate"},
+    "figure": {"images"},
     "manifest": {"errors", "files"},
     "watch": {"errors", "manifest"},
     "folder": {"errors", "events", "files", "images", "manifest", "model", "translate"},
@@ -52,7 +54,7 @@ MAY_IMPORT: dict[str, set[str]] = {
     "console": {"events"},
 }
 FREE = {"cli", "__init__", "__main__"}
-ONLY_IN = {"click": {"cli"}, "rich": {"cli", "console"}, "PIL": {"compare", "images", "tiff", "translate", "run"}}
+ONLY_IN = {"click": {"cli"}, "rich": {"cli", "console"}, "PIL": {"compare", "figure", "images", "tiff", "translate", "run"}}
 
 
 def imports(path: Path) -> set[str]:
