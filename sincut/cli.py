@@ -76,6 +76,7 @@ def main() -> None:
 @click.option("--reverse", is_flag=True, help="Learn photo -> painting instead: what one wants for styling photos.")
 @click.option("--seed", type=int, help="Of every random choice; 0 by default.")
 @click.option("--device", default="auto", show_default=True, help=DEVICE_HELP)
+@click.option("--tensorboard", is_flag=True, help="Write what TensorBoard shows into the run folder, too.")
 @click.option("--resume", is_flag=True, help="Go on with the run in the folder, exactly where it stopped.")
 @click.option("--json", "as_json", is_flag=True, help=JSON_HELP)
 def train(
@@ -89,6 +90,7 @@ def train(
     reverse: bool,
     seed: int | None,
     device: str,
+    tensorboard: bool,
     resume: bool,
     as_json: bool,
 ) -> None:
@@ -113,14 +115,22 @@ def train(
     if config is None and output is not None and flags:  # --resume: what was typed must agree with what is stored
         config = override(run.load_checkpoint(output)[1], flags)
     folder = output or run.default_folder(painting, photo)
+    listeners: list[Any] = []
+    if tensorboard:
+        from sincut.board import Board
+
+        listeners.append(Board(folder))
+    from sincut.events import all_of
+
     found = _device(device)
     again = [*_program(), "train", str(painting), str(photo), "-o", str(folder), *(["--reverse"] if reverse else [])]
     again += ["--device", device] if device != "auto" else []
+    again += ["--tensorboard"] if tensorboard else []
     with Reporter(as_json) as reporter, _stoppable() as stop:
         try:
             result = run.train(
                 painting, photo, folder, config=config, reverse=reverse, resume=resume,
-                device=found, on_event=reporter, stop=stop, started=STARTED,
+                device=found, on_event=all_of(reporter, *listeners), stop=stop, started=STARTED,
             )  # fmt: skip
         except Interrupted as error:
             raise Interrupted(
@@ -457,6 +467,25 @@ def features(model: Path, image: Path, layer: int | None, output: Path, device: 
     images.writable_format(output)
     translator, picture = load(model, _device(device)), images.load(image)
     images.save(enlarged(picture, principal_components(translator, picture, layer)), output)
+
+
+@main.command()
+@click.argument("model", type=EXISTING)
+@click.option("-o", "--output", type=EXISTING, required=True, metavar="FILE.onnx", help="The file to write.")
+@click.option("--json", "as_json", is_flag=True, help="One JSON object on stdout.")
+def export(model: Path, output: Path, as_json: bool) -> None:
+    """Write MODEL as an ONNX file for programs without torch; checked against torch where onnxruntime is installed."""
+    from sincut.export import export as write
+    from sincut.model import Model
+
+    if output.suffix.lower() != ".onnx":
+        raise click.UsageError(f"-o {output}: only .onnx can be written")
+    difference = write(Model.load(model), output)
+    if as_json:
+        _print_json({"output": str(output), "difference": difference})
+        return
+    checked = "not checked, for want of onnxruntime" if difference is None else f"{difference:.1g} from torch at most"
+    click.echo(f"{output}: written, {checked}", err=True)
 
 
 @main.command()

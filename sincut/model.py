@@ -19,6 +19,7 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save as serialise
 from torch import Tensor, nn
 
+from sincut.card import model_card
 from sincut.colour import ColourMap
 from sincut.config import Config
 from sincut.errors import ConfigError, ModelError
@@ -76,6 +77,10 @@ class Model:
 
     def _prepared(self, image: Tensor) -> Tensor:
         return self.colour(smoothed(image, self.texture) if self.texture else image)
+
+    def _repr_html_(self) -> str:
+        """What a notebook shows."""
+        return model_card(self.config, self.provenance)
 
     def save(self, path: Path) -> None:
         """Write the model file, complete or not at all. Raises `ModelError`."""

@@ -110,6 +110,10 @@ class Translator:
         self.halo = model.halo
         self.pixel_seconds = 0.0  # of the last tiles; 0: not known yet
 
+    def _repr_html_(self) -> str:
+        """What a notebook shows."""
+        return self.model._repr_html_()
+
     def apply(self, image: AnyImage, options: Options = PLAIN, on_event: Listener = ignore) -> AnyImage | Image.Image:
         """Translate one picture; what comes in decides what comes out, always of the same size.
 

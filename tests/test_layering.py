@@ -27,7 +27,7 @@ MAY_IMPORT: dict[str, set[str]] = {
     "blend": {"errors"},
     "networks": {"config", "layers"},
     "crops": {"config", "errors"},
-    "model": {"colour", "config", "errors", "files", "layers", "networks"},
+    "model": {"card", "colour", "config", "errors", "files", "layers", "networks"},
     "training": {
         *("colour", "config", "crops", "devices", "errors", "events"),
         *("guide", "layers", "losses", "model", "networks", "schedule"),
@@ -41,6 +41,10 @@ MAY_IMPORT: dict[str, set[str]] = {
     },
     "similarity": {"alpha", "errors", "images", "networks", "translate"},
     "figure": {"images"},
+    "export": {"errors", "files", "model", "networks"},
+    "board": {"config", "errors", "events", "images"},
+    "card": {"config"},
+    "notebook": {"card", "errors", "events", "images", "translate"},
     "manifest": {"errors", "files"},
     "watch": {"errors", "manifest"},
     "folder": {"errors", "events", "files", "images", "manifest", "model", "translate"},
@@ -54,7 +58,11 @@ MAY_IMPORT: dict[str, set[str]] = {
     "console": {"events"},
 }
 FREE = {"cli", "__init__", "__main__"}
-ONLY_IN = {"click": {"cli"}, "rich": {"cli", "console"}, "PIL": {"compare", "figure", "images", "tiff", "translate", "run"}}
+ONLY_IN = {
+    "click": {"cli"},
+    "rich": {"cli", "console"},
+    "PIL": {"compare", "figure", "images", "notebook", "tiff", "translate", "run"},
+}
 
 
 def imports(path: Path) -> set[str]:
