@@ -21,6 +21,8 @@ _MENU = {
     "Saving": "sincut.images",
     "SincutError": "sincut.errors",
     "Translator": "sincut.translate",
+    "principal_components": "sincut.similarity",
+    "similarity_maps": "sincut.similarity",
     "load": "sincut.translate",
     "presets": "sincut.config",
     "resolve": "sincut.config",
@@ -28,7 +30,7 @@ _MENU = {
 }
 
 __all__ = ["Blend", "Config", "Model", "Options", "Picture", "Saving", "SincutError", "Translator"]
-__all__ += ["load", "presets", "resolve", "train"]
+__all__ += ["load", "presets", "principal_components", "resolve", "similarity_maps", "train"]
 
 if TYPE_CHECKING:
     from sincut.blend import Blend
@@ -37,6 +39,7 @@ if TYPE_CHECKING:
     from sincut.images import Picture, Saving
     from sincut.model import Model
     from sincut.run import train
+    from sincut.similarity import principal_components, similarity_maps
     from sincut.translate import Options, Translator, load
 
 

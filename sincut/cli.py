@@ -78,6 +78,7 @@ def main() -> None:
 @click.option("--reverse", is_flag=True, help="Learn photo -> painting instead: what one wants for styling photos.")
 @click.option("--seed", type=int, help="Of every random choice; 0 by default.")
 @click.option("--device", default="auto", show_default=True, help=DEVICE_HELP)
+@click.option("--tensorboard", is_flag=True, help="Write what TensorBoard shows into the run folder, too.")
 @click.option("--resume", is_flag=True, help="Go on with the run in the folder, exactly where it stopped.")
 @click.option("--json", "as_json", is_flag=True, help=JSON_HELP)
 def train(
@@ -91,6 +92,7 @@ def train(
     reverse: bool,
     seed: int | None,
     device: str,
+    tensorboard: bool,
     resume: bool,
     as_json: bool,
 ) -> None:
@@ -115,14 +117,22 @@ def train(
     if config is None and output is not None and flags:  # --resume: what was typed must agree with what is stored
         config = override(run.load_checkpoint(output)[1], flags)
     folder = output or run.default_folder(painting, photo)
+    listeners: list[Any] = []
+    if tensorboard:
+        from sincut.board import Board
+
+        listeners.append(Board(folder))
+    from sincut.events import all_of
+
     found = _device(device)
     again = [*_program(), "train", str(painting), str(photo), "-o", str(folder), *(["--reverse"] if reverse else [])]
     again += ["--device", device] if device != "auto" else []
+    again += ["--tensorboard"] if tensorboard else []
     with Reporter(as_json) as reporter, _stoppable() as stop:
         try:
             result = run.train(
                 painting, photo, folder, config=config, reverse=reverse, resume=resume,
-                device=found, on_event=reporter, stop=stop, started=STARTED,
+                device=found, on_event=all_of(reporter, *listeners), stop=stop, started=STARTED,
             )  # fmt: skip
         except Interrupted as error:
             raise Interrupted(
@@ -391,6 +401,94 @@ def inspect(model: Path, as_json: bool) -> None:
     rows = [(key, value if isinstance(value, str) else json.dumps(value)) for key, value in provenance.items()]
     _print_table(("", ""), rows)
     click.echo("\n" + loaded.config.to_toml(), nl=False)
+
+
+class _Point(click.ParamType):  # type: ignore[type-arg]
+    """A place in a picture."""
+
+    name = "x,y"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> tuple[int, int]:
+        try:
+            x, y = map(int, str(value).split(","))
+        except ValueError:
+            self.fail(f"{value!r} is no place; write it in px from the left and the top, as in 320,200")
+        return x, y
+
+
+@main.command()
+@click.argument("model", type=EXISTING)
+@click.argument("image", type=EXISTING)
+@click.option("--point", type=_Point(), required=True, metavar="X,Y", help="Of the output, in px from left and top.")
+@click.option("--layer", "layers", type=int, multiple=True, help="Of PatchNCE, as often as you like; all by default.")
+@click.option("-o", "--output", type=EXISTING, metavar="FILE", help="Takes the heat maps, a panel for each layer.")
+@click.option("--cosine", is_flag=True, help="Show the cosine itself instead of exp(cosine / tau).")
+@click.option("--device", default="auto", show_default=True, help=DEVICE_HELP)
+@click.option("--json", "as_json", is_flag=True, help="Numbers of each layer, one JSON object on stdout.")
+def similarity(
+    model: Path,
+    image: Path,
+    point: tuple[int, int],
+    layers: tuple[int, ...],
+    output: Path | None,
+    cosine: bool,
+    device: str,
+    as_json: bool,
+) -> None:
+    """What MODEL's encoder takes for similar: a patch of the translated IMAGE against all patches of IMAGE."""
+    if output is None and not as_json:
+        raise click.UsageError("give -o, --json or both: where does the result go?")
+    from sincut import images, similarity
+    from sincut.figure import heat_maps
+    from sincut.translate import load
+
+    if output:
+        images.writable_format(output)
+    translator, picture = load(model, _device(device), heads=True), images.load(image)
+    maps = similarity.similarity_maps(translator, picture, point, layers)
+    if output:
+        panels, low, high = similarity.shown(maps, translator.model.config.losses.temperature, cosine)
+        images.save(heat_maps(picture, panels, point, low, high), output)
+    if as_json:
+        rows = {str(i): similarity.figures(found, similarity.place_of(point, i)) for i, found in maps.items()}
+        _print_json({"point": point, "layers": rows})
+
+
+@main.command()
+@click.argument("model", type=EXISTING)
+@click.argument("image", type=EXISTING)
+@click.option("--layer", type=int, help="Of the encoder, from 0; the deepest of PatchNCE by default.")
+@click.option("-o", "--output", type=EXISTING, required=True, metavar="FILE", help="A picture of the size of IMAGE.")
+@click.option("--device", default="auto", show_default=True, help=DEVICE_HELP)
+def features(model: Path, image: Path, layer: int | None, output: Path, device: str) -> None:
+    """The first three principal components of the encoder's features of IMAGE as red, green and blue."""
+    from sincut import images
+    from sincut.figure import enlarged
+    from sincut.similarity import principal_components
+    from sincut.translate import load
+
+    images.writable_format(output)
+    translator, picture = load(model, _device(device)), images.load(image)
+    images.save(enlarged(picture, principal_components(translator, picture, layer)), output)
+
+
+@main.command()
+@click.argument("model", type=EXISTING)
+@click.option("-o", "--output", type=EXISTING, required=True, metavar="FILE.onnx", help="The file to write.")
+@click.option("--json", "as_json", is_flag=True, help="One JSON object on stdout.")
+def export(model: Path, output: Path, as_json: bool) -> None:
+    """Write MODEL as an ONNX file for programs without torch; checked against torch where onnxruntime is installed."""
+    from sincut.export import export as write
+    from sincut.model import Model
+
+    if output.suffix.lower() != ".onnx":
+        raise click.UsageError(f"-o {output}: only .onnx can be written")
+    difference = write(Model.load(model), output)
+    if as_json:
+        _print_json({"output": str(output), "difference": difference})
+        return
+    checked = "not checked, for want of onnxruntime" if difference is None else f"{difference:.1g} from torch at most"
+    click.echo(f"{output}: written, {checked}", err=True)
 
 
 @main.command()

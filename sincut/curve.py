@@ -18,8 +18,7 @@ from sincut import evaluate, images
 from sincut.config import Config
 from sincut.errors import Interrupted, RunError
 from sincut.files import make_folder, sha256, write_whole
-from sincut.model import MODEL_FILE, Model
-from sincut.run import CHECKPOINT_FILE
+from sincut.model import CHECKPOINT_FILE, MODEL_FILE, Model
 from sincut.translate import Translator
 
 MINUTES = (2.0, 5.0, 10.0, 15.0, 30.0, 60.0)

@@ -160,5 +160,15 @@ class Warned(Event):
 Listener = Callable[[Event], None]
 
 
+def all_of(*listeners: Listener) -> Listener:
+    """A listener that passes events on to several, in turn."""
+
+    def tell(event: Event) -> None:
+        for listener in listeners:
+            listener(event)
+
+    return tell
+
+
 def ignore(event: Event) -> None:
     """The listener that ignores everything."""

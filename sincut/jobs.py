@@ -26,9 +26,9 @@ from sincut.crops import check_size
 from sincut.errors import ConfigError, ModelError, RunError, SincutError
 from sincut.files import is_locked, make_folder, sha256
 from sincut.manifest import stat_of
-from sincut.model import MODEL_FILE, describe, load_metadata
+from sincut.model import CHECKPOINT_FILE, MODEL_FILE, describe, load_metadata
 from sincut.record import METRICS_FILE, PREVIEWS
-from sincut.run import CHECKPOINT_FILE, default_folder
+from sincut.run import default_folder
 
 LOG_FILE, INPUTS = "training.log", "inputs"
 ROLES = ("painting", "photo")

@@ -2,12 +2,14 @@
 
 The metadata of the file are safetensors' strings: `format` and `version`, then JSON for the configuration and for
 the provenance (inputs with size and SHA-256, direction, seed, steps, seconds, losses, training scale, versions,
-thumbnails). The projection heads are not kept here: only training needs them, and a checkpoint has them.
+thumbnails). The projection heads of PatchNCE, as `projector.*`, are an optional part: translating does not need them
+and does not read them, `similarity` does. They are averaged as G is, so that they belong to the encoder beside them. A
+reader that does not know them leaves them alone, which is why they have no format version of their own.
 A later version reads every earlier one; an unknown newer version is refused by name.
 """
 
 import json
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -15,18 +17,21 @@ from typing import Any
 import torch
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import save as serialise
-from torch import Tensor
+from torch import Tensor, nn
 
+from sincut.card import model_card
 from sincut.colour import ColourMap
 from sincut.config import Config
 from sincut.errors import ConfigError, ModelError
 from sincut.files import write_whole
 from sincut.layers import SMOOTH_REACH, smoothed, without_border
-from sincut.networks import Generator
+from sincut.networks import Generator, Projector
 
 FORMAT = "sincut"
 VERSION = 2  # 2: colour.smooth and networks.smooth
 MODEL_FILE = "model.safetensors"
+CHECKPOINT_FILE = "checkpoint.safetensors"
+HEADS = "projector."  # of their names in a file
 
 
 @dataclass
@@ -38,6 +43,7 @@ class Model:
     config: Config
     provenance: dict[str, Any] = field(default_factory=dict)
     texture: float = 0.0  # variance below which the input is smoothed; 0: it is not
+    projector: Projector | None = None  # the heads, where they were asked for
 
     def translate(self, image: Tensor, noise: Tensor) -> Tensor:
         """(N, 3, H, W) in [-1, 1] with noise (N, 1, H, W) -> (N, 3, H, W), not clipped.
@@ -50,6 +56,14 @@ class Model:
     def translate_middle(self, window: Tensor, noise: Tensor) -> Tensor:
         """`translate` of a window without its halo, see `Generator.translate_middle`."""
         return self.generator.translate_middle(without_border(self._prepared(window), self._margin), noise)
+
+    def encode_middle(self, window: Tensor, last: int) -> list[Tensor]:
+        """Features of layers 0..last, as PatchNCE has seen them, of a window without its outer `encoder_halo`."""
+        return self.generator.encode_middle(without_border(self._prepared(window), self._margin), last)
+
+    def encoder_halo(self, last: int) -> int:
+        """How many pixels around those that it stands for can influence a feature, a multiple of G's stride."""
+        return self.generator.encoder_halo(last) + self._margin
 
     @property
     def halo(self) -> int:
@@ -64,19 +78,29 @@ class Model:
     def _prepared(self, image: Tensor) -> Tensor:
         return self.colour(smoothed(image, self.texture) if self.texture else image)
 
+    def _repr_html_(self) -> str:
+        """What a notebook shows."""
+        return model_card(self.config, self.provenance)
+
     def save(self, path: Path) -> None:
         """Write the model file, complete or not at all. Raises `ModelError`."""
         tensors = {f"generator.{name}": value for name, value in self.generator.state_dict().items()}
         tensors |= {"colour.matrix": self.colour.matrix, "colour.offset": self.colour.offset}
         tensors["colour.texture"] = torch.tensor(self.texture, dtype=torch.float64)
+        if self.projector is not None:
+            tensors |= {f"{HEADS}{name}": value for name, value in self.projector.state_dict().items()}
         metadata = {"config": json.dumps(self.config.to_dict()), "provenance": json.dumps(self.provenance)}
         save_tensors(path, tensors, metadata)
 
     @classmethod
-    def load(cls, path: Path) -> "Model":
-        """The model of a run folder or of a model file. Raises `ModelError`."""
-        path = path / MODEL_FILE if path.is_dir() else path
-        tensors, metadata = load_tensors(path)
+    def load(cls, path: Path, heads: bool = False) -> "Model":
+        """The model of a run folder or of a model file, on demand with the projection heads. Raises `ModelError`.
+
+        Earlier versions kept the heads in the checkpoint alone; a run folder's are taken from there.
+        """
+        folder = path if path.is_dir() else None
+        path = path / MODEL_FILE if folder else path
+        tensors, metadata = load_tensors(path, lambda name: not name.startswith(HEADS))
         try:
             config = Config.from_dict(json.loads(metadata["config"]))
             provenance = json.loads(metadata["provenance"])
@@ -102,7 +126,8 @@ class Model:
             raise ModelError(
                 f"{path}: is not a complete sincut model ({what}); give a model that train wrote"
             ) from None
-        return cls(generator.eval().requires_grad_(False), colour, config, provenance, texture)
+        projector = _load_heads(path, folder, config) if heads else None
+        return cls(generator.eval().requires_grad_(False), colour, config, provenance, texture, projector)
 
 
 def describe(path: Path) -> tuple[Config, dict[str, Any]]:
@@ -121,11 +146,39 @@ def describe(path: Path) -> tuple[Config, dict[str, Any]]:
 def _check_weights(config: Config, weights: Mapping[str, Tensor]) -> None:
     """Raise ValueError where settings and weights do not fit; before anything of the claimed size is allocated."""
     with torch.device("meta"):
-        wanted = {name: value.shape for name, value in Generator(config.networks).state_dict().items()}
+        network = Generator(config.networks)
+    _check_shapes(network, weights)
+
+
+def _check_shapes(network: nn.Module, weights: Mapping[str, Tensor]) -> None:
+    wanted = {name: value.shape for name, value in network.state_dict().items()}
     if {name: value.shape for name, value in weights.items()} != wanted:
         raise ValueError("its weights do not have the shapes that its settings say")
     if not all(value.is_floating_point() for value in weights.values()):
         raise ValueError("its weights are no floating-point numbers")
+
+
+def _load_heads(path: Path, folder: Path | None, config: Config) -> Projector:
+    """The projection heads of a model file, or of the checkpoint beside it in a run folder. Raises `ModelError`."""
+    weights, _ = load_tensors(path, lambda name: name.startswith(HEADS))
+    if not any(name.startswith(HEADS) for name in weights) and folder and (folder / CHECKPOINT_FILE).is_file():
+        path = folder / CHECKPOINT_FILE
+        weights, _ = load_tensors(path, lambda name: name.startswith(HEADS))
+    weights = {name.removeprefix(HEADS): value for name, value in weights.items() if name.startswith(HEADS)}
+    if not weights:
+        remedy = "give a run folder with its checkpoint, or train anew"
+        raise ModelError(f"{path}: holds no projection heads, as an earlier version wrote it; {remedy}")
+    try:
+        with torch.device("meta"):
+            projector = Projector(config.networks, config.losses.layers)
+        _check_shapes(projector, weights)
+        if not all(bool(value.isfinite().all()) for value in weights.values()):
+            raise ValueError("some of them are not finite numbers")
+    except ValueError as error:
+        what = str(error).replace("its weights", "they").replace("its settings", "the settings")
+        raise ModelError(f"{path}: its projection heads do not fit ({what}); give a model that train wrote") from None
+    projector.to_empty(device="cpu").load_state_dict(weights)
+    return projector.eval().requires_grad_(False)
 
 
 def save_tensors(path: Path, tensors: Mapping[str, Tensor], metadata: Mapping[str, str]) -> None:
@@ -135,8 +188,10 @@ def save_tensors(path: Path, tensors: Mapping[str, Tensor], metadata: Mapping[st
     write_whole(path, data, ModelError)
 
 
-def load_tensors(path: Path) -> tuple[dict[str, Tensor], dict[str, str]]:
-    """Tensors and metadata of a file that `save_tensors` wrote. Raises `ModelError`."""
+def load_tensors(
+    path: Path, wanted: Callable[[str], bool] = lambda name: True
+) -> tuple[dict[str, Tensor], dict[str, str]]:
+    """The `wanted` tensors (all by default) and metadata of a file that `save_tensors` wrote. Raises `ModelError`."""
     if not path.is_file():
         where = path.parent if path.name == MODEL_FILE else path
         raise ModelError(f"{where}: no model there; give a run folder or its {MODEL_FILE}")
@@ -144,7 +199,7 @@ def load_tensors(path: Path) -> tuple[dict[str, Tensor], dict[str, str]]:
         with safe_open(path, framework="pt") as file:
             metadata = dict(file.metadata() or {})
             _check_format(path, metadata)
-            tensors = {name: file.get_tensor(name).clone() for name in file.keys()}  # noqa: SIM118 (not a dict)
+            tensors = {name: file.get_tensor(name).clone() for name in filter(wanted, file.keys())}
     except (SafetensorError, OSError, ValueError) as error:
         what = str(error).splitlines()[0]
         raise ModelError(f"{path}: is damaged or no model file ({what}); copy it again or train anew") from None

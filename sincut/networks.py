@@ -53,6 +53,12 @@ class Generator(nn.Module):
             features.append(layer(features[-1]))
         return features
 
+    def encode_middle(self, x: Tensor, last: int) -> list[Tensor]:
+        """`encode` of (N, 3, H, W) with even H and W without the outer `encoder_halo(last)` pixels."""
+        halo = self.encoder_halo(last)
+        features = enumerate(self.encode(x, last))
+        return [without_border(f, halo if layer < 2 else halo // STRIDE) for layer, f in features]
+
     def decode(self, x: Tensor, deepest: Tensor, noise: Tensor) -> Tensor:
         """The picture (N, 3, H, W) from the input, its deepest features and standard normal noise (N, 1, H, W)."""
         y = deepest
@@ -98,6 +104,13 @@ class Generator(nn.Module):
     def halo(self) -> int:
         """The receptive radius, rounded up to a multiple of `STRIDE`."""
         return -(-self.receptive_radius() // STRIDE) * STRIDE
+
+    def encoder_halo(self, last: int) -> int:
+        """How many pixels around those that it stands for can influence a feature of layers 0..last; as `halo`."""
+        reach = (0, 0)
+        for block in reversed([self.down, *self.encoder][: max(0, last - 1)]):
+            reach = block.reach(reach)  # type: ignore[operator]
+        return -(-max(-reach[0], reach[1]) // STRIDE) * STRIDE
 
     def receptive_radius(self) -> int:
         """How many pixels to any side of an output pixel can influence it, computed from the layers."""

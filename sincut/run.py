@@ -42,12 +42,11 @@ from sincut.events import (
 )
 from sincut.files import locked, make_folder, sha256
 from sincut.images import Picture, Saving
-from sincut.model import MODEL_FILE, Model, load_tensors, save_tensors
+from sincut.model import CHECKPOINT_FILE, MODEL_FILE, Model, load_tensors, save_tensors
 from sincut.record import METRICS_FILE, PREVIEWS, History
 from sincut.report import Report
 from sincut.translate import Translator
 
-CHECKPOINT_FILE = "checkpoint.safetensors"
 KEPT_QUALITY = 92  # of the JPEGs of the two pictures
 SETTLED = 0.5  # of the steps, before which no figure is alarming
 

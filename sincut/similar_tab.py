@@ -1,26 +1,16 @@
-"""The tab of similarities: click on a place of a picture, and see what the encoder takes for like its translation.
+"""The tab of similarities: click on a place of a picture, and see what the encoder takes for like its translation."""
 
-The maps are those of `sincut.similarity`; where this sincut has none, the page has no such tab.
-"""
-
-import importlib
-import importlib.util
 from pathlib import Path
 from typing import Any
 
 import gradio as gr
 
-from sincut import images, jobs
+from sincut import figure, images, jobs, similarity
 from sincut.desk import COMPUTE, HIDDEN, Desk, told
 from sincut.images import Picture
 from sincut.uploads import as_file
 
 MEGAPIXELS = 0.5  # of a picture that is looked at
-
-
-def is_available() -> bool:
-    """Whether this sincut knows of similarities."""
-    return importlib.util.find_spec("sincut.similarity") is not None
 
 
 def similar_tab(desk: Desk, chosen: Any) -> None:
@@ -72,7 +62,6 @@ def _own_picture(desk: Desk, name: str) -> Path | None:
 
 def _maps(desk: Desk, name: str, picture: Picture, point: tuple[int, int]) -> Any:
     """The maps of all layers side by side, as the command `sincut similarity` draws them."""
-    similarity, figure = (importlib.import_module(f"sincut.{module}") for module in ("similarity", "figure"))
     with desk.translator(name, heads=True) as translator:
         found = similarity.similarity_maps(translator, picture, point)
         panels, low, high = similarity.shown(found, translator.model.config.losses.temperature, False)

@@ -64,6 +64,7 @@ class Training:
         for network in (self.generator, self.discriminator, self.projector):
             network.to(device=compute.device, memory_format=torch.channels_last)  # type: ignore[call-overload]
         self.average = copy.deepcopy(self.generator).requires_grad_(False)
+        self.average_heads = copy.deepcopy(self.projector).requires_grad_(False)
         self.optimisers = [self._adam(n) for n in (self.generator, self.discriminator, self.projector)]
         self.scaler = compute.scaler()
         self.random = torch.Generator().manual_seed(seed)
@@ -124,7 +125,7 @@ class Training:
 
     def model(self, provenance: dict[str, Any] | None = None) -> Model:
         """The averaged translator so far; it shares its weights with the training."""
-        return Model(self.average, self.colour, self.config, provenance or {}, self.texture)
+        return Model(self.average, self.colour, self.config, provenance or {}, self.texture, self.average_heads)
 
     def state(self) -> dict[str, Tensor]:
         """All that is needed to go on exactly, as tensors by name."""
@@ -136,7 +137,12 @@ class Training:
         return found | scaler | {"random": self.random.get_state(), "steps_done": torch.tensor(self.steps_done)}
 
     def load_state(self, state: dict[str, Tensor]) -> None:
-        """The inverse of `state`. Raises KeyError, ValueError or RuntimeError where it does not fit."""
+        """The inverse of `state`. Raises KeyError, ValueError or RuntimeError where it does not fit.
+
+        Earlier versions kept no average of the heads; it then begins anew with the heads as they are.
+        """
+        heads = {f"average_heads.{k}": state[f"projector.{k}"] for k in self.projector.state_dict()}
+        state = heads | state
         for name, net in self._networks().items():
             net.load_state_dict({k: state[f"{name}.{k}"] for k in net.state_dict()})
         for name, optimiser in zip("gdh", self.optimisers, strict=True):
@@ -190,20 +196,26 @@ class Training:
             self.scaler.step(optimiser)
 
     def _update_average(self) -> None:
-        """An exponential moving average of G's weights, faster in the first steps so that it forgets the start."""
+        """An exponential moving average of G's weights, faster in the first steps so that it forgets the start.
+
+        And of H's, which belong to it: nothing of the training looks at those.
+        """
         decay = min(self.config.optimisation.ema, (1 + self.steps_done) / (10 + self.steps_done))
-        averages: list[Tensor] = list(self.average.parameters())
-        torch._foreach_lerp_(averages, [w.detach() for w in self.generator.parameters()], 1 - decay)
+        averages: list[Tensor] = [*self.average.parameters(), *self.average_heads.parameters()]
+        current = [*self.generator.parameters(), *self.projector.parameters()]
+        torch._foreach_lerp_(averages, [w.detach() for w in current], 1 - decay)
 
     def is_finite(self) -> bool:
-        """Whether all weights of G, its average, D and H are finite numbers."""
+        """Whether all weights of G, D, H and the averages are finite numbers."""
         weights = [p.detach() for network in self._networks().values() for p in network.parameters()]
         return bool(torch.stack([w.float().abs().max() for w in weights]).isfinite().all())
 
     def parameter_counts(self) -> dict[str, int]:
         """Of G, D and H by name."""
         networks = self._networks().items()
-        return {name: sum(p.numel() for p in net.parameters()) for name, net in networks if name != "average"}
+        return {
+            name: sum(p.numel() for p in net.parameters()) for name, net in networks if not name.startswith("average")
+        }
 
     def _networks(self) -> dict[str, nn.Module]:
         return {
@@ -211,6 +223,7 @@ class Training:
             "average": self.average,
             "discriminator": self.discriminator,
             "projector": self.projector,
+            "average_heads": self.average_heads,
         }
 
     def _adam(self, network: nn.Module) -> torch.optim.Adam:

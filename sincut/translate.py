@@ -110,6 +110,10 @@ class Translator:
         self.halo = model.halo
         self.pixel_seconds = 0.0  # of the last tiles; 0: not known yet
 
+    def _repr_html_(self) -> str:
+        """What a notebook shows."""
+        return self.model._repr_html_()
+
     def apply(self, image: AnyImage, options: Options = PLAIN, on_event: Listener = ignore) -> AnyImage | Image.Image:
         """Translate one picture; what comes in decides what comes out, always of the same size.
 
@@ -397,6 +401,32 @@ class Translator:
         self._run(read, write, h, w, self.tile_size(h, w, Options(tile)))
         return out
 
+    def translate_box(self, pixels: images.Pixels, box: Box) -> Tensor:
+        """What stands in a small box, which starts at even places, of a translated (H, W, 3).
+
+        (1, 3, h, w), not clipped.
+        """
+        top, left, bottom, right = box
+        rows, columns = torch.arange(top, _even(bottom)), torch.arange(left, _even(right))
+        window = _window_of(pixels)(*_seen(rows, columns, pixels.shape, self.halo))
+        return self._translate_window(window, noise_at(rows, columns))[:, :, : bottom - top, : right - left]
+
+    def encoded(self, pixels: images.Pixels, last: int) -> Iterator[tuple[Box, list[Tensor]]]:
+        """Tiles of (H, W, 3) with the encoder's features of layers 0..last there, as PatchNCE has seen them.
+
+        Layers 0 and 1 are (1, C, h, w), the others (1, C, h/2, w/2), where odd h and w have been rounded up. Tiles are
+        exact, as in translating; the picture is continued by mirroring.
+        """
+        h, w = pixels.shape[:2]
+        halo, read = self.model.encoder_halo(last), _window_of(pixels)
+        for box in tile_boxes(h, w, self.tile_size(h, w)):
+            top, left, bottom, right = box
+            rows, columns = torch.arange(top, _even(bottom)), torch.arange(left, _even(right))
+            window = read(*_seen(rows, columns, pixels.shape, halo)).to(self.compute.device)
+            with torch.inference_mode(), self.compute.autocast():
+                features = self.model.encode_middle(window.contiguous(memory_format=torch.channels_last), last)
+            yield box, [f[:, :, : bottom - top, : right - left] if i < 2 else f for i, f in enumerate(features)]
+
     def tile_size(self, h: int, w: int, options: Options = PLAIN) -> int:
         """The side of the tiles in px, a multiple of G's stride: as asked, or chosen from the memory that is free."""
         if options.tile == "off":
@@ -430,8 +460,7 @@ class Translator:
                 return None
             top, left, bottom, right = box
             rows, columns = torch.arange(top, _even(bottom)), torch.arange(left, _even(right))
-            seen = (mirror(_extended(rows, self.halo), h), mirror(_extended(columns, self.halo), w))
-            return read(*seen), noise_at(rows, columns)
+            return read(*_seen(rows, columns, (h, w), self.halo)), noise_at(rows, columns)
 
         def translated(box: Box, ready: tuple[Tensor, Tensor]) -> Tensor:
             nonlocal side
@@ -520,9 +549,19 @@ class _TileTooLargeError(Exception):
     """A tile was too large for the device; a smaller one may do."""
 
 
-def load(path: Path | str, device: torch.device | str = "cpu", precision: str = "auto") -> Translator:
-    """The translator of a run folder or a model file. Raises `ModelError`."""
-    return Translator(Model.load(Path(path)), device, precision)
+def load(
+    path: Path | str, device: torch.device | str = "cpu", precision: str = "auto", heads: bool = False
+) -> Translator:
+    """The translator of a run folder or a model file; with the projection `heads` for `sincut.similarity`.
+
+    Raises `ModelError`.
+    """
+    return Translator(Model.load(Path(path), heads), device, precision)
+
+
+def _window_of(pixels: images.Pixels) -> Callable[[Tensor, Tensor], Tensor]:
+    """Windows (1, 3, h, w) in [-1, 1] of (H, W, 3)."""
+    return lambda rows, columns: images.to_tensor(pixels[_span(rows)][:, _span(columns)])
 
 
 def _nothing(box: Box, tile: Tensor | None) -> None:
@@ -534,6 +573,11 @@ def tile_boxes(h: int, w: int, side: int) -> Iterator[Box]:
     for top in range(0, h, side):
         for left in range(0, w, side):
             yield top, left, min(top + side, h), min(left + side, w)
+
+
+def _seen(rows: Tensor, columns: Tensor, size: tuple[int, ...], halo: int) -> tuple[Tensor, Tensor]:
+    """The rows and columns of a mirrored picture (H, W) that are looked at for these."""
+    return mirror(_extended(rows, halo), size[0]), mirror(_extended(columns, halo), size[1])
 
 
 def _extended(positions: Tensor, halo: int) -> Tensor:

@@ -8,9 +8,9 @@ from typing import Any
 
 import gradio as gr
 
-from sincut import similar_tab
 from sincut.apply_tab import about_words, apply_tab, chosen_words, models_tab
 from sincut.desk import HIDDEN, Desk, told
+from sincut.similar_tab import similar_tab
 from sincut.train_tab import train_tab
 
 CSS = """
@@ -50,9 +50,8 @@ def build(desk: Desk) -> Any:
             with gr.Tab("Models", id="models") as models_page:
                 models, names, about = models_tab(desk, chosen, tabs, said)
 
-            if similar_tab.is_available():
-                with gr.Tab("Similarity", id="similarity"):
-                    similar_tab.similar_tab(desk, chosen)
+            with gr.Tab("Similarity", id="similarity"):
+                similar_tab(desk, chosen)
 
         def refresh(current: str) -> list[Any]:
             found = desk.trainings.models()

@@ -27,7 +27,7 @@ MAY_IMPORT: dict[str, set[str]] = {
     "blend": {"errors"},
     "networks": {"config", "layers"},
     "crops": {"config", "errors"},
-    "model": {"colour", "config", "errors", "files", "layers", "networks"},
+    "model": {"card", "colour", "config", "errors", "files", "layers", "networks"},
     "training": {
         *("colour", "config", "crops", "devices", "errors", "events"),
         *("guide", "layers", "losses", "model", "networks", "schedule"),
@@ -39,6 +39,12 @@ MAY_IMPORT: dict[str, set[str]] = {
         *("config", "crops", "devices", "errors", "evaluate", "events", "files", "images"),
         *("model", "record", "report", "training", "translate"),
     },
+    "similarity": {"alpha", "errors", "images", "networks", "translate"},
+    "figure": {"images"},
+    "export": {"errors", "files", "model", "networks"},
+    "board": {"config", "errors", "events", "images"},
+    "card": {"config"},
+    "notebook": {"card", "errors", "events", "images", "translate"},
     "manifest": {"errors", "files"},
     "watch": {"errors", "manifest"},
     "folder": {"errors", "events", "files", "images", "manifest", "model", "translate"},
@@ -55,7 +61,7 @@ MAY_IMPORT: dict[str, set[str]] = {
     "desk": {"errors", "images", "jobs", "manifest", "model", "record", "translate", "uploads"},
     "train_tab": {"config", "desk", "images", "jobs", "manifest"},
     "apply_tab": {"blend", "config", "desk", "errors", "events", "images", "jobs", "translate", "uploads"},
-    "similar_tab": {"desk", "images", "jobs", "uploads"},
+    "similar_tab": {"desk", "figure", "images", "jobs", "similarity", "uploads"},
     "ui": {"apply_tab", "desk", "similar_tab", "train_tab"},
     "serve": {"desk", "devices", "errors", "jobs", "ui"},
 }
@@ -63,7 +69,7 @@ FREE = {"cli", "__init__", "__main__"}
 ONLY_IN = {
     "click": {"cli"},
     "rich": {"cli", "console"},
-    "PIL": {"compare", "images", "tiff", "translate", "run"},
+    "PIL": {"compare", "figure", "images", "notebook", "tiff", "translate", "run"},
     "gradio": {"ui", "desk", "train_tab", "apply_tab", "similar_tab"},
 }
 

@@ -12,8 +12,8 @@ from sincut.config import Config, overlay
 from sincut.errors import Interrupted, ModelError, RunError, SincutError
 from sincut.events import Evaluated, Event, Saved, Warned
 from sincut.files import locked
-from sincut.model import load_tensors, save_tensors
-from sincut.run import CHECKPOINT_FILE, default_folder
+from sincut.model import CHECKPOINT_FILE, load_tensors, save_tensors
+from sincut.run import default_folder
 
 
 def stop_after(steps: int):

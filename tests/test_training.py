@@ -262,6 +262,25 @@ def test_resumed_equals_uninterrupted_bit_for_bit(
             assert torch.equal(want[name], got[name]), name
 
 
+def test_checkpoints_without_an_average_of_the_heads_go_on_alike(
+    tiny: Config, pictures: tuple[torch.Tensor, torch.Tensor]
+) -> None:
+    events: list[Event] = []
+    count = iter(range(1, 100))
+    with pytest.raises(Interrupted):
+        train(*pictures, tiny, device=CPU, on_event=snapshot(events), stop=lambda: next(count) == 2)
+    state = tensors_of(events)
+    old = {name: value for name, value in state.items() if not name.startswith("average_heads.")}
+    assert len(old) < len(state)
+    ends = []
+    for begun in (state, old):
+        train(*pictures, tiny, device=CPU, on_event=snapshot(events), state={k: v.clone() for k, v in begun.items()})
+        ends.append(tensors_of(events))
+    for name, value in ends[0].items():
+        if name != "plan" and not name.startswith("average_heads."):
+            assert torch.equal(value, ends[1][name]), name
+
+
 def test_events_come_in_order_and_at_their_cadence(tiny: Config, pictures: tuple[torch.Tensor, torch.Tensor]) -> None:
     events: list[Event] = []
     train(*pictures, tiny, device=CPU, on_event=events.append)

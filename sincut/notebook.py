@@ -1,0 +1,106 @@
+"""In Jupyter: a training as it goes, and a picture before and after (the extra `sincut[notebook]`).
+
+>>> translator = sincut.train("painting.jpg", "photo.jpg", "runs/first", on_event=Live())
+>>> translate(translator, "another.jpg")
+"""
+
+import io
+import time
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from PIL import Image
+
+from sincut import card, images
+from sincut.errors import RunError
+from sincut.events import Evaluated, Event, Planned, Progress, Saved, Started, Trained, Warned
+from sincut.translate import PLAIN, Options, Translator
+
+SECONDS = 1.0  # between updates of the view
+SIDE = 480  # px of the pictures shown
+WARNINGS = 5  # of the last, that are shown
+
+
+class Live:
+    """A listener that keeps one output of a notebook up to date. Raises `RunError` where the extra is missing."""
+
+    def __init__(self) -> None:
+        try:
+            from IPython.display import HTML, display
+        except ImportError:
+            raise RunError("the live view needs an extra: pip install 'sincut[notebook]'") from None
+        self.html = HTML
+        self.rows: dict[str, str] = {}
+        self.warnings: list[str] = []
+        self.picture = ""
+        self.share = 0.0
+        self.shown = time.monotonic()
+        self.handle = display(HTML(self._page()), display_id=True)  # type: ignore[no-untyped-call]
+
+    def __call__(self, event: Event) -> None:
+        if isinstance(event, Started):
+            self.rows["device"] = f"{event.device}, {event.precision}"
+        if isinstance(event, Planned | Progress):
+            self.rows["step"] = f"{event.step} of {event.steps or '?'}"
+            self.share = event.step / event.steps if event.steps else 0.0
+        if isinstance(event, Progress):
+            self.rows["losses"] = _listed(event.losses)
+            self.rows["left"] = f"{event.seconds_left:.0f} s, {event.step_seconds:.2f} s a step"
+        if isinstance(event, Evaluated):
+            self.rows["figures"] = _listed(event.figures)
+        if isinstance(event, Warned):
+            self.warnings.append(event.message)
+        if isinstance(event, Saved) and event.kind == "preview":
+            self.picture = card.data_uri(images.thumbnail(images.load(event.path), SIDE))
+        if isinstance(event, Trained):
+            self.rows["left"] = f"nothing; {event.seconds:.0f} s in all"
+        if not isinstance(event, Progress) or time.monotonic() - self.shown >= SECONDS:
+            self._show()
+
+    def _show(self) -> None:
+        self.shown = time.monotonic()
+        if self.handle is not None:  # there is none outside of a notebook
+            self.handle.update(self.html(self._page()))  # type: ignore[no-untyped-call]
+
+    def _page(self) -> str:
+        """All that is known, as HTML."""
+        rows = [*self.rows.items(), *(("warning", text) for text in self.warnings[-WARNINGS:])]
+        bar = f'<progress value="{self.share:.3f}" style="width:100%"></progress>'
+        pictures = card.side_by_side({"preview": self.picture})
+        return f'<div style="{card.STYLE}"><b>sincut training</b><br>{bar}{card.table(rows)}{pictures}</div>'
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """A picture and its translation, which shows both in a notebook."""
+
+    source: Image.Image
+    output: Image.Image
+
+    def save(self, path: Path | str) -> None:
+        """Save the translation."""
+        self.output.save(path)
+
+    def _repr_html_(self) -> str:
+        return card.side_by_side({"before": _shown(self.source), "after": _shown(self.output)})
+
+
+def translate(translator: Translator, image: Path | str | Image.Image, options: Options = PLAIN) -> Comparison:
+    """`translator.apply` of a path or a PIL image, with both pictures. Raises `ImageError`."""
+    source: Any = images.to_pil(images.load(Path(image))) if isinstance(image, Path | str) else image
+    return Comparison(source, translator.apply(source, options))
+
+
+def _listed(values: dict[str, float]) -> str:
+    return ", ".join(f"{name} {value:.3f}" for name, value in values.items())
+
+
+def _shown(image: Image.Image) -> str:
+    """A small PNG, which keeps what is transparent."""
+    small = image.convert("RGBA" if "A" in image.getbands() else "RGB")
+    small.thumbnail((SIDE, SIDE))
+    small.info.clear()
+    data = io.BytesIO()
+    small.save(data, "PNG")
+    return card.data_uri(data.getvalue(), "png")

@@ -1,0 +1,72 @@
+"""ONNX: the same pictures as `apply`, at any size, from onnxruntime; nothing is left where they differ."""
+
+import json
+from pathlib import Path
+
+import pytest
+import torch
+from conftest import make_model, sincut
+
+from sincut import export
+from sincut.config import Config, overlay
+from sincut.errors import ModelError
+from sincut.model import Model
+from sincut.translate import Translator
+
+
+@pytest.mark.parametrize("size", [(1, 1), (2, 3), (37, 51), (64, 48)])
+def test_what_is_exported_is_what_apply_does(tiny: Config, size: tuple[int, int]) -> None:
+    model = make_model(tiny)
+    image = torch.rand(2, 3, *size)
+    with torch.inference_mode():
+        found = export._Exported(model)(image)
+    torch.testing.assert_close(found, Translator(model).apply(image), atol=1e-5, rtol=0)
+
+
+@pytest.mark.slow
+def test_onnx_runs_at_any_size_and_says_where_it_comes_from(
+    tiny: Config, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    onnxruntime = pytest.importorskip("onnxruntime")
+    model = make_model(overlay(tiny, {"networks": {"smooth": 3.0}}))
+    path = tmp_path / "model.onnx"
+    difference = export.export(model, path)
+    assert difference is not None and difference < 1e-4
+    session = onnxruntime.InferenceSession(path, providers=["CPUExecutionProvider"])
+    assert [value.name for value in session.get_inputs()] == ["image"]
+    for n, h, w in ((1, 1, 1), (3, 20, 33), (1, 71, 90)):
+        image = torch.rand(n, 3, h, w)
+        (found,) = session.run(None, {"image": image.numpy()})
+        wanted = Translator(model).apply(image)
+        torch.testing.assert_close(torch.from_numpy(found), wanted, atol=1e-4, rtol=0)
+        assert (session.run(None, {"image": image.numpy()})[0] == found).all()
+    told = session.get_modelmeta().custom_metadata_map
+    assert Config.from_dict(json.loads(told["config"])) == model.config
+    assert json.loads(told["provenance"]) == model.provenance
+    monkeypatch.setattr(export, "_difference", lambda data, exported: 0.1)
+    monkeypatch.setattr(export, "_traced", lambda exported: _Proto())
+    with pytest.raises(ModelError, match=r"was not written: it differs from torch by 0\.1"):
+        export.export(model, tmp_path / "wrong.onnx")
+    assert not (tmp_path / "wrong.onnx").exists()
+
+
+class _Proto:
+    """As much of an ONNX model as `export` touches."""
+
+    def __init__(self) -> None:
+        self.metadata_props = self
+
+    def add(self) -> "_Proto":
+        return self
+
+    def SerializeToString(self) -> bytes:  # noqa: N802
+        return b""
+
+
+def test_a_missing_extra_and_a_wrong_suffix_are_named(
+    tiny: Config, model_file: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(export, "PACKAGES", ("nothing_like_it",))
+    with pytest.raises(ModelError, match=r"sincut\[onnx\]"):
+        export.export(Model.load(model_file), tmp_path / "m.onnx")
+    assert sincut("export", model_file, "-o", tmp_path / "m.bin").returncode == 2
