@@ -380,9 +380,9 @@ class _Driver:
         if self.warned or self.seats or time.monotonic() - self.began < PATIENCE:
             return
         self.warned = True
-        free = self.ray.available_resources()
-        has = f"{free.get('CPU', 0):g} CPUs and {free.get('GPU', 0):g} GPUs are free"
-        self.on_event(Warned(f"no worker has started yet; each needs {_needs(self.pool)}, {has}; still waiting"))
+        there, free = self.ray.cluster_resources(), self.ray.available_resources()
+        has = ", ".join(f"{there.get(kind, 0):g} {kind}s ({free.get(kind, 0):g} free)" for kind in ("CPU", "GPU"))
+        self.on_event(Warned(f"no worker is ready yet; each needs {_needs(self.pool)}, there are {has}; still waiting"))
 
     def _kill(self, seat: _Seat) -> None:
         with contextlib.suppress(Exception):
