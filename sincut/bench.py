@@ -35,7 +35,7 @@ from sincut.crops import tiles
 from sincut.devices import Compute, find_compute, use_fast_kernels
 from sincut.errors import SincutError
 from sincut.files import make_folder, write_whole
-from sincut.images import AS_IT_CAME, Picture, load, save
+from sincut.images import AS_IT_CAME, Picture, load, resized, save
 from sincut.layers import EqualConv2d, EqualLinear, UpBlock
 from sincut.model import Model
 from sincut.networks import STRIDE, Discriminator, Generator
@@ -48,6 +48,9 @@ WARM_UP, CYCLES = 1, 5  # cycles of `losses.r1_every` steps, one of them with th
 LEAST_STEPS = 10  # that are timed
 SIDE = 1024  # px of the made-up training pictures
 FOLDER_PICTURES, FOLDER_TURNS = 12, 3
+COUNTS = (10**4, 10**6, 10**8)  # pictures whose cost is told
+LEAST_PICTURES = 3  # that are timed for it
+GRAIN = 8  # px of what is to be seen in them
 APPLY_SECONDS = 5.0  # small pictures are translated again until so much time has passed
 
 T = TypeVar("T")
@@ -84,6 +87,25 @@ def measure(
         on_part(f"applying to a folder of {FOLDER_PICTURES}")
         found["folder"] = {k: _rounded(v) for k, v in _alone(_folder, config, device, min(megapixels)).items()}
     return {key: _rounded(value) for key, value in found.items()}
+
+
+def measure_pictures(config: Config, device: torch.device, megapixels: float) -> dict[str, Any]:
+    """What many pictures cost, from file to file: of one worker with one core, or with one device.
+
+    The unit is the time of the processor where that is what computes, so that other programs on the machine count for
+    little; else it is time on the clock. `hours` are those of one such worker for so many pictures; with n workers they
+    pass n times as fast, as long as storage keeps up.
+    """
+    on_cpu = device.type == "cpu"
+    found = _alone(_from_file_to_file, config, device, megapixels, threads=1 if on_cpu else None)
+    seconds = found["processor_seconds" if on_cpu else "clock_seconds"]
+    return {
+        "worker": "one core" if on_cpu else f"one {device.type}",
+        "precision": find_compute(device).precision,
+        **{key: _rounded(value) for key, value in found.items()},
+        "pictures_per_second": _rounded(1 / seconds),
+        "hours": {str(count): _rounded(count * seconds / 3600) for count in COUNTS},
+    }
 
 
 def step_tflop(config: Config) -> float:
@@ -144,10 +166,10 @@ def _tflop(network: nn.Module, work: Callable[[], object]) -> float:
     return operations / 1e12
 
 
-def _alone(work: Callable[..., T], config: Config, device: torch.device, *rest: Any) -> T:
-    """The result of `work` in a fresh process with as many threads as this one has."""
+def _alone(work: Callable[..., T], config: Config, device: torch.device, *rest: Any, threads: int | None = None) -> T:
+    """The result of `work` in a fresh process with so many threads, or as many as this one has."""
     with ProcessPoolExecutor(1, mp_context=get_context("spawn")) as pool:
-        return pool.submit(_with_threads, torch.get_num_threads(), work, config, device, *rest).result()
+        return pool.submit(_with_threads, threads or torch.get_num_threads(), work, config, device, *rest).result()
 
 
 def _with_threads(threads: int, work: Callable[..., T], config: Config, device: torch.device, *rest: Any) -> T:
@@ -271,6 +293,25 @@ def _folder(config: Config, device: torch.device, megapixels: float) -> dict[str
         "seconds_per_picture": statistics.median(seconds) / FOLDER_PICTURES,
         "overlap_ratio": statistics.median(ratios),
     }
+
+
+def _from_file_to_file(config: Config, device: torch.device, megapixels: float) -> dict[str, float]:
+    """The mean of several made-up JPEG files that are read, translated and written."""
+    translator, noise = _untrained(config, device), _made_up(megapixels)
+    h, w = noise.size
+    smooth = resized(
+        noise.pixels[: max(1, h // GRAIN), : max(1, w // GRAIN)], (h, w)
+    )  # noise alone would be long files
+    with tempfile.TemporaryDirectory() as made:
+        source, target = Path(made, "source.jpg"), Path(made, "target.jpg")
+        save(Picture(smooth.clip(0, 255).astype(np.uint8)), source)
+        translator.apply_file(source, target)  # whatever is set up at first use
+        began, used, count = time.perf_counter(), time.process_time(), 0
+        while count < LEAST_PICTURES or time.perf_counter() - began < APPLY_SECONDS:
+            translator.apply_file(source, target)
+            count += 1
+        clock, processor = time.perf_counter() - began, time.process_time() - used
+    return {"megapixels": h * w / 1e6, "clock_seconds": clock / count, "processor_seconds": processor / count}
 
 
 def _beside_the_peak(

@@ -8,6 +8,7 @@ import time
 
 STARTED = time.monotonic()  # before anything heavy is imported: `--minutes` count from here
 
+import contextlib  # noqa: E402
 import json  # noqa: E402
 import os  # noqa: E402
 import shlex  # noqa: E402
@@ -26,6 +27,9 @@ from sincut.errors import ConfigError, Interrupted, RunError, SincutError  # noq
 
 if TYPE_CHECKING:
     import torch
+
+    from sincut.cluster import Pool
+    from sincut.remote import AnyPath
 
 T = TypeVar("T", int, float)
 CONTEXT = {"help_option_names": ["-h", "--help"], "max_content_width": 110}
@@ -67,10 +71,30 @@ def main() -> None:
     warnings.filterwarnings("ignore", message=r"`torch.jit.script` is deprecated")  # torch's and kornia's own use of it
 
 
+def _cluster_options(command: Callable[..., Any]) -> Callable[..., Any]:
+    """Where the work is done; the same for all commands that can share it out."""
+    for option in reversed((
+        click.option("--engine", default="local", show_default=True, type=click.Choice(["local", "ray"]),
+                     help="ray: on a Ray cluster, or as several processes of this machine."),
+        click.option("--ray-address", envvar="RAY_ADDRESS", metavar="ADDRESS",
+                     help="Of the cluster; by default what RAY_ADDRESS says, else this machine."),
+        click.option("--workers", type=click.IntRange(1), help="With ray; as many as there is room for by default."),
+        click.option("--worker-cpus", type=click.FloatRange(0, min_open=True), default=2.0, show_default=True,
+                     help="With ray, for each worker."),
+        click.option("--worker-gpus", type=click.FloatRange(0), default=0.0, show_default=True,
+                     help="With ray, for each worker, as in 1 or 0.5; it then computes there."),
+    )):  # fmt: skip
+        command = option(command)
+    return command
+
+
 @main.command()
-@click.argument("painting", type=EXISTING)
-@click.argument("photo", type=EXISTING)
+@click.argument("painting", type=EXISTING, required=False)
+@click.argument("photo", type=EXISTING, required=False)
 @click.option("-o", "--output", type=EXISTING, metavar="RUN", help="Run folder; runs/PAINTING-to-PHOTO by default.")
+@click.option("--pairs", type=EXISTING, metavar="FILE.csv",
+              help="Train each row of a table instead; -o holds their run folders, runs by default.")  # fmt: skip
+@_cluster_options
 @click.option("--preset", help="A shipped preset (see `sincut presets`) or a .toml file; standard by default.")
 @click.option("--set", "settings", multiple=True, metavar="KEY=VALUE", help="Any setting, as in crops.count=2.")
 @click.option("--minutes", type=float, help="Time for the whole command; fixes the number of steps.")
@@ -82,9 +106,15 @@ def main() -> None:
 @click.option("--resume", is_flag=True, help="Go on with the run in the folder, exactly where it stopped.")
 @click.option("--json", "as_json", is_flag=True, help=JSON_HELP)
 def train(
-    painting: Path,
-    photo: Path,
+    painting: Path | None,
+    photo: Path | None,
     output: Path | None,
+    pairs: Path | None,
+    engine: str,
+    ray_address: str | None,
+    workers: int | None,
+    worker_cpus: float,
+    worker_gpus: float,
     preset: str | None,
     settings: tuple[str, ...],
     minutes: float | None,
@@ -98,11 +128,19 @@ def train(
 ) -> None:
     """Learn from PAINTING and PHOTO, these two files alone.
 
-    Ctrl-C saves and stops; the same command with --resume goes on.
+    Ctrl-C saves and stops; the same command with --resume goes on. With --pairs, each row of a CSV file with the
+    columns painting and photo (and name, preset, minutes, steps, seed, reverse, or a setting such as crops.count) is
+    trained; the same command goes on with what is not complete.
     """
     if minutes is not None and steps is not None:
         raise click.UsageError("give --minutes or --steps, not both")
-    if output is None and resume:
+    if pairs is not None and (painting or reverse):
+        raise click.UsageError("--pairs names the pictures and their direction in its rows")
+    if pairs is None and (painting is None or photo is None):
+        raise click.UsageError("give PAINTING and PHOTO, or --pairs FILE.csv")
+    if pairs is None and engine != "local":
+        raise click.UsageError("--engine is for --pairs: one training is the work of one machine")
+    if pairs is None and output is None and resume:
         raise click.UsageError("--resume needs the run folder: -o RUN")
     from sincut.config import DEFAULT_PRESET, override, resolve
 
@@ -110,6 +148,13 @@ def train(
     flags += [f"schedule.minutes={minutes}", "schedule.steps=0"] if minutes is not None else []
     flags += [f"schedule.steps={steps}"] if steps is not None else []
     flags += [f"schedule.seed={seed}"] if seed is not None else []
+    if pairs is not None:
+        from sincut.cluster import Pool
+
+        pool = Pool(workers, worker_cpus, worker_gpus, ray_address) if engine == "ray" else None
+        _train_pairs(pairs, output or Path("runs"), preset, flags, device, pool, as_json)
+        return
+    assert painting is not None and photo is not None
     config = None if resume and not preset else resolve(preset or DEFAULT_PRESET, flags)
     from sincut import run
     from sincut.console import Reporter
@@ -145,6 +190,48 @@ def train(
         _print_json({"run": str(folder), **_summary(result.model.provenance)})
 
 
+def _train_pairs(
+    table: Path, output: Path, preset: str | None, flags: list[str], device: str, pool: "Pool | None", as_json: bool
+) -> None:
+    """All rows of a table, and what became of each."""
+    from sincut import pairs
+    from sincut.console import clock
+
+    rows = pairs.load(table, output, preset, flags)
+
+    def say(name: str, line: str) -> None:
+        """A line of a training in JSON, or whatever it had to say."""
+        try:
+            values = json.loads(line)
+        except ValueError:
+            values = None
+        if as_json and isinstance(values, dict):
+            click.echo(json.dumps({"pair": name, **values}), err=True)
+        elif values is None:
+            click.echo(f"{name}: {line}", err=True)
+        elif values.get("event") == "Progress":
+            left = clock(values["seconds_left"])
+            click.echo(f"{name}: step {values['step']}/{values['steps'] or '?'}, {left} left", err=True)
+
+    def tell(outcome: pairs.Outcome) -> None:
+        if not as_json:
+            click.echo(f"{outcome.name}: {outcome.error or outcome.state}", err=True)
+
+    with _stoppable() as stop:
+        found = pairs.train(rows, device, on_line=say, on_outcome=tell, stop=stop, pool=pool)
+    if as_json:
+        _print_json([outcome.summary() for outcome in found])
+    else:
+        cells = [(o.name, o.state, str(o.steps or ""), clock(o.seconds) if o.seconds else "", o.folder) for o in found]
+        _print_table(("pair", "", "steps", "time", "run folder"), cells)
+    failed = [outcome for outcome in found if outcome.state == pairs.FAILED]
+    if any(outcome.state == pairs.STOPPED for outcome in found):
+        raise Interrupted("stopped; the same command goes on with the rest")
+    if failed:
+        names = ", ".join(outcome.name for outcome in failed[:LISTED])
+        raise RunError(f"{len(failed)} of {len(found)} pairs failed, see above: {names}")
+
+
 class _Size(click.ParamType):  # type: ignore[type-arg]
     """Bytes, as in 2GB or 800MB."""
 
@@ -160,6 +247,17 @@ class _Size(click.ParamType):  # type: ignore[type-arg]
         return int(size) if 0 < size < 1e18 else self.fail(f"{value!r} is no size; write it as in 2GB or 800MB")
 
 
+class _Place(click.ParamType):  # type: ignore[type-arg]
+    """A path, or a URL of another file system."""
+
+    name = "path"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> "AnyPath":
+        from sincut.remote import place
+
+        return place(str(value))
+
+
 class _Scale(click.ParamType):  # type: ignore[type-arg]
     """A factor, or auto."""
 
@@ -170,9 +268,9 @@ class _Scale(click.ParamType):  # type: ignore[type-arg]
 
 
 @main.command()
-@click.argument("paths", type=EXISTING, nargs=-1, required=True, metavar="MODEL... INPUT...")
+@click.argument("paths", type=_Place(), nargs=-1, required=True, metavar="MODEL... INPUT...")
 @click.option(
-    "-o", "--output", type=EXISTING,
+    "-o", "--output", type=_Place(),
     help="A file for one file, else a folder, or a pattern: styled/{stem}-{model}.jpg. - writes to stdout.",
 )  # fmt: skip
 @click.option("--in-place", is_flag=True, help="Replace the inputs by their translations, instead of -o.")
@@ -180,6 +278,7 @@ class _Scale(click.ParamType):  # type: ignore[type-arg]
 @click.option("--include", multiple=True, metavar="GLOB", help="Of folders, only names or paths like this.")
 @click.option("--exclude", multiple=True, metavar="GLOB", help="Of folders, no names or paths like this.")
 @click.option("--retry-failed", is_flag=True, help="Try again what failed before and has not changed.")
+@_cluster_options
 @click.option("--watch", is_flag=True, help="Then wait for pictures that arrive in the folders, until Ctrl-C.")
 @click.option("--dry-run", is_flag=True, help="Only say what would be done, and how long it would take.")
 @click.option("--format", "format_", metavar="SUFFIX", help="png, jpg, webp, tif, ... where -o does not say it.")
@@ -201,13 +300,18 @@ class _Scale(click.ParamType):  # type: ignore[type-arg]
 @click.option("--device", default="auto", show_default=True, help=DEVICE_HELP)
 @click.option("--json", "as_json", is_flag=True, help=JSON_HELP)
 def apply(
-    paths: tuple[Path, ...],
-    output: Path | None,
+    paths: "tuple[AnyPath, ...]",
+    output: "AnyPath | None",
     in_place: bool,
     overwrite: bool,
     include: tuple[str, ...],
     exclude: tuple[str, ...],
     retry_failed: bool,
+    engine: str,
+    ray_address: str | None,
+    workers: int | None,
+    worker_cpus: float,
+    worker_gpus: float,
     watch: bool,
     dry_run: bool,
     format_: str | None,
@@ -278,11 +382,21 @@ def apply(
         return
     translators = {model: load(model, found) for model in models}
     result = folder.Result()
-    with Reporter(as_json) as reporter, _stoppable() as stop:
+    with Reporter(as_json) as reporter, _stoppable() as stop, contextlib.ExitStack() as stack:
+        if engine == "ray":
+            from sincut import cluster
+
+            pool = cluster.Pool(workers, worker_cpus, worker_gpus, ray_address)
+            if watch or any(plan.jobs for _, plan in first):
+                stack.enter_context(cluster.joined(pool))
 
         def run(plans: list[tuple[Path, folder.Plan]]) -> None:
             for model, plan in plans:
-                result.add(plan, *folder.run(plan, translators[model], options, saving, reporter, stop))
+                if engine == "ray":
+                    ended = cluster.run(plan, model, pool, options, saving, reporter, stop)
+                else:
+                    ended = folder.run(plan, translators[model], options, saving, reporter, stop)
+                result.add(plan, *ended)
 
         run(first)
         if watch and not stop():
@@ -519,23 +633,31 @@ def presets(name: str | None, as_json: bool) -> None:
 @click.option(
     "--megapixels", default="1,4,16,64", show_default=True, metavar="N,...", help="Sizes to translate; 0 for none."
 )
+@click.option("--pictures", type=click.FloatRange(0.01, 100), metavar="N",
+              help="Instead, what many pictures of so many megapixels cost one worker, from file to file.")  # fmt: skip
 @click.option("--json", "as_json", is_flag=True, help="One JSON object on stdout.")
-def bench(preset: str, settings: tuple[str, ...], device: str, megapixels: str, as_json: bool) -> None:
+def bench(
+    preset: str, settings: tuple[str, ...], device: str, megapixels: str, pictures: float | None, as_json: bool
+) -> None:
     """Measure this machine: training and translating, and how near they come to what it can do.
 
     Takes minutes; run nothing else meanwhile.
     """
-    from sincut.bench import measure
+    from sincut.bench import measure, measure_pictures
     from sincut.config import resolve
-    from sincut.console import bench_table
+    from sincut.console import bench_table, pictures_table
 
     sizes = [size for size in _numbers(megapixels, "--megapixels") if size > 0]
     config = resolve(preset, settings)
-    figures = measure(config, _device(device), sizes, lambda part: click.echo(f"measuring: {part}", err=True))
+    if pictures:
+        figures, table = measure_pictures(config, _device(device), pictures), pictures_table
+    else:
+        figures = measure(config, _device(device), sizes, lambda part: click.echo(f"measuring: {part}", err=True))
+        table = bench_table
     if as_json:
         _print_json(figures)
     else:
-        _print_table(("measured", "value"), bench_table(figures))
+        _print_table(("measured", "value"), table(figures))
 
 
 @main.command()

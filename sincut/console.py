@@ -7,7 +7,7 @@ import json
 import time
 from dataclasses import fields
 from functools import singledispatchmethod
-from pathlib import Path
+from pathlib import PurePath
 from typing import Any
 
 from rich.console import Console
@@ -138,7 +138,7 @@ def as_dict(event: Event) -> dict[str, Any]:
     found: dict[str, Any] = {"event": type(event).__name__}
     for entry in fields(event):
         value = getattr(event, entry.name)
-        if isinstance(value, Path):
+        if isinstance(value, PurePath):
             value = str(value)
         if isinstance(value, str | int | float | tuple | dict) and entry.name != "state":
             found[entry.name] = value
@@ -183,4 +183,14 @@ def bench_table(figures: dict[str, Any]) -> list[tuple[str, str]]:
                 f"{each}, {b['overlap_ratio']:.3g} times the bare translations",
             )
         )
+    return rows
+
+
+def pictures_table(figures: dict[str, Any]) -> list[tuple[str, str]]:
+    """The figures of `bench.measure_pictures` as rows for people."""
+    f = figures
+    rows = [(f"a picture of {f['megapixels']:.3g} MP", f"{1 / f['pictures_per_second']:.3g} s of {f['worker']}")]
+    rows += [
+        (f"{int(count):,} pictures", f"{hours:,.4g} hours of {f['worker']}") for count, hours in f["hours"].items()
+    ]
     return rows

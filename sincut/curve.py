@@ -7,7 +7,6 @@ finished there is not done again, what was interrupted goes on.
 
 import json
 import subprocess
-import sys
 from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 from typing import Any
@@ -17,8 +16,9 @@ import torch
 from sincut import evaluate, images
 from sincut.config import Config
 from sincut.errors import Interrupted, RunError
-from sincut.files import make_folder, sha256, write_whole
-from sincut.model import CHECKPOINT_FILE, MODEL_FILE, Model
+from sincut.files import make_folder, write_whole
+from sincut.model import Model
+from sincut.pairs import Pair, command, finished
 from sincut.translate import Translator
 
 MINUTES = (2.0, 5.0, 10.0, 15.0, 30.0, 60.0)
@@ -52,7 +52,8 @@ def curve(
         for budget in minutes:
             run = folder / f"{budget:g}-minutes-seed-{seed}"
             schedule = {"schedule": {"minutes": float(budget), "steps": 0, "seed": seed}}
-            _train(painting, photo, run, config, schedule, reverse, device)
+            own = Config.from_dict({**config.to_dict(), **schedule})
+            _train(Pair(run.name, painting, photo, run, own, reverse), device)
             model = Model.load(run)
             output = Translator(model, device).apply_picture(source)
             images.save(output, run / OUTPUT_FILE)
@@ -63,31 +64,11 @@ def curve(
     return rows
 
 
-def _train(
-    painting: Path,
-    photo: Path,
-    run: Path,
-    config: Config,
-    schedule: dict[str, dict[str, Any]],
-    reverse: bool,
-    device: torch.device | str,
-) -> None:
+def _train(pair: Pair, device: torch.device | str) -> None:
     """The run folder as `sincut train` makes it; nothing where it is finished."""
-    config = Config.from_dict({**config.to_dict(), **schedule})
-    inputs = {"painting": sha256(painting), "photo": sha256(photo)}
-    inputs["direction"] = "photo -> painting" if reverse else "painting -> photo"
-    if _finished(run, config, inputs):
+    if finished(pair):
         return
-    preset = run.with_name(f"{run.name}.toml")
-    write_whole(preset, config.to_toml().encode(), RunError)
-    command = [sys.executable, "-m", "sincut", "train", painting, photo, "-o", run, "--preset", preset]
-    command += [
-        "--device",
-        device,
-        *(["--reverse"] if reverse else []),
-        *(["--resume"] if (run / CHECKPOINT_FILE).exists() else []),
-    ]
-    with subprocess.Popen(list(map(str, command)), stdout=subprocess.DEVNULL) as process:
+    with subprocess.Popen(command(pair, str(device)), stdout=subprocess.DEVNULL) as process:
         while True:
             try:
                 code = process.wait()
@@ -97,20 +78,4 @@ def _train(
     if code == 130:
         raise Interrupted("stopped; the same command goes on")
     if code:
-        raise RunError(f"{run}: the training failed, see above; mend it, then the same command goes on")
-
-
-def _finished(run: Path, config: Config, inputs: dict[str, str]) -> bool:
-    """Whether a run is at its end. Raises `RunError` where it is one of other pictures or settings."""
-    if not (run / MODEL_FILE).exists():
-        return False
-    model = Model.load(run)
-    provenance = model.provenance
-    changed = config.differences(model.config)
-    for key, value in inputs.items():
-        entry = provenance.get(key)
-        if (entry.get("sha256") if isinstance(entry, dict) else entry) != value:
-            changed.append(f"the {key} is another")
-    if changed:
-        raise RunError(f"{run}: holds another run ({'; '.join(changed)}); give -o another folder")
-    return bool(0 < provenance.get("planned_steps", 0) <= provenance.get("steps", 0))
+        raise RunError(f"{pair.folder}: the training failed, see above; mend it, then the same command goes on")

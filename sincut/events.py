@@ -5,7 +5,7 @@ Values are plain Python numbers and texts, ready for a terminal or JSON; only `P
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from pathlib import Path
+from pathlib import Path, PurePath
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -113,8 +113,8 @@ class BatchStarted(Event):
 class PictureStarted(Event):
     """A picture has been opened and its tiles are planned."""
 
-    source: Path
-    target: Path
+    source: PurePath
+    target: PurePath
     width: int
     height: int
     tiles: int
@@ -135,8 +135,8 @@ class TileDone(Event):
 class PictureDone(Event):
     """A picture is written."""
 
-    source: Path
-    target: Path
+    source: PurePath
+    target: PurePath
     seconds: float
     notes: tuple[str, ...]  # what was converted on the way, in words
     seconds_left: float  # for all that are still to come
@@ -146,7 +146,7 @@ class PictureDone(Event):
 class PictureFailed(Event):
     """A picture could not be translated; the others go on."""
 
-    source: Path
+    source: PurePath
     error: str
 
 

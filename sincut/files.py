@@ -27,6 +27,14 @@ def write_whole(path: Path, data: bytes, kind: type[SincutError]) -> None:
         temporary.write_bytes(data)
 
 
+def read_whole(path: Path, kind: type[SincutError]) -> bytes:
+    """A file's bytes. Raises `kind` with the remedy where it cannot be read."""
+    try:
+        return path.read_bytes()
+    except OSError as error:
+        raise kind(f"{path}: cannot be read ({error.strerror}); check the path and its permissions") from None
+
+
 @contextmanager
 def written_whole(path: Path, kind: type[SincutError]) -> Iterator[Path]:
     """A name beside `path` to write to; what is there when the block ends well takes the place of `path`, at once.

@@ -15,19 +15,21 @@ from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, S
 from concurrent.futures import Executor, Future, ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
 from fnmatch import fnmatch
-from pathlib import Path
+from pathlib import Path, PurePath
 from typing import Any
 
 from sincut import images
-from sincut.errors import ConfigError, DamagedError, ImageError, RunError, SincutError
-from sincut.events import BatchStarted, Listener, PictureDone, PictureFailed, ignore
+from sincut.errors import ConfigError, DamagedError, ImageError, ModelError, RunError, SincutError
+from sincut.events import BatchStarted, Listener, PictureDone, PictureFailed, PictureStarted, ignore
 from sincut.files import locked, make_folder, remove_parts, sha256
 from sincut.images import AS_IT_CAME, HEIF, SUFFIXES, WRITABLE, Picture, Saving, writable_format
 from sincut.manifest import BEGUN, DONE, FAILED, Manifest, stat_of
 from sincut.model import MODEL_FILE
+from sincut.remote import AnyPath, Staged, Url, exists, listings, place
 from sincut.translate import PLAIN, Options, Translator
 
 SAMPLED = 1000  # pictures whose size is looked at, to say how much there is to do
+FETCHED = 8  # of these, at most, where each has to be brought here
 FIELDS = ("stem", "name", "suffix", "folder", "model")  # of a pattern for the output
 
 
@@ -35,8 +37,8 @@ FIELDS = ("stem", "name", "suffix", "folder", "model")  # of a pattern for the o
 class Job:
     """One picture to translate."""
 
-    source: Path
-    target: Path
+    source: AnyPath
+    target: AnyPath
 
 
 @dataclass(frozen=True)
@@ -51,13 +53,18 @@ class Plan:
 
     def pixels(self, max_pixels: int = images.MAX_PIXELS) -> int:
         """Of all jobs, from the sizes that their files declare; of very many, estimated from a sample."""
-        step = max(1, len(self.jobs) // SAMPLED)
+        remote = any(isinstance(job.source, Url) for job in self.jobs[:1])
+        step = -(-len(self.jobs) // FETCHED) if remote else max(1, len(self.jobs) // SAMPLED)
         sizes = []
-        for job in self.jobs[::step]:
+        for job in self.jobs[:: max(1, step)]:
+            staged = Staged(job.source, job.source)
             try:
-                h, w = images.size_of(job.source, max_pixels)
+                staged.fetch()
+                h, w = images.size_of(staged.source, max_pixels)
             except ImageError:
                 continue
+            finally:
+                staged.close()
             sizes.append(h * w)
         return round(sum(sizes) / len(sizes) * len(self.jobs)) if sizes else 0
 
@@ -71,7 +78,7 @@ class Naming:
     inputs themselves. `format_`, a suffix without its dot, is for names that do not say it.
     """
 
-    output: Path | None
+    output: AnyPath | None
     format_: str | None = None
     model: str = "model"
 
@@ -103,11 +110,15 @@ class Naming:
         output = self.output
         if output is None or self.is_pattern:
             return False
-        return output.suffix.lower() in SUFFIXES and not os.path.isdir(output)
+        is_dir = output.is_dir() if isinstance(output, Url) else os.path.isdir(output)
+        return output.suffix.lower() in SUFFIXES and not is_dir
 
-    def root(self, inputs: Sequence[Path]) -> Path | None:
+    def root(self, inputs: Sequence[AnyPath]) -> AnyPath | None:
         """The folder of the manifest: that of all outputs; None where a single file is written."""
         if self.output is None:
+            remote = [path for path in inputs if isinstance(path, Url)]
+            if remote:
+                raise RunError(f"--in-place: {remote[0]} is no file of this machine, and is not replaced; give -o")
             roots = {path if path.is_dir() else path.parent for path in inputs}
             if len(roots) > 1:
                 raise RunError("--in-place: give one folder, or files of one folder, at a time")
@@ -117,19 +128,19 @@ class Naming:
         if not self.is_pattern:
             return self.output
         filled = str(self.output).replace("{model}", self.model)
-        return Path(filled.partition("{")[0] + "x").parent
+        return place(filled.partition("{")[0] + "x").parent
 
-    def target(self, source: Path, folder: Path) -> Path:
+    def target(self, source: AnyPath, folder: PurePath) -> AnyPath:
         """Where the translation of `source` goes, which lies in `folder` below its input."""
         if self.output is None:
             return source
         if not self.is_pattern:
             return self.output / folder / self._named(source)
         values = {"stem": source.stem, "name": source.name, "suffix": source.suffix.removeprefix(".")}
-        target = Path(str(self.output).format(**values, folder=folder, model=self.model))
+        target = place(str(self.output).format(**values, folder=folder, model=self.model))
         return target if target.suffix.lower() in WRITABLE else target.with_name(self._named(target, source))
 
-    def _named(self, path: Path, source: Path | None = None) -> str:
+    def _named(self, path: PurePath, source: PurePath | None = None) -> str:
         """The name with a suffix that can be written."""
         suffix = (source or path).suffix.lower()
         if self.format_ is not None:
@@ -140,15 +151,28 @@ class Naming:
 
 
 def recipe_of(model: Path, options: Options, saving: Saving) -> dict[str, Any]:
-    """What decides what an output looks like: the model's and the mask's bytes, and the options that matter."""
+    """What decides what an output looks like: the model's and the mask's bytes, and the options that matter.
+
+    Raises `ModelError` or `ImageError` where these cannot be read.
+    """
     blend = {"strength": options.blend.strength, "keep": options.blend.keep, "scale": options.scale}
     written = {"quality": saving.quality, "strip": saving.strip, "greys": saving.greys}
-    mask = sha256(options.mask) if options.mask else None
-    return {"model": sha256(model / MODEL_FILE if model.is_dir() else model), "mask": mask, **blend, **written}
+    weights = model / MODEL_FILE if model.is_dir() else model
+    if not weights.is_file():
+        raise ModelError(f"{model}: no model there; give a run folder or its {MODEL_FILE}")
+    mask = _digest_of(options.mask, ImageError) if options.mask else None
+    return {"model": _digest_of(weights, ModelError), "mask": mask, **blend, **written}
+
+
+def _digest_of(path: Path, kind: type[SincutError]) -> str:
+    try:
+        return sha256(path)
+    except OSError as error:
+        raise kind(f"{path}: cannot be read ({error.strerror}); check the path and its permissions") from None
 
 
 def plan(
-    inputs: Iterable[Path],
+    inputs: Iterable[AnyPath],
     naming: Naming,
     overwrite: bool = False,
     *,
@@ -167,9 +191,23 @@ def plan(
     unless `retry_failed`. Without a `recipe` there is no manifest. Raises `ImageError` for an input that is not there
     and `RunError` for targets that collide.
     """
-    inputs = list(inputs)
+    with listings():
+        return _plan(
+            list(inputs), naming, overwrite, retry_failed, _Filter(tuple(include), tuple(exclude)), recipe, arrived
+        )
+
+
+def _plan(
+    inputs: list[AnyPath],
+    naming: Naming,
+    overwrite: bool,
+    retry_failed: bool,
+    wanted: "_Filter",
+    recipe: Mapping[str, Any] | None,
+    arrived: Collection[Path] | None,
+) -> Plan:
     for path in inputs:
-        if not os.path.exists(path):  # unlike Path.exists this says no to what cannot be looked at
+        if not exists(path):
             raise ImageError(f"{path}: there is no such file or folder, or it cannot be read; check the path")
     root = naming.root(inputs)
     if naming.is_file and len(inputs) == 1 and inputs[0].is_file():
@@ -177,12 +215,13 @@ def plan(
         writable_format(naming.output)
         jobs = [Job(inputs[0], naming.output)]
     else:
-        if naming.is_file or (naming.output is not None and os.path.isfile(naming.output)):
+        if naming.is_file or (isinstance(naming.output, Path) and os.path.isfile(naming.output)):
             raise RunError(f"{naming.output}: several pictures need a folder to go to; give -o a folder")
-        wanted = _Filter(tuple(include), tuple(exclude))
         jobs = [job for path in inputs for job in _jobs_of(path, naming, wanted, arrived)]
     _refuse_collisions(jobs, in_place=naming.output is None)
     manifest = Manifest.load(root) if root is not None and recipe is not None else None
+    if isinstance(root, Url):
+        deque(root.files(), 0)  # one listing, instead of asking for each output
     known = _Known(manifest, recipe or {}, overwrite, retry_failed)
     sorted_: dict[str, list[Job]] = {"": [], DONE: [], FAILED: []}
     for job in jobs:
@@ -224,21 +263,26 @@ class Result:
         return {**{key: names(jobs) for key, jobs in parts.items()}, "failed": failed}
 
 
-def split_models(paths: Sequence[Path]) -> tuple[list[Path], list[Path]]:
+def split_models(paths: Sequence[AnyPath]) -> tuple[list[Path], list[AnyPath]]:
     """The models in front, and the inputs behind them. Raises `ConfigError` where either is missing."""
     count = next((i for i, path in enumerate(paths) if i and not _is_model(path)), len(paths))
     if count == len(paths):
         usage = "usage: sincut apply MODEL INPUT... -o OUTPUT"
         raise ConfigError(f"{paths[-1]}: is a model, and no picture comes after it; {usage}")
-    return list(paths[:count]), list(paths[count:])
+    models = [path for path in paths[:count] if isinstance(path, Path)]
+    if len(models) < count:
+        raise ConfigError(f"{paths[0]}: a model is a file of this machine; copy it here first")
+    return models, list(paths[count:])
 
 
-def _is_model(path: Path) -> bool:
+def _is_model(path: AnyPath) -> bool:
+    if isinstance(path, Url):
+        return False
     return (path / MODEL_FILE).is_file() if path.is_dir() else path.suffix == Path(MODEL_FILE).suffix
 
 
 def plans(
-    models: Sequence[Path], inputs: Sequence[Path], output: Path | None, options: Options, saving: Saving, *,
+    models: Sequence[Path], inputs: Sequence[AnyPath], output: AnyPath | None, options: Options, saving: Saving, *,
     format_: str | None = None, **filters: Any,
 ) -> list[tuple[Path, Plan]]:  # fmt: skip
     """Each model with its `plan`. Raises `ConfigError` where several models would write to the same files."""
@@ -253,11 +297,8 @@ def plans(
                 f"{taken[name]} and {model} have one name, and so would their outputs; rename one of them"
             )
         taken[name] = model
-        own = Path(str(output).replace("{model}", name)) if output is not None else None
-        try:
-            recipe = recipe_of(model, options, saving)
-        except OSError:  # whoever loads the model, or the mask, says what is wrong
-            recipe = {}
+        own = place(str(output).replace("{model}", name)) if output is not None else None
+        recipe = recipe_of(model, options, saving)
         found.append((model, plan(inputs, Naming(own, format_, name), recipe=recipe, **filters)))
     return found
 
@@ -307,7 +348,7 @@ class _Filter:
     include: tuple[str, ...]
     exclude: tuple[str, ...]
 
-    def __call__(self, path: Path) -> bool:
+    def __call__(self, path: PurePath) -> bool:
         def matches(patterns: tuple[str, ...]) -> bool:
             return any(fnmatch(path.name, p) or fnmatch(path.as_posix(), p) for p in patterns)
 
@@ -337,17 +378,36 @@ def held(plan: Plan) -> Iterator[None]:
     if plan.manifest is None or not plan.jobs:
         yield
         return
-    make_folder(plan.manifest.folder, RunError)
-    with locked(plan.manifest.folder):
-        for folder in {job.target.parent for job in plan.jobs}:
-            remove_parts(folder)
+    folder = plan.manifest.folder
+    if isinstance(folder, Url):  # has no locks: two runs at once do work twice, and break nothing
+        plan.manifest.announce((job.source, job.target) for job in plan.jobs)
+        try:
+            yield
+        finally:
+            plan.manifest.flush()
+        return
+    make_folder(folder, RunError)
+    with locked(folder):
+        clear(plan)
         yield
 
 
-def manifested(plan: Plan, job: Job, before: tuple[int, int], digest: str, seconds: float, error: str = "") -> None:
-    """Write down in the plan's manifest, if it has one, how a picture ended."""
-    if plan.manifest is not None:
-        plan.manifest.add(plan.manifest.entry(job.source, before, digest, job.target, plan.recipe, seconds, error))
+def clear(plan: Plan) -> None:
+    """Remove what killed processes have left of files they were writing; the output folder is held."""
+    for parent in {job.target.parent for job in plan.jobs}:
+        if plan.manifest is not None and isinstance(parent, Path):
+            remove_parts(parent)
+
+
+def manifested(
+    plan: Plan, job: Job, before: tuple[int, int], digest: str, seconds: float, error: str = "",
+    written: tuple[int, int] | None = None,
+) -> None:  # fmt: skip
+    """Write down in the plan's manifest, if it has one, how a picture ended; `written` where that is known already."""
+    if plan.manifest is None:
+        return
+    paths = job.source, before, digest, job.target
+    plan.manifest.add(plan.manifest.entry(*paths, plan.recipe, seconds, error, written))
 
 
 def _run(
@@ -358,50 +418,36 @@ def _run(
     done: list[Job] = []
     failed: list[tuple[Job, str]] = []
     pace = Pace(total, len(plan.jobs))
+    hashed = plan.manifest is not None
 
-    def fail(job: Job, error: Exception, read: "_Read | None", began: float) -> None:
-        reason = str(error) or f"{job.source}: does not fit into memory; use a smaller picture"
-        reason = reason if str(job.source) in reason or str(job.target) in reason else f"{job.source}: {reason}"
+    def fail(job: Job, error: Exception, read: Read, began: float) -> None:
+        reason = reason_of(error, job, read.staged)
         failed.append((job, reason))
-        if read is not None:  # damaged; anything else is tried again next time
+        if isinstance(error, DamagedError):  # anything else is tried again next time
             record(job, read, began, reason)
+        read.staged.close()
         on_event(PictureFailed(job.source, reason))
 
-    def succeed(job: Job, began: float, notes: tuple[str, ...], read: "_Read") -> None:
+    def succeed(job: Job, began: float, notes: tuple[str, ...], read: Read) -> None:
         done.append(job)
         record(job, read, began)
         left = pace.left(read.pixels)
         on_event(PictureDone(job.source, job.target, time.monotonic() - began, notes, left))
 
-    def record(job: Job, read: "_Read", began: float, error: str = "") -> None:
+    def record(job: Job, read: Read, began: float, error: str = "") -> None:
         manifested(plan, job, read.before, read.sha256, time.monotonic() - began, error)
 
     def finish(saving: "_Saving") -> None:
         try:
             notes = saving.notes.result()
         except (SincutError, MemoryError) as error:
-            fail(saving.job, error, None, saving.began)
+            fail(saving.job, error, saving.read, saving.began)
         else:
             succeed(saving.job, saving.began, notes, saving.read)
 
-    def read(job: Job) -> "_Read":
-        """Without a picture where there is no room beside what is in memory now."""
-        before = stat_of(job.source) or (0, 0)
-        found = _Read(before, "")
-        try:
-            found = _Read(before, sha256(job.source) if plan.manifest is not None and before[0] else "")
-            h, w = images.size_of(job.source, options.max_pixels)
-            fits = translator.fits((h, w), options, images.bytes_in_memory(job.source))
-            picture = images.load(job.source, options.max_pixels) if fits else None
-            return replace(found, picture=picture, pixels=h * w)
-        except (SincutError, MemoryError) as error:
-            return replace(found, error=error)
-        except OSError as error:
-            return replace(found, error=ImageError(f"{job.source}: cannot be read ({error.strerror}); check it"))
-
     on_its_way: _Saving | None = None
     with ThreadPoolExecutor(1) as decoder, ThreadPoolExecutor(1) as encoder:
-        for job, coming in _decoding(plan.jobs, decoder, read):
+        for job, coming in _decoding(plan.jobs, decoder, lambda job: read(job, translator, options, hashed)):
             if stop():
                 break
             began, translated = time.monotonic(), None
@@ -409,23 +455,23 @@ def _run(
             try:
                 if found.error is not None:
                     raise found.error
-                make_folder(job.target.parent, ImageError)
+                make_folder(found.staged.target.parent, ImageError)
                 if plan.manifest is not None:
                     plan.manifest.begin(job.source, job.target)
                 if found.picture is None:
                     if on_its_way:
                         finish(on_its_way)
                         on_its_way = None
-                    notes = translator.apply_file(job.source, job.target, options, saving, on_event)
+                    notes = apply_staged(found.staged, translator, options, saving, _named(on_event, job))
                     succeed(job, began, notes, found)
                 else:
                     translated = translator.apply_loaded(found.picture, job.source, job.target, options, on_event)
                     found = replace(found, picture=None)
             except (SincutError, MemoryError) as error:
-                fail(job, error, found if isinstance(error, DamagedError) else None, began)
+                fail(job, error, found, began)
             if on_its_way:
                 finish(on_its_way)
-            written = encoder.submit(_save, translated, job.target, saving) if translated else None
+            written = encoder.submit(save, translated, found.staged, saving) if translated else None
             on_its_way = _Saving(job, began, written, found) if written else None
         if on_its_way:
             finish(on_its_way)
@@ -464,15 +510,19 @@ class _Saving:
     job: Job
     began: float
     notes: "Future[tuple[str, ...]]"
-    read: "_Read"
+    read: "Read"
 
 
 @dataclass(frozen=True)
-class _Read:
-    """What is known of a source: size and time of its file, its hash, and the picture or what went wrong."""
+class Read:
+    """What is known of a source: size and time of its file, its hash, and the picture or what went wrong.
 
-    before: tuple[int, int]
-    sha256: str
+    Without a picture and an error, there is no room for it beside what is in memory now.
+    """
+
+    staged: Staged
+    before: tuple[int, int] = (0, 0)
+    sha256: str = ""
     picture: Picture | None = None
     pixels: int = 0
     error: SincutError | MemoryError | None = None
@@ -495,9 +545,7 @@ class Pace:
         return (time.monotonic() - self.began) / self.pixels * left
 
 
-def _decoding(
-    jobs: tuple[Job, ...], pool: Executor, read: Callable[[Job], _Read]
-) -> Iterator[tuple[Job, "Future[_Read]"]]:
+def _decoding(jobs: tuple[Job, ...], pool: Executor, read: Callable[[Job], Read]) -> Iterator[tuple[Job, Future[Read]]]:
     """Each job with its picture to come; the next one is read while the caller works on one."""
     ahead = deque(pool.submit(read, job) for job in jobs[:1])
     for index, job in enumerate(jobs):
@@ -505,24 +553,72 @@ def _decoding(
         yield job, ahead.popleft()
 
 
-def _save(picture: Picture, target: Path, saving: Saving) -> tuple[str, ...]:
-    return picture.notes + images.save(picture, target, saving)
+def read(job: Job, translator: Translator, options: Options, hashed: bool = True) -> Read:
+    """Fetch and decode the source of a job; whatever goes wrong with it is told in the result."""
+    found = Read(Staged(job.source, job.target))
+    source = found.staged.source
+    try:
+        found = replace(found, before=stat_of(job.source) or (0, 0))
+        found.staged.fetch()
+        found = replace(found, sha256=sha256(source) if hashed and found.before[0] else "")
+        h, w = images.size_of(source, options.max_pixels)
+        fits = translator.fits((h, w), options, images.bytes_in_memory(source))
+        picture = images.load(source, options.max_pixels) if fits else None
+        return replace(found, picture=picture, pixels=h * w)
+    except (SincutError, MemoryError) as error:
+        return replace(found, error=error)
+    except OSError as error:
+        return replace(found, error=ImageError(f"{job.source}: cannot be read ({error.strerror}); check it"))
+
+
+def apply_staged(
+    staged: Staged, translator: Translator, options: Options, saving: Saving, on_event: Listener
+) -> tuple[str, ...]:
+    """Translate from file to file, and put the result in its place. Raises `ImageError`."""
+    notes = translator.apply_file(staged.source, staged.target, options, saving, on_event)
+    staged.publish()
+    staged.close()
+    return notes
+
+
+def save(picture: Picture, staged: Staged, saving: Saving) -> tuple[str, ...]:
+    """Write a translated picture, put it in its place, and return all notes on it. Raises `ImageError`."""
+    notes = picture.notes + images.save(picture, staged.target, saving)
+    staged.publish()
+    staged.close()
+    return notes
+
+
+def _named(on_event: Listener, job: Job) -> Listener:
+    """Tells of the job's own names where a picture is worked on under others."""
+    return lambda event: on_event(
+        replace(event, source=job.source, target=job.target) if isinstance(event, PictureStarted) else event
+    )
+
+
+def reason_of(error: Exception, job: Job, staged: Staged) -> str:
+    """Why a picture failed, in a line that names it."""
+    reason = staged.told(str(error)) or f"{job.source}: does not fit into memory; use a smaller picture"
+    return reason if str(job.source) in reason or str(job.target) in reason else f"{job.source}: {reason}"
 
 
 def _jobs_of(
-    path: Path, naming: Naming, wanted: Callable[[Path], bool], arrived: Collection[Path] | None = None
+    path: AnyPath, naming: Naming, wanted: Callable[[PurePath], bool], arrived: Collection[Path] | None = None
 ) -> Iterator[Job]:
     if path.is_file():
         if arrived is None:
-            yield Job(path, naming.target(path, Path()))
+            yield Job(path, naming.target(path, PurePath()))
         return
     root = naming.root([path])
-    if naming.output is not None and root is not None and root.resolve().is_relative_to(path.resolve()):
+    if naming.output is not None and root is not None and _lies_in(root, path):
         raise RunError(f"{root}: lies in {path}, and results would be taken for sources; give -o a place outside")
     found = arrived is not None
-    for source in _pictures(path) if arrived is None else sorted(s for s in arrived if _is_picture_below(s, path)):
+    sources: Iterable[AnyPath] = _files(path) if arrived is None else sorted(arrived)
+    for source in sources:
+        if not source.is_relative_to(path):
+            continue
         below = source.relative_to(path)
-        if wanted(below):
+        if _is_picture(below) and wanted(below):
             found = True
             yield Job(source, naming.target(source, below.parent))
     if not found:
@@ -532,39 +628,56 @@ def _jobs_of(
         )
 
 
-def _is_picture_below(source: Path, folder: Path) -> bool:
-    """As `_pictures` chooses them."""
-    below = source.relative_to(folder).parts if source.is_relative_to(folder) else (".",)
-    return source.suffix.lower() in SUFFIXES and not any(part.startswith(".") for part in below)
+def _lies_in(place_: AnyPath, folder: AnyPath) -> bool:
+    if isinstance(place_, Path) and isinstance(folder, Path):
+        return place_.resolve().is_relative_to(folder.resolve())
+    return isinstance(place_, Url) and isinstance(folder, Url) and place_.is_relative_to(folder)
 
 
-def _pictures(folder: Path) -> Iterator[Path]:
-    """Picture files below a folder, in order; hidden ones are left out, links to folders are not followed."""
+def _is_picture(below: PurePath) -> bool:
+    """Whether a file below a folder is taken: its suffix is known, and neither it nor a folder around it is hidden."""
+    return below.suffix.lower() in SUFFIXES and not any(part.startswith(".") for part in below.parts)
+
+
+def _files(folder: AnyPath) -> Iterator[AnyPath]:
+    """Files below a folder, in order; hidden folders are not looked into, links to folders not followed."""
 
     def refuse(error: OSError) -> None:
         raise ImageError(f"{error.filename}: this folder cannot be read ({error.strerror}); check its permissions")
 
+    if isinstance(folder, Url):
+        yield from folder.files()
+        return
     for here, folders, files in os.walk(folder, onerror=refuse):
         folders[:] = sorted(name for name in folders if not name.startswith("."))
-        for name in sorted(files):
-            if Path(name).suffix.lower() in SUFFIXES and not name.startswith("."):
-                yield Path(here) / name
+        yield from (Path(here, name) for name in sorted(files))
 
 
 def _refuse_collisions(jobs: list[Job], in_place: bool) -> None:
-    taken: dict[str, Path] = {}
-    sources = set() if in_place else {os.path.realpath(job.source) for job in jobs}
+    taken: dict[str, AnyPath] = {}
+    sources = set() if in_place else {_real(job.source) for job in jobs}
     for job in jobs:
         if in_place:
             writable_format(job.target)
-        elif os.path.realpath(job.target) in sources or (job.target.exists() and job.target.samefile(job.source)):
+        elif _real(job.target) in sources or _is_one_file(job.target, job.source):
             raise RunError(
                 f"{job.target}: an input would be overwritten by a translation; give -o another folder or name, "
                 "or --in-place"
             )
-        key = os.path.normcase(job.target.absolute())
+        key = str(job.target) if isinstance(job.target, Url) else os.path.normcase(job.target.absolute())
         if key in taken:
             raise RunError(
                 f"{taken[key]} and {job.source} would both be written to {job.target}; translate them into two folders"
             )
         taken[key] = job.source
+
+
+def _real(path: AnyPath) -> str:
+    return str(path) if isinstance(path, Url) else os.path.realpath(path)
+
+
+def _is_one_file(target: AnyPath, source: AnyPath) -> bool:
+    """Whether two names of this machine stand for one file, as hard links do."""
+    if isinstance(target, Url) or isinstance(source, Url):
+        return False
+    return target.exists() and target.samefile(source)

@@ -17,7 +17,7 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from functools import lru_cache
-from pathlib import Path
+from pathlib import Path, PurePath
 from typing import Any, BinaryIO, NoReturn
 
 import numpy as np
@@ -487,7 +487,7 @@ def _standard_table(quality: int) -> NDArray[np.float64]:
         return np.array(getattr(image, "quantization")[0], float)  # noqa: B009 (of JPEG files only)
 
 
-def writable_format(path: Path) -> str:
+def writable_format(path: PurePath) -> str:
     """Pillow's name of the format of a suffix. Raises `ImageError` for one that is not written."""
     format_ = WRITABLE.get(path.suffix.lower())
     if format_ is None:

@@ -13,7 +13,7 @@ import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
-from pathlib import Path
+from pathlib import Path, PurePath
 from typing import Any, TypeVar
 
 import numpy as np
@@ -160,17 +160,25 @@ class Translator:
         return picture.notes + images.save(picture, target, saving)
 
     def apply_loaded(
-        self, picture: Picture, source: Path, target: Path, options: Options = PLAIN, on_event: Listener = ignore
+        self,
+        picture: Picture,
+        source: PurePath,
+        target: PurePath,
+        options: Options = PLAIN,
+        on_event: Listener = ignore,
     ) -> Picture:
         """`apply_picture` that says what it is working on."""
         size, memory = picture.size, self._needs(picture.size, options) + used_memory()
-        self._announce(
-            source, target, size, self.tile_size(*self._scaled(size, options), options), memory, options, on_event
-        )
-        return self.apply_picture(picture, options, on_event)
+        side = self.tile_size(*self._scaled(size, options), options)
+        self._announce(source, target, size, side, memory, options, on_event)
+        return self._apply_in_memory(picture, side, options, on_event)
 
     def apply_picture(self, picture: Picture, options: Options = PLAIN, on_event: Listener = ignore) -> Picture:
         """Translate a picture; its alpha and metadata stay as they are."""
+        side = self.tile_size(*self._scaled(picture.size, options), options)
+        return self._apply_in_memory(picture, side, options, on_event)
+
+    def _apply_in_memory(self, picture: Picture, side: int, options: Options, on_event: Listener) -> Picture:
         seen = visible_everywhere(picture.pixels, picture.alpha)
         scene = _Scene(
             picture.size,
@@ -185,7 +193,6 @@ class Translator:
             if pixels is not None:
                 out[top:bottom, left:right] = pixels
 
-        side = self.tile_size(*self._scaled(picture.size, options), options)
         notes = self._apply_scene(scene, write, side, options, on_event)
         return replace(picture, pixels=out, notes=picture.notes + notes)
 
@@ -244,8 +251,8 @@ class Translator:
 
     def _announce(
         self,
-        source: Path,
-        target: Path,
+        source: PurePath,
+        target: PurePath,
         size: tuple[int, int],
         side: int,
         memory: int,

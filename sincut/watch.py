@@ -6,12 +6,13 @@ from pathlib import Path
 
 from sincut.errors import RunError
 from sincut.manifest import stat_of
+from sincut.remote import AnyPath
 
 SETTLED_SECONDS = 2.0  # for which a file has to stay as it is before it counts as complete
 TICK_MS = 500  # between two looks
 
 
-def arrivals(folders: Sequence[Path], stop: Callable[[], bool]) -> Iterator[set[Path] | None]:
+def arrivals(folders: Sequence[AnyPath], stop: Callable[[], bool]) -> Iterator[set[Path] | None]:
     """Files that have been written or moved into the folders and are complete, as often as there are some.
 
     First comes None, once the folders are watched: what came before is there to be looked for. Ends when `stop` says
@@ -54,13 +55,18 @@ def arrivals(folders: Sequence[Path], stop: Callable[[], bool]) -> Iterator[set[
             yield ready
 
 
-def check(folders: Sequence[Path]) -> list[Path]:
+def check(folders: Sequence[AnyPath]) -> list[Path]:
     """The folders among the inputs. Raises `RunError` where the extra is missing or there is no folder to watch."""
     try:
         import watchfiles  # noqa: F401
     except ImportError:
         raise RunError("--watch needs an extra: pip install 'sincut[watch]'") from None
-    watched = [folder for folder in folders if folder.is_dir()]
+    elsewhere = [folder for folder in folders if not isinstance(folder, Path)]
+    if elsewhere:
+        raise RunError(
+            f"--watch: {elsewhere[0]} is no folder of this machine, and cannot be watched; run again instead"
+        )
+    watched = [folder for folder in folders if isinstance(folder, Path) and folder.is_dir()]
     if not watched:
         raise RunError("--watch: no folder among the inputs; name one")
     return watched

@@ -8,9 +8,9 @@ import pytest
 import torch
 from conftest import scene, sincut
 
-from sincut.bench import _forward_tflop, measure, pixel_tflop, step_tflop
+from sincut.bench import _forward_tflop, measure, measure_pictures, pixel_tflop, step_tflop
 from sincut.config import Config, overlay, resolve
-from sincut.console import bench_table
+from sincut.console import bench_table, pictures_table
 from sincut.images import Picture, load, save
 from sincut.networks import Generator
 
@@ -92,6 +92,15 @@ def test_bench_table_names_what_was_measured() -> None:
     assert rows["device"] == "cpu, 2 threads, bfloat16"
     assert rows["training step"].startswith("0.25 s")
     assert rows["applying to 16 MP"] == "20 s, 0.8 MP/s, 71% of the peak, 900 MB"
+
+
+def test_many_pictures_cost_their_number_of_times_one(tiny: Config) -> None:
+    found = measure_pictures(tiny, torch.device("cpu"), 0.01)
+    assert found["worker"] == "one core" and found["megapixels"] == pytest.approx(0.01, rel=0.02)
+    seconds = found["processor_seconds"]
+    assert found["pictures_per_second"] == pytest.approx(1 / seconds, rel=0.01)
+    assert found["hours"]["100000000"] == pytest.approx(1e8 * seconds / 3600, rel=0.01)
+    assert dict(pictures_table(found))["1,000,000 pictures"].endswith("hours of one core")
 
 
 def test_bench_refuses_sizes_that_are_no_numbers() -> None:

@@ -163,3 +163,15 @@ def test_tile_size_follows_request_and_memory(monkeypatch: pytest.MonkeyPatch) -
 
 def test_load_gives_a_translator(model_file: Path) -> None:
     assert load(model_file).apply(scene(20, 20, 0)).shape == (20, 20, 3)
+
+
+def test_one_thread_and_two_give_the_same_bits() -> None:
+    translator, image = Translator(make_model(Config())), torch.rand(1, 3, 128, 144) * 2 - 1
+    before, found = torch.get_num_threads(), []
+    try:
+        for threads in (1, 2):
+            torch.set_num_threads(threads)
+            found.append(translator.translate(image))
+    finally:
+        torch.set_num_threads(before)
+    assert found[0].equal(found[1])

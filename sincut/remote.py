@@ -1,0 +1,316 @@
+"""Files in other places, named by URLs such as s3://bucket/scans, through fsspec (the extra `sincut[remote]`).
+
+A `Url` is a pure path: names are joined and taken apart as those of files, and nothing that wants a local file takes it
+for one. Pictures are worked on as local files: `Staged` fetches a source into a temporary folder and puts the result
+in its place when it is complete. See https://filesystem-spec.readthedocs.io.
+"""
+
+import contextlib
+import hashlib
+import os
+import re
+import secrets
+import shutil
+import tempfile
+import time
+from collections.abc import Iterator
+from contextvars import ContextVar
+from datetime import datetime
+from pathlib import Path, PurePosixPath
+from typing import Any
+
+from sincut.errors import ConfigError, ImageError, RunError, SincutError
+from sincut.files import PART
+
+EXTRA = "pip install 'sincut[remote]'"
+ALIASES = {"s3a": "s3", "s3n": "s3", "gcs": "gs", "abfss": "abfs", "az": "abfs"}  # one name for one place
+HERE = ("file", "local")
+WHOLE = ("s3", "gs", "abfs", "oss", "oci", "hf")  # object stores: an object appears when all of it has arrived
+TIMES = ("LastModified", "mtime", "modified", "last_modified", "updated", "created")  # as file systems call it
+PIECES = "manifest"  # the folder of a manifest where nothing can be appended
+PIECE_SECONDS, PIECE_SHARE = 10.0, 0.02  # a piece is written after these, or this share of all that have passed
+PIECE_LINES = 20_000
+READ_AT_ONCE = 64  # pieces
+URL = re.compile(r"([a-z][a-z0-9+.-]+)://(.*)", re.DOTALL)
+
+
+class Url(PurePosixPath):
+    """A place in another file system. Its first part is the scheme, as in ("s3:", "bucket", "scans").
+
+    What is relative to another one has no scheme, and is a plain relative path.
+    """
+
+    __slots__ = ()
+
+    def __str__(self) -> str:
+        scheme, rest = self.parts[:1], self.parts[1:]
+        return f"{scheme[0]}//{'/'.join(rest)}" if scheme and scheme[0].endswith(":") else super().__str__()
+
+    def __fspath__(self) -> str:
+        raise TypeError(f"{self} is no local file")
+
+    @property
+    def scheme(self) -> str:
+        return self.parts[0].removesuffix(":")
+
+    def located(self) -> tuple[Any, str]:
+        """Its file system, and what it is called there. Raises `RunError` where an extra is missing."""
+        try:
+            from fsspec.core import url_to_fs
+        except ImportError:
+            raise RunError(f"{self}: URLs need an extra: {EXTRA}") from None
+        try:
+            system, key = url_to_fs(str(self))
+        except ImportError as error:  # of the file system's own package
+            what = EXTRA if self.scheme == "s3" else "its package is not installed"
+            raise RunError(f"{self}: {_reason(error)}: {what}") from None
+        except Exception as error:
+            raise RunError(f"{self}: cannot be used ({_reason(error)}); check the URL") from None
+        return system, str(key)
+
+    def stamp(self) -> tuple[int, int] | None:
+        """Its size, and a number that changes with it: its time in ns, or of its tag; None where there is no file.
+
+        Raises `ImageError` where that cannot be found out.
+        """
+        known = self._listing()
+        if known is not None:
+            return known.get(str(self))
+        system, key = self.located()
+        with _reached(self):
+            try:
+                info = system.info(key)
+            except FileNotFoundError:
+                return None
+        return None if info.get("type") == "directory" else _stamp_of(info)
+
+    def _listing(self) -> "dict[str, tuple[int, int]] | None":
+        """What `listings` knows of the folder it lies in."""
+        listed = _LISTED.get() or {}
+        return next((known for folder, known in listed.items() if self.is_relative_to(folder)), None)
+
+    def exists(self) -> bool:
+        return self.is_file() or (self._listing() is None and self.is_dir())
+
+    def is_file(self) -> bool:
+        return self.stamp() is not None
+
+    def is_dir(self) -> bool:
+        system, key = self.located()
+        with _reached(self):
+            return bool(system.isdir(key))
+
+    def files(self) -> Iterator["Url"]:
+        """All files below, in order, as they are now. Raises `ImageError`, also for names that are none elsewhere."""
+        system, key = self.located()
+        with _reached(self):
+            system.invalidate_cache()
+            found = system.find(key, detail=True)
+        base, listed, known = key.rstrip("/") + "/", _LISTED.get(), dict[str, tuple[int, int]]()
+        if listed is not None:
+            listed[self] = known
+        for name in sorted(found):
+            if name.startswith(base):
+                file = self.joinpath(*self._parts_below(name.removeprefix(base)))
+                known[str(file)] = _stamp_of(found[name])
+                yield file
+
+    def _parts_below(self, name: str) -> list[str]:
+        parts = name.split("/")
+        for part in parts:
+            if part in ("", ".", "..") or "\0" in part or (os.name == "nt" and set(part) & set('\\:*?"<>|')):
+                raise ImageError(f"{self}/{name}: {part!r} is no name of a file or folder; rename it there")
+        return parts
+
+    def sha256(self) -> str:
+        """The SHA-256 of its bytes, as hex digits. Raises `ImageError`."""
+        system, key = self.located()
+        with _reached(self), system.open(key, "rb") as file:
+            digest = hashlib.sha256()
+            while data := file.read(2**20):
+                digest.update(data)
+        return digest.hexdigest()
+
+
+AnyPath = Path | Url
+_LISTED: ContextVar[dict[Url, dict[str, tuple[int, int]]] | None] = ContextVar("_LISTED", default=None)
+
+
+@contextlib.contextmanager
+def listings() -> Iterator[None]:
+    """Within it, files of a folder whose `files` have been gone through are as they were then, and nobody is asked."""
+    token = _LISTED.set({})
+    try:
+        yield
+    finally:
+        _LISTED.reset(token)
+
+
+def place(text: str) -> AnyPath:
+    """A path, or a `Url` where the text is one; `file://` stands for the path itself. Raises `ConfigError`."""
+    if "://" not in text:
+        return Path(text)
+    found = URL.fullmatch(text)
+    if not found:
+        raise ConfigError(f"{text}: is no URL; write it as in s3://bucket/folder")
+    scheme, rest = ALIASES.get(found[1], found[1]), found[2]
+    if scheme in HERE:
+        return Path(rest)
+    if ".." in rest.split("/"):
+        raise ConfigError(f"{text}: has .. in it; write the place itself")
+    if not rest.strip("/") or (rest.startswith("/") and scheme != "memory"):
+        raise ConfigError(f"{text}: names no bucket or host; write it as in s3://bucket/folder")
+    return Url(f"{scheme}:/{rest}")
+
+
+def exists(path: AnyPath) -> bool:
+    """Whether there is something; unlike `Path.exists` this says no to what cannot be looked at."""
+    return path.exists() if isinstance(path, Url) else os.path.exists(path)
+
+
+def put(local: Path, url: Url) -> None:
+    """Copy a file there, whole or not at all. Raises `ImageError`.
+
+    Object stores show nothing of an object before all of it is there. Elsewhere it is written beside its name and
+    renamed; what a killed process leaves ends in `files.PART`.
+    """
+    system, key = url.located()
+    with _reached(url, "written"):
+        if url.scheme in WHOLE:
+            system.put_file(str(local), key)
+            return
+        folder, _, name = key.rpartition("/")
+        part = f"{folder}/.{name[:40]}.{secrets.token_hex(4)}{PART}"
+        system.makedirs(folder, exist_ok=True)
+        try:
+            system.put_file(str(local), part)
+            system.mv(part, key)
+        except BaseException:
+            with contextlib.suppress(Exception):
+                system.rm_file(part)
+            raise
+
+
+class Staged:
+    """A picture on its way as local files: `source` to read, `target` to write. Local files are these themselves."""
+
+    def __init__(self, source: AnyPath, target: AnyPath) -> None:
+        self.given = source, target
+        remote = any(isinstance(path, Url) for path in self.given)
+        self.folder = Path(tempfile.mkdtemp(prefix="sincut-")) if remote else None
+        self.source, self.target = self._local(source, "source"), self._local(target, "target")
+
+    def _local(self, path: AnyPath, name: str) -> Path:
+        if isinstance(path, Url):
+            assert self.folder is not None
+            return self.folder / f"{name}{path.suffix}"
+        return path
+
+    def fetch(self) -> None:
+        """Bring the source here. Raises `ImageError`."""
+        source = self.given[0]
+        if isinstance(source, Url):
+            system, key = source.located()
+            with _reached(source):
+                system.get_file(key, str(self.source))
+
+    def publish(self) -> None:
+        """Put the target, which is complete, in its place. Raises `ImageError`."""
+        if isinstance(self.given[1], Url):
+            put(self.target, self.given[1])
+
+    def close(self) -> None:
+        """Remove the temporary files."""
+        if self.folder is not None:
+            shutil.rmtree(self.folder, ignore_errors=True)
+
+    def told(self, text: str) -> str:
+        """A message about the local files, with the names that were given."""
+        for local, given in zip((self.source, self.target), self.given, strict=True):
+            text = text.replace(str(local), str(given)) if isinstance(given, Url) else text
+        return text
+
+
+class Pieces:
+    """A manifest's lines where nothing can be appended: in pieces, each an object that is written once and stays.
+
+    So nothing that is there can be torn, and several machines cannot overwrite each other's lines. Lines wait a while
+    for the next piece, the longer the longer the run: a day makes some hundreds of pieces. Pieces have names that sort
+    by time.
+    """
+
+    def __init__(self, folder: Url) -> None:
+        self.folder = folder / PIECES
+        self.waiting: list[bytes] = []
+        self.began = self.written = time.monotonic()
+
+    def read(self) -> Iterator[str]:
+        """All lines so far. Raises `ImageError`."""
+        keys = [file.located()[1] for file in self.folder.files() if file.suffix == ".jsonl"]
+        system = self.folder.located()[0]
+        for start in range(0, len(keys), READ_AT_ONCE):
+            batch = keys[start : start + READ_AT_ONCE]
+            with _reached(self.folder):
+                found = system.cat(batch)
+            for key in batch:
+                yield from found[key].decode("utf-8", "surrogateescape").split("\n")
+
+    def append(self, line: bytes) -> None:
+        """Add a line, with its newline. Raises `RunError`."""
+        self.waiting.append(line)
+        now = time.monotonic()
+        due = now - self.written >= max(PIECE_SECONDS, PIECE_SHARE * (now - self.began))
+        if due or len(self.waiting) >= PIECE_LINES:
+            self.flush()
+
+    def flush(self) -> None:
+        """Write what waits. Raises `RunError`."""
+        if not self.waiting:
+            return
+        name = f"{time.time_ns():020}-{secrets.token_hex(4)}.jsonl"
+        with tempfile.TemporaryDirectory(prefix="sincut-") as here:
+            local = Path(here, name)
+            local.write_bytes(b"".join(self.waiting))
+            try:
+                put(local, self.folder / name)
+            except ImageError as error:
+                raise RunError(str(error)) from None
+        self.waiting.clear()
+        self.written = time.monotonic()
+
+
+@contextlib.contextmanager
+def _reached(url: Url, what: str = "read") -> Iterator[None]:
+    """Whatever a file system raises is an `ImageError` with the remedy."""
+    try:
+        yield
+    except SincutError:
+        raise
+    except FileNotFoundError:
+        raise ImageError(f"{url}: there is no such file or folder; check the URL") from None
+    except Exception as error:  # each kind of file system has errors of its own
+        remedy = "check the URL, the network and your credentials"
+        raise ImageError(f"{url}: cannot be {what} ({_reason(error)}); {remedy}") from None
+
+
+def _reason(error: Exception) -> str:
+    return " ".join(str(error).split()) or type(error).__name__
+
+
+def _stamp_of(info: dict[str, Any]) -> tuple[int, int]:
+    return int(info.get("size") or 0), _changed(info)
+
+
+def _changed(info: dict[str, Any]) -> int:
+    """A number that is another one after a file has changed; tags first, as listings round times."""
+    tag = info.get("ETag") or info.get("etag")
+    if tag:
+        return int.from_bytes(hashlib.sha256(str(tag).encode()).digest()[:7])
+    value = next((info[name] for name in TIMES if info.get(name)), 0)
+    if isinstance(value, str):
+        try:
+            value = datetime.fromisoformat(value)
+        except ValueError:
+            return 0
+    seconds = value.timestamp() if isinstance(value, datetime) else float(value)
+    return round(seconds * 1e6) * 1000
