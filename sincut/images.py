@@ -60,6 +60,7 @@ FULL_CHROMA = 90  # quality of a JPEG from which its colours are not subsampled
 WITH_ALPHA = {"PNG", "WEBP", "TIFF", "AVIF"}
 WITH_XMP = {"PNG", "JPEG", "WEBP", "TIFF", "AVIF"}
 DEEP = {"PNG", "TIFF"}  # formats that hold 16 bits
+LONGEST_SIDE = {"JPEG": 65_500, "WEBP": 16_383, "AVIF": 65_535}  # px that their encoders take
 MAX_PIXELS = 2**31  # a file that declares more is refused before it is decoded
 LONGEST_IN_JPEG = 65_000  # bytes of one block
 GREYS = ("colour", "keep")
@@ -245,6 +246,7 @@ def encode(
     name: str = "the picture",
 ) -> tuple[bytes, tuple[str, ...]]:
     """The bytes of a file in one of Pillow's formats, and notes on what could not be kept. Raises `ImageError`."""
+    _refuse_long(name, format_, picture.size)
     notes: list[str] = []
     if saving.strip:
         picture = replace(picture, icc=None, exif=None, xmp=None, dpi=None)
@@ -494,6 +496,19 @@ def writable_format(path: PurePath) -> str:
         known = ", ".join(sorted(WRITABLE))
         raise ImageError(f"{path}: cannot write {path.suffix or 'a file without suffix'}; use one of {known}")
     return format_
+
+
+def check_fits_format(path: Path, size: tuple[int, int]) -> None:
+    """Raise `ImageError` where the format of the suffix is not written, or holds no picture of this size."""
+    _refuse_long(str(path), writable_format(path), size)
+
+
+def _refuse_long(name: str, format_: str, size: tuple[int, int]) -> None:
+    longest, most = max(size), LONGEST_SIDE.get(format_, max(size))
+    if longest > most:
+        raise ImageError(
+            f"{name}: {format_} files end at {most} px a side, the picture has {longest}; use .tif or .png"
+        )
 
 
 def to_tensor(pixels: Pixels) -> Tensor:

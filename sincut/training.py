@@ -145,6 +145,8 @@ class Training:
         state = heads | state
         for name, net in self._networks().items():
             net.load_state_dict({k: state[f"{name}.{k}"] for k in net.state_dict()})
+        for generator in (self.generator, self.average):
+            generator.smooth_below(float(generator.texture))
         for name, optimiser in zip("gdh", self.optimisers, strict=True):
             moments: dict[int, dict[str, Tensor]] = {}
             prefix, parameters = f"adam.{name}.", optimiser.param_groups[0]["params"]

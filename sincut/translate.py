@@ -152,8 +152,8 @@ class Translator:
 
         A picture that does not fit into `options.max_memory` goes from file to file in rows of tiles.
         """
-        images.writable_format(target)
         size = images.size_of(source, options.max_pixels)
+        images.check_fits_format(target, size)
         if not self.fits(size, options, images.bytes_in_memory(source)):
             return self._apply_streaming(source, target, options, saving, on_event)
         picture = self.apply_loaded(images.load(source, options.max_pixels), source, target, options, on_event)
@@ -463,8 +463,9 @@ class Translator:
         """
 
         def prepare(box: Box) -> tuple[Tensor, Tensor] | None:
-            if not wanted(box):
-                return None
+            return window(box) if wanted(box) else None
+
+        def window(box: Box) -> tuple[Tensor, Tensor]:
             top, left, bottom, right = box
             rows, columns = torch.arange(top, _even(bottom)), torch.arange(left, _even(right))
             return read(*_seen(rows, columns, (h, w), self.halo)), noise_at(rows, columns)
@@ -483,9 +484,7 @@ class Translator:
             out = torch.empty(1, 3, bottom - top, right - left)
             for t, l, b, r in tile_boxes(bottom - top, right - left, side):  # noqa: E741
                 part = top + t, left + l, top + b, left + r
-                found = prepare(part)
-                assert found is not None
-                out[:, :, t:b, l:r] = translated(part, found).cpu()
+                out[:, :, t:b, l:r] = translated(part, window(part)).cpu()
             return out
 
         boxes = list(tile_boxes(h, w, side))

@@ -77,6 +77,9 @@ def upright_srgb(
     image = image.copy()
     image.set_type(_library().GValue.gint_type, "orientation", orientation)  # libvips does not look into XMP
     image = image.autorot()
+    if image.interpretation == "cmyk" and image.format == "uchar" and not icc:  # as Pillow does it, by no profile
+        image = ((255 - image[:3]) * (255 - image[3]) / 255).rint().cast("uchar").copy(interpretation="srgb")
+        notes.append("CMYK became sRGB")
     if image.interpretation in ("cmyk", "lab", "labs", "labq"):
         notes.append(f"{image.interpretation.upper()} became sRGB")
         image, icc = image.colourspace("srgb" if image.format == "uchar" or image.coding == "labq" else "rgb16"), None

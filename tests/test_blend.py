@@ -158,7 +158,7 @@ def test_sixteen_bits_go_through_all_of_it(tmp_path: Path) -> None:
     assert len(np.unique(TRANSLATOR.apply_picture(deep).pixels)) > 256
 
 
-def test_tiles_are_halved_where_the_device_runs_out_of_memory(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_tiles_are_halved_where_the_device_runs_out_of_memory(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     original, sides = Translator._translate_window, []
 
     def small_device(self: Translator, window: torch.Tensor, noise: torch.Tensor) -> torch.Tensor:
@@ -170,6 +170,10 @@ def test_tiles_are_halved_where_the_device_runs_out_of_memory(monkeypatch: pytes
     monkeypatch.setattr(Translator, "_translate_window", small_device)
     assert np.array_equal(TRANSLATOR.apply_picture(PICTURE, Options("off")).pixels, WHOLE)
     assert sides[0] == 130 and max(sides[1:]) <= 70 and len(sides) < 9
+    corner = np.zeros((H, W))
+    corner[:20, :20] = 255  # of the parts of a halved tile, most lie outside of it
+    masked = Options("off", mask=mask_file(tmp_path / "m.png", corner))
+    assert np.array_equal(TRANSLATOR.apply_picture(PICTURE, masked).pixels[40:], PICTURE.pixels[40:])
     monkeypatch.setattr(Translator, "_translate_window", lambda *a: (_ for _ in ()).throw(_TileTooLargeError("a tile")))
     with pytest.raises(ImageError, match="a tile, and it is the smallest"):
         TRANSLATOR.apply_picture(PICTURE)

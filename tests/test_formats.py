@@ -390,9 +390,20 @@ def test_a_profile_that_is_srgb_changes_no_number_of_a_streamed_picture(tmp_path
 
 
 def test_cmyk_goes_through_rows_too(tmp_path: Path) -> None:
-    source = make(tmp_path / "a.tif", "CMYK")
-    TRANSLATOR.apply_file(source, tmp_path / "b.tif", Options(max_memory=1))
-    assert images.load(tmp_path / "b.tif").size == (H, W)
+    for name in ("a.tif", "a.jpg"):
+        Image.fromarray(RGB).convert("CMYK").point(lambda v: v // 2 + 30).save(tmp_path / name, quality=95)
+        for kind, memory in (("memory", None), ("streamed", 1)):
+            TRANSLATOR.apply_file(tmp_path / name, tmp_path / f"{kind}.png", Options(max_memory=memory))
+        want, got = (images.load(tmp_path / f"{kind}.png").pixels.astype(int) for kind in ("memory", "streamed"))
+        assert np.abs(want - got).max() <= 4, name
+
+
+def test_formats_that_end_before_the_picture_say_so(tmp_path: Path) -> None:
+    long = images.Picture(np.zeros((2, 16_400, 3), np.uint8))
+    images.save(long, tmp_path / "a.png")
+    for apply in (lambda path: images.save(long, path), lambda path: TRANSLATOR.apply_file(tmp_path / "a.png", path)):
+        with pytest.raises(ImageError, match=r"b\.webp: WEBP files end at 16383 px a side, the picture has 16400"):
+            apply(tmp_path / "b.webp")
 
 
 def test_programs_and_vectors_are_no_pictures(tmp_path: Path) -> None:

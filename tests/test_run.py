@@ -5,6 +5,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 from conftest import scene
 
 import sincut
@@ -248,3 +249,20 @@ def test_a_checkpoint_of_the_first_version_goes_on(tiny: Config, painting: Path,
     save_tensors(path, old, {**metadata, "version": "1", "config": json.dumps(values)})
     model = sincut.train(painting, photo, tmp_path / "run", resume=True).model
     assert model.provenance["steps"] == tiny.schedule.steps and model.generator.texture == 0
+
+
+def test_a_run_that_smooths_under_its_output_goes_on_so(
+    tiny: Config, painting: Path, photo: Path, tmp_path: Path
+) -> None:
+    config = overlay(tiny, {"networks": {"smooth": 3.0}})
+    with pytest.raises(Interrupted):
+        sincut.train(painting, photo, tmp_path / "run", config=config, stop=stop_after(2))
+    path = tmp_path / "run" / CHECKPOINT_FILE
+    state, metadata = load_tensors(path)
+    for name in ("generator.texture", "average.texture"):  # as of a version that smoothed under every painting
+        state[name] = torch.tensor(0.05)
+    save_tensors(path, state, metadata)
+    translator = sincut.train(painting, photo, tmp_path / "run", resume=True)
+    assert translator.model.generator.smooth and sincut.load(tmp_path / "run").model.generator.smooth
+    image = torch.rand(1, 3, 40, 50) * 2 - 1
+    assert torch.equal(translator.translate(image), sincut.load(tmp_path / "run").translate(image))
