@@ -338,6 +338,10 @@ def apply(
         raise click.BadParameter("give a number of pixels, auto or off", param_hint="--tile")
     if (output is None) == (not in_place):
         raise click.UsageError("give one of -o and --in-place: where do translations go?")
+    if in_place and engine == "ray":  # between replacing a picture and saying so, a worker can die
+        raise click.UsageError(
+            "--in-place: what a lost worker had is sent again, and would be translated twice; give -o"
+        )
     os.environ.setdefault("ONEDNN_PRIMITIVE_CACHE_CAPACITY", KERNELS_KEPT)  # read when torch is loaded
     from sincut import folder
 

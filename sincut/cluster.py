@@ -28,7 +28,7 @@ import torch
 from sincut import __version__, folder
 from sincut.devices import available_memory, use_fast_kernels, used_memory
 from sincut.errors import DamagedError, ImageError, ModelError, RunError, SincutError
-from sincut.events import BatchStarted, Listener, PictureDone, PictureFailed, Warned, ignore
+from sincut.events import Listener, PictureDone, PictureFailed, Warned, ignore
 from sincut.files import make_folder, read_whole, write_whole
 from sincut.folder import Job, Pace, Plan
 from sincut.images import AS_IT_CAME, Saving
@@ -204,9 +204,11 @@ def run(
     Raises `RunError` as `joined` does, and where workers cannot be started, and `ModelError` for a bad model.
     """
     if not plan.jobs:
-        on_event(BatchStarted(0, len(plan.skipped), len(plan.failed), 0))
+        folder.begin(plan, 0, on_event)
         return [], []
     for job in plan.jobs[:1]:
+        if job.source == job.target:  # a worker may die between replacing a picture and saying so
+            raise RunError(f"{job.source}: a picture sent again would be translated twice; give -o another folder")
         for path in (job.source, job.target):
             if isinstance(path, Url) and path.scheme == "memory":
                 raise RunError(f"{path}: is in the memory of one process, where no worker sees it")
@@ -253,7 +255,7 @@ class _Driver:
 
     def run(self, stop: Callable[[], bool]) -> tuple[list[Job], list[tuple[Job, str]]]:
         plan, total = self.plan, self.plan.pixels(self.max_pixels)
-        self.on_event(BatchStarted(len(plan.jobs), len(plan.skipped), len(plan.failed), total))
+        folder.begin(plan, total, self.on_event)
         self.pace = Pace(total, len(plan.jobs))
         for _ in range(self.count):
             self._start()

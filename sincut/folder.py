@@ -11,7 +11,7 @@ import string
 import tempfile
 import time
 from collections import deque
-from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Generator, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import Executor, Future, ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
 from fnmatch import fnmatch
@@ -20,7 +20,7 @@ from typing import Any
 
 from sincut import images
 from sincut.errors import ConfigError, DamagedError, ImageError, ModelError, RunError, SincutError
-from sincut.events import BatchStarted, Listener, PictureDone, PictureFailed, PictureStarted, ignore
+from sincut.events import BatchStarted, Listener, PictureDone, PictureFailed, PictureStarted, Warned, ignore
 from sincut.files import locked, make_folder, remove_parts, sha256
 from sincut.images import AS_IT_CAME, HEIF, SUFFIXES, WRITABLE, Picture, Saving, writable_format
 from sincut.manifest import BEGUN, DONE, FAILED, Manifest, stat_of
@@ -43,30 +43,39 @@ class Job:
 
 @dataclass(frozen=True)
 class Plan:
-    """What is to be done, what is done already (or has an output that nobody knows), and what has failed before."""
+    """What is to be done, what is done already (or has an output that nobody knows), and what has failed before.
+
+    `refused` tells, a line each, of what lies there under names that no file can have.
+    """
 
     jobs: tuple[Job, ...]
     skipped: tuple[Job, ...] = ()
     failed: tuple[Job, ...] = ()
     manifest: Manifest | None = None
     recipe: Mapping[str, Any] = field(default_factory=dict)
+    refused: tuple[str, ...] = ()
 
     def pixels(self, max_pixels: int = images.MAX_PIXELS) -> int:
         """Of all jobs, from the sizes that their files declare; of very many, estimated from a sample."""
-        remote = any(isinstance(job.source, Url) for job in self.jobs[:1])
-        step = -(-len(self.jobs) // FETCHED) if remote else max(1, len(self.jobs) // SAMPLED)
-        sizes = []
-        for job in self.jobs[:: max(1, step)]:
-            staged = Staged(job.source, job.source)
-            try:
-                staged.fetch()
-                h, w = images.size_of(staged.source, max_pixels)
-            except ImageError:
-                continue
-            finally:
-                staged.close()
-            sizes.append(h * w)
-        return round(sum(sizes) / len(sizes) * len(self.jobs)) if sizes else 0
+        here = [job.source for job in self.jobs if not isinstance(job.source, Url)]
+        there = [job.source for job in self.jobs if isinstance(job.source, Url)]
+        return _pixels(here, len(here) // SAMPLED, max_pixels) + _pixels(there, -(-len(there) // FETCHED), max_pixels)
+
+
+def _pixels(sources: Sequence[AnyPath], step: int, max_pixels: int) -> int:
+    """Of all sources, from one in `step` of them."""
+    sizes = []
+    for source in sources[:: max(1, step)]:
+        staged = Staged(source, source)
+        try:
+            staged.fetch()
+            h, w = images.size_of(staged.source, max_pixels)
+        except ImageError:
+            continue
+        finally:
+            staged.close()
+        sizes.append(h * w)
+    return round(sum(sizes) / len(sizes) * len(sources)) if sizes else 0
 
 
 @dataclass(frozen=True)
@@ -209,7 +218,7 @@ def _plan(
     for path in inputs:
         if not exists(path):
             raise ImageError(f"{path}: there is no such file or folder, or it cannot be read; check the path")
-    root = naming.root(inputs)
+    root, refused = naming.root(inputs), list[str]()
     if naming.is_file and len(inputs) == 1 and inputs[0].is_file():
         assert naming.output is not None
         writable_format(naming.output)
@@ -217,7 +226,7 @@ def _plan(
     else:
         if naming.is_file or (isinstance(naming.output, Path) and os.path.isfile(naming.output)):
             raise RunError(f"{naming.output}: several pictures need a folder to go to; give -o a folder")
-        jobs = [job for path in inputs for job in _jobs_of(path, naming, wanted, arrived)]
+        jobs = [job for path in inputs for job in _jobs_of(path, naming, wanted, refused, arrived)]
     _refuse_collisions(jobs, in_place=naming.output is None)
     manifest = Manifest.load(root) if root is not None and recipe is not None else None
     if isinstance(root, Url):
@@ -226,7 +235,8 @@ def _plan(
     sorted_: dict[str, list[Job]] = {"": [], DONE: [], FAILED: []}
     for job in jobs:
         sorted_[known.state(job)].append(job)
-    return Plan(tuple(sorted_[""]), tuple(sorted_[DONE]), tuple(sorted_[FAILED]), manifest, recipe or {})
+    todo, done, failed = (tuple(sorted_[state]) for state in ("", DONE, FAILED))
+    return Plan(todo, done, failed, manifest, recipe or {}, tuple(refused))
 
 
 @dataclass
@@ -410,11 +420,18 @@ def manifested(
     plan.manifest.add(plan.manifest.entry(*paths, plan.recipe, seconds, error, written))
 
 
+def begin(plan: Plan, pixels: int, on_event: Listener) -> None:
+    """Tell what is to be done, and what was left out."""
+    on_event(BatchStarted(len(plan.jobs), len(plan.skipped), len(plan.failed), pixels))
+    for reason in plan.refused:
+        on_event(Warned(reason))
+
+
 def _run(
     plan: Plan, translator: Translator, options: Options, saving: Saving, on_event: Listener, stop: Callable[[], bool]
 ) -> tuple[list[Job], list[tuple[Job, str]]]:
     total = plan.pixels(options.max_pixels)
-    on_event(BatchStarted(len(plan.jobs), len(plan.skipped), len(plan.failed), total))
+    begin(plan, total, on_event)
     done: list[Job] = []
     failed: list[tuple[Job, str]] = []
     pace = Pace(total, len(plan.jobs))
@@ -446,8 +463,14 @@ def _run(
             succeed(saving.job, saving.began, notes, saving.read)
 
     on_its_way: _Saving | None = None
-    with ThreadPoolExecutor(1) as decoder, ThreadPoolExecutor(1) as encoder:
-        for job, coming in _decoding(plan.jobs, decoder, lambda job: read(job, translator, options, hashed)):
+    with (
+        ThreadPoolExecutor(1) as decoder,
+        ThreadPoolExecutor(1) as encoder,
+        contextlib.closing(
+            _decoding(plan.jobs, decoder, lambda job: read(job, translator, options, hashed))
+        ) as reading,
+    ):
+        for job, coming in reading:
             if stop():
                 break
             began, translated = time.monotonic(), None
@@ -545,12 +568,24 @@ class Pace:
         return (time.monotonic() - self.began) / self.pixels * left
 
 
-def _decoding(jobs: tuple[Job, ...], pool: Executor, read: Callable[[Job], Read]) -> Iterator[tuple[Job, Future[Read]]]:
-    """Each job with its picture to come; the next one is read while the caller works on one."""
+def _decoding(
+    jobs: tuple[Job, ...], pool: Executor, read: Callable[[Job], Read]
+) -> Generator[tuple[Job, Future[Read]], None, None]:
+    """Each job with its picture to come; the next one is read while the caller works on one.
+
+    Closed before its end, it removes the temporary files of those that are not done.
+    """
     ahead = deque(pool.submit(read, job) for job in jobs[:1])
-    for index, job in enumerate(jobs):
-        ahead.extend(pool.submit(read, job) for job in jobs[index + 1 : index + 2])
-        yield job, ahead.popleft()
+    try:
+        for index, job in enumerate(jobs):
+            ahead.extend(pool.submit(read, job) for job in jobs[index + 1 : index + 2])
+            yield job, ahead[0]
+            ahead.popleft()
+    finally:
+        for coming in ahead:
+            if not coming.cancel():
+                with contextlib.suppress(Exception):  # the caller is ending, for a reason of its own
+                    coming.result().staged.close()
 
 
 def read(job: Job, translator: Translator, options: Options, hashed: bool = True) -> Read:
@@ -583,9 +618,11 @@ def apply_staged(
 
 def save(picture: Picture, staged: Staged, saving: Saving) -> tuple[str, ...]:
     """Write a translated picture, put it in its place, and return all notes on it. Raises `ImageError`."""
-    notes = picture.notes + images.save(picture, staged.target, saving)
-    staged.publish()
-    staged.close()
+    try:
+        notes = picture.notes + images.save(picture, staged.target, saving)
+        staged.publish()
+    finally:
+        staged.close()
     return notes
 
 
@@ -603,8 +640,9 @@ def reason_of(error: Exception, job: Job, staged: Staged) -> str:
 
 
 def _jobs_of(
-    path: AnyPath, naming: Naming, wanted: Callable[[PurePath], bool], arrived: Collection[Path] | None = None
-) -> Iterator[Job]:
+    path: AnyPath, naming: Naming, wanted: Callable[[PurePath], bool], refused: list[str],
+    arrived: Collection[Path] | None = None,
+) -> Iterator[Job]:  # fmt: skip
     if path.is_file():
         if arrived is None:
             yield Job(path, naming.target(path, PurePath()))
@@ -613,7 +651,7 @@ def _jobs_of(
     if naming.output is not None and root is not None and _lies_in(root, path):
         raise RunError(f"{root}: lies in {path}, and results would be taken for sources; give -o a place outside")
     found = arrived is not None
-    sources: Iterable[AnyPath] = _files(path) if arrived is None else sorted(arrived)
+    sources: Iterable[AnyPath] = _files(path, refused) if arrived is None else sorted(arrived)
     for source in sources:
         if not source.is_relative_to(path):
             continue
@@ -639,14 +677,17 @@ def _is_picture(below: PurePath) -> bool:
     return below.suffix.lower() in SUFFIXES and not any(part.startswith(".") for part in below.parts)
 
 
-def _files(folder: AnyPath) -> Iterator[AnyPath]:
-    """Files below a folder, in order; hidden folders are not looked into, links to folders not followed."""
+def _files(folder: AnyPath, refused: list[str]) -> Iterator[AnyPath]:
+    """Files below a folder, in order; hidden folders are not looked into, links to folders not followed.
+
+    What has no name here is left out, and told in `refused`.
+    """
 
     def refuse(error: OSError) -> None:
         raise ImageError(f"{error.filename}: this folder cannot be read ({error.strerror}); check its permissions")
 
     if isinstance(folder, Url):
-        yield from folder.files()
+        yield from folder.files(refused.append)
         return
     for here, folders, files in os.walk(folder, onerror=refuse):
         folders[:] = sorted(name for name in folders if not name.startswith("."))

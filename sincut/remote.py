@@ -13,7 +13,7 @@ import secrets
 import shutil
 import tempfile
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextvars import ContextVar
 from datetime import datetime
 from pathlib import Path, PurePosixPath
@@ -31,6 +31,8 @@ PIECES = "manifest"  # the folder of a manifest where nothing can be appended
 PIECE_SECONDS, PIECE_SHARE = 10.0, 0.02  # a piece is written after these, or this share of all that have passed
 PIECE_LINES = 20_000
 READ_AT_ONCE = 64  # pieces
+CHAIN = "::"  # joins file systems in URLs of fsspec; in names it is like any other text
+NEVER = "\ufdd0\ufdd1"  # stands for it there: characters that Unicode keeps out of all text
 URL = re.compile(r"([a-z][a-z0-9+.-]+)://(.*)", re.DOTALL)
 
 
@@ -60,13 +62,13 @@ class Url(PurePosixPath):
         except ImportError:
             raise RunError(f"{self}: URLs need an extra: {EXTRA}") from None
         try:
-            system, key = url_to_fs(str(self))
+            system, key = url_to_fs(str(self).replace(CHAIN, NEVER))
         except ImportError as error:  # of the file system's own package
             what = EXTRA if self.scheme == "s3" else "its package is not installed"
             raise RunError(f"{self}: {_reason(error)}: {what}") from None
         except Exception as error:
             raise RunError(f"{self}: cannot be used ({_reason(error)}); check the URL") from None
-        return system, str(key)
+        return system, str(key).replace(NEVER, CHAIN)
 
     def stamp(self) -> tuple[int, int] | None:
         """Its size, and a number that changes with it: its time in ns, or of its tag; None where there is no file.
@@ -100,8 +102,11 @@ class Url(PurePosixPath):
         with _reached(self):
             return bool(system.isdir(key))
 
-    def files(self) -> Iterator["Url"]:
-        """All files below, in order, as they are now. Raises `ImageError`, also for names that are none elsewhere."""
+    def files(self, refused: Callable[[str], None] = lambda reason: None) -> Iterator["Url"]:
+        """All files below, in order, as they are now; names that are none here are left out, `refused` hears of them.
+
+        Raises `ImageError` where that cannot be found out.
+        """
         system, key = self.located()
         with _reached(self):
             system.invalidate_cache()
@@ -110,17 +115,17 @@ class Url(PurePosixPath):
         if listed is not None:
             listed[self] = known
         for name in sorted(found):
-            if name.startswith(base):
-                file = self.joinpath(*self._parts_below(name.removeprefix(base)))
-                known[str(file)] = _stamp_of(found[name])
-                yield file
-
-    def _parts_below(self, name: str) -> list[str]:
-        parts = name.split("/")
-        for part in parts:
-            if part in ("", ".", "..") or "\0" in part or (os.name == "nt" and set(part) & set('\\:*?"<>|')):
-                raise ImageError(f"{self}/{name}: {part!r} is no name of a file or folder; rename it there")
-        return parts
+            if not name.startswith(base) or name.endswith("/") or found[name].get("type") == "directory":
+                continue  # consoles of object stores keep empty objects as folders
+            parts = name.removeprefix(base).split("/")
+            wrong = next((part for part in parts if not _is_name(part)), None)
+            if wrong is not None:
+                below = name.removeprefix(base)
+                refused(f"{self}/{below}: {wrong!r} is no name of a file or folder, it is left out; rename it there")
+                continue
+            file = self.joinpath(*parts)
+            known[str(file)] = _stamp_of(found[name])
+            yield file
 
     def sha256(self) -> str:
         """The SHA-256 of its bytes, as hex digits. Raises `ImageError`."""
@@ -130,6 +135,11 @@ class Url(PurePosixPath):
             while data := file.read(2**20):
                 digest.update(data)
         return digest.hexdigest()
+
+
+def _is_name(part: str) -> bool:
+    """Whether a part of a key can be a file or folder of this machine."""
+    return part not in ("", ".", "..") and "\0" not in part and not (os.name == "nt" and set(part) & set('\\:*?"<>|'))
 
 
 AnyPath = Path | Url
@@ -155,12 +165,22 @@ def place(text: str) -> AnyPath:
         raise ConfigError(f"{text}: is no URL; write it as in s3://bucket/folder")
     scheme, rest = ALIASES.get(found[1], found[1]), found[2]
     if scheme in HERE:
-        return Path(rest)
+        return _place_here(text, rest)
     if ".." in rest.split("/"):
         raise ConfigError(f"{text}: has .. in it; write the place itself")
     if not rest.strip("/") or (rest.startswith("/") and scheme != "memory"):
         raise ConfigError(f"{text}: names no bucket or host; write it as in s3://bucket/folder")
     return Url(f"{scheme}:/{rest}")
+
+
+def _place_here(text: str, rest: str) -> Path:
+    """The path of a file URL, see https://www.rfc-editor.org/rfc/rfc8089. Raises `ConfigError` for other machines."""
+    from urllib.request import url2pathname  # takes a while
+
+    host, slash, path = rest.partition("/")
+    if host.lower() not in ("", "localhost") or not slash:
+        raise ConfigError(f"{text}: names no file of this machine; write it as in file:///folder/x.png, or as a path")
+    return Path(url2pathname(slash + path))
 
 
 def exists(path: AnyPath) -> bool:
@@ -184,11 +204,22 @@ def put(local: Path, url: Url) -> None:
         system.makedirs(folder, exist_ok=True)
         try:
             system.put_file(str(local), part)
-            system.mv(part, key)
+            _rename(system, part, key)
         except BaseException:
             with contextlib.suppress(Exception):
                 system.rm_file(part)
             raise
+
+
+def _rename(system: Any, old: str, new: str) -> None:
+    """Give a file its name. The `mv` that fsspec itself has would take brackets and question marks for patterns."""
+    from fsspec.spec import AbstractFileSystem
+
+    if type(system).mv is not AbstractFileSystem.mv:
+        system.mv(old, new)
+        return
+    system.cp_file(old, new)
+    system.rm_file(old)
 
 
 class Staged:
@@ -251,9 +282,11 @@ class Pieces:
         for start in range(0, len(keys), READ_AT_ONCE):
             batch = keys[start : start + READ_AT_ONCE]
             with _reached(self.folder):
-                found = system.cat(batch)
-            for key in batch:
-                yield from found[key].decode("utf-8", "surrogateescape").split("\n")
+                found = system.cat_ranges(batch, None, None)  # `cat` would take brackets in them for patterns
+                for error in (data for data in found if isinstance(data, Exception)):
+                    raise error
+            for data in found:
+                yield from data.decode("utf-8", "surrogateescape").split("\n")
 
     def append(self, line: bytes) -> None:
         """Add a line, with its newline. Raises `RunError`."""

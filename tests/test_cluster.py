@@ -136,6 +136,16 @@ def test_the_memory_of_a_process_is_no_place_for_workers(tmp_path: Path, model_f
         cluster.run(plan, model_file, POOL)
 
 
+def test_pictures_are_not_replaced_by_workers(tmp_path: Path, painting: Path, model_file: Path) -> None:
+    """One that is replaced by a worker that dies before it says so would be translated twice."""
+    before = painting.read_bytes()
+    with pytest.raises(RunError, match="translated twice"):
+        cluster.run(folder.plan([painting], Naming(None)), model_file, POOL)
+    result = sincut("apply", model_file, painting, "--in-place", "--engine", "ray")
+    assert result.returncode == 2 and "--in-place" in result.stderr and "give -o" in result.stderr
+    assert painting.read_bytes() == before
+
+
 def driver(jobs: list[folder.Job]) -> Any:
     """A driver without a cluster, whose workers are names."""
     found = object.__new__(cluster._Driver)

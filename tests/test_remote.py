@@ -1,5 +1,6 @@
 """Sources and results in other file systems: names, whole files, the manifest; outputs are those of this machine."""
 
+import contextlib
 import json
 import pickle
 import sys
@@ -14,7 +15,7 @@ from PIL import Image
 from sincut import folder, remote
 from sincut.config import Config
 from sincut.errors import ConfigError, ImageError, RunError
-from sincut.events import Event, PictureDone, PictureStarted
+from sincut.events import Event, PictureDone, PictureStarted, Warned
 from sincut.files import PART
 from sincut.folder import Naming
 from sincut.manifest import Manifest
@@ -62,11 +63,14 @@ def test_urls_are_paths_of_another_place() -> None:
     assert Path("out") / below == Path("out/scans/a.b.png")
     assert pickle.loads(pickle.dumps(url)) == url and hash(url) == hash(place("s3://bucket/scans/a.b.png"))
     assert place("plain/x.png") == Path("plain/x.png") and place("file:///x/y") == Path("/x/y")
+    assert place("file://localhost/x/y") == Path("/x/y") and place("file:///a%20b/c::d") == Path("/a b/c::d")
     with pytest.raises(TypeError, match="no local file"):
         open(url)  # noqa: SIM115
 
 
-@pytest.mark.parametrize("wrong", ["s3://", "s3:///x", "simplecache::s3://b/x", "s3://bucket/../other", "1://x"])
+@pytest.mark.parametrize(
+    "wrong", ["s3://", "s3:///x", "simplecache::s3://b/x", "s3://bucket/../other", "1://x", "file://x/y", "file://x"]
+)
 def test_urls_that_name_no_place_are_refused(wrong: str) -> None:
     with pytest.raises(ConfigError, match="://"):
         place(wrong)
@@ -184,14 +188,72 @@ def test_a_plan_asks_for_no_picture_by_itself(
 
 
 def test_names_cannot_lead_out_of_the_output(
-    memory: fsspec.AbstractFileSystem, tree: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    memory: fsspec.AbstractFileSystem, tree: Path, tmp_path: Path, tiny: Config, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """They are told of and left out, as are the empty objects that stand for folders; all others are done."""
+    memory.put(str(tree), "/in", recursive=True)
+    names = ["../../evil.png", "deep/../../../evil.png", "a//b.png", "./c.png"]
+    folders: dict[str, dict[str, object]] = {"/in/": {}, "/in/deep/": {"size": 0}, "/in/x": {"type": "directory"}}
+    found = {**memory.find("/in", detail=True), **{f"/in/{name}": {} for name in names}, **folders}
+    with monkeypatch.context() as patched:
+        patched.setattr(type(memory), "find", lambda self, key, detail: found)
+        plan = folder.plan([place("memory://in")], Naming(tmp_path / "out"))
+    events: list[Event] = []
+    done, failed = folder.run(plan, Translator(make_model(tiny)), on_event=events.append)
+    assert len(done) == 4 and not failed
+    told = [event.message for event in events if isinstance(event, Warned)]
+    assert len(told) == 4 and all("is no name of a file" in line for line in told)
+    assert {line.split(": ")[0] for line in told} == {f"memory://in/{name}" for name in names}
+
+
+def test_names_are_no_patterns_and_no_chains(
+    memory: fsspec.AbstractFileSystem, tree: Path, tmp_path: Path, tiny: Config
+) -> None:
+    """What has a meaning in fsspec's URLs and patterns is a name like any other."""
+    translator, names = Translator(make_model(tiny)), ["Foo.png", "Foo.png::Bar.png", "photo [1].png", "what?.png"]
+    for number, name in enumerate(names):
+        Image.fromarray(scene(20, 24, number)).save(tmp_path / name)
+    out = place("memory://o[1]::x")
+    for inputs in ([tmp_path / name for name in names], [out]):
+        target = out if len(inputs) > 1 else place("memory://again?")
+        done, failed = folder.run(folder.plan(inputs, Naming(target), recipe=RECIPE), translator)
+        assert [job.target.name for job in done] == names and not failed
+        assert len({memory.cat_file(f"/{str(target)[9:]}/{name}") for name in names}) == 4
+        plan = folder.plan(inputs, Naming(target), recipe=RECIPE)
+        assert not plan.jobs and len(plan.skipped) == 4 and not [path for path in memory.find("/") if PART in path]
+
+
+@pytest.mark.parametrize("how", ["stop", "error"])
+def test_nothing_temporary_is_left_where_a_run_ends_early(
+    how: str,
+    memory: fsspec.AbstractFileSystem,
+    tree: Path,
+    tmp_path: Path,
+    tiny: Config,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     memory.put(str(tree), "/in", recursive=True)
-    for name in ("../../evil.png", "deep/../../../evil.png", "a//b.png", "./c.png"):
-        with monkeypatch.context() as patched:
-            patched.setattr(type(memory), "find", lambda self, key, detail, name=name: {f"{key}/{name}": {}})
-            with pytest.raises(ImageError, match="is no name of a file"):
-                folder.plan([place("memory://in")], Naming(tmp_path / "out"))
+    (tmp_path / "temporary").mkdir()
+    monkeypatch.setattr("tempfile.tempdir", str(tmp_path / "temporary"))
+    plan = folder.plan([place("memory://in")], Naming(tmp_path / "out"), recipe=RECIPE)
+
+    def listen(event: Event) -> None:
+        if how == "error" and isinstance(event, PictureStarted):
+            raise KeyError("a bug")
+
+    asked = iter([False, True])
+    with contextlib.suppress(KeyError):
+        done, _ = folder.run(plan, Translator(make_model(tiny)), on_event=listen, stop=lambda: next(asked))
+        assert len(done) == 1 and how == "stop"
+    assert not list((tmp_path / "temporary").iterdir())
+
+
+def test_sizes_are_sampled_here_and_there(memory: fsspec.AbstractFileSystem, tree: Path, tmp_path: Path) -> None:
+    for number in range(12):
+        memory.put(str(tree / "a.jpg"), f"/in/{number}.jpg")
+    Image.fromarray(scene(40, 50, 0)).save(tmp_path / "large.png")
+    for inputs in ([tmp_path / "large.png", place("memory://in")], [place("memory://in"), tmp_path / "large.png"]):
+        assert folder.plan(inputs, Naming(tmp_path / "out")).pixels() == 12 * 20 * 24 + 40 * 50
 
 
 def test_what_makes_no_sense_there_is_refused(memory: fsspec.AbstractFileSystem, tree: Path, tmp_path: Path) -> None:
@@ -219,7 +281,7 @@ def test_a_file_is_whole_or_not_there(
 
     memory.pipe("/out/a.jpg", b"before")
     plan = folder.plan([tree / "a.jpg"], Naming(place("memory://out")), overwrite=True, recipe=RECIPE)
-    for step in ("put_file", "mv"):
+    for step in ("put_file", "cp_file"):
         with monkeypatch.context() as patched:
             patched.setattr(type(memory), step, broken)
             if step == "put_file":
