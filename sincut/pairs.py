@@ -91,9 +91,10 @@ def load(table: Path, output: Path, preset: str | None = None, flags: Sequence[s
     for number, row in numbered:
         try:
             pair = _pair(row, table.parent, output, preset, flags)
-            if pair.name in taken:
-                raise ConfigError(f"{pair.name} is the name of the row in line {taken[pair.name]} too; give it another")
-            taken[pair.name] = number
+            key = pair.name.casefold()  # on many machines, names in capitals are the same ones
+            if key in taken:
+                raise ConfigError(f"{pair.name} is the name of the row in line {taken[key]} too; give it another")
+            taken[key] = number
             found.append(pair)
         except SincutError as error:
             found.append(Outcome(f"line {number}", FAILED, error=f"{table}, line {number}: {error}"))
@@ -221,7 +222,7 @@ def command(pair: Pair, device: str) -> list[str]:
 
     Raises `RunError`.
     """
-    preset = pair.folder.with_name(f"{pair.folder.name}.toml")
+    preset = pair.folder.with_name(f".{pair.folder.name}.sincut.toml")  # no row has such a name
     make_folder(preset.parent, RunError)
     write_whole(preset, pair.config.to_toml().encode(), RunError)
     words = [sys.executable, "-m", "sincut", "train", pair.painting, pair.photo, "-o", pair.folder, "--preset", preset]
@@ -255,7 +256,7 @@ def _train_apart(pair: Pair, device: str, on_line: Say, stop: Callable[[], bool]
                 process.send_signal(signal.SIGTERM)  # saves and ends
             listener.join(TICK)
         listener.join()
-    if process.returncode == 130:
+    if process.returncode == 130 or (process.returncode < 0 and (asked or stop())):  # before it could listen
         return Outcome(pair.name, STOPPED, str(pair.folder))
     if process.returncode:
         reason = said[-1].removeprefix("sincut: ") if said else f"ended with code {process.returncode}"

@@ -1,6 +1,7 @@
 """Tables of pairs: what a row says, bad rows, and that each is trained once, resumed or left alone."""
 
 import json
+import sys
 from pathlib import Path
 
 import pytest
@@ -8,7 +9,7 @@ from conftest import assert_clear_error, scene, sincut
 from PIL import Image
 
 from sincut import pairs, run
-from sincut.config import Config
+from sincut.config import Config, resolve
 from sincut.errors import ConfigError, Interrupted, RunError
 from sincut.model import Model
 from sincut.pairs import Outcome, Pair
@@ -58,6 +59,7 @@ def test_rows_say_what_is_special(painting: Path, photo: Path, tmp_path: Path) -
         ("painting.png,photo.png,.,", "no name for a folder"),
         ("painting.png,photo.png,x,much", "seed"),
         ("painting.png,photo.png,good,", "line 2"),
+        ("painting.png,photo.png,Good,", "line 2"),
         ("painting.png,photo.png,x,1,2,3", "more or fewer cells"),
         ("painting.png", "more or fewer cells"),
     ],
@@ -81,6 +83,28 @@ def test_a_table_that_is_none_is_refused(painting: Path, photo: Path, tmp_path: 
         pairs.load(tmp_path / "none.csv", tmp_path)
     assert_clear = sincut("train", painting, photo, "--pairs", tmp_path / "t.csv")
     assert assert_clear.returncode == 2
+
+
+def test_a_preset_of_a_row_overwrites_no_file(painting: Path, photo: Path, tmp_path: Path) -> None:
+    found = load("painting,photo,name\npainting.png,photo.png,x\npainting.png,photo.png,x.toml\n", tmp_path)
+    (tmp_path / "runs").mkdir()
+    (tmp_path / "runs/x.toml").write_text("mine")
+    words = [pairs.command(pair, "cpu") for pair in found if isinstance(pair, Pair)]
+    presets = {line[line.index("--preset") + 1] for line in words}
+    assert len(presets) == 2 and all(resolve(preset, []) == Config() for preset in presets)
+    assert (tmp_path / "runs/x.toml").read_text() == "mine"
+
+
+def test_a_training_that_cannot_listen_yet_is_stopped_all_the_same(
+    painting: Path, photo: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    rows = load("painting,photo\npainting.png,photo.png\n", tmp_path)
+    monkeypatch.setattr(pairs, "command", lambda *_: [sys.executable, "-c", "import time; time.sleep(60)"])
+    asked = iter([False])
+    assert [row.state for row in pairs.train(rows, "cpu", stop=lambda: next(asked, True))] == ["stopped"]
+    died = "import os, signal; os.kill(os.getpid(), signal.SIGKILL)"
+    monkeypatch.setattr(pairs, "command", lambda *_: [sys.executable, "-c", died])
+    assert [row.state for row in pairs.train(rows, "cpu")] == ["failed"]
 
 
 @pytest.mark.slow
