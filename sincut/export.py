@@ -95,8 +95,9 @@ def _traced(exported: nn.Module) -> Any:
         for logger, level in zip(loggers, levels, strict=True):
             logger.setLevel(level)
     assert program is not None
-    _forget_traces(program.model_proto)
-    return program.model_proto
+    proto = program.model_proto  # made anew each time it is asked for
+    _forget_traces(proto)
+    return proto
 
 
 def _forget_traces(message: Any) -> None:
