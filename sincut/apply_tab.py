@@ -10,7 +10,7 @@ import gradio as gr
 from sincut import images, jobs, uploads
 from sincut.blend import Blend
 from sincut.config import Config
-from sincut.desk import COMPUTE, HIDDEN, Desk, clock, told
+from sincut.desk import COMPUTE, HIDDEN, Desk, clock, plain, told
 from sincut.errors import ConfigError, ImageError, RunError, SincutError
 from sincut.events import Event, PictureDone, PictureStarted, TileDone
 from sincut.images import Saving
@@ -181,8 +181,8 @@ def _batch_shown(desk: Desk, batch: uploads.Batch) -> list[Any]:
     said += [f"{len(batch.failed)} failed"] if batch.failed else []
     words = f"**{', '.join(said)}.**"
     if batch.archive is None and batch.shown:
-        words += f" The results lie in `{batch.shown[0].target.parent}`."
-    words += "".join(f"\n- {html.escape(reason)}" for reason in batch.failed[:LISTED])
+        words += f" The results lie in {plain(str(batch.shown[0].target.parent))}."
+    words += "".join(f"\n- {plain(reason)}" for reason in batch.failed[:LISTED])
     pairs = [(str(job.source), str(job.target)) for job in batch.shown]
     choices = [(Path(target).name, index) for index, (_, target) in enumerate(pairs[:LISTED])]
     which = gr.update(choices=choices, value=0 if choices else None, visible=len(choices) > 1)
@@ -230,9 +230,9 @@ def chosen_words(desk: Desk, name: str) -> str:
     try:
         direction = str(desk.trainings.about(name)[1].get("direction", ""))
     except SincutError as error:
-        return html.escape(str(error))
-    takes = "photos" if direction.startswith("photo") else "paintings"
-    return f"Chosen: **{html.escape(name)}**, which takes {takes} ({html.escape(direction.replace('->', '→'))})."
+        return plain(str(error))
+    takes = "photos (photo → painting)" if direction.startswith("photo") else "paintings (painting → photo)"
+    return f"Chosen: **{plain(name)}**, which takes {takes}."
 
 
 def about_words(desk: Desk, name: str) -> str:
@@ -248,9 +248,9 @@ def about_words(desk: Desk, name: str) -> str:
         found = provenance.get(role)
         if isinstance(found, dict):
             rows[role] = f"{found.get('name')}, {found.get('width')}×{found.get('height')}"
-    steps, planned, seconds = (provenance.get(key) for key in ("steps", "planned_steps", "seconds"))
-    rows["trained"] = f"{steps} of {planned or '?'} steps, seed {provenance.get('seed')}"
-    rows["time"] = clock(seconds) if isinstance(seconds, int | float) else "not known"
+    steps, planned, seconds = (jobs.number(provenance.get(key)) for key in ("steps", "planned_steps", "seconds"))
+    rows["trained"] = f"{steps or 0} of {planned or '?'} steps, seed {provenance.get('seed')}"
+    rows["time"] = clock(seconds) if seconds is not None else "not known"
     figures = provenance.get("figures")
     tables = [("", rows), ("Figures", figures if isinstance(figures, dict) else {}), ("Settings", _own(config))]
     return f"<h3>{html.escape(name)}</h3>" + "".join(_table(title, values) for title, values in tables)

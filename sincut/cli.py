@@ -14,6 +14,7 @@ import os  # noqa: E402
 import shlex  # noqa: E402
 import shutil  # noqa: E402
 import signal  # noqa: E402
+import stat  # noqa: E402
 import sys  # noqa: E402
 import warnings  # noqa: E402
 from collections.abc import Callable, Sequence  # noqa: E402
@@ -37,7 +38,7 @@ EXISTING = click.Path(path_type=Path)
 DEVICE_HELP = "auto, cpu, cuda, cuda:1, ... or mps."
 KERNELS_KEPT = "128"  # by torch; it keeps 1024 by default, of every size of picture in a folder
 LISTED = 20  # failed pictures, at most, that are named again at the end
-STOPPING = [getattr(signal, name) for name in ("SIGINT", "SIGTERM", "SIGBREAK") if hasattr(signal, name)]
+STOPPING = [getattr(signal, name) for name in ("SIGINT", "SIGTERM", "SIGHUP", "SIGBREAK") if hasattr(signal, name)]
 JSON_HELP = "One JSON object on stdout, progress as JSON lines on stderr."
 
 
@@ -472,6 +473,7 @@ def compare(
     """Put several OUTPUTs side by side, with names and figures: run folders, model files, translated pictures."""
     from sincut import compare as comparing
 
+    _check_kept(sheet, *outputs, picture, photo)
     comparing.check_output(sheet)
     found = comparing.compare(
         outputs, picture, photo, _device(device), lambda result: click.echo(f"done: {result.name}", err=True)
@@ -497,6 +499,7 @@ def report(run: Path, output: Path | None, painting: Path | None, photo: Path | 
     """Write the page that explains a RUN folder: pictures, curves, settings, provenance. One file, nothing to load."""
     from sincut.report import write
 
+    _check_kept(output, run, painting, photo)
     path = write(run, output, painting, photo)
     if as_json:
         _print_json({"report": str(path), "bytes": path.stat().st_size})
@@ -561,6 +564,7 @@ def similarity(
     from sincut.translate import load
 
     if output:
+        _check_kept(output, model, image)
         images.writable_format(output)
     translator, picture = load(model, _device(device), heads=True), images.load(image)
     maps = similarity.similarity_maps(translator, picture, point, layers)
@@ -585,6 +589,7 @@ def features(model: Path, image: Path, layer: int | None, output: Path, device: 
     from sincut.similarity import principal_components
     from sincut.translate import load
 
+    _check_kept(output, model, image)
     images.writable_format(output)
     translator, picture = load(model, _device(device)), images.load(image)
     images.save(enlarged(picture, principal_components(translator, picture, layer)), output)
@@ -757,6 +762,13 @@ def _numbers(text: str, option: str, kind: Callable[[str], T] = float) -> list[T
         raise click.BadParameter("give numbers with commas between, as in 1,4", param_hint=option) from None
 
 
+def _check_kept(output: Path | None, *inputs: Path | None) -> None:
+    """Raise `RunError` where -o is one of the inputs, before anything is computed."""
+    for path in filter(None, inputs):
+        if output is not None and output.exists() and path.exists() and output.samefile(path):
+            raise RunError(f"{output}: is what is read, and would be replaced; choose another name with -o")
+
+
 def _device(name: str) -> "torch.device":
     """The device, set up for a command that does nothing else."""
     from sincut.devices import find_device, use_fast_kernels
@@ -767,11 +779,16 @@ def _device(name: str) -> "torch.device":
 
 
 class _stoppable:  # noqa: N801 (used like a function)
-    """Within it, Ctrl-C, SIGTERM and Ctrl-Break ask to stop; a second Ctrl-C stops at once. Gives `stop()`, asking."""
+    """Within it, Ctrl-C, SIGTERM, Ctrl-Break and a terminal that closes ask to stop; a second Ctrl-C stops at once.
+
+    Gives `stop()`, which tells whether that was asked.
+    """
 
     def __enter__(self) -> Callable[[], bool]:
         self.asked = False
-        self.before = {s: signal.signal(s, self._ask) for s in STOPPING}
+        hangup = getattr(signal, "SIGHUP", None)
+        ignored = [hangup] if hangup and signal.getsignal(hangup) == signal.SIG_IGN else []  # by nohup: it is meant so
+        self.before = {s: signal.signal(s, self._ask) for s in STOPPING if s not in ignored}
         return lambda: self.asked
 
     def __exit__(self, *_: object) -> None:
@@ -782,7 +799,19 @@ class _stoppable:  # noqa: N801 (used like a function)
         if self.asked and number == signal.SIGINT:
             raise KeyboardInterrupt
         self.asked = True
-        click.echo("stopping as soon as the work in hand is saved; press Ctrl-C again to stop at once", err=True)
+        with contextlib.suppress(OSError):
+            click.echo("stopping as soon as the work in hand is saved; press Ctrl-C again to stop at once", err=True)
+        if number == getattr(signal, "SIGHUP", None):
+            _leave_terminal()
+
+
+def _leave_terminal() -> None:
+    """Write to a terminal no more: once it is closed that fails, and what is left to do is saving."""
+    for number in (1, 2):
+        with contextlib.suppress(OSError):
+            if stat.S_ISCHR(os.fstat(number).st_mode):
+                with click.open_file(os.devnull, "w") as nowhere:
+                    os.dup2(nowhere.fileno(), number)
 
 
 def _program() -> list[str]:

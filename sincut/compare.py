@@ -19,10 +19,9 @@ from sincut.errors import ImageError, RunError
 from sincut.files import write_whole
 from sincut.images import Picture, Saving
 from sincut.model import MODEL_FILE, Model
-from sincut.report import FIGURES, Fit, asset, compressed, document
+from sincut.report import FIGURES, PAGES, Fit, asset, compressed, document
 from sincut.translate import Translator
 
-PAGES = {".html", ".htm"}
 CELL = Fit(0.6, 220_000)  # of a picture in a page
 MARGIN, GAP, PAD = 48, 36, 14  # px, of a contact sheet
 WIDE, NARROW = 640, 480  # px, of its pictures: of up to three in a row, of more

@@ -108,6 +108,11 @@ def _cover(trainings: Trainings, name: str, last: Sequence[Path]) -> Any:
     return np.full((90, 120, 3), 128, np.uint8)
 
 
+def plain(text: str) -> str:
+    """As Markdown that shows the text itself: nothing of it is a link, a picture or a tag."""
+    return "".join(c if c.isalnum() or c == " " else f"&#{ord(c)};" for c in text)
+
+
 def clock(seconds: float) -> str:
     minutes = round(seconds / 60)
     if seconds < 90:

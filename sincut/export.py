@@ -95,7 +95,19 @@ def _traced(exported: nn.Module) -> Any:
         for logger, level in zip(loggers, levels, strict=True):
             logger.setLevel(level)
     assert program is not None
-    return program.model_proto
+    proto = program.model_proto  # made anew each time it is asked for
+    _forget_traces(proto)
+    return proto
+
+
+def _forget_traces(message: Any) -> None:
+    """Clear what the exporter writes of this machine's files and calls, in a message and all that it holds."""
+    for name in {"doc_string", "metadata_props"} & set(message.DESCRIPTOR.fields_by_name):
+        message.ClearField(name)
+    for field, value in message.ListFields():
+        if field.message_type is not None:
+            for part in [value] if hasattr(value, "DESCRIPTOR") else value:
+                _forget_traces(part)
 
 
 def _difference(data: bytes, exported: nn.Module) -> float | None:

@@ -17,7 +17,7 @@ import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
-from pathlib import Path
+from pathlib import Path, PurePath
 from typing import Any
 
 from sincut import images
@@ -27,10 +27,11 @@ from sincut.errors import ConfigError, ModelError, RunError, SincutError
 from sincut.files import is_locked, make_folder, sha256
 from sincut.manifest import stat_of
 from sincut.model import CHECKPOINT_FILE, MODEL_FILE, describe, load_metadata
-from sincut.record import METRICS_FILE, PREVIEWS
+from sincut.record import FUTURE, LONGEST_NUMBER, METRICS_FILE, PREVIEWS, step_of
 from sincut.run import default_folder
 
 LOG_FILE, INPUTS = "training.log", "inputs"
+RUN_FILES = (MODEL_FILE, LOG_FILE, CHECKPOINT_FILE)  # one of them makes a folder a run
 ROLES = ("painting", "photo")
 RUNNING, STOPPING, DONE, STOPPED, FAILED = "running", "stopping", "finished", "stopped", "failed"
 DEPTH = 2  # of folders below that of all runs, in which runs are found
@@ -96,7 +97,7 @@ class Trainings:
 
     def names(self) -> list[str]:
         """Of all runs, the latest first: folders below that of all runs."""
-        found = {path.parent for path in _below(self.runs, (MODEL_FILE, LOG_FILE, CHECKPOINT_FILE))}
+        found = {path.parent for path in _below(self.runs, RUN_FILES)}
         return [self._name(path) for path in sorted(found, key=_changed, reverse=True)]
 
     def models(self) -> list[str]:
@@ -107,9 +108,14 @@ class Trainings:
 
     def path(self, name: str) -> Path:
         """Of a run or model that `names` or `models` tell; nothing else in the world. Raises `RunError`."""
-        if name not in {*self.names(), *self.models()}:
+        plain, path = PurePath(name), self.runs / name
+        inside = plain.as_posix() == name and not plain.anchor and ".." not in plain.parts
+        files = [path / file for file in RUN_FILES]
+        if len(plain.parts) == 1 and plain.suffix == Path(MODEL_FILE).suffix:
+            files.append(path)
+        if not inside or not 0 < len(plain.parts) <= DEPTH or not any(map(os.path.exists, files)):
             raise RunError(f"{name}: no such run in {self.runs}; choose another")
-        return self.runs / name
+        return path
 
     def start(self, order: Order) -> str:
         """Begin a training in a process of its own; returns the run's name. Raises `SincutError`."""
@@ -145,7 +151,7 @@ class Trainings:
                 _interrupt(process)
 
     def close(self) -> list[str]:
-        """Stop all that was started here, and wait until everything is saved; returns the names of what was running."""
+        """Stop all that was started here, and wait until everything is saved; returns what can be resumed of it."""
         running = [name for name, process in self.processes.items() if process.poll() is None]
         for name in running:
             self.stop(name)
@@ -153,7 +159,7 @@ class Trainings:
         for name in running:
             with suppress(subprocess.TimeoutExpired):
                 self.processes[name].wait(max(0.1, until - time.monotonic()))
-        return running
+        return [name for name in running if self._status(self.runs / name).is_resumable]
 
     def status(self, name: str) -> Status:
         """Where a run stands, from its folder and its process. Raises `RunError`."""
@@ -273,7 +279,7 @@ def _metrics(folder: Path) -> Iterator[dict[str, Any]]:
     for line in _lines(folder / METRICS_FILE):
         with suppress(ValueError, RecursionError):
             values = json.loads(line)
-            if isinstance(values, dict) and isinstance(values.get("step"), int):
+            if isinstance(values, dict) and step_of(values) < FUTURE:
                 yield values
 
 
@@ -281,7 +287,7 @@ def _progress(folder: Path) -> tuple[int, int, float]:
     """Step, steps and seconds left, of the last line of metrics that tells them."""
     for values in reversed(list(_metrics(folder))):
         if "losses" in values:
-            return values["step"], int(values.get("steps", 0)), float(values.get("seconds_left", 0))
+            return values["step"], _count(values.get("steps")), number(values.get("seconds_left")) or 0.0
     return 0, 0, 0.0
 
 
@@ -302,20 +308,20 @@ def _last_words(folder: Path) -> tuple[int, int, float, tuple[str, ...]]:
     for line in _lines(folder / LOG_FILE):
         if line.startswith("sincut: ") and "go on: " not in line:
             said.append(line.removeprefix("sincut: "))
-        with suppress(ValueError, RecursionError, TypeError):
+        with suppress(ValueError, RecursionError, KeyError):
             event = json.loads(line) if line.startswith("{") else {}
             if event.get("event") == "Warned":
                 said.append(str(event.get("message")))
             if event.get("event") == "Planned":
-                steps = int(event["steps"])
+                steps = _count(event["steps"])
     return step, steps, left, tuple(said)
 
 
 def _steps_of(folder: Path) -> tuple[int, int]:
     """Steps done and planned, as the model says."""
-    with suppress(SincutError, TypeError, ValueError):
+    with suppress(SincutError):
         provenance = describe(folder)[1]
-        return int(provenance.get("steps", 0)), int(provenance.get("planned_steps", 0))
+        return _count(provenance.get("steps")), _count(provenance.get("planned_steps"))
     return 0, 0
 
 
@@ -324,3 +330,12 @@ def _lines(path: Path) -> list[str]:
         return path.read_text(encoding="utf-8", errors="replace").splitlines()
     except OSError:
         return []
+
+
+def number(value: Any) -> float | None:
+    """What is a finite number that people can read; None for all else that files of strangers may hold."""
+    return value if type(value) in (int, float) and abs(value) < LONGEST_NUMBER else None
+
+
+def _count(value: Any) -> int:
+    return max(0, int(number(value) or 0))

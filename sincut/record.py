@@ -50,7 +50,7 @@ class History:
         if isinstance(values.get("losses"), dict):
             self.last = {"step": step, **_numbers(values)}
         if isinstance(values.get("session"), dict):
-            self.sessions.append({"step": step, **values["session"]})
+            self.sessions.append({**values["session"], "step": step})
 
 
 def append(folder: Path, values: dict[str, Any]) -> None:

@@ -23,13 +23,14 @@ from typing import Any
 
 from sincut import __version__, evaluate, images, record
 from sincut.config import Config
-from sincut.errors import ImageError, RunError, SincutError
+from sincut.errors import ImageError, RunError
 from sincut.events import Listener, Warned
 from sincut.files import sha256, write_whole
 from sincut.images import Picture, Saving
 from sincut.model import Model
 from sincut.record import History
 
+PAGES = {".html", ".htm"}
 MAX_BYTES = 4_000_000  # of the whole page
 FRAMES = 24  # previews on the timeline
 POINTS = 500  # on a curve
@@ -90,7 +91,7 @@ class Report:
         began = time.monotonic()
         try:
             write_whole(self.path, self.page(model.config, model.provenance, going_on=going_on).encode(), RunError)
-        except (SincutError, OSError) as error:
+        except Exception as error:  # whatever it is: no report is worth a training
             on_event(Warned(f"the report is left as it was: {error}"))
             return False
         finally:
@@ -123,8 +124,10 @@ def page(folder: Path, painting: Path | None = None, photo: Path | None = None) 
     """The page of a run folder as one HTML document, its pictures and scripts inside.
 
     `painting` and `photo` are for folders that hold no copy of them. Raises `ModelError` where there is no run, and
-    `RunError` where these are not the run's own files.
+    `RunError` where it is no folder, or these are not the run's own files.
     """
+    if folder.exists() and not folder.is_dir():
+        raise RunError(f"{folder}: is no run folder; give the folder that a training has written")
     model = Model.load(folder)
     for role, path in (("painting", painting), ("photo", photo)):
         if path is None:
@@ -137,8 +140,13 @@ def page(folder: Path, painting: Path | None = None, photo: Path | None = None) 
 
 
 def write(folder: Path, output: Path | None = None, painting: Path | None = None, photo: Path | None = None) -> Path:
-    """Write `page` to `report.html` in the folder, or elsewhere, whole or not at all. Raises as `page` does."""
+    """Write `page` to `report.html` in the folder, or elsewhere, whole or not at all. Raises as `page` does.
+
+    `RunError`, too, where the name does not end as those of pages do.
+    """
     path = output or folder / record.REPORT_FILE
+    if path.suffix.lower() not in PAGES:
+        raise RunError(f"{path}: is no name of a page; let -o end in .html")
     write_whole(path, page(folder, painting, photo).encode(), RunError)
     return path
 

@@ -7,6 +7,7 @@ host names that only pretend to be this one), and so is everything that would ma
 import json
 import os
 import re
+import socket
 import tempfile
 import time
 from collections.abc import Awaitable, Callable, MutableMapping
@@ -20,7 +21,8 @@ OFFLINE = {"GRADIO_ANALYTICS_ENABLED": "False", "HF_HUB_OFFLINE": "1", "HF_HUB_D
 NOT_FROM_OUTSIDE = ("GRADIO_ALLOWED_PATHS", "GRADIO_SHARE", "GRADIO_ROOT_PATH", "GRADIO_MCP_SERVER", "GRADIO_VIBE_MODE")
 LOCAL = ("127.0.0.1", "localhost", "::1")
 FETCHES = re.compile(r"(file|proxy)=\s*\w+:/", re.IGNORECASE)  # paths of Gradio's that name an address
-UPLOAD = "multipart/form-data"
+UPLOAD, UPLOAD_PATH = "multipart/form-data", "/gradio_api/upload"
+UPLOADED_AT_ONCE = 10  # times the largest file: what one request may bring of several
 LONGEST_BODY = 10 * 2**20  # bytes of a request that is no upload
 SECONDS_BETWEEN_LOOKS = 0.2
 
@@ -29,11 +31,20 @@ Send = Callable[[Message], Awaitable[None]]
 Receive = Callable[[], Awaitable[Message]]
 
 
-class Guard:
-    """ASGI middleware that answers 403 to what the page itself never asks. `hosts` None: any host name will do."""
+class _TooLongError(Exception):
+    """More has come than a request may bring."""
 
-    def __init__(self, app: Callable[[Message, Receive, Send], Awaitable[None]], hosts: tuple[str, ...] | None) -> None:
-        self.app, self.hosts = app, hosts
+
+class Guard:
+    """ASGI middleware that answers 403 to what the page itself never asks, 413 to uploads of more than `limit` bytes.
+
+    `hosts` None: any host name will do.
+    """
+
+    def __init__(
+        self, app: Callable[[Message, Receive, Send], Awaitable[None]], hosts: tuple[str, ...] | None, limit: int
+    ) -> None:
+        self.app, self.hosts, self.limit = app, hosts, limit
 
     async def __call__(self, scope: Message, receive: Receive, send: Send) -> None:
         if scope["type"] == "lifespan":
@@ -41,16 +52,37 @@ class Guard:
             return
         headers = {name.decode("latin-1").lower(): value.decode("latin-1") for name, value in scope["headers"]}
         allowed = self._is_ours(headers) and not FETCHES.search(scope["path"])
-        if allowed and scope.get("method") == "POST" and not headers.get("content-type", "").startswith(UPLOAD):
+        kind = headers.get("content-type", "").lower()
+        if allowed and scope["path"] == UPLOAD_PATH and kind.startswith(UPLOAD):
+            await self._upload(headers, scope, receive, send)
+            return
+        if allowed and scope.get("method") not in (None, "GET", "HEAD"):
             body = await _whole(receive)
             allowed = body is not None and not _names_an_address(body)
             receive = _again(body or b"", receive)
         if not allowed:
-            start = {"type": "http.response.start", "status": 403, "headers": [(b"content-type", b"text/plain")]}
-            await send(start)
-            await send({"type": "http.response.body", "body": b"refused"})
+            await _refuse(send, 403)
             return
         await self.app(scope, receive, send)
+
+    async def _upload(self, headers: dict[str, str], scope: Message, receive: Receive, send: Send) -> None:
+        """Let files through, as far as they are not too much: what is declared is believed, what comes is counted."""
+        declared, came = headers.get("content-length", "0"), 0
+
+        async def counted() -> Message:
+            nonlocal came
+            message = await receive()
+            came += len(message.get("body", b""))
+            if came > self.limit:
+                raise _TooLongError
+            return message
+
+        try:
+            if not declared.isdecimal() or int(declared[:20]) > self.limit:
+                raise _TooLongError
+            await self.app(scope, counted, send)
+        except _TooLongError:
+            await _refuse(send, 413)
 
     def _is_ours(self, headers: dict[str, str]) -> bool:
         """Whether a request is for this host, and comes from its own page, or from no page at all."""
@@ -60,6 +92,11 @@ class Guard:
         except ValueError:
             return False
         return (self.hosts is None or name in self.hosts) and page == host
+
+
+async def _refuse(send: Send, status: int) -> None:
+    await send({"type": "http.response.start", "status": status, "headers": [(b"content-type", b"text/plain")]})
+    await send({"type": "http.response.body", "body": b"refused"})
 
 
 async def _whole(receive: Receive) -> bytes | None:
@@ -109,14 +146,16 @@ def serve(
 ) -> list[str]:  # fmt: skip
     """Serve the page until `stop` says so; then stop trainings, which save. Returns the names of those.
 
-    Paths that visitors may name lie below the current folder. Raises `RunError` where the extra is missing or the port
-    is taken, and what `find_device` raises.
+    Paths that visitors may name lie below the current folder. Raises `RunError` where the extra is missing, the host is
+    none of this machine's or the port is taken, and what `find_device` raises.
     """
+    _check_host(host)
     os.environ.update(OFFLINE)
-    os.environ["NO_PROXY"] = ",".join([*LOCAL, *filter(None, [os.environ.get("NO_PROXY")])])  # Gradio asks itself once
+    _pass_proxies(host)
     for name in NOT_FROM_OUTSIDE:
         os.environ.pop(name, None)
     try:
+        from httpx import HTTPError, InvalidURL
         from starlette.middleware import Middleware
 
         from sincut import ui
@@ -135,12 +174,16 @@ def serve(
         os.environ["GRADIO_TEMP_DIR"] = place
         desk = Desk(Path.cwd(), Path(place), trainings, found, max_pixels)
         page = ui.build(desk)
-        guard = Middleware(Guard, hosts=(*LOCAL, host) if host in LOCAL else None)
+        guard = Middleware(Guard, hosts=(*LOCAL, host) if host in LOCAL else None, limit=UPLOADED_AT_ONCE * max_upload)
         try:
             _, url, _ = ui.launch(page, host, port, max_upload, open_, {"middleware": [guard]})
         except OSError:
             where = "ports 7860 to 7959" if port is None else f"port {port}"
             raise RunError(f"{host}: {where} cannot be listened on; give another one with --port") from None
+        except (HTTPError, InvalidURL) as error:
+            raise RunError(
+                f"--host {host}: the page does not answer there ({error}); check the proxy settings"
+            ) from None
         try:
             say(f"sincut is at {url} (Ctrl-C stops it)")
             while not stop():
@@ -150,3 +193,22 @@ def serve(
             left = trainings.close()
             page.close(verbose=False)
     return left
+
+
+def _check_host(host: str) -> None:
+    """Raise `RunError` for what is no IPv4 address of this machine, nor a name of one."""
+    if ":" in host:
+        raise RunError(f"--host {host}: IPv6 is not supported; give an IPv4 address, as in 127.0.0.1")
+    try:
+        with socket.socket() as probe:
+            probe.bind((host, 0))
+    except (OSError, ValueError):  # of names that are too long, UnicodeError
+        raise RunError(f"--host {host}: is no name or address of this machine; give 127.0.0.1 or 0.0.0.0") from None
+
+
+def _pass_proxies(host: str) -> None:
+    """Gradio asks itself once, which no proxy must answer; of the two spellings Python prefers the lower-case one."""
+    spellings = ("NO_PROXY", "no_proxy")
+    given = [name.strip() for spelling in spellings for name in os.environ.get(spelling, "").split(",")]
+    merged = ",".join(dict.fromkeys([*LOCAL, host, *filter(None, given)]))
+    os.environ.update(dict.fromkeys(spellings, merged))

@@ -4,10 +4,12 @@ import json
 from pathlib import Path
 
 import pytest
+from click.testing import CliRunner
 from conftest import make_model, scene, sincut
 from PIL import Image
 
 from sincut import compare
+from sincut.cli import main
 from sincut.config import Config
 from sincut.errors import ImageError, RunError
 
@@ -92,3 +94,21 @@ def test_compare_replaces_nothing_that_is_compared(painting: Path, tmp_path: Pat
             compare.check_output(tmp_path / name)
     compare.write(found, tmp_path / "sheet.html")
     assert "painting.png" in (tmp_path / "sheet.html").read_text(encoding="utf-8")
+
+
+def test_commands_replace_nothing_that_they_read(runs: list[Path], painting: Path, photo: Path) -> None:
+    model, before = runs[0] / "model.safetensors", {path: path.read_bytes() for path in (painting, photo)}
+    given = ["compare", *runs, "--picture", painting, "--photo", photo, "-o"]
+    for command in (
+        [*given, painting],
+        [*given, photo.parent / ".." / photo.parent.name / photo.name],
+        ["features", model, painting, "-o", painting],
+        ["similarity", model, painting, "--point", "3,3", "-o", painting],
+    ):
+        result = CliRunner().invoke(main, list(map(str, command)))
+        assert result.exit_code == 1 and "would be replaced" in result.output, result.output
+    result = CliRunner().invoke(main, ["report", str(runs[0]), "-o", str(model)])
+    assert result.exit_code == 1 and ".html" in result.output
+    result = CliRunner().invoke(main, ["report", str(painting)])
+    assert result.exit_code == 1 and "is no run folder" in result.output
+    assert compare.Model.load(model) and {path: path.read_bytes() for path in before} == before

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 import torch
-from conftest import make_model, sincut
+from conftest import ROOT, make_model, sincut
 
 from sincut import export
 from sincut.config import Config, overlay
@@ -32,6 +32,7 @@ def test_onnx_runs_at_any_size_and_says_where_it_comes_from(
     path = tmp_path / "model.onnx"
     difference = export.export(model, path)
     assert difference is not None and difference < 1e-4
+    assert b"stack_trace" not in path.read_bytes() and str(ROOT).encode() not in path.read_bytes()
     session = onnxruntime.InferenceSession(path, providers=["CPUExecutionProvider"])
     assert [value.name for value in session.get_inputs()] == ["image"]
     for n, h, w in ((1, 1, 1), (3, 20, 33), (1, 71, 90)):
@@ -70,3 +71,19 @@ def test_a_missing_extra_and_a_wrong_suffix_are_named(
     with pytest.raises(ModelError, match=r"sincut\[onnx\]"):
         export.export(Model.load(model_file), tmp_path / "m.onnx")
     assert sincut("export", model_file, "-o", tmp_path / "m.bin").returncode == 2
+
+
+def test_an_exported_file_names_no_files_of_this_machine() -> None:
+    onnx = pytest.importorskip("onnx")
+    inner = onnx.helper.make_graph([onnx.helper.make_node("Identity", ["x"], ["y"])], "inner", [], [])
+    inner.node[0].metadata_props.add(key="pkg.torch.onnx.stack_trace", value="File /home/me/sincut/networks.py")
+    node = onnx.helper.make_node("If", ["c"], ["y"], then_branch=inner, else_branch=inner, doc_string="/home/me")
+    value = onnx.helper.make_tensor_value_info("x", onnx.TensorProto.FLOAT, [1], doc_string="/home/me")
+    weight = onnx.helper.make_tensor("w", onnx.TensorProto.FLOAT, [1], [0.5])
+    function = onnx.helper.make_function("d", "f", ["x"], ["y"], list(inner.node), [])
+    graph = onnx.helper.make_graph([node], "outer", [value], [value], [weight], doc_string="/home/me")
+    model = onnx.helper.make_model(graph, functions=[function])
+    assert model.SerializeToString().count(b"/home/me") == 7
+    export._forget_traces(model)
+    assert b"/home/me" not in model.SerializeToString()
+    assert model.graph.initializer[0].float_data[0] == 0.5 and model.graph.node[0].op_type == "If"

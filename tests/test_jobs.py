@@ -1,5 +1,9 @@
 """Trainings as processes of their own: started here and resumed by the command, and the other way round."""
 
+import json
+import math
+import subprocess
+import sys
 import time
 from collections.abc import Callable
 from contextlib import nullcontext
@@ -9,7 +13,7 @@ import pytest
 from click.testing import CliRunner
 from conftest import make_model
 
-from sincut import images, run
+from sincut import images, jobs, run
 from sincut.cli import main
 from sincut.config import Config
 from sincut.errors import ConfigError, ImageError, Interrupted, ModelError, RunError
@@ -180,3 +184,45 @@ def test_a_new_run_finds_a_free_name(tmp_path: Path) -> None:
     (tmp_path / "x").mkdir()
     assert run.default_folder(Path("a.png"), Path("b.png"), tmp_path, "x") == tmp_path / "x-2"
     assert run.default_folder(Path("a.png"), Path("b.png"), tmp_path) == tmp_path / "a-to-b"
+
+
+def test_paths_are_of_runs_and_models_alone(tmp_path: Path, tiny: Config) -> None:
+    runs = tmp_path / "runs"
+    for name in ("one", "group/two", "a/b/three", "empty"):
+        (runs / name).mkdir(parents=True)
+    for path in (runs / "one", runs / "group/two", runs / "a/b/three", tmp_path):
+        (path / "training.log").touch()
+    make_model(tiny).save(runs / "given.safetensors")
+    trainings = Trainings(runs, "cpu")
+    for name in (*trainings.names(), *trainings.models()):
+        assert trainings.path(name) == runs / name
+    wrong = ("", ".", "..", "empty", "a/b/three", "one/", "./one", "one/../one", "group/../..", str(runs / "one"))
+    for name in (*wrong, "none.safetensors", "x" * 5000, "a\0b"):
+        with pytest.raises(RunError, match="no such run"):
+            trainings.path(name)
+
+
+def test_numbers_of_strangers_disturb_nobody(tmp_path: Path, tiny: Config) -> None:
+    runs = tmp_path / "runs"
+    for name, steps in (("inf", math.inf), ("nan", math.nan), ("text", "many"), ("none", None), ("huge", 10**400)):
+        (runs / name).mkdir(parents=True)
+        model = make_model(tiny)
+        model.provenance |= {"steps": steps, "planned_steps": steps, "seconds": steps}
+        model.save(runs / name / "model.safetensors")
+        lines = [{"step": 3, "losses": {}, "steps": steps, "seconds_left": steps}, {"step": steps, "losses": {}}]
+        (runs / name / "metrics.jsonl").write_text("".join(json.dumps(line) + "\n" for line in lines))
+        planned = {"event": "Planned", "steps": steps}
+        (runs / name / "training.log").write_text(json.dumps(planned) + '\n{"event": "Planned"}\n')
+    found = Trainings(runs, "cpu").statuses()
+    assert len(found) == 5 and {status.phase for status in found.values()} == {FAILED}
+    assert {(status.step, status.steps) for status in found.values()} == {(0, 0)}
+    assert jobs._progress(runs / "nan") == (3, 0, 0.0)
+
+
+def test_closing_tells_what_can_be_resumed(tmp_path: Path) -> None:
+    trainings = Trainings(tmp_path / "runs", "cpu")
+    for name, file in (("saved", "checkpoint.safetensors"), ("nothing", "training.log")):
+        (tmp_path / "runs" / name).mkdir(parents=True)
+        (tmp_path / "runs" / name / file).touch()
+        trainings.processes[name] = subprocess.Popen([sys.executable, "-c", "import time; time.sleep(60)"])
+    assert trainings.close() == ["saved"]

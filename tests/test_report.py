@@ -293,3 +293,20 @@ def test_browser_is_light_and_dark_and_as_wide_as_it_may_be(
     assert button.text == "Theme: auto"
     images = browser.execute_script("return [...document.images].filter(i => i.offsetParent && !i.alt).length")
     assert images == 0 and browser.get_log("browser") == []
+
+
+def test_no_error_of_a_report_ends_a_training(tiny: Config, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def broken(*args: Any, **kwargs: Any) -> str:
+        raise ZeroDivisionError("nothing")
+
+    heard: list[Event] = []
+    page = report.Report(tmp_path)
+    monkeypatch.setattr(page, "page", broken)
+    assert not page.write_live(make_model(tiny), heard.append)
+    assert isinstance(heard[0], Warned) and "left as it was: nothing" in heard[0].message
+
+
+def test_a_session_stands_at_the_step_of_its_line() -> None:
+    history = record.History()
+    history.add({"step": 5, "session": {"step": "seven", "painting": "a.png"}})
+    assert history.sessions == [{"step": 5, "painting": "a.png"}]

@@ -308,3 +308,20 @@ def test_the_extra_is_named_where_it_is_missing(tmp_path: Path, monkeypatch: pyt
             tmp_path, host="127.0.0.1", port=None, device="cpu", max_upload=1, max_pixels=1, open_=False,
             stop=lambda: True, say=print,
         )  # fmt: skip
+
+
+def test_names_and_directions_of_strangers_are_no_markdown(tmp_path: Path) -> None:
+    from sincut.apply_tab import about_words, chosen_words
+    from sincut.desk import Desk
+    from sincut.jobs import Trainings
+
+    name = "![a](x) <b> www.evil.example"
+    (tmp_path / name).mkdir()
+    model = make_model(overlay(Config(), TINY))
+    model.provenance |= {"direction": "photo ![x](http://evil.example/p.png)", "steps": float("inf")}
+    model.provenance["seconds"] = float("nan")
+    model.save(tmp_path / name / "model.safetensors")
+    desk = Desk(tmp_path, tmp_path, Trainings(tmp_path, "cpu"), "cpu")
+    words = chosen_words(desk, name)
+    assert words.endswith("which takes photos (photo → painting).") and not set(words) & set("![]<")
+    assert "evil." not in words and "not known" in about_words(desk, name)
