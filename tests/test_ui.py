@@ -229,6 +229,7 @@ class Visitor:
         for label, text in ((f"#name {TEXT}", name), (f"#settings {TEXT}", "\n".join([*SETTINGS, *settings]))):
             self.one(label).clear()
             self.one(label).send_keys(text)
+        time.sleep(1)  # until the page has told the server what was typed
         self.click("#start")
 
     def requested(self) -> set[str]:
