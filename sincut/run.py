@@ -40,7 +40,7 @@ from sincut.events import (
     Warned,
     ignore,
 )
-from sincut.files import locked, make_folder, sha256
+from sincut.files import locked, make_folder, remove_parts, sha256
 from sincut.images import Picture, Saving
 from sincut.model import CHECKPOINT_FILE, MODEL_FILE, Model, load_tensors, save_tensors
 from sincut.record import METRICS_FILE, PREVIEWS, History
@@ -285,6 +285,8 @@ def _opened(path: Path, resume: bool) -> Iterator[RunFolder]:
             kept = (path / PREVIEWS / name for name in record.INPUTS.values())
             for old in (path / METRICS_FILE, *(path / PREVIEWS).glob("*.jpg"), *kept):
                 old.unlink(missing_ok=True)
+        for folder in (path, path / PREVIEWS):
+            remove_parts(folder)
         yield RunFolder(path)
 
 

@@ -202,6 +202,17 @@ def test_leftovers_of_a_run_without_checkpoint_are_cleared(
     assert not (run / "previews" / "000001.jpg").exists()
 
 
+def test_parts_that_a_killed_training_left_are_removed(
+    tiny: Config, painting: Path, photo: Path, tmp_path: Path
+) -> None:
+    with pytest.raises(Interrupted):
+        sincut.train(painting, photo, tmp_path / "run", config=tiny, stop=stop_after(2))
+    for folder in (tmp_path / "run", tmp_path / "run" / "previews"):
+        (folder / ".model.safetensors.x.sincut-part").write_bytes(b"half of it")
+    sincut.train(painting, photo, tmp_path / "run", resume=True)
+    assert not list((tmp_path / "run").rglob("*.sincut-part"))
+
+
 def test_the_same_picture_twice_is_allowed_and_warned(tiny: Config, painting: Path) -> None:
     events: list[Event] = []
     sincut.train(painting, painting, config=tiny, on_event=events.append)
