@@ -54,6 +54,8 @@ class Commands(click.Group):
         except SincutError as error:
             click.echo(f"sincut: {' '.join(str(error).split())}", err=True)
             sys.exit(2 if isinstance(error, ConfigError) else 1)
+        except BrokenPipeError:  # whoever read stdout has had enough, as `head` does
+            os._exit(1)  # at a usual end Python would complain that it cannot flush
         except OSError as error:
             where = f"{error.filename}: " if error.filename else ""
             click.echo(f"sincut: {where}{error.strerror or error}; check the path and its permissions", err=True)

@@ -148,6 +148,14 @@ def test_help_is_instant_and_complete() -> None:
         assert "Usage:" in text and len(text.splitlines()) > 6
 
 
+@pytest.mark.skipif(sys.platform == "win32", reason="a shell with head")
+def test_a_reader_that_has_had_enough_is_no_error(model_file: Path) -> None:
+    command = f"{sys.executable} -m sincut inspect {model_file} | head -c 1"
+    env = {**os.environ, "PYTHONPATH": str(ROOT), "PYTHONUNBUFFERED": "1"}
+    result = subprocess.run(command, shell=True, capture_output=True, text=True, env=env, timeout=120)
+    assert len(result.stdout) == 1 and not result.stderr
+
+
 def test_presets_are_listed_and_printed(tmp_path: Path) -> None:
     listed = sincut("presets")
     assert all(name in listed.stdout for name in ("standard", "quick", "paper", "release"))
