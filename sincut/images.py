@@ -345,16 +345,16 @@ def load_mask(path: Path, size: tuple[int, int], max_pixels: int = MAX_PIXELS) -
     Raises `ImageError` where it has another shape.
     """
     h, w = size
-    mask_h, mask_w = size_of(path, max_pixels)
+    size_of(path, max_pixels)  # says what is wrong with what is no picture
+    greys, (mask_h, mask_w) = _greys_of_mask(path, max_pixels, path.stat().st_mtime_ns)
     if abs(mask_w / mask_h * h / w - 1) > MASK_TOLERANCE:
-        upright = load(path, max_pixels).size  # unless it is turned by its orientation
-        if abs(upright[1] / upright[0] * h / w - 1) > MASK_TOLERANCE:
-            raise ImageError(f"{path}: the mask is {mask_w}x{mask_h}, the picture {w}x{h}; give one of its shape")
-    return Mask(_greys_of_mask(path, max_pixels, path.stat().st_mtime_ns), size)
+        raise ImageError(f"{path}: the mask is {mask_w}x{mask_h}, the picture {w}x{h}; give one of its shape")
+    return Mask(greys, size)
 
 
 @lru_cache(maxsize=2)  # one mask serves a whole folder
-def _greys_of_mask(path: Path, max_pixels: int, _modified: int) -> Image.Image:
+def _greys_of_mask(path: Path, max_pixels: int, _modified: int) -> tuple[Image.Image, tuple[int, int]]:
+    """Upright, softened where they are hard, and the size (H, W) that they had."""
     picture = load(path, max_pixels)
     mask = Image.fromarray(eight_bit(picture.pixels)).convert("L")
     if picture.alpha is not None:
@@ -366,7 +366,7 @@ def _greys_of_mask(path: Path, max_pixels: int, _modified: int) -> Image.Image:
         mask = mask.resize((round(mask.width / too_large), round(mask.height / too_large)), Image.Resampling.BOX)
     if hard:
         mask = mask.filter(ImageFilter.GaussianBlur(max(mask.size) * MASK_SOFTNESS))
-    return mask.convert("F")
+    return mask.convert("F"), picture.size
 
 
 def resized(values: NDArray[Any], size: tuple[int, int], rows: tuple[int, int] | None = None) -> NDArray[np.float32]:

@@ -98,6 +98,12 @@ def test_hard_edges_of_a_mask_are_softened_and_its_size_adapts(tmp_path: Path) -
     assert mask[:, :380].max() == 0 and mask[:, 420:].min() == 255 and len(np.unique(mask)) > 4
     with pytest.raises(ImageError, match=r"m\.png: the mask is 400x300, the picture 300x600"):
         images.load_mask(tmp_path / "m.png", (600, 300))
+    turned = Image.Exif()
+    turned[0x0112] = 6  # what lies there as 400x300 is seen as 300x400
+    Image.fromarray(values).save(tmp_path / "turned.png", exif=turned)
+    assert images.load_mask(tmp_path / "turned.png", (800, 600)).size == (800, 600)
+    with pytest.raises(ImageError, match=r"turned\.png: the mask is 300x400, the picture 800x600"):
+        images.load_mask(tmp_path / "turned.png", (600, 800))
     see_through = Image.new("RGBA", (60, 30), (255, 255, 255, 0))  # white, but not to be seen
     see_through.paste((255, 255, 255, 255), (0, 0, 20, 30))
     see_through.paste((0, 0, 0, 255), (20, 0, 40, 30))
