@@ -7,7 +7,7 @@ from typing import Any
 
 import gradio as gr
 
-from sincut import images, jobs, uploads
+from sincut import images, jobs, record, uploads
 from sincut.blend import Blend
 from sincut.config import Config
 from sincut.desk import COMPUTE, HIDDEN, Desk, clock, plain, told
@@ -248,7 +248,7 @@ def about_words(desk: Desk, name: str) -> str:
         found = provenance.get(role)
         if isinstance(found, dict):
             rows[role] = f"{found.get('name')}, {found.get('width')}×{found.get('height')}"
-    steps, planned, seconds = (jobs.number(provenance.get(key)) for key in ("steps", "planned_steps", "seconds"))
+    steps, planned, seconds = (record.number(provenance.get(key)) for key in ("steps", "planned_steps", "seconds"))
     rows["trained"] = f"{steps or 0} of {planned or '?'} steps, seed {provenance.get('seed')}"
     rows["time"] = clock(seconds) if seconds is not None else "not known"
     figures = provenance.get("figures")

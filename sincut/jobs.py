@@ -20,14 +20,14 @@ from dataclasses import dataclass, field
 from pathlib import Path, PurePath
 from typing import Any
 
-from sincut import images
+from sincut import images, record
 from sincut.config import Config, resolve
 from sincut.crops import check_size
 from sincut.errors import ConfigError, ModelError, RunError, SincutError
 from sincut.files import is_locked, make_folder, sha256
 from sincut.manifest import stat_of
 from sincut.model import CHECKPOINT_FILE, MODEL_FILE, describe, load_metadata
-from sincut.record import FUTURE, LONGEST_NUMBER, METRICS_FILE, PREVIEWS, step_of
+from sincut.record import METRICS_FILE, History, number
 from sincut.run import default_folder
 
 LOG_FILE, INPUTS = "training.log", "inputs"
@@ -180,13 +180,13 @@ class Trainings:
             self.known[name] = files, _status_at_rest(folder)
         return self.known[name][1]
 
-    def history(self, name: str) -> list[dict[str, Any]]:
-        """The lines of `metrics.jsonl`: losses and figures by step."""
-        return list(_metrics(self.path(name)))
+    def history(self, name: str) -> History:
+        """Losses and figures by step."""
+        return _history(self.path(name))
 
     def previews(self, name: str) -> list[Path]:
         """Pictures of the whole painting, the last one last."""
-        return sorted((self.path(name) / PREVIEWS).glob("*.jpg"))
+        return list(record.previews(self.path(name)).values())
 
     def picture(self, name: str, role: str) -> Path | None:
         """The painting or the photo, where it was copied into the run folder."""
@@ -274,21 +274,16 @@ def _found(folder: Path, known: Mapping[str, Any], number: int, candidates: Sequ
     raise RunError(f"{folder.name}: its {ROLES[number]} {name} is not where it was; choose it above, then resume")
 
 
-def _metrics(folder: Path) -> Iterator[dict[str, Any]]:
-    """Complete lines; one that is being written is left for the next time."""
-    for line in _lines(folder / METRICS_FILE):
-        with suppress(ValueError, RecursionError):
-            values = json.loads(line)
-            if isinstance(values, dict) and step_of(values) < FUTURE:
-                yield values
+def _history(folder: Path) -> History:
+    with suppress(OSError):  # the page must not stop at a folder that nobody may read
+        return History.read(folder)
+    return History()
 
 
 def _progress(folder: Path) -> tuple[int, int, float]:
     """Step, steps and seconds left, of the last line of metrics that tells them."""
-    for values in reversed(list(_metrics(folder))):
-        if "losses" in values:
-            return values["step"], _count(values.get("steps")), number(values.get("seconds_left")) or 0.0
-    return 0, 0, 0.0
+    last = _history(folder).last
+    return int(last.get("step", 0)), _count(last.get("steps")), last.get("seconds_left", 0.0)
 
 
 def _status_at_rest(folder: Path) -> Status:
@@ -330,11 +325,6 @@ def _lines(path: Path) -> list[str]:
         return path.read_text(encoding="utf-8", errors="replace").splitlines()
     except OSError:
         return []
-
-
-def number(value: Any) -> float | None:
-    """What is a finite number that people can read; None for all else that files of strangers may hold."""
-    return value if type(value) in (int, float) and abs(value) < LONGEST_NUMBER else None
 
 
 def _count(value: Any) -> int:

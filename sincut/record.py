@@ -96,11 +96,12 @@ def previews(folder: Path) -> dict[int, Path]:
     return dict(sorted(found.items()))
 
 
+def number(value: Any) -> Any:
+    """What is a finite number that people can read; None for all else that files of strangers may hold."""
+    return value if type(value) in (int, float) and abs(value) < LONGEST_NUMBER else None  # which no NaN is
+
+
 def _numbers(values: Any) -> dict[str, float]:
-    """Of an object, what is a finite number."""
+    """Of an object, what is a `number`."""
     entries = values.items() if isinstance(values, dict) else ()
-    return {
-        str(name): value
-        for name, value in entries
-        if type(value) in (int, float) and abs(value) < LONGEST_NUMBER  # which no NaN is
-    }
+    return {str(name): value for name, value in entries if number(value) is not None}

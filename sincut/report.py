@@ -446,7 +446,7 @@ def _name(known: Any, role: str) -> str:
 
 def _number(value: Any) -> Any:
     """A number for people; 0 for what is none."""
-    return value if type(value) in (int, float) and abs(value) < record.LONGEST_NUMBER else 0
+    return record.number(value) or 0
 
 
 def _pair(values: Any) -> tuple[float, float]:

@@ -7,7 +7,7 @@ from typing import Any
 import gradio as gr
 import pandas as pd
 
-from sincut import images, jobs
+from sincut import images, jobs, record
 from sincut.config import load_preset, presets
 from sincut.desk import HIDDEN, Desk, clock, told
 from sincut.jobs import Order
@@ -160,7 +160,7 @@ def _watch(desk: Desk, run: str | None, seen: Any) -> list[Any]:
         return [listed, "<p>No runs yet. Choose two pictures above.</p>", *[gr.skip()] * 6, now]
     shown: list[Any] = [gr.skip(), gr.skip()]
     if seen is None or seen[1] != run or seen[3] != now[3]:
-        pictures = [(_cached(path), f"step {int(path.stem)}") for path in previews if path.stem.isdecimal()]
+        pictures = [(_cached(path), f"step {int(path.stem)}") for path in previews]
         shown = [pictures[-1][0] if pictures else None, pictures]
     phase = status[run].phase
     buttons = [gr.update(interactive=phase == jobs.RUNNING), gr.update(interactive=status[run].is_resumable)]
@@ -196,12 +196,11 @@ def _in_full(name: str, status: jobs.Status) -> str:
     return f'<p role="status">{words}</p>{bar}{said}'
 
 
-def _curves(history: list[dict[str, Any]]) -> tuple[Any, Any]:
+def _curves(history: record.History) -> tuple[Any, Any]:
     """Losses and figures by step, as data frames."""
     found = []
-    for key, title in (("losses", "loss"), ("figures", "figure")):
-        lines = [line for line in history if isinstance(line.get(key), dict)]
-        lines = lines[:: max(1, len(lines) // POINTS)]
-        rows = [(line["step"], name, value) for line in lines for name, value in line[key].items()]
+    for title, by_step in (("loss", history.losses), ("figure", history.figures)):
+        lines = list(by_step.items())[:: max(1, len(by_step) // POINTS)]
+        rows = [(step, name, value) for step, values in lines for name, value in values.items()]
         found.append(pd.DataFrame(rows, columns=["step", title, "value"]))
     return found[0], found[1]

@@ -3,6 +3,7 @@
 import os
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import numpy as np
@@ -85,6 +86,20 @@ def make_model(config: Config, seed: int = 0) -> Model:
 
 
 @pytest.fixture
+def tree(tmp_path: Path) -> Path:
+    """A folder with pictures in folders, hidden ones, names with blanks and accents, and what is no picture."""
+    root = tmp_path / "in"
+    for name in ("a.jpg", "b c.png", "deep/er/d.tif", "deep/é.gif", ".hidden.png", ".git/e.png", "notes.txt"):
+        path = root / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        if path.suffix == ".txt":
+            path.write_text("not a picture")
+        else:
+            Image.fromarray(scene(20, 24, 0)).save(path)
+    return root
+
+
+@pytest.fixture
 def model_file(tmp_path: Path, tiny: Config) -> Path:
     path = tmp_path / "some.safetensors"
     make_model(tiny).save(path)
@@ -96,6 +111,20 @@ def sincut(*arguments: object, cwd: Path | None = None, **environment: str) -> s
     command = [sys.executable, "-m", "sincut", *map(str, arguments)]
     env = {**os.environ, "PYTHONPATH": str(ROOT), "COLUMNS": "200", **environment}
     return subprocess.run(command, capture_output=True, text=True, cwd=cwd, env=env, timeout=300)
+
+
+def killed_after(command: list[str], said: bytes, seconds: float) -> bool:
+    """Kill a command so long after a line of its stderr that holds `said`; whether it was still at work."""
+    env = {**os.environ, "PYTHONPATH": str(ROOT)}
+    with subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, env=env) as process:
+        assert process.stderr is not None
+        for line in process.stderr:
+            if said in line:
+                break
+        time.sleep(seconds)
+        at_work = process.poll() is None
+        process.kill()
+    return at_work
 
 
 def assert_clear_error(result: subprocess.CompletedProcess[str], code: int, *words: str) -> None:

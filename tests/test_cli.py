@@ -13,7 +13,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from click.testing import CliRunner
-from conftest import ROOT, assert_clear_error, scene, sincut
+from conftest import ROOT, assert_clear_error, killed_after, scene, sincut
 from PIL import Image
 
 from sincut.cli import main
@@ -106,19 +106,10 @@ def test_a_training_killed_at_twenty_moments_ends_as_one_left_alone(
     assert sincut("train", painting, photo, "-o", whole, *flags).returncode == 0
     command = [sys.executable, "-m", "sincut", "train", str(painting), str(photo), "-o", str(parts), "--json", *flags]
     command += ["--set", "output.checkpoint_seconds=0"]
-    rng, env, killed, reached = random.Random(0), {**os.environ, "PYTHONPATH": str(ROOT)}, 0, [0]
+    rng, killed, reached = random.Random(0), 0, [0]
     for _ in range(20):
         resume = ["--resume"] if (parts / "checkpoint.safetensors").exists() else []
-        with subprocess.Popen(
-            [*command, *resume], stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, env=env
-        ) as process:
-            assert process.stderr is not None
-            for line in process.stderr:  # until the training has begun
-                if b"Started" in line:
-                    break
-            time.sleep(rng.uniform(0, 0.4))
-            killed += process.poll() is None
-            process.kill()
+        killed += killed_after([*command, *resume], b"Started", rng.uniform(0, 0.4))
         if (parts / "model.safetensors").exists():  # at any moment whole, and never older than before
             reached.append(Model.load(parts).provenance["steps"])
     assert killed == 20 and reached == sorted(reached) and 1 <= reached[-1] < 800

@@ -13,7 +13,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from conftest import ROOT, make_model, scene, sincut
+from conftest import ROOT, killed_after, make_model, scene, sincut
 from PIL import Image
 
 from sincut import folder
@@ -25,19 +25,6 @@ from sincut.translate import Options, Translator
 from sincut.watch import arrivals
 
 Naming = folder.Naming
-
-
-@pytest.fixture
-def tree(tmp_path: Path) -> Path:
-    root = tmp_path / "in"
-    for name in ("a.jpg", "b c.png", "deep/er/d.tif", "deep/é.gif", ".hidden.png", ".git/e.png", "notes.txt"):
-        path = root / name
-        path.parent.mkdir(parents=True, exist_ok=True)
-        if path.suffix == ".txt":
-            path.write_text("not a picture")
-        else:
-            Image.fromarray(scene(20, 24, 0)).save(path)
-    return root
 
 
 def targets(plan: folder.Plan, output: Path) -> list[str]:
@@ -482,16 +469,9 @@ def test_killed_at_twenty_moments_the_same_command_finishes_the_work(tmp_path: P
         Image.fromarray(scene(40, 50, number)).save(source / f"{number:03}.png")
     assert sincut("apply", model_file, source, "-o", calm).returncode == 0
     command = [sys.executable, "-m", "sincut", "apply", str(model_file), str(source), "-o", str(out), "--json"]
-    rng, env, killed = random.Random(0), {**os.environ, "PYTHONPATH": str(ROOT)}, 0
+    rng, killed = random.Random(0), 0
     for _ in range(20):
-        with subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, env=env) as process:
-            assert process.stderr is not None
-            for line in process.stderr:  # until the work has begun
-                if b"BatchStarted" in line:
-                    break
-            time.sleep(rng.uniform(0, 0.15))
-            killed += process.poll() is None
-            process.kill()
+        killed += killed_after(command, b"BatchStarted", rng.uniform(0, 0.15))
     result = sincut("apply", model_file, source, "-o", out)
     assert result.returncode == 0, result.stderr
     names = [f"{number:03}.png" for number in range(KILLED_PICTURES)]

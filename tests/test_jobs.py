@@ -13,7 +13,7 @@ import pytest
 from click.testing import CliRunner
 from conftest import make_model
 
-from sincut import images, jobs, run
+from sincut import images, jobs, record, run
 from sincut.cli import main
 from sincut.config import Config
 from sincut.errors import ConfigError, ImageError, Interrupted, ModelError, RunError
@@ -64,7 +64,8 @@ def test_started_here_and_stopped_goes_on_by_the_command(
     resumed = CliRunner().invoke(main, command)
     assert resumed.exit_code == 130, resumed.output
     assert trainings.about(name)[1]["steps"] == before.step + 1 and trainings.about(name)[1]["seed"] == 3
-    steps = [line["step"] for line in trainings.history(name) if "losses" in line]
+    lines = [record.parsed(line) for line in record.lines(tmp_path / "runs" / name)]
+    steps = [line["step"] for line in lines if "losses" in line]
     assert steps == list(range(1, before.step + 2))
 
 
@@ -139,7 +140,7 @@ def test_status_of_damaged_folders(tmp_path: Path) -> None:
     trainings = Trainings(tmp_path / "runs")
     status = trainings.status("odd")
     assert status.phase == FAILED and status.said == ("odd", "it failed; mend it")
-    assert [line["step"] for line in trainings.history("odd")] == [3]
+    assert trainings.history("odd").losses == {3: {"D": 1.0}}
     with pytest.raises(ModelError):
         trainings.about("odd")
     with pytest.raises(RunError, match="no checkpoint"):

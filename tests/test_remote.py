@@ -37,16 +37,6 @@ def memory() -> Iterator[fsspec.AbstractFileSystem]:
         kept.clear()
 
 
-@pytest.fixture
-def tree(tmp_path: Path) -> Path:
-    root = tmp_path / "in"
-    for name in ("a.jpg", "b c.png", "deep/er/d.tif", "deep/é.gif", ".hidden.png", ".git/e.png", "notes.txt"):
-        path = root / name
-        path.parent.mkdir(parents=True, exist_ok=True)
-        Image.fromarray(scene(20, 24, 0)).save(path, "PNG" if path.suffix == ".txt" else None)
-    return root
-
-
 def lines_of(system: fsspec.AbstractFileSystem, folder_: str) -> list[dict[str, object]]:
     pieces = b"".join(system.cat(path) for path in sorted(system.glob(f"{folder_}/manifest/*.jsonl")))
     entries = [json.loads(line) for line in pieces.decode().splitlines()]
