@@ -544,7 +544,7 @@ class _Point(click.ParamType):  # type: ignore[type-arg]
 @click.argument("image", type=EXISTING)
 @click.option("--point", type=_Point(), required=True, metavar="X,Y", help="Of the output, in px from left and top.")
 @click.option("--layer", "layers", type=int, multiple=True, help="Of PatchNCE, as often as you like; all by default.")
-@click.option("-o", "--output", type=EXISTING, metavar="FILE", help="Takes the heat maps, a panel for each layer.")
+@click.option("-o", "--output", type=EXISTING, metavar="FILE", help="Takes the heat maps: all layers, and each.")
 @click.option("--cosine", is_flag=True, help="Show the cosine itself instead of exp(cosine / tau).")
 @click.option("--device", default="auto", show_default=True, help=DEVICE_HELP)
 @click.option("--json", "as_json", is_flag=True, help="Numbers of each layer, one JSON object on stdout.")
@@ -575,7 +575,8 @@ def similarity(
         images.save(heat_maps(picture, panels, point, low, high), output)
     if as_json:
         rows = {str(i): similarity.figures(found, similarity.place_of(point, i)) for i, found in maps.items()}
-        _print_json({"point": point, "layers": rows})
+        everywhere = similarity.figures(similarity.all_layers(maps), similarity.place_of(point, min(maps)))
+        _print_json({"point": point, "all_layers": everywhere, "layers": rows})
 
 
 @main.command()

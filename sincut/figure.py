@@ -36,13 +36,14 @@ def colours(count: int = 256) -> NDArray[np.uint8]:
 def heat_maps(picture: Picture, maps: dict[str, Tensor], point: tuple[int, int], low: str, high: str) -> Picture:
     """A panel for each titled map (H', W') in [0, 1] over the picture in grey, the point (x, y) marked, a colour bar.
 
-    `low` and `high` are written at the bar's ends. Panels stand side by side, below each other where they are wide.
+    `low` and `high` are written at the bar's ends. Panels stand side by side, in two rows where they are more than
+    three, below each other where they are wide.
     """
     small = shrink(picture, LARGEST)
     h, w = small.size
     unit = max(10, round(max(h, w) / 45))  # px of a line of text
     font = ImageFont.load_default(unit)
-    across = len(maps) if w < 1.6 * h else 1
+    across = 1 if w >= 1.6 * h else len(maps) if len(maps) <= 3 else -(-len(maps) // 2)
     down = -(-len(maps) // across)
     sheet = Image.new("RGB", (across * (w + unit) + 5 * unit, down * (h + 2 * unit) + unit), PAPER)
     draw = ImageDraw.Draw(sheet)

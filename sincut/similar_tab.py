@@ -14,7 +14,7 @@ MEGAPIXELS = 0.5  # of a picture that is looked at
 
 
 def similar_tab(desk: Desk, chosen: Any) -> None:
-    """A picture to click on, and a map for each layer of PatchNCE."""
+    """A picture to click on, and maps: of all layers of PatchNCE together, and of each."""
     said = gr.Markdown("")
     file = gr.File(
         label="Another picture", file_types=sorted(images.SUFFIXES), height=110, elem_id="drop-similar"
@@ -61,7 +61,7 @@ def _own_picture(desk: Desk, name: str) -> Path | None:
 
 
 def _maps(desk: Desk, name: str, picture: Picture, point: tuple[int, int]) -> Any:
-    """The maps of all layers side by side, as the command `sincut similarity` draws them."""
+    """The maps, as the command `sincut similarity` draws them."""
     with desk.translator(name, heads=True) as translator:
         found = similarity.similarity_maps(translator, picture, point)
         panels, low, high = similarity.shown(found, translator.model.config.losses.temperature, False)

@@ -61,12 +61,27 @@ def likelihood(cosines: Tensor, temperature: float) -> Tensor:
     return torch.exp((cosines - values[-1 - len(values) // FEW]) / temperature).clamp(max=1)
 
 
+def all_layers(maps: dict[int, Tensor]) -> Tensor:
+    """The mean cosine of all layers, (H, W) of the finest: what each layer takes for unlike becomes dark.
+
+    PatchNCE asks every layer for the same place. Where their answers count as independent, their likelihoods are
+    multiplied: `likelihood` of this map with tau divided by the number of layers.
+    """
+    finest = max(maps.values(), key=Tensor.numel).shape
+    return torch.stack([_as_fine(found, finest) for found in maps.values()]).mean(0)
+
+
 def shown(maps: dict[int, Tensor], temperature: float, cosine: bool) -> tuple[dict[str, Tensor], str, str]:
-    """Titled maps in [0, 1] for a drawing, and what 0 and 1 stand for: `likelihood`, or the cosine from -1 to 1."""
+    """Titled maps in [0, 1] for a drawing, and what 0 and 1 stand for: `likelihood`, or the cosine from -1 to 1.
+
+    The first is that of all layers together, where there are several.
+    """
+    titled = {f"layer {layer}": (found, temperature) for layer, found in maps.items()}
+    if len(maps) > 1:
+        titled = {"all layers": (all_layers(maps), temperature / len(maps)), **titled}
     if cosine:
-        return {f"layer {layer}: cosine": (found + 1) / 2 for layer, found in maps.items()}, "-1", "1"
-    panels = {f"layer {layer}: exp(cosine / tau)": likelihood(found, temperature) for layer, found in maps.items()}
-    return panels, "0", "max"
+        return {f"{title}: cosine": (found + 1) / 2 for title, (found, _) in titled.items()}, "-1", "1"
+    return {f"{title}: exp(cosine / tau)": likelihood(*given) for title, given in titled.items()}, "0", "max"
 
 
 def figures(cosines: Tensor, place: tuple[int, int]) -> dict[str, float]:
@@ -125,6 +140,12 @@ def place_of(point: tuple[int, int], layer: int) -> tuple[int, int]:
     """Row and column of a layer's map for (x, y) in px."""
     step = 1 if layer < 2 else STRIDE
     return point[1] // step, point[0] // step
+
+
+def _as_fine(found: Tensor, finest: torch.Size) -> Tensor:
+    """A map, each of its places repeated where the finest has several."""
+    step = 1 if found.shape == finest else STRIDE
+    return found.repeat_interleave(step, 0).repeat_interleave(step, 1)[: finest[0], : finest[1]]
 
 
 def _check_point(picture: Picture, point: tuple[int, int]) -> None:

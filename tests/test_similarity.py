@@ -93,6 +93,23 @@ def test_a_patch_that_stays_as_it_is_finds_its_own_kind(tiny: Config) -> None:
     assert likely.max() == 1 and likely.min() > 0
 
 
+def test_all_layers_together_are_the_product_of_their_likelihoods() -> None:
+    maps = {0: torch.rand(7, 9), 2: torch.rand(4, 5), 3: torch.rand(4, 5)}
+    together = similarity.all_layers(maps)
+    assert together.shape == (7, 9)
+    for y, x in ((0, 0), (6, 8), (5, 2)):
+        cosines = torch.stack([maps[0][y, x], maps[2][y // 2, x // 2], maps[3][y // 2, x // 2]])
+        torch.testing.assert_close(together[y, x], cosines.mean())
+    panels, _, _ = similarity.shown(maps, 0.07, cosine=False)
+    assert [title.split(":")[0] for title in panels] == ["all layers", "layer 0", "layer 2", "layer 3"]
+    product = torch.exp(together * 3 / 0.07)
+    likely = panels["all layers: exp(cosine / tau)"]
+    dark = likely < 1
+    torch.testing.assert_close(likely[dark] / likely[dark].max(), product[dark] / product[dark].max())
+    panels, low, high = similarity.shown({2: maps[2]}, 0.07, cosine=True)
+    assert list(panels) == ["layer 2: cosine"] and (low, high) == ("-1", "1")
+
+
 def test_components_are_those_of_the_covariance(tiny: Config) -> None:
     translator, picture = Translator(make_model(tiny)), Picture(scene(24, 30, 3))
     found = similarity.principal_components(translator, picture, 2)
@@ -174,6 +191,8 @@ def test_heat_maps_mark_the_point_and_stand_side_by_side() -> None:
     first, second = drawn[25:115, 10:80], drawn[25:115, 100:160]
     assert second.mean() > first.mean() + 100
     assert first.max() > 200  # the ring
+    four = figure.heat_maps(picture, {str(i): torch.zeros(100, 80) for i in range(4)}, (40, 50), "0", "1").pixels
+    assert four.shape[1] == drawn.shape[1] and four.shape[0] > 1.9 * drawn.shape[0]  # two rows of two
 
 
 @pytest.mark.slow
@@ -185,7 +204,7 @@ def test_similarity_and_features_from_the_command_line(
     out = tmp_path / "heat.png"
     told = sincut("similarity", run, painting, "--point", "10,60", "-o", out, "--json", "--device", "cpu")
     assert told.returncode == 0, told.stderr
-    assert '"more_similar"' in told.stdout and Image.open(out).size[0] > 90
+    assert '"more_similar"' in told.stdout and '"all_layers"' in told.stdout and Image.open(out).size[0] > 90
     assert sincut("features", run, painting, "-o", tmp_path / "pca.png", "--device", "cpu").returncode == 0
     assert Image.open(tmp_path / "pca.png").size == (90, 72)
     assert_clear_error(sincut("similarity", run, painting, "--point", "95,3", "-o", out), 2, "95,3", "outside")
