@@ -597,6 +597,7 @@ def read(job: Job, translator: Translator, options: Options, hashed: bool = True
         found.staged.fetch()
         found = replace(found, sha256=sha256(source) if hashed and found.before[0] else "")
         h, w = images.size_of(source, options.max_pixels)
+        images.check_fits_format(found.staged.target, (h, w))
         fits = translator.fits((h, w), options, images.bytes_in_memory(source))
         picture = images.load(source, options.max_pixels) if fits else None
         return replace(found, picture=picture, pixels=h * w)

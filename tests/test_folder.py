@@ -19,7 +19,7 @@ from PIL import Image
 from sincut import folder
 from sincut.config import Config
 from sincut.errors import ConfigError, ImageError, RunError
-from sincut.events import Event, PictureDone, PictureFailed
+from sincut.events import Event, PictureDone, PictureFailed, PictureStarted
 from sincut.files import locked, sha256
 from sincut.translate import Options, Translator
 from sincut.watch import arrivals
@@ -81,6 +81,16 @@ def test_collisions_are_refused_before_work(tree: Path, tmp_path: Path) -> None:
 def test_a_link_loop_ends(tree: Path, tmp_path: Path) -> None:
     os.symlink(tree, tree / "deep" / "loop")
     assert len(folder.plan([tree], Naming(tmp_path / "out")).jobs) == 4
+
+
+def test_a_format_that_ends_before_the_picture_fails_before_the_work(tmp_path: Path, tiny: Config) -> None:
+    (tmp_path / "in").mkdir()
+    Image.new("RGB", (16_400, 16)).save(tmp_path / "in" / "long.png")
+    events: list[Event] = []
+    plan = folder.plan([tmp_path / "in"], Naming(tmp_path / "out", "webp"))
+    done, ((_, reason),) = folder.run(plan, Translator(make_model(tiny)), on_event=events.append)
+    assert not done and "WEBP files end at 16383 px" in reason and "long.webp" in reason
+    assert not any(isinstance(event, PictureStarted) for event in events)
 
 
 def test_existing_outputs_are_skipped_and_bad_files_survived(tree: Path, tmp_path: Path, tiny: Config) -> None:
