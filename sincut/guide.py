@@ -4,9 +4,11 @@ Which part of the photo should a part of the painting look like? An adversarial 
 between a pale sky and a blue one lie greys that the photo has nowhere. So places of both pictures are described by
 lightness, colour, fineness of texture and height in the picture, and entropic optimal transport (Cuturi 2013,
 https://arxiv.org/abs/1306.0895; Sinkhorn's iterations) sends the one set of places to the other, each with all of its
-mass. The mean colour of the places that a place is sent to is its guide (the barycentric map, evaluated at new points
-as in Pooladian and Niles-Weed 2021, https://arxiv.org/abs/2109.12004). It is blurred, and right only on the whole: the
-training follows it in the beginning, and later is only kept from going far astray.
+mass. Where the strokes of a painting are much stronger than any texture of the photo, texture says little about what is
+shown, and lightness has its part of the say. The mean colour of the places that a place is sent to is its guide (the
+barycentric map, evaluated at new points as in Pooladian and Niles-Weed 2021, https://arxiv.org/abs/2109.12004). It is
+blurred, and right only on the whole: the training follows it in the beginning, and later is only kept from going far
+astray.
 
 Pictures are (1, 3, H, W) in [-1, 1], places (P, F).
 """
@@ -21,6 +23,7 @@ from kornia.geometry.transform import resize
 from torch import Tensor
 
 from sincut.colour import colour_transport
+from sincut.layers import calm_variance
 
 SIDE = 208  # px of the longer side on which places are compared
 PLACES = 900  # of each picture, drawn at random
@@ -34,8 +37,8 @@ LEAST_DEVIATION = 1.0  # of lightness and chroma in Lab units, so that a picture
 
 def coarse_guide(painting: Tensor, photo: Tensor) -> Tensor:
     """Blurred colours (1, 3, H, W) in [-1, 1] of the photo, laid out as the painting (1, 3, H, W); deterministic."""
-    x, y = _small(painting), _small(photo)
-    source, target = _places(colour_transport(x, y)(x)), _places(y)
+    x, y, share = _small(painting), _small(photo), _comparable_texture(painting, photo)
+    source, target = _places(colour_transport(x, y)(x), share), _places(y, share)
     colours = _blur(y, 2.0)[0].flatten(1).T  # (places, 3)
     generator = torch.Generator().manual_seed(0)
     chosen = [torch.randperm(len(p), generator=generator)[:PLACES] for p in (source, target)]
@@ -61,8 +64,14 @@ def _transport(cost: Tensor) -> Tensor:
     return potential
 
 
-def _places(image: Tensor) -> Tensor:
-    """(1, 3, H, W) -> (H*W, F): what is known of each pixel's surroundings."""
+def _comparable_texture(painting: Tensor, photo: Tensor) -> float:
+    """In 0..1; 1 where the even parts of neither picture have more than twice the other's texture."""
+    less, more = sorted(calm_variance(image) for image in (painting, photo))
+    return min(1.0, 2 * less / more) if more else 1.0
+
+
+def _places(image: Tensor, texture: float) -> Tensor:
+    """(1, 3, H, W) -> (H*W, F): what is known of each pixel's surroundings; `texture` is the share of its weight."""
     lab = rgb_to_lab((image.clamp(-1, 1) + 1) / 2)
     smooth, lightness = _blur(lab, 2.0), lab[:, :1]
     bands = [(_blur(lightness, scale) - _blur(lightness, 2 * scale)).square() for scale in FINENESS]
@@ -70,10 +79,10 @@ def _places(image: Tensor) -> Tensor:
     chroma = smooth[:, 1:] - smooth[:, 1:].mean((2, 3), keepdim=True)
     light = smooth[:, :1] - smooth[:, :1].mean()
     features = [
-        LIGHTNESS * light / light.std().clamp(min=LEAST_DEVIATION),
+        (LIGHTNESS + (1 - texture) * TEXTURE) * light / light.std().clamp(min=LEAST_DEVIATION),
         CHROMA * chroma / chroma.std().clamp(min=LEAST_DEVIATION),
     ]
-    features += [TEXTURE * _normal_scores(energy) for energy in energies]
+    features += [texture * TEXTURE * _normal_scores(energy) for energy in energies]
     height = torch.linspace(-1, 1, image.shape[2])[None, None, :, None].expand_as(light)
     return torch.cat([*features, HEIGHT * height], dim=1)[0].flatten(1).T
 

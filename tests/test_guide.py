@@ -5,7 +5,7 @@ import pytest
 import torch
 from conftest import scene
 
-from sincut.guide import _normal_scores, _transport, coarse_guide
+from sincut.guide import _comparable_texture, _normal_scores, _transport, coarse_guide
 from sincut.images import to_tensor
 
 
@@ -26,6 +26,19 @@ def test_smooth_goes_to_smooth_though_its_colour_is_nearer_to_the_rough() -> Non
     upper, lower = guide[0, :, 10:45].mean((1, 2)), guide[0, :, 75:110].mean((1, 2))
     assert upper[0] < 90  # of 20 for blue and 225 for chalk: most of it blue, where colours alone say chalk
     assert lower[0] > 130  # most of it chalk
+
+
+def test_strokes_that_drown_all_texture_leave_the_say_to_lightness() -> None:
+    photo = landscape((225, 220, 210), (20, 60, 180), 25, 1)  # chalk that is smooth over a rough sea
+    strokes = np.random.default_rng(2).normal(0, 1, (120, 160, 1)) * np.where(np.arange(160) < 80, 12, 40)[:, None]
+    pixels = np.full((120, 160, 3), 215.0)
+    pixels[60:] = 60
+    painting = to_tensor((pixels + strokes).clip(0, 255).astype(np.uint8))  # the brush is rougher on the right
+    assert _comparable_texture(painting, photo) == _comparable_texture(photo, painting) < 0.5
+    guide = (coarse_guide(painting, photo) + 1) * 127.5
+    upper, lower = guide[0, 0, 10:45], guide[0, 0, 75:110]
+    assert (upper[:, 10:70] > 150).all() and (upper[:, 90:150] > 150).all()
+    assert (lower[:, 10:70] < 90).all() and (lower[:, 90:150] < 90).all()
 
 
 def test_the_guide_of_a_picture_to_itself_is_the_picture_blurred() -> None:
