@@ -64,8 +64,7 @@ def likelihood(cosines: Tensor, temperature: float) -> Tensor:
 def all_layers(maps: dict[int, Tensor]) -> Tensor:
     """The mean cosine of all layers, (H, W) of the finest: what each layer takes for unlike becomes dark.
 
-    PatchNCE asks every layer for the same place. Where their answers count as independent, their likelihoods are
-    multiplied: `likelihood` of this map with tau divided by the number of layers.
+    PatchNCE asks every layer for the same place; `likelihood` of this map is the geometric mean of what they answer.
     """
     finest = max(maps.values(), key=Tensor.numel).shape
     return torch.stack([_as_fine(found, finest) for found in maps.values()]).mean(0)
@@ -76,12 +75,13 @@ def shown(maps: dict[int, Tensor], temperature: float, cosine: bool) -> tuple[di
 
     The first is that of all layers together, where there are several.
     """
-    titled = {f"layer {layer}": (found, temperature) for layer, found in maps.items()}
+    titled = {f"layer {layer}": found for layer, found in maps.items()}
     if len(maps) > 1:
-        titled = {"all layers": (all_layers(maps), temperature / len(maps)), **titled}
+        titled = {"all layers": all_layers(maps), **titled}
     if cosine:
-        return {f"{title}: cosine": (found + 1) / 2 for title, (found, _) in titled.items()}, "-1", "1"
-    return {f"{title}: exp(cosine / tau)": likelihood(*given) for title, given in titled.items()}, "0", "max"
+        return {f"{title}: cosine": (found + 1) / 2 for title, found in titled.items()}, "-1", "1"
+    likely = {title: likelihood(found, temperature) for title, found in titled.items()}
+    return {f"{title}: exp(cosine / tau)": values for title, values in likely.items()}, "0", "max"
 
 
 def figures(cosines: Tensor, place: tuple[int, int]) -> dict[str, float]:

@@ -93,7 +93,7 @@ def test_a_patch_that_stays_as_it_is_finds_its_own_kind(tiny: Config) -> None:
     assert likely.max() == 1 and likely.min() > 0
 
 
-def test_all_layers_together_are_the_product_of_their_likelihoods() -> None:
+def test_all_layers_together_are_the_mean_of_their_cosines() -> None:
     maps = {0: torch.rand(7, 9), 2: torch.rand(4, 5), 3: torch.rand(4, 5)}
     together = similarity.all_layers(maps)
     assert together.shape == (7, 9)
@@ -102,10 +102,8 @@ def test_all_layers_together_are_the_product_of_their_likelihoods() -> None:
         torch.testing.assert_close(together[y, x], cosines.mean())
     panels, _, _ = similarity.shown(maps, 0.07, cosine=False)
     assert [title.split(":")[0] for title in panels] == ["all layers", "layer 0", "layer 2", "layer 3"]
-    product = torch.exp(together * 3 / 0.07)
     likely = panels["all layers: exp(cosine / tau)"]
-    dark = likely < 1
-    torch.testing.assert_close(likely[dark] / likely[dark].max(), product[dark] / product[dark].max())
+    torch.testing.assert_close(likely, similarity.likelihood(together, 0.07))
     panels, low, high = similarity.shown({2: maps[2]}, 0.07, cosine=True)
     assert list(panels) == ["layer 2: cosine"] and (low, high) == ("-1", "1")
 
