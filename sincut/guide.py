@@ -6,7 +6,8 @@ lightness, colour, fineness of texture and height in the picture, and entropic o
 https://arxiv.org/abs/1306.0895; Sinkhorn's iterations) sends the one set of places to the other, each with all of its
 mass. Where the strokes of a painting are much stronger than any texture of the photo, texture says little about what is
 shown, and lightness has its part of the say. The mean colour of the places that a place is sent to is its guide (the
-barycentric map, evaluated at new points as in Pooladian and Niles-Weed 2021, https://arxiv.org/abs/2109.12004). It is
+barycentric map, evaluated at new points as in Pooladian and Niles-Weed 2021, https://arxiv.org/abs/2109.12004), and
+since a mean of colours is greyer than they are, all of them together are given the photo's contrast again. The guide is
 blurred, and right only on the whole: the training follows it in the beginning, and later is only kept from going far
 astray.
 
@@ -23,23 +24,27 @@ from kornia.geometry.transform import resize
 from torch import Tensor
 
 from sincut.colour import colour_transport
-from sincut.layers import calm_variance
 
 SIDE = 208  # px of the longer side on which places are compared
 PLACES = 900  # of each picture, drawn at random
 LIGHTNESS, CHROMA, TEXTURE, HEIGHT = 0.35, 0.35, 0.7, 0.85  # weights of the features, each of about unit variance
 FINENESS = (0.7, 1.5)  # px: scales of the bands whose strength is the texture
 WINDOW, SHIFT, CALMNESS = 3.0, 6, 3.0  # sigma in px, px, and how much a calm window is preferred
+ALIKE = 2.0  # textures are comparable where neither picture's is more than so many times the other's
 ENTROPY = 0.15  # of the transport, in squared feature units; smaller is sharper
 ITERATIONS, COOLING = 60, 0.85  # from a large entropy to `ENTROPY`
 LEAST_DEVIATION = 1.0  # of lightness and chroma in Lab units, so that a picture without colours gives no noise
 
 
-def coarse_guide(painting: Tensor, photo: Tensor) -> Tensor:
-    """Blurred colours (1, 3, H, W) in [-1, 1] of the photo, laid out as the painting (1, 3, H, W); deterministic."""
-    x, y, share = _small(painting), _small(photo), _comparable_texture(painting, photo)
-    source, target = _places(colour_transport(x, y)(x), share), _places(y, share)
-    colours = _blur(y, 2.0)[0].flatten(1).T  # (places, 3)
+def coarse_guide(painting: Tensor, photo: Tensor, comparable: float = 1.0) -> Tensor:
+    """Blurred colours (1, 3, H, W) in [-1, 1] of the photo, laid out as the painting (1, 3, H, W); deterministic.
+
+    `comparable`, in 0..1, says how far the two pictures' textures can be compared, see `comparable_texture`.
+    """
+    x, y = _small(painting), _small(photo)
+    source, target = _places(colour_transport(x, y)(x), comparable), _places(y, comparable)
+    blurred = _blur(y, 2.0)
+    colours = blurred[0].flatten(1).T  # (places, 3)
     generator = torch.Generator().manual_seed(0)
     chosen = [torch.randperm(len(p), generator=generator)[:PLACES] for p in (source, target)]
     target, colours = target[chosen[1]], colours[chosen[1]]
@@ -49,6 +54,7 @@ def coarse_guide(painting: Tensor, photo: Tensor) -> Tensor:
         for part in torch.split(source, 8192)
     ]
     coarse = torch.cat(parts).T.reshape(x.shape)
+    coarse = colour_transport(coarse, blurred)(coarse).clamp(-1, 1)
     return resize(coarse, (painting.shape[2], painting.shape[3]), interpolation="bilinear").to(painting)
 
 
@@ -64,10 +70,10 @@ def _transport(cost: Tensor) -> Tensor:
     return potential
 
 
-def _comparable_texture(painting: Tensor, photo: Tensor) -> float:
-    """In 0..1; 1 where the even parts of neither picture have more than twice the other's texture."""
-    less, more = sorted(calm_variance(image) for image in (painting, photo))
-    return min(1.0, 2 * less / more) if more else 1.0
+def comparable_texture(painting: float, photo: float) -> float:
+    """In 0..1, of both pictures' `calm_variance`; 1 where neither has more than `ALIKE` times the other's."""
+    less, more = sorted((painting, photo))
+    return min(1.0, ALIKE * less / more) if more else 1.0
 
 
 def _places(image: Tensor, texture: float) -> Tensor:

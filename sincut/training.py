@@ -27,7 +27,7 @@ from sincut.crops import check_size, random_crops, tiles, without_excess
 from sincut.devices import Compute, find_compute, out_of_memory
 from sincut.errors import Interrupted, ModelError, TrainingError
 from sincut.events import Checkpoint, Listener, Planned, Preview, Progress, Started, Trained, Warned, ignore
-from sincut.guide import coarse_guide
+from sincut.guide import ALIKE, coarse_guide, comparable_texture
 from sincut.layers import calm_variance, smoothed
 from sincut.losses import adversarial, coarse_squared, discrimination, mean_absolute, patch_nce, r1_penalty
 from sincut.model import Model
@@ -44,13 +44,15 @@ class Training:
         for name, picture in (("painting", painting), ("photo", photo)):
             check_size(name, picture.shape[2], picture.shape[3], config.crops)
         self.config, self.compute = config, compute
-        excess = max(0.0, calm_variance(painting) - 2 * calm_variance(photo))  # of strokes, beyond any photo's texture
+        textures = calm_variance(painting), calm_variance(photo)
+        excess = max(0.0, textures[0] - ALIKE * textures[1])  # of strokes, beyond any photo's texture
         self.texture = config.colour.smooth * excess
         smooth = smoothed(painting, self.texture) if self.texture else painting
         self.colour = colour_transport(smooth, photo) if config.colour.map else ColourMap.identity()
         mapped = self.colour(smooth)
         if config.losses.guide:
-            mapped = torch.cat([mapped, coarse_guide(painting, photo)], dim=1)  # (1, 6, H, W): both are cropped as one
+            guide = coarse_guide(painting, photo, comparable_texture(*textures))
+            mapped = torch.cat([mapped, guide], dim=1)  # (1, 6, H, W): both are cropped as one
         self.painting = without_excess(mapped, config.crops).to(compute.device)
         self.photo = without_excess(photo, config.crops).to(compute.device)
         seed = config.schedule.seed

@@ -14,7 +14,7 @@ MAY_IMPORT: dict[str, set[str]] = {
     "events": {"model"},  # for type checking only, see below
     "layers": set(),
     "colour": set(),
-    "guide": {"colour", "layers"},
+    "guide": {"colour"},
     "schedule": {"config"},
     "losses": set(),
     "files": {"errors"},
