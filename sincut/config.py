@@ -114,6 +114,12 @@ class Optimisation:
     """Adam, its schedule, and the average that is saved."""
 
     learning_rate: float = _number(0.004, 1e-7, 1, "of G, D and H, constant until `decay`")
+    full_rate_steps: int = _number(
+        500,
+        0,
+        100_000_000,
+        "in a run of more steps the rate is that times sqrt(full_rate_steps / steps); 0: it never is",
+    )
     beta1: float = _number(0.0, 0, 0.999, "Adam's first moment")
     beta2: float = _number(0.99, 0, 0.99999, "Adam's second moment")
     decay: float = _number(0.5, 0, 1, "share of the steps after which the learning rate falls linearly to 0")

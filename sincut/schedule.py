@@ -1,5 +1,6 @@
 """How many steps a training has, and the learning rate and the guidance of each."""
 
+import math
 import time
 
 import torch
@@ -16,13 +17,14 @@ TOLERANCE = 0.015  # of the minutes; a smaller miss is let be
 class Plan:
     """How many steps: given, or as many as fit into the minutes.
 
-    A short calibration turns minutes into steps. The learning rate knows the number only from `optimisation.decay` on,
-    so there it is corrected by the speed seen so far, which changes nothing that was learned. Later it stays, unless
-    the machine has changed its pace so much that the run would miss its time by more than `TOLERANCE`.
+    A short calibration turns minutes into steps. Up to `optimisation.decay` the learning rate knows the number only by
+    its square root, so there it is corrected by the speed seen so far. Later it stays, unless the machine has changed
+    its pace so much that the run would miss its time by more than `TOLERANCE`.
     """
 
     def __init__(self, config: Config, started: float) -> None:
-        self.base, self.decay = config.optimisation.learning_rate, config.optimisation.decay
+        self.full_rate, self.decay = config.optimisation.learning_rate, config.optimisation.decay
+        self.full_rate_steps = config.optimisation.full_rate_steps
         self.guide_until, self.guide_end = config.losses.guide_until, config.losses.guide_end
         self.steps = config.schedule.steps  # 0: not known yet
         self.given = self.steps > 0
@@ -45,10 +47,13 @@ class Plan:
         return 0 < self.steps <= step
 
     def learning_rate(self, step: int) -> float:
-        """Constant up to `decay` of the steps, then linear to 0 after the last."""
+        """Constant up to `decay` of the steps, then linear to 0 after the last; lower in longer runs."""
+        rate = self.full_rate
+        if 0 < self.full_rate_steps < self.steps:
+            rate *= math.sqrt(self.full_rate_steps / self.steps)
         if not self.steps or step <= self.decay * self.steps:
-            return self.base
-        return self.base * (self.steps - step) / (self.steps - self.decay * self.steps)
+            return rate
+        return rate * (self.steps - step) / (self.steps - self.decay * self.steps)
 
     def guidance(self, step: int) -> float:
         """How much of the coarse guide's weight a step has: from 1 linearly to `guide_end` at `guide_until`."""

@@ -440,6 +440,16 @@ def test_learning_rate_is_constant_then_falls_to_zero() -> None:
     assert [plan.learning_rate(step) for step in (0, 50, 75, 100)] == [0.002, 0.002, 0.001, 0]
 
 
+@pytest.mark.parametrize(("steps", "rate"), [(300, 0.004), (2_000, 0.002), (50_000, 0.0004)])
+def test_longer_runs_have_a_lower_learning_rate(steps: int, rate: float) -> None:
+    settings = {"learning_rate": 0.004, "full_rate_steps": 500}
+    plan = Plan(overlay(Config(), {"schedule": {"steps": steps}, "optimisation": settings}), 0.0)
+    assert plan.learning_rate(0) == plan.learning_rate(steps // 2) == pytest.approx(rate)
+    assert plan.learning_rate(steps * 3 // 4) == pytest.approx(rate / 2)
+    always = overlay(Config(), {"schedule": {"steps": steps}, "optimisation": settings | {"full_rate_steps": 0}})
+    assert Plan(always, 0.0).learning_rate(7) == 0.004
+
+
 def test_guidance_falls_to_what_stays() -> None:
     losses = {"guide_until": 0.6, "guide_end": 0.2}
     plan = Plan(overlay(Config(), {"schedule": {"steps": 100}, "losses": losses}), 0.0)
