@@ -42,7 +42,7 @@ from sincut.events import (
 )
 from sincut.files import locked, make_folder, remove_parts, sha256
 from sincut.images import Picture, Saving
-from sincut.model import CHECKPOINT_FILE, MODEL_FILE, Model, load_tensors, save_tensors
+from sincut.model import CHECKPOINT_FILE, MODEL_FILE, Model, describe, load_tensors, save_tensors
 from sincut.record import METRICS_FILE, PREVIEWS, History
 from sincut.report import Report
 from sincut.translate import Translator
@@ -123,6 +123,8 @@ def train(
             state=state,
             provenance=_provenance(inputs, first, second, config),
         )
+        if folder is not None and folder.steps() != model.provenance["steps"]:  # stopped after the last checkpoint
+            model.save(folder.path / MODEL_FILE)
     return Translator(model, device, precision)
 
 
@@ -178,6 +180,11 @@ class RunFolder:
             raise RunError(f"{self.path}: cannot be resumed, this has changed: {what}; use the same, or a new folder")
         record.forget_after(self.path, int(state["steps_done"]))
         return state, config or stored
+
+    def steps(self) -> int | None:
+        """Of the model that lies here; None where none does."""
+        path = self.path / MODEL_FILE
+        return describe(path)[1].get("steps") if path.is_file() else None
 
 
 class Recorder:
@@ -255,10 +262,10 @@ class Recorder:
     def _checkpoint(self, event: Checkpoint) -> None:
         event.model.provenance.setdefault("thumbnails", {}).update(self.thumbnails)
         event.model.provenance.update({"figures": dict(self.figures)} if self.figures else {})
-        event.model.save(self.folder / MODEL_FILE)
         inputs = {**self.inputs, "paths": self.files}
         metadata = {"config": json.dumps(self.config.to_dict()), "inputs": json.dumps(inputs)}
-        save_tensors(self.folder / CHECKPOINT_FILE, event.state, metadata)
+        save_tensors(self.folder / CHECKPOINT_FILE, event.state, metadata)  # first: a run that has it can go on
+        event.model.save(self.folder / MODEL_FILE)
         self.on_event(Saved(self.folder / MODEL_FILE, "model"))
 
     def _append(self, values: dict[str, Any]) -> None:

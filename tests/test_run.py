@@ -13,7 +13,7 @@ from sincut.config import Config, overlay
 from sincut.errors import Interrupted, ModelError, RunError, SincutError
 from sincut.events import Evaluated, Event, Saved, Warned
 from sincut.files import locked
-from sincut.model import CHECKPOINT_FILE, load_tensors, save_tensors
+from sincut.model import CHECKPOINT_FILE, MODEL_FILE, load_tensors, save_tensors
 from sincut.run import default_folder
 
 
@@ -161,6 +161,24 @@ def test_a_finished_run_stays_as_it_is(tiny: Config, painting: Path, photo: Path
     sincut.train(painting, photo, tmp_path / "run", resume=True, on_event=events.append)
     assert (tmp_path / "run" / "model.safetensors").read_bytes() == before
     assert any(isinstance(event, Warned) and "done already" in event.message for event in events)
+
+
+@pytest.mark.parametrize("steps", [2, 4])
+def test_a_run_stopped_between_its_two_files_goes_on(
+    tiny: Config, painting: Path, photo: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, steps: int
+) -> None:
+    def stopped(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    whole, run = tmp_path / "whole", tmp_path / "run"
+    sincut.train(painting, photo, whole, config=tiny)
+    with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
+        patch.setattr("sincut.run.Model.save", stopped)  # of the first checkpoint, which may be the last one
+        sincut.train(painting, photo, run, config=tiny, stop=stop_after(steps))
+    assert not (run / MODEL_FILE).exists()
+    sincut.train(painting, photo, run, resume=True)
+    (want, _), (got, _) = (load_tensors(folder / MODEL_FILE) for folder in (whole, run))
+    assert set(want) == set(got) and all(want[key].equal(got[key]) for key in want)
 
 
 @pytest.mark.parametrize("damage", ["model", "json", "missing", "truncated"])
