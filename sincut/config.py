@@ -77,7 +77,7 @@ class Networks:
 
 @dataclass(frozen=True)
 class Colour:
-    """What is done in closed form before the network."""
+    """What is done in closed form before the network, and after it."""
 
     smooth: float = _number(
         3.0,
@@ -86,6 +86,12 @@ class Colour:
         "smooth below so many times the texture that the painting's even parts have beyond twice the photo's",
     )
     map: bool = _switch(True, "then map the painting's colours by optimal transport between colour Gaussians")
+    grain: bool = _switch(
+        True, "then take fine colour that lightness does not show, such as a canvas's, where it is beyond the photo's"
+    )
+    soften: bool = _switch(
+        True, "at the end take the output's fine light down to the photo's, where it is beyond it at the same width"
+    )
 
 
 @dataclass(frozen=True)

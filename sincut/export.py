@@ -38,8 +38,8 @@ class _Exported(nn.Module):
 
     def forward(self, image: Tensor) -> Tensor:
         n, _, h, w = image.shape
-        halo = self.model.halo
-        rows, columns = torch.arange(h + h % STRIDE), torch.arange(w + w % STRIDE)
+        halo, reach = self.model.halo, self.model.noise_reach
+        rows, columns = (torch.arange(-reach, length + length % STRIDE + reach) for length in (h, w))
         around = (_mirrored(torch.arange(-halo, length + length % STRIDE + halo), length) for length in (h, w))
         window = image * 2 - 1
         for axis, positions in zip((2, 3), around, strict=True):

@@ -10,9 +10,12 @@ maps an interval of output positions to the interval of input positions it depen
 """
 
 import math
+from collections.abc import Callable
 
 import torch
 import torch.nn.functional as F
+from kornia.color import rgb_to_grayscale
+from kornia.filters import gaussian_blur2d, guided_blur
 from torch import Tensor, nn
 
 Interval = tuple[int, int]  # inclusive positions along one axis
@@ -21,7 +24,12 @@ BINOMIAL = (1.0, 3.0, 3.0, 1.0)
 SLOPE = 0.2  # of the leaky ReLU
 SMOOTH_WINDOW = 11  # px
 SMOOTH_REACH = 2 * (SMOOTH_WINDOW // 2)  # px
-
+CHROMA_WINDOW = 9  # px
+CHROMA_REACH = 2 * (CHROMA_WINDOW // 2)  # px
+CHROMA_VARIANCE = 0.004  # of lightness: where it varies less than that, colour has no edge to follow
+FINE_SIGMA = 2.0  # px: light is fine where a blur of that takes it away
+FINE_REACH = 6  # px
+BAND = 4_000_000  # pixels filtered at once
 
 # oneDNN's convolution that ends in an activation, as torch.compile uses it: one pass over the feature map less than the
 # two calls it replaces. None where this torch has no such thing.
@@ -43,9 +51,13 @@ def without_border(x: Tensor, places: int) -> Tensor:
 
 def calm_variance(x: Tensor) -> float:
     """The lower quartile of the variance around the pixels of (1, C, H, W): the texture of a picture's even parts."""
-    mean, square = _window_means(x.float(), x.float().square())
-    spread = (square - mean.square()).clamp(min=0).mean(1).flatten()
-    return float(torch.quantile(spread[:: 1 + len(spread) // 1_000_000], 0.25))
+
+    def spread(x: Tensor) -> Tensor:
+        mean, square = _window_means(x, x.square())
+        return (square - mean.square()).clamp(min=0).mean(1, keepdim=True)
+
+    found = in_bands(spread, x.float(), SMOOTH_REACH).flatten()
+    return float(torch.quantile(found[:: 1 + len(found) // 1_000_000], 0.25))
 
 
 def smoothed(x: Tensor, variance: Tensor | float) -> Tensor:
@@ -54,13 +66,74 @@ def smoothed(x: Tensor, variance: Tensor | float) -> Tensor:
     The guided filter with the channel as its own guide (He, Sun, Tang 2010, "Guided image filtering"): brush strokes
     and grain go, edges stay. A pixel sees `SMOOTH_REACH` pixels to any side; borders are continued by their last pixel.
     """
-    with torch.autocast(x.device.type, enabled=False):  # a variance is a small difference of large numbers
-        x = x.to(torch.promote_types(x.dtype, torch.float32))
+
+    def smooth(x: Tensor) -> Tensor:
         mean, square = _window_means(x, x.square())
         spread = (square - mean.square()).clamp(min=0)
         keep = spread / (spread + variance + 1e-8)
         slope, offset = _window_means(keep, mean * (1 - keep))
         return torch.addcmul(offset, slope, x)
+
+    return _precisely(smooth, x, SMOOTH_REACH)
+
+
+def chroma_grain(x: Tensor) -> float:
+    """The mean square of what `without_chroma_grain` can take from (1, 3, H, W): fine colour that the luma lacks."""
+    return float((x - without_chroma_grain(x, 0.0)).square().mean())
+
+
+def without_chroma_grain(x: Tensor, kept: float) -> Tensor:
+    """(N, 3, H, W) -> the same in float32 at least, with only `kept`, in 0..1, of its chroma grain.
+
+    That is what the guided filter takes from R - Y, G - Y and B - Y with the luma Y as their guide (He, Sun, Tang 2010,
+    section 3): edges of colour stay where lightness has one, and Y stays as it is. A pixel sees `CHROMA_REACH` pixels
+    to any side; borders are continued by their last pixel.
+    """
+
+    def take(x: Tensor) -> Tensor:
+        luma = rgb_to_grayscale(x)
+        chroma = x - luma
+        size = (CHROMA_WINDOW, CHROMA_WINDOW)
+        edges = guided_blur(luma, chroma, size, CHROMA_VARIANCE, border_type="replicate")
+        return luma + torch.lerp(edges, chroma, kept)
+
+    return _precisely(take, x, CHROMA_REACH)
+
+
+def fine_light(x: Tensor) -> float:
+    """The mean square of the fine light of (1, 3, H, W): of the luma less its blur of `FINE_SIGMA`."""
+    return float((x - with_fine_light(x, 0.0)).float().square().mean())
+
+
+def with_fine_light(x: Tensor, kept: float) -> Tensor:
+    """(N, 3, H, W) with only `kept` of its fine light; colours stay. A pixel sees `FINE_REACH` pixels to any side."""
+
+    def soften(x: Tensor) -> Tensor:
+        luma = rgb_to_grayscale(x)
+        size = (2 * FINE_REACH + 1, 2 * FINE_REACH + 1)
+        blurred = gaussian_blur2d(luma, size, (FINE_SIGMA, FINE_SIGMA), border_type="replicate")
+        return x + (1 - kept) * (blurred - luma)
+
+    return _precisely(soften, x, FINE_REACH)
+
+
+def _precisely(local: Callable[[Tensor], Tensor], x: Tensor, reach: int) -> Tensor:
+    """A filter in float32 at least: a variance is a small difference of large numbers."""
+    with torch.autocast(x.device.type, enabled=False):
+        return in_bands(local, x.to(torch.promote_types(x.dtype, torch.float32)), reach)
+
+
+def in_bands(local: Callable[[Tensor], Tensor], x: Tensor, reach: int) -> Tensor:
+    """A filter that sees `reach` pixels, band by band of a large (N, C, H, W), so that its own memory is bounded."""
+    h, w = x.shape[2:]
+    rows = max(4 * reach, BAND // w)
+    if torch.compiler.is_compiling() or h <= rows:
+        return local(x)
+    bands = []
+    for top in range(0, h, rows):
+        first, bottom = max(0, top - reach), min(h, top + rows)
+        bands.append(local(x[:, :, first : bottom + reach])[:, :, top - first : bottom - first])
+    return torch.cat(bands, dim=2)
 
 
 def _window_means(*maps: Tensor) -> tuple[Tensor, ...]:

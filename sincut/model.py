@@ -24,11 +24,19 @@ from sincut.colour import ColourMap
 from sincut.config import Config
 from sincut.errors import ConfigError, ModelError
 from sincut.files import write_whole
-from sincut.layers import SMOOTH_REACH, smoothed, without_border
+from sincut.layers import (
+    CHROMA_REACH,
+    FINE_REACH,
+    SMOOTH_REACH,
+    smoothed,
+    with_fine_light,
+    without_border,
+    without_chroma_grain,
+)
 from sincut.networks import Generator, Projector
 
 FORMAT = "sincut"
-VERSION = 2  # 2: colour.smooth and networks.smooth
+VERSION = 3  # 2: colour.smooth and networks.smooth; 3: colour.grain and colour.soften
 MODEL_FILE = "model.safetensors"
 CHECKPOINT_FILE = "checkpoint.safetensors"
 HEADS = "projector."  # of their names in a file
@@ -43,19 +51,25 @@ class Model:
     config: Config
     provenance: dict[str, Any] = field(default_factory=dict)
     texture: float = 0.0  # variance below which the input is smoothed; 0: it is not
+    grain: float = 1.0  # the part of the input's chroma grain that is kept
+    light: float = 1.0  # the part of the output's fine light that is kept
     projector: Projector | None = None  # the heads, where they were asked for
 
     def translate(self, image: Tensor, noise: Tensor) -> Tensor:
         """(N, 3, H, W) in [-1, 1] with noise (N, 1, H, W) -> (N, 3, H, W), not clipped.
 
-        Brush strokes are smoothed, colours mapped, then G runs.
+        Brush strokes are smoothed, colours mapped, chroma grain is taken away, then G runs; fine light is softened.
         """
         out: Tensor = self.generator(self._prepared(image), noise)
-        return out
+        return with_fine_light(out, self.light) if self.light < 1 else out
 
     def translate_middle(self, window: Tensor, noise: Tensor) -> Tensor:
-        """`translate` of a window without its halo, see `Generator.translate_middle`."""
-        return self.generator.translate_middle(without_border(self._prepared(window), self._margin), noise)
+        """`translate` of a window without its halo, see `Generator.translate_middle`.
+
+        Noise is that of the result and of `noise_reach` pixels around it.
+        """
+        out = self.generator.translate_middle(without_border(self._prepared(window), self._margin), noise)
+        return without_border(with_fine_light(out, self.light), FINE_REACH) if self.light < 1 else out
 
     def encode_middle(self, window: Tensor, last: int) -> list[Tensor]:
         """Features of layers 0..last, as PatchNCE has seen them, of a window without its outer `encoder_halo`."""
@@ -68,15 +82,21 @@ class Model:
     @property
     def halo(self) -> int:
         """How many pixels to any side of an output pixel can influence it, a multiple of G's stride."""
-        return self.generator.halo + self._margin
+        return self.generator.halo + self._margin + self.noise_reach
+
+    @property
+    def noise_reach(self) -> int:
+        """How many pixels around an output pixel's own have noise that can influence it."""
+        return FINE_REACH if self.light < 1 else 0
 
     @property
     def _margin(self) -> int:
-        """How far smoothing sees."""
-        return SMOOTH_REACH if self.texture else 0
+        """How far what is done before G sees."""
+        return (SMOOTH_REACH if self.texture else 0) + (CHROMA_REACH if self.grain < 1 else 0)
 
     def _prepared(self, image: Tensor) -> Tensor:
-        return self.colour(smoothed(image, self.texture) if self.texture else image)
+        mapped = self.colour(smoothed(image, self.texture) if self.texture else image)
+        return without_chroma_grain(mapped, self.grain) if self.grain < 1 else mapped
 
     def _repr_html_(self) -> str:
         """What a notebook shows."""
@@ -87,6 +107,8 @@ class Model:
         tensors = {f"generator.{name}": value for name, value in self.generator.state_dict().items()}
         tensors |= {"colour.matrix": self.colour.matrix, "colour.offset": self.colour.offset}
         tensors["colour.texture"] = torch.tensor(self.texture, dtype=torch.float64)
+        tensors["colour.grain"] = torch.tensor(self.grain, dtype=torch.float64)
+        tensors["colour.light"] = torch.tensor(self.light, dtype=torch.float64)
         if self.projector is not None:
             tensors |= {f"{HEADS}{name}": value for name, value in self.projector.state_dict().items()}
         metadata = {"config": json.dumps(self.config.to_dict()), "provenance": json.dumps(self.provenance)}
@@ -115,8 +137,8 @@ class Model:
             colour = ColourMap(tensors["colour.matrix"], tensors["colour.offset"])
             if colour.matrix.shape != (3, 3) or colour.offset.shape != (3,):
                 raise ValueError("the colour map has a wrong shape")
-            texture = float(tensors["colour.texture"])
-            numbers = [*weights.values(), colour.matrix, colour.offset, torch.tensor(texture)]
+            texture, grain, light = amounts = [float(tensors[f"colour.{n}"]) for n in ("texture", "grain", "light")]
+            numbers = [*weights.values(), colour.matrix, colour.offset, torch.tensor(amounts)]
             if not all(bool(t.isfinite().all()) for t in numbers):
                 raise ValueError("some of its weights are not finite numbers")
         except ConfigError as error:
@@ -127,7 +149,7 @@ class Model:
                 f"{path}: is not a complete sincut model ({what}); give a model that train wrote"
             ) from None
         projector = _load_heads(path, folder, config) if heads else None
-        return cls(generator.eval().requires_grad_(False), colour, config, provenance, texture, projector)
+        return cls(generator.eval().requires_grad_(False), colour, config, provenance, texture, grain, light, projector)
 
 
 def describe(path: Path) -> tuple[Config, dict[str, Any]]:
@@ -219,17 +241,22 @@ def load_metadata(path: Path) -> dict[str, str]:
 
 
 def _upgraded(tensors: dict[str, Tensor], metadata: dict[str, str]) -> tuple[dict[str, Tensor], dict[str, str]]:
-    """A model or checkpoint as this version would have written it: version 1 smoothed nothing, and did not say so."""
-    if metadata["version"] != "1":
+    """A model or checkpoint as this version would have written it: what came later is switched off in it."""
+    version = int(metadata["version"])
+    if version == VERSION:
         return tensors, metadata
-    unsmoothed = dict.fromkeys(("colour.texture", "generator.texture", "average.texture"), torch.zeros(()))
+    added = {"colour.grain": torch.ones(()), "colour.light": torch.ones(())}
+    off: list[tuple[str, str, bool | float]] = [("colour", "grain", False), ("colour", "soften", False)]
+    if version == 1:
+        added |= dict.fromkeys(("colour.texture", "generator.texture", "average.texture"), torch.zeros(()))
+        off += [("colour", "smooth", 0.0), ("networks", "smooth", 0.0)]
     try:
         config = json.loads(metadata["config"])
-        for section in ("colour", "networks"):
-            config[section].setdefault("smooth", 0.0)
+        for section, name, value in off:
+            config[section].setdefault(name, value)
     except (KeyError, ValueError, AttributeError, TypeError, RecursionError):
         return tensors, metadata  # damaged: whoever reads the configuration says so
-    return unsmoothed | tensors, {**metadata, "config": json.dumps(config)}
+    return added | tensors, {**metadata, "config": json.dumps(config)}
 
 
 def _check_format(path: Path, metadata: Mapping[str, str]) -> None:

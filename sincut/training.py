@@ -6,10 +6,11 @@ https://arxiv.org/abs/2007.15651), section "Single image translation" and the ap
 
 Pictures are (1, 3, H, W), crops (N, 3, crop, crop), tiles (T, 3, tile, tile), all in [-1, 1]. P patches, F features.
 
-Ours, not the paper's, and switched off by the presets `paper` and `release`: brush strokes smoothed and colours mapped
-in front of G, and G's output on top of its input; a coarse guide, strongest in the beginning; crops with scales of
-their own, patches spread over the crops, negatives left out that look like the positive; no pass over the photo; R1 at
-every few steps only (as in StyleGAN2); a learning rate by the length of the run; the average of G that is saved.
+Ours, not the paper's, and switched off by the presets `paper` and `release`: brush strokes smoothed, colours mapped and
+their grain taken in front of G, and G's output on top of its input; a coarse guide, strongest in the beginning; crops
+with scales of their own, patches spread over the crops, negatives left out that look like the positive; no pass over
+the photo; R1 at every few steps only (as in StyleGAN2); a learning rate by the length of the run; the average of G that
+is saved, and its finest light taken down to the photo's.
 """
 
 import copy
@@ -19,6 +20,7 @@ from collections.abc import Callable
 from typing import Any, NoReturn
 
 import torch
+from kornia.geometry.transform import resize
 from torch import Tensor, nn
 
 from sincut.colour import ColourMap, colour_transport
@@ -28,7 +30,7 @@ from sincut.devices import Compute, find_compute, out_of_memory
 from sincut.errors import Interrupted, ModelError, TrainingError
 from sincut.events import Checkpoint, Listener, Planned, Preview, Progress, Started, Trained, Warned, ignore
 from sincut.guide import ALIKE, coarse_guide, comparable_texture
-from sincut.layers import calm_variance, smoothed
+from sincut.layers import calm_variance, chroma_grain, fine_light, in_bands, smoothed, without_chroma_grain
 from sincut.losses import adversarial, coarse_squared, discrimination, mean_absolute, patch_nce, r1_penalty
 from sincut.model import Model
 from sincut.networks import Discriminator, Generator, Projector
@@ -50,6 +52,10 @@ class Training:
         smooth = smoothed(painting, self.texture) if self.texture else painting
         self.colour = colour_transport(smooth, photo) if config.colour.map else ColourMap.identity()
         mapped = self.colour(smooth)
+        own = chroma_grain(mapped) if config.colour.grain else 0.0
+        self.grain = min(1.0, chroma_grain(photo) / own) if own else 1.0
+        if self.grain < 1:
+            mapped = without_chroma_grain(mapped, self.grain)
         if config.losses.guide:
             guide = coarse_guide(painting, photo, comparable_texture(*textures))
             mapped = torch.cat([mapped, guide], dim=1)  # (1, 6, H, W): both are cropped as one
@@ -71,6 +77,7 @@ class Training:
         self.scaler = compute.scaler()
         self.random = torch.Generator().manual_seed(seed)
         self.steps_done = 0
+        self.light = 1.0  # the part of the output's fine light that is kept, see `close`
 
     def step(self, learning_rate: float, guidance: float = 1.0) -> dict[str, Tensor]:
         """One update of D, then of G and H, from random crops of the two pictures. Returns the detached losses.
@@ -125,9 +132,26 @@ class Training:
         self.steps_done += 1
         return {name: value.detach() for name, value in report.items()}
 
+    def close(self) -> None:
+        """After the last step: keep no more fine light in the translated painting than the photo has at its width."""
+        if not self.config.colour.soften:
+            return
+
+        def translated(part: Tensor) -> Tensor:
+            noise = torch.randn(1, 1, *part.shape[2:], generator=torch.Generator().manual_seed(0))
+            out: Tensor = self.average(part, noise.to(part.device))
+            return out.float()
+
+        with torch.no_grad(), self.compute.autocast():
+            out = in_bands(translated, self.painting[:, :3], self.average.halo)
+        h, w = (round(side * out.shape[3] / self.photo.shape[3]) for side in self.photo.shape[2:])
+        target = fine_light(resize(self.photo, (h, w), interpolation="bilinear", antialias=True))
+        self.light = min(1.0, math.sqrt(target / max(fine_light(out), 1e-12)))
+
     def model(self, provenance: dict[str, Any] | None = None) -> Model:
         """The averaged translator so far; it shares its weights with the training."""
-        return Model(self.average, self.colour, self.config, provenance or {}, self.texture, self.average_heads)
+        amounts = self.texture, self.grain, self.light
+        return Model(self.average, self.colour, self.config, provenance or {}, *amounts, self.average_heads)
 
     def state(self) -> dict[str, Tensor]:
         """All that is needed to go on exactly, as tensors by name."""
@@ -271,6 +295,7 @@ def train(
     loop = _Loop(training, plan, on_event, provenance or {})
     if plan.done(training.steps_done):
         on_event(Warned(f"all {plan.steps} steps are done already; there is nothing to go on with"))
+        training.close()
         return training.model(loop.provenance())
     try:
         while not plan.done(training.steps_done):
@@ -314,13 +339,15 @@ class _Loop:
         if not plan.steps:
             self._finite_losses()  # waits for the device, so that the step's time is true
         known = plan.steps > 0
-        closing = 1.2 * self.preview_seconds + self.save_seconds + CLOSING_SECONDS
+        closing = 2.0 * self.preview_seconds + self.save_seconds + CLOSING_SECONDS
         if plan.update(step, time.monotonic() - began, closing):
             self._announce()
             if not known and self.output.previews:
                 self.preview()  # an early one, which also tells how long previews take
         if step % self.output.log_every == 0:
             self.progress()
+        if plan.done(step):
+            training.close()
         if plan.steps and self._preview_due(step):
             self.preview()
         if time.monotonic() - self.saved >= self.output.checkpoint_seconds and not plan.done(step):

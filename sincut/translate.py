@@ -416,7 +416,7 @@ class Translator:
         top, left, bottom, right = box
         rows, columns = torch.arange(top, _even(bottom)), torch.arange(left, _even(right))
         window = _window_of(pixels)(*_seen(rows, columns, pixels.shape, self.halo))
-        return self._translate_window(window, noise_at(rows, columns))[:, :, : bottom - top, : right - left]
+        return self._translate_window(window, self._noise(rows, columns))[:, :, : bottom - top, : right - left]
 
     def encoded(self, pixels: images.Pixels, last: int) -> Iterator[tuple[Box, list[Tensor]]]:
         """Tiles of (H, W, 3) with the encoder's features of layers 0..last there, as PatchNCE has seen them.
@@ -468,7 +468,7 @@ class Translator:
         def window(box: Box) -> tuple[Tensor, Tensor]:
             top, left, bottom, right = box
             rows, columns = torch.arange(top, _even(bottom)), torch.arange(left, _even(right))
-            return read(*_seen(rows, columns, (h, w), self.halo)), noise_at(rows, columns)
+            return read(*_seen(rows, columns, (h, w), self.halo)), self._noise(rows, columns)
 
         def translated(box: Box, ready: tuple[Tensor, Tensor]) -> Tensor:
             nonlocal side
@@ -510,6 +510,10 @@ class Translator:
         """A running mean over the last tiles; small ones count little."""
         share = 0.3 * min(1.0, area / FASTEST_TILE**2) if self.pixel_seconds else 1.0
         self.pixel_seconds += share * (pixel_seconds - self.pixel_seconds)
+
+    def _noise(self, rows: Tensor, columns: Tensor) -> Tensor:
+        reach = self.model.noise_reach
+        return noise_at(_extended(rows, reach), _extended(columns, reach))
 
     @torch.inference_mode()
     def _translate_window(self, window: Tensor, noise: Tensor) -> Tensor:

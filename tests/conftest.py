@@ -82,7 +82,8 @@ def make_model(config: Config, seed: int = 0) -> Model:
         generator.up.noise_gain.fill_(0.3)
         generator.smooth_below(0.02 if config.networks.smooth else 0.0)
         colour = ColourMap(torch.eye(3) * 0.9 + 0.05, torch.tensor([0.1, 0.0, -0.1]))
-    return Model(generator, colour, config, {"steps": 1}, texture=0.02 if config.colour.smooth else 0.0)
+    texture, grain = 0.02 if config.colour.smooth else 0.0, 0.3 if config.colour.grain else 1.0
+    return Model(generator, colour, config, {"steps": 1}, texture, grain, light=0.7 if config.colour.soften else 1.0)
 
 
 @pytest.fixture

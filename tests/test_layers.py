@@ -5,9 +5,23 @@ import math
 import pytest
 import torch
 import torch.nn.functional as F
+from kornia.color import rgb_to_grayscale
 
 from sincut import layers
-from sincut.layers import Blur, EqualConv2d, EqualLinear, ResidualBlock, UpBlock, calm_variance, smoothed
+from sincut.layers import (
+    CHROMA_REACH,
+    Blur,
+    EqualConv2d,
+    EqualLinear,
+    ResidualBlock,
+    UpBlock,
+    calm_variance,
+    chroma_grain,
+    fine_light,
+    smoothed,
+    with_fine_light,
+    without_chroma_grain,
+)
 
 
 def plain_activation(x: torch.Tensor, bias: torch.Tensor) -> torch.Tensor:
@@ -126,3 +140,51 @@ def test_calm_variance_is_that_of_the_even_parts() -> None:
     x[..., 100:] *= 5
     assert 0.008 < calm_variance(x) < 0.011
     assert calm_variance(torch.full((1, 3, 40, 40), 0.7)) < 1e-6
+
+
+def test_chroma_grain_goes_and_what_lightness_shows_stays() -> None:
+    random = torch.Generator().manual_seed(0)
+    edge = torch.cat([torch.full((1, 3, 40, 40), -0.6), torch.full((1, 3, 40, 40), 0.6)], dim=3)
+    edge[:, 2, :, 40:] = -0.2  # dark grey beside yellow
+    noise = 0.2 * torch.randn(1, 3, 40, 80, generator=random)
+    luma = torch.tensor([0.299, 0.587, 0.114])[:, None, None]
+    noise -= (noise * luma).sum(1, keepdim=True)  # of colour alone
+    out = without_chroma_grain(edge + noise, 0.25)
+    torch.testing.assert_close((out * luma).sum(1), (edge * luma).sum(1), rtol=0, atol=1e-5)
+    assert 0.25 < ((out - edge)[..., :30].std() / noise[..., :30].std()) < 0.3  # a mean of 81 pixels keeps a ninth
+    yellow = (out - (out * luma).sum(1, keepdim=True))[:, 2].mean((0, 1))  # blue less luma, by column
+    assert yellow[38] > -0.1 and yellow[41] < -0.6  # of 0 and -0.71
+    assert chroma_grain(edge) < 1e-4 < 0.8 * noise.square().mean() < chroma_grain(edge + noise)
+    torch.testing.assert_close(without_chroma_grain(edge + noise, 1.0), edge + noise)
+    with torch.autocast("cpu", dtype=torch.bfloat16):
+        assert torch.equal(without_chroma_grain(edge + noise, 0.25), out)
+
+
+def test_fine_light_is_what_a_blur_takes_from_luma() -> None:
+    x = torch.rand(1, 3, 60, 50, generator=torch.Generator().manual_seed(0), dtype=torch.float64) * 2 - 1
+    soft = with_fine_light(x, 0.25)
+    change, luma = soft - x, rgb_to_grayscale(x)
+    torch.testing.assert_close(change, change[:, :1].expand_as(change))  # light alone
+    taps = torch.exp(-torch.arange(-6.0, 7.0).double().square() / (2 * 2.0**2))
+    kernel = torch.outer(taps, taps)[None, None] / taps.sum() ** 2
+    blurred = F.conv2d(F.pad(luma, (6, 6, 6, 6), mode="replicate"), kernel)
+    torch.testing.assert_close(rgb_to_grayscale(soft), blurred + 0.25 * (luma - blurred))
+    assert fine_light(x) == pytest.approx(float((luma - blurred).square().mean()))
+
+
+def test_large_pictures_are_filtered_in_bands(monkeypatch: pytest.MonkeyPatch) -> None:
+    x = torch.rand(1, 3, 150, 31, generator=torch.Generator().manual_seed(0)) * 2 - 1
+    whole = smoothed(x, 0.02), without_chroma_grain(x, 0.3), calm_variance(x)
+    heights = []
+    monkeypatch.setattr(layers, "BAND", 1)
+    filter_of_kornia = layers.guided_blur
+
+    def guided(guide: torch.Tensor, *rest: object, **more: object) -> torch.Tensor:
+        heights.append(guide.shape[2])
+        return filter_of_kornia(guide, *rest, **more)
+
+    monkeypatch.setattr(layers, "guided_blur", guided)
+    for got, expected in zip((smoothed(x, 0.02), without_chroma_grain(x, 0.3)), whole[:2], strict=True):
+        torch.testing.assert_close(got, expected, rtol=0, atol=1e-5)
+    assert calm_variance(x) == pytest.approx(whole[2], rel=1e-5)
+    assert len(heights) == 5 and max(heights) == 6 * CHROMA_REACH

@@ -86,19 +86,27 @@ def test_a_place_that_cannot_be_written_is_named(tiny: Config, tmp_path: Path) -
         make_model(tiny).save(tmp_path / "no" / "such" / "folder.safetensors")
 
 
-def test_a_model_of_the_first_version_is_not_smoothed(tiny: Config, tmp_path: Path) -> None:
+@pytest.mark.parametrize("version", [1, 2])
+def test_models_of_earlier_versions_lack_what_came_later(tiny: Config, tmp_path: Path, version: int) -> None:
     tiny = overlay(tiny, {"networks": {"smooth": 3.0}, "colour": {"smooth": 3.0}})
     values = tiny.to_dict()
-    del values["colour"]["smooth"], values["networks"]["smooth"]
+    del values["colour"]["grain"], values["colour"]["soften"]
+    if version == 1:
+        del values["colour"]["smooth"], values["networks"]["smooth"]
     make_model(tiny).save(tmp_path / "m.safetensors")
     tensors, metadata = load_tensors(tmp_path / "m.safetensors")
-    del tensors["colour.texture"], tensors["generator.texture"]
-    old = {**metadata, "version": "1", "config": json.dumps(values)}
+    del tensors["colour.grain"], tensors["colour.light"]
+    if version == 1:
+        del tensors["colour.texture"], tensors["generator.texture"]
+    old = {**metadata, "version": str(version), "config": json.dumps(values)}
     save_file(tensors, tmp_path / "old.safetensors", metadata=old)
-    first, now = (Model.load(tmp_path / name) for name in ("old.safetensors", "m.safetensors"))
-    assert first.config.colour.smooth == first.config.networks.smooth == first.texture == 0
-    assert first.halo == first.generator.halo < now.halo
-    assert now.config.networks.smooth > 0 and now.texture > 0
+    early, now = (Model.load(tmp_path / name) for name in ("old.safetensors", "m.safetensors"))
+    assert early.grain == early.light == 1 and not early.config.colour.grain and not early.config.colour.soften
+    assert now.config.networks.smooth > 0 and now.texture > 0 and now.grain < 1 and now.light < 1
+    assert early.generator.halo <= early.halo < now.halo
+    if version == 1:
+        assert early.config.colour.smooth == early.config.networks.smooth == early.texture == 0
+        assert early.halo == early.generator.halo
 
 
 @pytest.mark.parametrize("lie", ["giant", "deep", "nan", "integers", "extra"])

@@ -14,7 +14,7 @@ from sincut.devices import Compute, find_compute, use_fast_kernels
 from sincut.errors import ImageError, Interrupted, TrainingError
 from sincut.events import Checkpoint, Event, Planned, Preview, Progress, Started, Trained
 from sincut.images import to_tensor
-from sincut.layers import EqualConv2d
+from sincut.layers import EqualConv2d, chroma_grain
 from sincut.losses import adversarial, discrimination, mean_absolute, patch_nce, r1_penalty
 from sincut.schedule import Plan
 from sincut.training import Training, _at, _positions, train
@@ -54,6 +54,51 @@ def test_colour_transport_gives_the_photo_s_mean_and_covariance(pictures: tuple[
 def test_colour_transport_of_a_picture_to_itself_changes_nothing(pictures: tuple[torch.Tensor, torch.Tensor]) -> None:
     mapped = colour_transport(pictures[0], pictures[0])(pictures[0])
     torch.testing.assert_close(mapped, pictures[0], atol=1e-5, rtol=0)
+
+
+def test_grain_of_colour_is_taken_down_to_the_photo_s(
+    tiny: Config, pictures: tuple[torch.Tensor, torch.Tensor]
+) -> None:
+    painting, photo = pictures
+    tiny = overlay(tiny, {"colour": {"smooth": 0.0}, "networks": {"smooth": 0.0}})  # strokes are another matter
+    speckle = 0.2 * torch.randn(painting.shape, generator=torch.Generator().manual_seed(0))
+    grainy = Training(painting + speckle, photo, tiny, PLAIN)
+    mapped = grainy.colour(painting + speckle)
+    assert grainy.grain == pytest.approx(chroma_grain(photo) / chroma_grain(mapped)) and grainy.grain < 0.5
+    assert chroma_grain(grainy.painting[:, :3]) < 0.6 * grainy.grain * chroma_grain(mapped)
+    image = torch.rand(1, 3, 40, 50, generator=torch.Generator().manual_seed(1)) * 2 - 1
+    model, kept = grainy.model(), replace(grainy.model(), grain=1.0)
+    assert model.grain == grainy.grain and chroma_grain(model._prepared(image)) < 0.5 * chroma_grain(
+        kept._prepared(image)
+    )
+    grainier = Training(painting, photo + speckle[..., :70, :80], tiny, PLAIN)
+    assert grainier.grain == 1  # a photo with more of it asks for nothing
+    left = Training(painting + speckle, photo, overlay(tiny, {"colour": {"grain": False}}), PLAIN)
+    assert left.grain == 1 and torch.equal(left.painting[:, :3], mapped)
+
+
+def test_a_finished_translation_is_no_sharper_than_the_photo(
+    tiny: Config, pictures: tuple[torch.Tensor, torch.Tensor]
+) -> None:
+    painting, photo = pictures
+    tiny = overlay(tiny, {"colour": {"smooth": 0.0}, "networks": {"smooth": 0.0}})  # the strokes stay
+    rough = painting + 0.5 * torch.randn(painting.shape, generator=torch.Generator().manual_seed(0))
+    even = torch.nn.functional.avg_pool2d(painting, 5, 1, 2)
+    light = {}
+    for name, pair in (("rough", (rough, photo)), ("even", (even, photo))):
+        training = Training(*pair, tiny, PLAIN)
+        assert training.model().light == 1  # until it is closed
+        training.close()
+        light[name] = training.model().light
+    assert light["rough"] < 0.9 and light["even"] == 1
+    training = Training(rough, photo, overlay(tiny, {"colour": {"soften": False}}), PLAIN)
+    training.close()
+    assert training.light == 1
+    ended: list[Event] = []
+    model = train(rough, photo, tiny, device=CPU, on_event=snapshot(ended))
+    assert model.light < 1 == next(e for e in ended if isinstance(e, Preview)).model.light
+    again = train(rough, photo, tiny, device=CPU, state=tensors_of(ended))  # nothing is left to do
+    assert again.light == pytest.approx(model.light)
 
 
 def test_colour_transport_keeps_greys_tame(pictures: tuple[torch.Tensor, torch.Tensor]) -> None:
