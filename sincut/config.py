@@ -90,7 +90,7 @@ class Colour:
         True, "then take fine colour that lightness does not show, such as a canvas's, where it is beyond the photo's"
     )
     soften: bool = _switch(
-        True, "at the end take the output's fine light down to the photo's, where it is beyond it at the same width"
+        True, "at the end take the output's fine light and shadow down to the photo's, where they are beyond it"
     )
 
 

@@ -101,8 +101,8 @@ def without_chroma_grain(x: Tensor, kept: float) -> Tensor:
 
 
 def fine_light(x: Tensor) -> float:
-    """The mean square of the fine light of (1, 3, H, W): of the luma less its blur of `FINE_SIGMA`."""
-    return float((x - with_fine_light(x, 0.0)).float().square().mean())
+    """The mean strength of the fine light of (1, 3, H, W): of the luma less its blur of `FINE_SIGMA`."""
+    return float((x - with_fine_light(x, 0.0)).float().abs().mean())
 
 
 def with_fine_light(x: Tensor, kept: float) -> Tensor:

@@ -53,7 +53,7 @@ class Training:
         self.colour = colour_transport(smooth, photo) if config.colour.map else ColourMap.identity()
         mapped = self.colour(smooth)
         own = chroma_grain(mapped) if config.colour.grain else 0.0
-        self.grain = min(1.0, chroma_grain(photo) / own) if own else 1.0
+        self.grain = min(1.0, chroma_grain(_no_wider(photo, painting)) / own) if own else 1.0
         if self.grain < 1:
             mapped = without_chroma_grain(mapped, self.grain)
         if config.losses.guide:
@@ -133,7 +133,7 @@ class Training:
         return {name: value.detach() for name, value in report.items()}
 
     def close(self) -> None:
-        """After the last step: keep no more fine light in the translated painting than the photo has at its width."""
+        """After the last step: keep no more fine light in the translated painting than the photo has."""
         if not self.config.colour.soften:
             return
 
@@ -144,9 +144,7 @@ class Training:
 
         with torch.no_grad(), self.compute.autocast():
             out = in_bands(translated, self.painting[:, :3], self.average.halo)
-        h, w = (round(side * out.shape[3] / self.photo.shape[3]) for side in self.photo.shape[2:])
-        target = fine_light(resize(self.photo, (h, w), interpolation="bilinear", antialias=True))
-        self.light = min(1.0, math.sqrt(target / max(fine_light(out), 1e-12)))
+        self.light = min(1.0, fine_light(_no_wider(self.photo, out)) / max(fine_light(out), 1e-6))
 
     def model(self, provenance: dict[str, Any] | None = None) -> Model:
         """The averaged translator so far; it shares its weights with the training."""
@@ -414,6 +412,15 @@ class _Loop:
     def _preview_due(self, step: int) -> bool:
         count, steps = self.output.previews, self.plan.steps
         return step * count // steps > (step - 1) * count // steps
+
+
+def _no_wider(photo: Tensor, painting: Tensor) -> Tensor:
+    """The photo at the painting's width where it is wider, since a large photo is soft pixel by pixel; else itself."""
+    scale = painting.shape[3] / photo.shape[3]
+    if scale >= 1:
+        return photo
+    h, w = (max(1, round(side * scale)) for side in photo.shape[2:])
+    return resize(photo, (h, w), interpolation="bilinear", antialias=True)
 
 
 def _positions(features: Tensor, count: int, spread: bool, generator: torch.Generator) -> Tensor:

@@ -14,7 +14,7 @@ from sincut.devices import Compute, find_compute, use_fast_kernels
 from sincut.errors import ImageError, Interrupted, TrainingError
 from sincut.events import Checkpoint, Event, Planned, Preview, Progress, Started, Trained
 from sincut.images import to_tensor
-from sincut.layers import EqualConv2d, chroma_grain
+from sincut.layers import EqualConv2d, chroma_grain, fine_light
 from sincut.losses import adversarial, discrimination, mean_absolute, patch_nce, r1_penalty
 from sincut.schedule import Plan
 from sincut.training import Training, _at, _positions, train
@@ -82,15 +82,19 @@ def test_a_finished_translation_is_no_sharper_than_the_photo(
 ) -> None:
     painting, photo = pictures
     tiny = overlay(tiny, {"colour": {"smooth": 0.0}, "networks": {"smooth": 0.0}})  # the strokes stay
+    painting = painting[..., :70, :80]  # as wide as the photo
     rough = painting + 0.5 * torch.randn(painting.shape, generator=torch.Generator().manual_seed(0))
     even = torch.nn.functional.avg_pool2d(painting, 5, 1, 2)
+    large = photo.repeat_interleave(3, dim=2).repeat_interleave(3, dim=3)
     light = {}
-    for name, pair in (("rough", (rough, photo)), ("even", (even, photo))):
+    for name, pair in (("rough", (rough, photo)), ("even", (even, photo)), ("large", (rough, large))):
         training = Training(*pair, tiny, PLAIN)
         assert training.model().light == 1  # until it is closed
         training.close()
         light[name] = training.model().light
     assert light["rough"] < 0.9 and light["even"] == 1
+    assert light["large"] == pytest.approx(light["rough"], rel=0.15)
+    assert fine_light(large) < 0.7 * fine_light(photo)  # soft, pixel by pixel
     training = Training(rough, photo, overlay(tiny, {"colour": {"soften": False}}), PLAIN)
     training.close()
     assert training.light == 1
