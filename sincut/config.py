@@ -89,8 +89,8 @@ class Colour:
     grain: bool = _switch(
         True, "then take fine colour that lightness does not show, such as a canvas's, where it is beyond the photo's"
     )
-    soften: bool = _switch(
-        True, "at the end take the output's fine light and shadow down to the photo's, where they are beyond it"
+    balance: bool = _switch(
+        True, "at the end give the output's light and colour, fine, middle and coarse, the strength of the photo's"
     )
 
 

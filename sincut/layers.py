@@ -15,7 +15,7 @@ from collections.abc import Callable
 import torch
 import torch.nn.functional as F
 from kornia.color import rgb_to_grayscale
-from kornia.filters import gaussian_blur2d, guided_blur
+from kornia.filters import guided_blur
 from torch import Tensor, nn
 
 Interval = tuple[int, int]  # inclusive positions along one axis
@@ -27,8 +27,6 @@ SMOOTH_REACH = 2 * (SMOOTH_WINDOW // 2)  # px
 CHROMA_WINDOW = 9  # px
 CHROMA_REACH = 2 * (CHROMA_WINDOW // 2)  # px
 CHROMA_VARIANCE = 0.004  # of lightness: where it varies less than that, colour has no edge to follow
-FINE_SIGMA = 2.0  # px: light is fine where a blur of that takes it away
-FINE_REACH = 6  # px
 BAND = 4_000_000  # pixels filtered at once
 
 # oneDNN's convolution that ends in an activation, as torch.compile uses it: one pass over the feature map less than the
@@ -74,7 +72,7 @@ def smoothed(x: Tensor, variance: Tensor | float) -> Tensor:
         slope, offset = _window_means(keep, mean * (1 - keep))
         return torch.addcmul(offset, slope, x)
 
-    return _precisely(smooth, x, SMOOTH_REACH)
+    return precisely(smooth, x, SMOOTH_REACH)
 
 
 def chroma_grain(x: Tensor) -> float:
@@ -97,27 +95,10 @@ def without_chroma_grain(x: Tensor, kept: float) -> Tensor:
         edges = guided_blur(luma, chroma, size, CHROMA_VARIANCE, border_type="replicate")
         return luma + torch.lerp(edges, chroma, kept)
 
-    return _precisely(take, x, CHROMA_REACH)
+    return precisely(take, x, CHROMA_REACH)
 
 
-def fine_light(x: Tensor) -> float:
-    """The mean strength of the fine light of (1, 3, H, W): of the luma less its blur of `FINE_SIGMA`."""
-    return float((x - with_fine_light(x, 0.0)).float().abs().mean())
-
-
-def with_fine_light(x: Tensor, kept: float) -> Tensor:
-    """(N, 3, H, W) with only `kept` of its fine light; colours stay. A pixel sees `FINE_REACH` pixels to any side."""
-
-    def soften(x: Tensor) -> Tensor:
-        luma = rgb_to_grayscale(x)
-        size = (2 * FINE_REACH + 1, 2 * FINE_REACH + 1)
-        blurred = gaussian_blur2d(luma, size, (FINE_SIGMA, FINE_SIGMA), border_type="replicate")
-        return x + (1 - kept) * (blurred - luma)
-
-    return _precisely(soften, x, FINE_REACH)
-
-
-def _precisely(local: Callable[[Tensor], Tensor], x: Tensor, reach: int) -> Tensor:
+def precisely(local: Callable[[Tensor], Tensor], x: Tensor, reach: int) -> Tensor:
     """A filter in float32 at least: a variance is a small difference of large numbers."""
     with torch.autocast(x.device.type, enabled=False):
         return in_bands(local, x.to(torch.promote_types(x.dtype, torch.float32)), reach)

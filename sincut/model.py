@@ -19,6 +19,7 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save as serialise
 from torch import Tensor, nn
 
+from sincut.balance import REACH, Balance
 from sincut.card import model_card
 from sincut.colour import ColourMap
 from sincut.config import Config
@@ -26,20 +27,18 @@ from sincut.errors import ConfigError, ModelError
 from sincut.files import write_whole
 from sincut.layers import (
     CHROMA_REACH,
-    FINE_REACH,
     SMOOTH_REACH,
     smoothed,
-    with_fine_light,
     without_border,
     without_chroma_grain,
 )
 from sincut.networks import Generator, Projector
 
 FORMAT = "sincut"
-VERSION = 3  # 2: colour.smooth and networks.smooth; 3: colour.grain and colour.soften
+VERSION = 3  # 2: colour.smooth and networks.smooth; 3: colour.grain and colour.balance
 MODEL_FILE = "model.safetensors"
 CHECKPOINT_FILE = "checkpoint.safetensors"
-HEADS = "projector."  # of their names in a file
+HEADS, BALANCE = "projector.", "balance."  # of their names in a file
 
 
 @dataclass
@@ -52,16 +51,16 @@ class Model:
     provenance: dict[str, Any] = field(default_factory=dict)
     texture: float = 0.0  # variance below which the input is smoothed; 0: it is not
     grain: float = 1.0  # the part of the input's chroma grain that is kept
-    light: float = 1.0  # the part of the output's fine light that is kept
+    balance: Balance | None = None  # of the output
     projector: Projector | None = None  # the heads, where they were asked for
 
     def translate(self, image: Tensor, noise: Tensor) -> Tensor:
         """(N, 3, H, W) in [-1, 1] with noise (N, 1, H, W) -> (N, 3, H, W), not clipped.
 
-        Brush strokes are smoothed, colours mapped, chroma grain is taken away, then G runs; fine light is softened.
+        Brush strokes are smoothed, colours mapped, chroma grain is taken away, then G runs; its output is balanced.
         """
         out: Tensor = self.generator(self._prepared(image), noise)
-        return with_fine_light(out, self.light) if self.light < 1 else out
+        return self.balance(out) if self.balance else out
 
     def translate_middle(self, window: Tensor, noise: Tensor) -> Tensor:
         """`translate` of a window without its halo, see `Generator.translate_middle`.
@@ -69,7 +68,7 @@ class Model:
         Noise is that of the result and of `noise_reach` pixels around it.
         """
         out = self.generator.translate_middle(without_border(self._prepared(window), self._margin), noise)
-        return without_border(with_fine_light(out, self.light), FINE_REACH) if self.light < 1 else out
+        return without_border(self.balance(out), REACH) if self.balance else out
 
     def encode_middle(self, window: Tensor, last: int) -> list[Tensor]:
         """Features of layers 0..last, as PatchNCE has seen them, of a window without its outer `encoder_halo`."""
@@ -87,7 +86,7 @@ class Model:
     @property
     def noise_reach(self) -> int:
         """How many pixels around an output pixel's own have noise that can influence it."""
-        return FINE_REACH if self.light < 1 else 0
+        return REACH if self.balance else 0
 
     @property
     def _margin(self) -> int:
@@ -108,7 +107,8 @@ class Model:
         tensors |= {"colour.matrix": self.colour.matrix, "colour.offset": self.colour.offset}
         tensors["colour.texture"] = torch.tensor(self.texture, dtype=torch.float64)
         tensors["colour.grain"] = torch.tensor(self.grain, dtype=torch.float64)
-        tensors["colour.light"] = torch.tensor(self.light, dtype=torch.float64)
+        if self.balance is not None:
+            tensors |= {f"{BALANCE}{name}": value for name, value in vars(self.balance).items()}
         if self.projector is not None:
             tensors |= {f"{HEADS}{name}": value for name, value in self.projector.state_dict().items()}
         metadata = {"config": json.dumps(self.config.to_dict()), "provenance": json.dumps(self.provenance)}
@@ -137,8 +137,10 @@ class Model:
             colour = ColourMap(tensors["colour.matrix"], tensors["colour.offset"])
             if colour.matrix.shape != (3, 3) or colour.offset.shape != (3,):
                 raise ValueError("the colour map has a wrong shape")
-            texture, grain, light = amounts = [float(tensors[f"colour.{n}"]) for n in ("texture", "grain", "light")]
-            numbers = [*weights.values(), colour.matrix, colour.offset, torch.tensor(amounts)]
+            texture, grain = amounts = [float(tensors[f"colour.{name}"]) for name in ("texture", "grain")]
+            closing = {key.removeprefix(BALANCE): value for key, value in tensors.items() if key.startswith(BALANCE)}
+            balance = Balance(**closing) if closing else None  # none before the end of a training
+            numbers = [*weights.values(), colour.matrix, colour.offset, torch.tensor(amounts), *closing.values()]
             if not all(bool(t.isfinite().all()) for t in numbers):
                 raise ValueError("some of its weights are not finite numbers")
         except ConfigError as error:
@@ -149,7 +151,9 @@ class Model:
                 f"{path}: is not a complete sincut model ({what}); give a model that train wrote"
             ) from None
         projector = _load_heads(path, folder, config) if heads else None
-        return cls(generator.eval().requires_grad_(False), colour, config, provenance, texture, grain, light, projector)
+        return cls(
+            generator.eval().requires_grad_(False), colour, config, provenance, texture, grain, balance, projector
+        )
 
 
 def describe(path: Path) -> tuple[Config, dict[str, Any]]:
@@ -245,8 +249,8 @@ def _upgraded(tensors: dict[str, Tensor], metadata: dict[str, str]) -> tuple[dic
     version = int(metadata["version"])
     if version == VERSION:
         return tensors, metadata
-    added = {"colour.grain": torch.ones(()), "colour.light": torch.ones(())}
-    off: list[tuple[str, str, bool | float]] = [("colour", "grain", False), ("colour", "soften", False)]
+    added = {"colour.grain": torch.ones(())}
+    off: list[tuple[str, str, bool | float]] = [("colour", "grain", False), ("colour", "balance", False)]
     if version == 1:
         added |= dict.fromkeys(("colour.texture", "generator.texture", "average.texture"), torch.zeros(()))
         off += [("colour", "smooth", 0.0), ("networks", "smooth", 0.0)]

@@ -10,7 +10,7 @@ Ours, not the paper's, and switched off by the presets `paper` and `release`: br
 their grain taken in front of G, and G's output on top of its input; a coarse guide, strongest in the beginning; crops
 with scales of their own, patches spread over the crops, negatives left out that look like the positive; no pass over
 the photo; R1 at every few steps only (as in StyleGAN2); a learning rate by the length of the run; the average of G that
-is saved, and its finest light taken down to the photo's.
+is saved, and its output given the photo's strength of light and colour.
 """
 
 import copy
@@ -20,9 +20,9 @@ from collections.abc import Callable
 from typing import Any, NoReturn
 
 import torch
-from kornia.geometry.transform import resize
 from torch import Tensor, nn
 
+from sincut.balance import Balance, balance, no_wider
 from sincut.colour import ColourMap, colour_transport
 from sincut.config import Config
 from sincut.crops import check_size, random_crops, tiles, without_excess
@@ -30,7 +30,7 @@ from sincut.devices import Compute, find_compute, out_of_memory
 from sincut.errors import Interrupted, ModelError, TrainingError
 from sincut.events import Checkpoint, Listener, Planned, Preview, Progress, Started, Trained, Warned, ignore
 from sincut.guide import ALIKE, coarse_guide, comparable_texture
-from sincut.layers import calm_variance, chroma_grain, fine_light, in_bands, smoothed, without_chroma_grain
+from sincut.layers import calm_variance, chroma_grain, in_bands, smoothed, without_chroma_grain
 from sincut.losses import adversarial, coarse_squared, discrimination, mean_absolute, patch_nce, r1_penalty
 from sincut.model import Model
 from sincut.networks import Discriminator, Generator, Projector
@@ -53,7 +53,7 @@ class Training:
         self.colour = colour_transport(smooth, photo) if config.colour.map else ColourMap.identity()
         mapped = self.colour(smooth)
         own = chroma_grain(mapped) if config.colour.grain else 0.0
-        self.grain = min(1.0, chroma_grain(_no_wider(photo, painting)) / own) if own else 1.0
+        self.grain = min(1.0, chroma_grain(no_wider(photo, painting)) / own) if own else 1.0
         if self.grain < 1:
             mapped = without_chroma_grain(mapped, self.grain)
         if config.losses.guide:
@@ -77,7 +77,7 @@ class Training:
         self.scaler = compute.scaler()
         self.random = torch.Generator().manual_seed(seed)
         self.steps_done = 0
-        self.light = 1.0  # the part of the output's fine light that is kept, see `close`
+        self.balance: Balance | None = None  # until it is closed
 
     def step(self, learning_rate: float, guidance: float = 1.0) -> dict[str, Tensor]:
         """One update of D, then of G and H, from random crops of the two pictures. Returns the detached losses.
@@ -133,8 +133,8 @@ class Training:
         return {name: value.detach() for name, value in report.items()}
 
     def close(self) -> None:
-        """After the last step: keep no more fine light in the translated painting than the photo has."""
-        if not self.config.colour.soften:
+        """After the last step: find what gives the translated painting the photo's strength of light and colour."""
+        if not self.config.colour.balance:
             return
 
         def translated(part: Tensor) -> Tensor:
@@ -144,12 +144,12 @@ class Training:
 
         with torch.no_grad(), self.compute.autocast():
             out = in_bands(translated, self.painting[:, :3], self.average.halo)
-        self.light = min(1.0, fine_light(_no_wider(self.photo, out)) / max(fine_light(out), 1e-6))
+        self.balance = balance(out, self.photo)
 
     def model(self, provenance: dict[str, Any] | None = None) -> Model:
         """The averaged translator so far; it shares its weights with the training."""
-        amounts = self.texture, self.grain, self.light
-        return Model(self.average, self.colour, self.config, provenance or {}, *amounts, self.average_heads)
+        closed = self.texture, self.grain, self.balance
+        return Model(self.average, self.colour, self.config, provenance or {}, *closed, self.average_heads)
 
     def state(self) -> dict[str, Tensor]:
         """All that is needed to go on exactly, as tensors by name."""
@@ -412,15 +412,6 @@ class _Loop:
     def _preview_due(self, step: int) -> bool:
         count, steps = self.output.previews, self.plan.steps
         return step * count // steps > (step - 1) * count // steps
-
-
-def _no_wider(photo: Tensor, painting: Tensor) -> Tensor:
-    """The photo at the painting's width where it is wider, since a large photo is soft pixel by pixel; else itself."""
-    scale = painting.shape[3] / photo.shape[3]
-    if scale >= 1:
-        return photo
-    h, w = (max(1, round(side * scale)) for side in photo.shape[2:])
-    return resize(photo, (h, w), interpolation="bilinear", antialias=True)
 
 
 def _positions(features: Tensor, count: int, spread: bool, generator: torch.Generator) -> Tensor:

@@ -49,7 +49,7 @@ def test_published_presets_are_faithful() -> None:
             not config.colour.map
             and not config.colour.smooth
             and not config.colour.grain
-            and not config.colour.soften
+            and not config.colour.balance
             and not config.networks.smooth
             and not config.networks.residual
             and not config.losses.spread

@@ -13,6 +13,7 @@ MAY_IMPORT: dict[str, set[str]] = {
     "errors": set(),
     "events": {"model"},  # for type checking only, see below
     "layers": set(),
+    "balance": {"layers"},
     "colour": set(),
     "guide": {"colour"},
     "schedule": {"config"},
@@ -27,9 +28,9 @@ MAY_IMPORT: dict[str, set[str]] = {
     "blend": {"errors"},
     "networks": {"config", "layers"},
     "crops": {"config", "errors"},
-    "model": {"card", "colour", "config", "errors", "files", "layers", "networks"},
+    "model": {"balance", "card", "colour", "config", "errors", "files", "layers", "networks"},
     "training": {
-        *("colour", "config", "crops", "devices", "errors", "events"),
+        *("balance", "colour", "config", "crops", "devices", "errors", "events"),
         *("guide", "layers", "losses", "model", "networks", "schedule"),
     },
     "translate": {"alpha", "blend", "devices", "errors", "events", "images", "model", "networks", "vips"},

@@ -5,7 +5,6 @@ import math
 import pytest
 import torch
 import torch.nn.functional as F
-from kornia.color import rgb_to_grayscale
 
 from sincut import layers
 from sincut.layers import (
@@ -17,9 +16,7 @@ from sincut.layers import (
     UpBlock,
     calm_variance,
     chroma_grain,
-    fine_light,
     smoothed,
-    with_fine_light,
     without_chroma_grain,
 )
 
@@ -158,18 +155,6 @@ def test_chroma_grain_goes_and_what_lightness_shows_stays() -> None:
     torch.testing.assert_close(without_chroma_grain(edge + noise, 1.0), edge + noise)
     with torch.autocast("cpu", dtype=torch.bfloat16):
         assert torch.equal(without_chroma_grain(edge + noise, 0.25), out)
-
-
-def test_fine_light_is_what_a_blur_takes_from_luma() -> None:
-    x = torch.rand(1, 3, 60, 50, generator=torch.Generator().manual_seed(0), dtype=torch.float64) * 2 - 1
-    soft = with_fine_light(x, 0.25)
-    change, luma = soft - x, rgb_to_grayscale(x)
-    torch.testing.assert_close(change, change[:, :1].expand_as(change))  # light alone
-    taps = torch.exp(-torch.arange(-6.0, 7.0).double().square() / (2 * 2.0**2))
-    kernel = torch.outer(taps, taps)[None, None] / taps.sum() ** 2
-    blurred = F.conv2d(F.pad(luma, (6, 6, 6, 6), mode="replicate"), kernel)
-    torch.testing.assert_close(rgb_to_grayscale(soft), blurred + 0.25 * (luma - blurred))
-    assert fine_light(x) == pytest.approx(float((luma - blurred).abs().mean()))
 
 
 def test_large_pictures_are_filtered_in_bands(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -90,26 +90,29 @@ def test_a_place_that_cannot_be_written_is_named(tiny: Config, tmp_path: Path) -
 def test_models_of_earlier_versions_lack_what_came_later(tiny: Config, tmp_path: Path, version: int) -> None:
     tiny = overlay(tiny, {"networks": {"smooth": 3.0}, "colour": {"smooth": 3.0}})
     values = tiny.to_dict()
-    del values["colour"]["grain"], values["colour"]["soften"]
+    del values["colour"]["grain"], values["colour"]["balance"]
     if version == 1:
         del values["colour"]["smooth"], values["networks"]["smooth"]
     make_model(tiny).save(tmp_path / "m.safetensors")
     tensors, metadata = load_tensors(tmp_path / "m.safetensors")
-    del tensors["colour.grain"], tensors["colour.light"]
+    del tensors["colour.grain"]
+    tensors = {name: value for name, value in tensors.items() if not name.startswith("balance.")}
     if version == 1:
         del tensors["colour.texture"], tensors["generator.texture"]
     old = {**metadata, "version": str(version), "config": json.dumps(values)}
     save_file(tensors, tmp_path / "old.safetensors", metadata=old)
     early, now = (Model.load(tmp_path / name) for name in ("old.safetensors", "m.safetensors"))
-    assert early.grain == early.light == 1 and not early.config.colour.grain and not early.config.colour.soften
-    assert now.config.networks.smooth > 0 and now.texture > 0 and now.grain < 1 and now.light < 1
+    assert (
+        early.grain == 1 and early.balance is None and not early.config.colour.grain and not early.config.colour.balance
+    )
+    assert now.config.networks.smooth > 0 and now.texture > 0 and now.grain < 1 and now.balance is not None
     assert early.generator.halo <= early.halo < now.halo
     if version == 1:
         assert early.config.colour.smooth == early.config.networks.smooth == early.texture == 0
         assert early.halo == early.generator.halo
 
 
-@pytest.mark.parametrize("lie", ["giant", "deep", "nan", "integers", "extra"])
+@pytest.mark.parametrize("lie", ["giant", "deep", "nan", "integers", "extra", "half", "shape"])
 def test_hostile_models_are_refused_before_they_cost_anything(model_file: Path, lie: str) -> None:
     tensors, metadata = load_tensors(model_file)
     config = json.loads(metadata["config"])
@@ -122,6 +125,10 @@ def test_hostile_models_are_refused_before_they_cost_anything(model_file: Path, 
         tensors[name] = tensors[name].long()
     if lie == "extra":
         tensors["generator.more"] = torch.zeros(3)
+    if lie == "half":
+        del tensors["balance.gains"]
+    if lie == "shape":
+        tensors["balance.gains"] = torch.ones(2, 3)
     text = "[" * 100_000 if lie == "deep" else json.dumps(config)
     save_tensors(model_file, tensors, {"config": text, "provenance": metadata["provenance"]})
     before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss

@@ -74,7 +74,7 @@ def test_similarity_and_components_are_the_same_in_tiles(tiny: Config, monkeypat
 
 
 def test_a_patch_that_stays_as_it_is_finds_its_own_kind(tiny: Config) -> None:
-    tiny = overlay(tiny, {"colour": {"smooth": 0.0, "map": False}, "networks": {"smooth": 0.0}})
+    tiny = overlay(tiny, {"colour": {"smooth": 0.0, "map": False, "balance": False}, "networks": {"smooth": 0.0}})
     model = with_heads(tiny)
     model.generator.rgb.weight.zero_()  # the output is the input
     model.colour.matrix.copy_(torch.eye(3))

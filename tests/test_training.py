@@ -7,6 +7,8 @@ import numpy as np
 import pytest
 import torch
 from conftest import scene
+from kornia.color import rgb_to_grayscale
+from kornia.filters import gaussian_blur2d
 
 from sincut.colour import colour_transport
 from sincut.config import Config, load_preset, overlay, presets
@@ -14,7 +16,7 @@ from sincut.devices import Compute, find_compute, use_fast_kernels
 from sincut.errors import ImageError, Interrupted, TrainingError
 from sincut.events import Checkpoint, Event, Planned, Preview, Progress, Started, Trained
 from sincut.images import to_tensor
-from sincut.layers import EqualConv2d, chroma_grain, fine_light
+from sincut.layers import EqualConv2d, chroma_grain
 from sincut.losses import adversarial, discrimination, mean_absolute, patch_nce, r1_penalty
 from sincut.schedule import Plan
 from sincut.training import Training, _at, _positions, train
@@ -77,32 +79,29 @@ def test_grain_of_colour_is_taken_down_to_the_photo_s(
     assert left.grain == 1 and torch.equal(left.painting[:, :3], mapped)
 
 
-def test_a_finished_translation_is_no_sharper_than_the_photo(
+def test_a_finished_translation_has_the_photo_s_strengths(
     tiny: Config, pictures: tuple[torch.Tensor, torch.Tensor]
 ) -> None:
     painting, photo = pictures
     tiny = overlay(tiny, {"colour": {"smooth": 0.0}, "networks": {"smooth": 0.0}})  # the strokes stay
-    painting = painting[..., :70, :80]  # as wide as the photo
     rough = painting + 0.5 * torch.randn(painting.shape, generator=torch.Generator().manual_seed(0))
-    even = torch.nn.functional.avg_pool2d(painting, 5, 1, 2)
-    large = photo.repeat_interleave(3, dim=2).repeat_interleave(3, dim=3)
-    light = {}
-    for name, pair in (("rough", (rough, photo)), ("even", (even, photo)), ("large", (rough, large))):
-        training = Training(*pair, tiny, PLAIN)
-        assert training.model().light == 1  # until it is closed
-        training.close()
-        light[name] = training.model().light
-    assert light["rough"] < 0.9 and light["even"] == 1
-    assert light["large"] == pytest.approx(light["rough"], rel=0.15)
-    assert fine_light(large) < 0.7 * fine_light(photo)  # soft, pixel by pixel
-    training = Training(rough, photo, overlay(tiny, {"colour": {"soften": False}}), PLAIN)
-    training.close()
-    assert training.light == 1
     ended: list[Event] = []
     model = train(rough, photo, tiny, device=CPU, on_event=snapshot(ended))
-    assert model.light < 1 == next(e for e in ended if isinstance(e, Preview)).model.light
+    assert model.balance is not None
+    noise = torch.randn(1, 1, *rough.shape[2:], generator=torch.Generator().manual_seed(0))
+
+    def fine(picture: torch.Tensor) -> torch.Tensor:
+        luma = rgb_to_grayscale(picture)
+        return (luma - gaussian_blur2d(luma, (19, 19), (3.0, 3.0), border_type="replicate")).abs().mean()
+
+    own = model.translate(rough, noise), replace(model, balance=None).translate(rough, noise)
+    now, before = (float(fine(picture) / fine(photo)) for picture in own)
+    assert abs(now - 1) < 0.15 < 0.3 < before - 1
+    assert next(e for e in ended if isinstance(e, Preview)).model.balance is None  # until it is closed
     again = train(rough, photo, tiny, device=CPU, state=tensors_of(ended))  # nothing is left to do
-    assert again.light == pytest.approx(model.light)
+    assert again.balance is not None and torch.equal(again.balance.gains, model.balance.gains)
+    left = train(rough, photo, overlay(tiny, {"colour": {"balance": False}}), device=CPU)
+    assert left.balance is None
 
 
 def test_colour_transport_keeps_greys_tame(pictures: tuple[torch.Tensor, torch.Tensor]) -> None:

@@ -31,9 +31,9 @@ def test_tiled_equals_whole(h: int, w: int, tile: int) -> None:
 @settings(max_examples=12, deadline=None)
 @given(st.integers(1, 90), st.integers(1, 90), st.integers(16, 80), st.integers(2, 5), *[st.booleans()] * 4)
 def test_tiled_equals_whole_for_any_halo(
-    h: int, w: int, tile: int, blocks: int, base: bool, strokes: bool, grain: bool, soften: bool
+    h: int, w: int, tile: int, blocks: int, base: bool, strokes: bool, grain: bool, balance: bool
 ) -> None:
-    colour = {"smooth": float(strokes), "grain": grain, "soften": soften}
+    colour = {"smooth": float(strokes), "grain": grain, "balance": balance}
     smooth = {"networks": {"smooth": float(base)}, "colour": colour}
     shape = {"stem": 3, "inner": 4, "blocks": blocks, **smooth["networks"]}
     config = overlay(Config(), {"networks": shape, "colour": smooth["colour"], "losses": {"layers": [0, 2]}})

@@ -1,0 +1,141 @@
+"""What closes a training: the output's light and colour, fine, middle and coarse, get the photo's strength.
+
+In few steps a discriminator carves rock and water deeper than any photo shows them, and leaves large forms too faint.
+How strong a band of a picture is (bands as of a Laplacian pyramid that keeps its size; Burt and Adelson 1983, "The
+Laplacian pyramid as a compact image code") is measured at each level of lightness, since what is dark in a photo has
+less of it than what is bright. The gains that take the output there are all that is kept.
+"""
+
+from dataclasses import dataclass
+
+import torch
+from kornia.color import rgb_to_grayscale
+from kornia.filters import gaussian_blur2d
+from kornia.geometry.transform import resize
+from torch import Tensor
+
+from sincut.layers import in_bands, precisely
+
+SIGMAS = (3.0, 12.0)  # px: what the first blur takes is fine, what the second takes besides is middle, the rest coarse
+REACH = 36  # px
+LEVELS = 6  # of lightness
+DARK, BRIGHT = 0.05, 0.95  # the lowest and highest level, as quantiles of the photo's coarse luma
+RARE = 0.005  # a level with less of a picture than this says nothing
+LEAST, MOST = 0.5, 1.25  # of a gain; what is fine is never made stronger, for that is grain too
+
+
+@dataclass(frozen=True)
+class Balance:
+    """Gains for a picture's luma and for its colours less luma (the first axis of both tensors of gains)."""
+
+    coarse: Tensor  # (2,)
+    offset: Tensor  # (3,), of what is coarse, after its gains
+    levels: Tensor  # (2,): the lowest and the highest level, of the luma of what is coarse, gains and offset applied
+    gains: Tensor  # (2, 2, LEVELS): of what is fine and middle, by level
+
+    def __post_init__(self) -> None:
+        shapes = [tuple(t.shape) for t in (self.coarse, self.offset, self.levels, self.gains)]
+        if shapes != [(2,), (3,), (2,), (2, 2, LEVELS)]:
+            raise ValueError("the balance has a wrong shape")
+
+    def __call__(self, image: Tensor) -> Tensor:
+        """(N, 3, H, W) -> the same in float32 at least; a pixel sees `REACH` pixels to any side."""
+        return precisely(self._balanced, image, REACH)
+
+    def _balanced(self, image: Tensor) -> Tensor:
+        *parts, coarse = _parts(image)
+        gains = self.gains.to(image)
+        coarse = _scaled(coarse, *self.coarse.to(image)) + self.offset.to(image)[:, None, None]
+        shares = _shares(rgb_to_grayscale(coarse), self.levels.to(image))
+        for band, part in enumerate(parts):
+            luma, chroma = (
+                sum(share * gains[kind, band, level] for level, share in enumerate(shares)) for kind in range(2)
+            )
+            coarse = coarse + _scaled(part, luma, chroma)
+        return coarse
+
+
+def balance(output: Tensor, photo: Tensor) -> Balance:
+    """What gives the output the photo's strengths, as far as `LEAST` and `MOST` let it, and its mean colour.
+
+    Pictures are (1, 3, H, W) in [-1, 1].
+    """
+    output, photo = output.float(), no_wider(photo.float(), output)
+    means = [picture.mean((2, 3), keepdim=True) for picture in (output, photo)]
+    rough = [
+        in_bands(lambda x, mean=mean: _row_means(*_split(_parts(x)[2] - mean)), picture, REACH)  # type: ignore[misc]
+        for picture, mean in zip((output, photo), means, strict=True)
+    ]
+    own, wanted = (found.mean((0, 2, 3)) for found in rough)
+    coarse = (wanted / own.clamp(min=1e-6)).clamp(LEAST, MOST)
+    offset = (means[1] - _scaled(means[0], *coarse)).flatten()
+    light = in_bands(lambda x: rgb_to_grayscale(_parts(x)[2]), photo, REACH).flatten()
+    ends = torch.tensor([DARK, BRIGHT], device=light.device)
+    levels = torch.quantile(light[:: 1 + len(light) // 1_000_000], ends)
+    levels[1] = torch.maximum(levels[1], levels[0] + 1e-3)
+    (own, there), (wanted, here) = (
+        strengths(output, levels, coarse, offset),
+        strengths(photo, levels, torch.ones_like(coarse), torch.zeros_like(offset)),
+    )
+    overall = [(s * mass).sum(2, keepdim=True) for s, mass in ((own, there), (wanted, here))]
+    known = (there > RARE) & (here > RARE)
+    gains = torch.where(known, wanted / own.clamp(min=1e-6), overall[1] / overall[0].clamp(min=1e-6))
+    most = torch.tensor([1.0, MOST], device=gains.device)[:, None]
+    gains = torch.minimum(gains.clamp(min=LEAST), most)
+    return Balance(coarse.cpu(), offset.cpu(), levels.cpu(), gains.cpu())
+
+
+def strengths(picture: Tensor, levels: Tensor, coarse: Tensor, offset: Tensor) -> tuple[Tensor, Tensor]:
+    """How strong the fine and middle luma and chroma of (1, 3, H, W) are at each level, as `Balance.gains`; and the
+    (LEVELS,) shares of the picture that lie there. `coarse` and `offset` are applied before a level is found."""
+
+    def by_row(x: Tensor) -> Tensor:
+        *parts, large = _parts(x)
+        shares = _shares(rgb_to_grayscale(_scaled(large, *coarse) + offset[:, None, None]), levels)
+        found = [part.abs().mean(1, keepdim=True) for part in (p for pair in map(_split, parts) for p in pair)]
+        return _row_means(*shares, *(share * strong for strong in found for share in shares))
+
+    means = in_bands(by_row, picture, REACH).mean((0, 2, 3))
+    there = means[:LEVELS]
+    by_band = means[LEVELS:].view(2, 2, LEVELS)  # fine and middle, luma and chroma
+    return by_band.transpose(0, 1) / there.clamp(min=1e-6), there
+
+
+def no_wider(photo: Tensor, painting: Tensor) -> Tensor:
+    """The photo at the painting's width where it is wider, since a large photo is soft pixel by pixel; else itself."""
+    scale = painting.shape[3] / photo.shape[3]
+    if scale >= 1:
+        return photo
+    h, w = (max(1, round(side * scale)) for side in photo.shape[2:])
+    return resize(photo, (h, w), interpolation="bilinear", antialias=True)
+
+
+def _parts(x: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+    """What is fine, middle and coarse in (N, C, H, W); borders are continued by their last pixel."""
+    sizes = [2 * round(3 * sigma) + 1 for sigma in SIGMAS]
+    fine, coarse = (
+        gaussian_blur2d(x, (size, size), (sigma, sigma), border_type="replicate")
+        for size, sigma in zip(sizes, SIGMAS, strict=True)
+    )
+    return x - fine, fine - coarse, coarse
+
+
+def _split(x: Tensor) -> tuple[Tensor, Tensor]:
+    """Luma (N, 1, H, W), and the colours less luma."""
+    luma = rgb_to_grayscale(x)
+    return luma, x - luma
+
+
+def _scaled(x: Tensor, luma: Tensor | float, chroma: Tensor | float) -> Tensor:
+    return chroma * x + (luma - chroma) * rgb_to_grayscale(x)
+
+
+def _shares(luma: Tensor, levels: Tensor) -> list[Tensor]:
+    """Of each level, how much of it each pixel of (N, 1, H, W) has: 1 at the level, falling to 0 at its neighbours."""
+    place = ((luma - levels[0]) / (levels[1] - levels[0])).clamp(0, 1) * (LEVELS - 1)
+    return [(1 - (place - level).abs()).clamp(min=0) for level in range(LEVELS)]
+
+
+def _row_means(*maps: Tensor) -> Tensor:
+    """Of each of the (1, C, H, W) a channel of (1, n, H, 1)."""
+    return torch.cat([x.abs().mean((1, 3), keepdim=True) for x in maps], dim=1)
