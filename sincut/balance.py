@@ -14,10 +14,10 @@ from kornia.filters import gaussian_blur2d
 from kornia.geometry.transform import resize
 from torch import Tensor
 
-from sincut.layers import in_bands, precisely
+from sincut.layers import in_bands, precisely, sampled_quantiles
 
 SIGMAS = (3.0, 12.0)  # px: what the first blur takes is fine, what the second takes besides is middle, the rest coarse
-REACH = 36  # px
+REACH = round(3 * SIGMAS[1])  # px
 LEVELS = 6  # of lightness
 DARK, BRIGHT = 0.05, 0.95  # the lowest and highest level, as quantiles of the photo's coarse luma
 RARE = 0.005  # a level with less of a picture than this says nothing
@@ -62,16 +62,14 @@ def balance(output: Tensor, photo: Tensor) -> Balance:
     """
     output, photo = output.float(), no_wider(photo.float(), output)
     means = [picture.mean((2, 3), keepdim=True) for picture in (output, photo)]
-    rough = [
-        in_bands(lambda x, mean=mean: _row_means(*_split(_parts(x)[2] - mean)), picture, REACH)  # type: ignore[misc]
-        for picture, mean in zip((output, photo), means, strict=True)
-    ]
-    own, wanted = (found.mean((0, 2, 3)) for found in rough)
+    large = [in_bands(lambda x: _parts(x)[2], picture, REACH) for picture in (output, photo)]
+    own, wanted = (
+        torch.stack([part.abs().mean() for part in _split(picture - mean)])
+        for picture, mean in zip(large, means, strict=True)
+    )
     coarse = (wanted / own.clamp(min=1e-6)).clamp(LEAST, MOST)
     offset = (means[1] - _scaled(means[0], *coarse)).flatten()
-    light = in_bands(lambda x: rgb_to_grayscale(_parts(x)[2]), photo, REACH).flatten()
-    ends = torch.tensor([DARK, BRIGHT], device=light.device)
-    levels = torch.quantile(light[:: 1 + len(light) // 1_000_000], ends)
+    levels = sampled_quantiles(rgb_to_grayscale(large[1]), (DARK, BRIGHT))
     levels[1] = torch.maximum(levels[1], levels[0] + 1e-3)
     (own, there), (wanted, here) = (
         strengths(output, levels, coarse, offset),

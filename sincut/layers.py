@@ -54,8 +54,13 @@ def calm_variance(x: Tensor) -> float:
         mean, square = _window_means(x, x.square())
         return (square - mean.square()).clamp(min=0).mean(1, keepdim=True)
 
-    found = in_bands(spread, x.float(), SMOOTH_REACH).flatten()
-    return float(torch.quantile(found[:: 1 + len(found) // 1_000_000], 0.25))
+    return float(sampled_quantiles(in_bands(spread, x.float(), SMOOTH_REACH), (0.25,)))
+
+
+def sampled_quantiles(x: Tensor, at: tuple[float, ...]) -> Tensor:
+    """Quantiles (len(at),) of all of x, or of at most a million evenly spread values of it."""
+    values = x.flatten()
+    return torch.quantile(values[:: 1 + len(values) // 1_000_000], torch.tensor(at, device=x.device))
 
 
 def smoothed(x: Tensor, variance: Tensor | float) -> Tensor:
