@@ -13,9 +13,10 @@ from sincut.balance import LEAST, LEVELS, MOST, REACH, Balance, balance, no_wide
 def blurred(x: torch.Tensor, sigma: float) -> torch.Tensor:
     reach = round(3 * sigma)
     taps = torch.exp(-torch.arange(-reach, reach + 1.0).double().square() / (2 * sigma**2))
-    kernel = (torch.outer(taps, taps) / taps.sum() ** 2)[None, None]
+    taps = taps / taps.sum()
     x = F.pad(x, (reach, reach, reach, reach), mode="replicate")
-    return torch.cat([F.conv2d(channel[:, None], kernel) for channel in x.unbind(1)], dim=1)
+    down = torch.cat([F.conv2d(channel[:, None], taps[None, None, :, None]) for channel in x.unbind(1)], dim=1)
+    return torch.cat([F.conv2d(channel[:, None], taps[None, None, None, :]) for channel in down.unbind(1)], dim=1)
 
 
 def uneven(seed: int, height: int = 150, width: int = 160) -> torch.Tensor:
