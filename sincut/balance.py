@@ -90,8 +90,9 @@ def strengths(picture: Tensor, levels: Tensor, coarse: Tensor, offset: Tensor) -
     def by_row(x: Tensor) -> Tensor:
         *parts, large = _parts(x)
         shares = _shares(rgb_to_grayscale(_scaled(large, *coarse) + offset[:, None, None]), levels)
-        found = [part.abs().mean(1, keepdim=True) for part in (p for pair in map(_split, parts) for p in pair)]
-        return _row_means(*shares, *(share * strong for strong in found for share in shares))
+        found = [strong.abs().mean(1, keepdim=True) for part in parts for strong in _split(part)]
+        maps = [*shares, *(share * strong for strong in found for share in shares)]
+        return torch.cat([each.mean(3, keepdim=True) for each in maps], dim=1)  # (1, n, H, 1)
 
     means = in_bands(by_row, picture, REACH).mean((0, 2, 3))
     there = means[:LEVELS]
@@ -132,8 +133,3 @@ def _shares(luma: Tensor, levels: Tensor) -> list[Tensor]:
     """Of each level, how much of it each pixel of (N, 1, H, W) has: 1 at the level, falling to 0 at its neighbours."""
     place = ((luma - levels[0]) / (levels[1] - levels[0])).clamp(0, 1) * (LEVELS - 1)
     return [(1 - (place - level).abs()).clamp(min=0) for level in range(LEVELS)]
-
-
-def _row_means(*maps: Tensor) -> Tensor:
-    """Of each of the (1, C, H, W) a channel of (1, n, H, 1)."""
-    return torch.cat([x.abs().mean((1, 3), keepdim=True) for x in maps], dim=1)

@@ -25,13 +25,7 @@ from sincut.colour import ColourMap
 from sincut.config import Config
 from sincut.errors import ConfigError, ModelError
 from sincut.files import write_whole
-from sincut.layers import (
-    CHROMA_REACH,
-    SMOOTH_REACH,
-    smoothed,
-    without_border,
-    without_chroma_grain,
-)
+from sincut.layers import CHROMA_REACH, SMOOTH_REACH, smoothed, without_border, without_chroma_grain
 from sincut.networks import Generator, Projector
 
 FORMAT = "sincut"
