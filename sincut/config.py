@@ -38,7 +38,7 @@ class Crops:
     low: float = _number(384.0, 0.01, 65536, "width: px after scaling, aspect kept; factor, axes: of the file's size")
     high: float = _number(1024.0, 0.01, 65536, "factor keeps the aspect, axes draws one factor for each axis")
     own_scales: bool = _switch(True, "each crop has a scale of its own; off: one scale for all crops of a step")
-    count: int = _number(2, 1, 1024, "crops of each picture per step")
+    count: int = _number(6, 1, 1024, "crops of each picture per step; see schedule.least_steps")
     size: int = _number(128, 16, 1024, "side of a crop, px; even")
     tile: int = _number(64, 16, 1024, "side of the tiles the discriminator sees, px; crops.size is a multiple of it")
     flip: float = _number(0.5, 0, 1, "chance that a crop is mirrored left-right")
@@ -63,7 +63,7 @@ class Networks:
     stem: int = _number(16, 1, 1024, "channels of G at full resolution (c1)")
     inner: int = _number(48, 1, 2048, "channels of G at half resolution (c2)")
     blocks: int = _number(6, 2, 32, "residual blocks of G; the first half belongs to the encoder")
-    residual: float = _number(0.6, 0, 1, "0: the network gives the picture; r > 0: the input + r times its output")
+    residual: float = _number(1.0, 0, 1, "0: the network gives the picture; r > 0: the input + r times its output")
     smooth: float = _number(
         3.0,
         0,
@@ -121,7 +121,7 @@ class Optimisation:
 
     learning_rate: float = _number(0.004, 1e-7, 1, "of G, D and H, constant until `decay`")
     full_rate_steps: int = _number(
-        500,
+        1000,
         0,
         100_000_000,
         "in a run of more steps the rate is that times sqrt(full_rate_steps / steps); 0: it never is",
@@ -138,6 +138,12 @@ class Schedule:
 
     steps: int = _number(0, 0, 100_000_000, "0: as many as fit into `minutes`")
     minutes: float = _number(15.0, 0, 100_000, "from the command's start to its end, everything included")
+    least_steps: int = _number(
+        700,
+        0,
+        100_000_000,
+        "where `minutes` would give fewer steps, these have fewer crops, down to 2; 0: they never do",
+    )
     seed: int = _number(0, 0, 2**63 - 1, "of every random choice")
 
     def check(self) -> None:

@@ -64,7 +64,7 @@ class Reporter:
     @_show.register
     def _(self, event: events.Planned) -> None:
         speed = f" ({event.step_seconds:.2f} s each)" if event.step_seconds else ""
-        self.say(f"{event.steps} steps{speed}")
+        self.say(f"{event.steps} steps of {event.crops} crops{speed}")
         self._bar("training", event.steps, event.step, "")
 
     @_show.register

@@ -33,11 +33,12 @@ class Started(Event):
 
 @dataclass(frozen=True)
 class Planned(Event):
-    """The number of steps, given or calibrated; sent again when the pace has changed it."""
+    """The number of steps, given or calibrated, and the crops of each; sent again when the pace has changed it."""
 
     step: int
     steps: int
     step_seconds: float
+    crops: int
 
 
 @dataclass(frozen=True)

@@ -1,4 +1,4 @@
-"""How many steps a training has, and the learning rate and the guidance of each."""
+"""How many steps a training has, of how many crops, and the learning rate and the guidance of each."""
 
 import math
 import time
@@ -12,14 +12,16 @@ WARM_UP_STEPS = 2  # not timed: allocators and kernels are set up
 CALIBRATION = (4, 4.0)  # at least so many steps, and seconds, are timed before `minutes` become steps
 LATE_CHECKS = (0.75, 0.9)  # shares of the steps at which the pace is looked at once more
 TOLERANCE = 0.015  # of the minutes; a smaller miss is let be
+FEWEST_CROPS = 2  # in a step of a short run; of a single one, PatchNCE would have too few negatives
 
 
 class Plan:
-    """How many steps: given, or as many as fit into the minutes.
+    """How many steps, and of how many crops: given, or as many as fit into the minutes.
 
-    A short calibration turns minutes into steps. Up to `optimisation.decay` the learning rate knows the number only by
-    its square root, so there it is corrected by the speed seen so far. Later it stays, unless the machine has changed
-    its pace so much that the run would miss its time by more than `TOLERANCE`.
+    A short calibration turns minutes into steps; where these are fewer than `schedule.least_steps`, steps of fewer
+    crops are timed anew. Up to `optimisation.decay` the learning rate knows the number only by its square root, so
+    there it is corrected by the speed seen so far. Later it stays, unless the machine has changed its pace so much that
+    the run would miss its time by more than `TOLERANCE`.
     """
 
     def __init__(self, config: Config, started: float) -> None:
@@ -28,6 +30,7 @@ class Plan:
         self.guide_until, self.guide_end = config.losses.guide_until, config.losses.guide_end
         self.steps = config.schedule.steps  # 0: not known yet
         self.given = self.steps > 0
+        self.least_steps, self.crops = config.schedule.least_steps, config.crops.count
         self.budget = config.schedule.minutes * 60
         self.started = started
         self.timed: list[float] = []  # seconds of the steps timed for the calibration
@@ -84,12 +87,16 @@ class Plan:
 
     def state(self) -> dict[str, Tensor]:
         """The plan as tensors by name."""
-        values = (self.steps, self.checked, self.elapsed(), *self.since)
+        values = (self.steps, self.checked, self.elapsed(), *self.since, self.crops)
         return {"plan": torch.tensor(values, dtype=torch.float64)}
 
     def load_state(self, state: dict[str, Tensor]) -> None:
-        """The inverse of `state`; steps that were given stay, minutes go on where they stopped."""
-        steps, self.checked, elapsed, first, since = state["plan"].tolist()
+        """The inverse of `state`; steps that were given stay, minutes go on where they stopped.
+
+        Earlier versions had the crops of the settings in every step, and kept no number of them.
+        """
+        steps, self.checked, elapsed, first, since, *crops = state["plan"].tolist()
+        self.crops = int(crops[0]) if crops else self.crops
         self.steps = self.steps if self.given else int(steps)
         self.since = int(first), since
         self.started -= elapsed
@@ -100,6 +107,11 @@ class Plan:
         enough = len(timed) >= CALIBRATION[0] and sum(timed) >= CALIBRATION[1]
         if not timed or (not enough and left > 0):
             return False
+        steps = step + max(1, round(left * len(timed) / sum(timed)))
+        if left > 0 and steps < self.least_steps and self.crops > FEWEST_CROPS:
+            self.crops = max(FEWEST_CROPS, self.crops * steps // self.least_steps)
+            self.timed = []
+            return False
         self.since = step, self.elapsed()
-        self.steps = step + max(1, round(left * len(timed) / sum(timed)))
+        self.steps = steps
         return True

@@ -17,6 +17,7 @@ import copy
 import math
 import time
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Any, NoReturn
 
 import torch
@@ -24,7 +25,7 @@ from torch import Tensor, nn
 
 from sincut.balance import Balance, balance, no_wider
 from sincut.colour import ColourMap, colour_transport
-from sincut.config import Config
+from sincut.config import Config, Crops
 from sincut.crops import check_size, random_crops, tiles, without_excess
 from sincut.devices import Compute, find_compute, out_of_memory
 from sincut.errors import Interrupted, ModelError, TrainingError
@@ -79,20 +80,21 @@ class Training:
         self.steps_done = 0
         self.balance: Balance | None = None  # until it is closed
 
-    def step(self, learning_rate: float, guidance: float = 1.0) -> dict[str, Tensor]:
+    def step(self, learning_rate: float, guidance: float = 1.0, count: int | None = None) -> dict[str, Tensor]:
         """One update of D, then of G and H, from random crops of the two pictures. Returns the detached losses.
 
-        `guidance`, 1 in the beginning and less later on, scales the weight of the coarse guide.
+        `guidance`, 1 in the beginning and less later on, scales the weight of the coarse guide. `count` crops of each
+        picture are taken, `crops.count` by default.
         """
         losses, crops = self.config.losses, self.config.crops
+        crops = replace(crops, count=count or crops.count)
         optimise_g, optimise_d, optimise_h = self.optimisers
         for optimiser in self.optimisers:
             optimiser.param_groups[0]["lr"] = learning_rate
 
-        x, guide = self._crops(self.painting).tensor_split(
-            [3], dim=1
-        )  # (N, 3, crop, crop); no channels without a guide
-        y = self._crops(self.photo)
+        x = self._crops(self.painting, crops)  # (N, 3, crop, crop), with a guide (N, 6, crop, crop)
+        x, guide = x.tensor_split([3], dim=1)
+        y = self._crops(self.photo, crops)
         with self.compute.autocast():
             # Translate x into fake; the photo should stay what it is: same = G(y).
             both = torch.cat([x, y]) if losses.identity or losses.same else x
@@ -185,8 +187,8 @@ class Training:
         self.random.set_state(state["random"])
         self.steps_done = int(state["steps_done"])
 
-    def _crops(self, image: Tensor) -> Tensor:
-        return random_crops(image, self.config.crops, self.random).contiguous(memory_format=torch.channels_last)
+    def _crops(self, image: Tensor, crops: Crops) -> Tensor:
+        return random_crops(image, crops, self.random).contiguous(memory_format=torch.channels_last)
 
     def _noise(self, images: Tensor) -> Tensor:
         """Standard normal (N, 1, H, W), drawn on the CPU so that every device sees the same."""
@@ -205,7 +207,7 @@ class Training:
         query = self.projector([_at(queries[i], p) for i, p in zip(losses.layers, places, strict=True)])
         with torch.no_grad():
             key = self.projector([_at(features[i][: len(out)], p) for i, p in zip(losses.layers, places, strict=True)])
-        pictures = len(out) // self.config.crops.count  # the negatives of a patch are of its own picture
+        pictures = 2 if losses.identity else 1  # the negatives of a patch are of its own picture
         values = [
             patch_nce(q_part, k_part, losses.temperature, losses.false_negatives)
             for q, k in zip(query, key, strict=True)
@@ -327,9 +329,9 @@ class _Loop:
             self._announce()
 
     def advance(self) -> None:
-        training, plan = self.training, self.plan
+        training, plan, done = self.training, self.plan, self.training.steps_done
         began = time.monotonic()
-        losses = training.step(plan.learning_rate(training.steps_done), plan.guidance(training.steps_done))
+        losses = training.step(plan.learning_rate(done), plan.guidance(done), plan.crops)
         step = training.steps_done
         for name, value in losses.items():
             self.sums[name] = self.sums[name] + value if name in self.sums else value
@@ -386,8 +388,9 @@ class _Loop:
 
     def provenance(self) -> dict[str, Any]:
         """What the model file tells of its origin: what the caller gave, and how far the training is."""
-        progress = {"steps": self.training.steps_done, "planned_steps": self.plan.steps}
-        return {**self.given, **progress, "seconds": round(self.plan.elapsed(), 1), "losses": self.losses}
+        plan = self.plan
+        progress = {"steps": self.training.steps_done, "planned_steps": plan.steps, "crops": plan.crops}
+        return {**self.given, **progress, "seconds": round(plan.elapsed(), 1), "losses": self.losses}
 
     def _finite_losses(self) -> None:
         """Bring the summed losses to Python; raise `TrainingError` where one is not finite."""
@@ -407,7 +410,8 @@ class _Loop:
         )
 
     def _announce(self) -> None:
-        self.on_event(Planned(self.training.steps_done, self.plan.steps, self.plan.step_seconds()))
+        plan = self.plan
+        self.on_event(Planned(self.training.steps_done, plan.steps, plan.step_seconds(), plan.crops))
 
     def _preview_due(self, step: int) -> bool:
         count, steps = self.output.previews, self.plan.steps

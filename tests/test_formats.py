@@ -19,7 +19,12 @@ from sincut.images import Saving
 from sincut.translate import Options, Translator
 
 NETWORKS = {
-    "networks": {"stem": 4, "inner": 6, "blocks": 2},
+    "networks": {
+        "stem": 4,
+        "inner": 6,
+        "blocks": 2,
+        "residual": 0.6,
+    },  # random weights clip few colours: these ring in JPEG
     "losses": {"layers": [0, 2, 3]},
     "crops": {"low": 32.0, "high": 256.0},  # widths around those of the pictures here
 }

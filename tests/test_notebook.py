@@ -58,7 +58,7 @@ def test_the_live_view_keeps_one_output(tmp_path: Path, monkeypatch: pytest.Monk
     images.save(Picture(scene(20, 30, 1)), preview)
     live = notebook.Live()
     for event in (
-        Started(0, "cpu", "float32", "", 1, {}), Planned(0, 4, 0.1), Progress(2, 4, {"G": 1.5}, 0.1, 0.2, 1.0, 7.0),
+        Started(0, "cpu", "float32", "", 1, {}), Planned(0, 4, 0.1, 2), Progress(2, 4, {"G": 1.5}, 0.1, 0.2, 1.0, 7.0),
         Saved(preview, "preview"), Evaluated(2, {"tone": 0.25}), Warned("<b>odd</b>"),
     ):  # fmt: skip
         live(event)

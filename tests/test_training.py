@@ -483,6 +483,51 @@ def test_minutes_resume_with_the_number_that_was_fixed(monkeypatch: pytest.Monke
     assert later.learning_rate(450) == plan.learning_rate(450)
 
 
+@pytest.mark.parametrize(("minutes", "crops"), [(60, 8), (5, 3), (2, 2)])
+def test_short_runs_have_fewer_crops_so_that_there_are_enough_steps(
+    monkeypatch: pytest.MonkeyPatch, minutes: float, crops: int
+) -> None:
+    clock = Clock(monkeypatch)
+    config = overlay(Config(), {"crops": {"count": 8}, "schedule": {"minutes": minutes, "least_steps": 700}})
+    plan = Plan(config, clock.now)
+    steps = drive(plan, clock, lambda step: 0.1 + 0.1 * plan.crops)
+    assert plan.crops == crops and (steps >= 700 or crops == 2)
+    assert plan.elapsed() + 5 == pytest.approx(60 * minutes, rel=0.03)
+    later = Plan(config, clock.now)
+    later.load_state(plan.state())
+    assert later.crops == crops
+
+
+def test_steps_keep_their_crops_where_they_are_given_or_few_enough(monkeypatch: pytest.MonkeyPatch) -> None:
+    given = Plan(overlay(Config(), {"crops": {"count": 8}, "schedule": {"steps": 5}}), 0.0)
+    assert not given.update(3, 100.0, 0.0) and given.crops == 8
+    clock = Clock(monkeypatch)
+    never = Plan(overlay(Config(), {"crops": {"count": 8}, "schedule": {"least_steps": 0}}), clock.now)
+    assert [never.update(step, 2.0, 0.0) for step in range(1, 8)].count(True) == 1 and never.crops == 8
+    earlier = {"plan": never.state()["plan"][:5]}  # as it was saved before there was a number of crops
+    never.load_state(earlier)
+    assert never.crops == 8
+
+
+def test_a_step_takes_as_many_crops_as_it_is_told(tiny: Config, pictures: tuple[torch.Tensor, torch.Tensor]) -> None:
+    told = Training(*pictures, tiny, PLAIN).step(0.002, count=3)
+    own = Training(*pictures, overlay(tiny, {"crops": {"count": 3}}), PLAIN).step(0.002)
+    assert told == own != Training(*pictures, tiny, PLAIN).step(0.002)
+
+
+def test_a_run_of_minutes_tells_how_many_crops_its_steps_have(
+    tiny: Config, pictures: tuple[torch.Tensor, torch.Tensor], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("sincut.schedule.CALIBRATION", (1, 0.0))
+    planned: list[Planned] = []
+    schedule = {"steps": 0, "minutes": 0.02, "least_steps": 1_000_000}
+    config = overlay(tiny, {"crops": {"count": 4}, "schedule": schedule})
+    model = train(
+        *pictures, config, device=CPU, on_event=lambda e: planned.append(e) if isinstance(e, Planned) else None
+    )
+    assert planned[0].crops == model.provenance["crops"] == 2
+
+
 def test_learning_rate_is_constant_then_falls_to_zero() -> None:
     plan = Plan(overlay(Config(), {"schedule": {"steps": 100}, "optimisation": {"learning_rate": 0.002}}), 0)
     assert [plan.learning_rate(step) for step in (0, 50, 75, 100)] == [0.002, 0.002, 0.001, 0]
