@@ -9,8 +9,8 @@ Pictures are (1, 3, H, W), crops (N, 3, crop, crop), tiles (T, 3, tile, tile), a
 Ours, not the paper's, and switched off by the presets `paper` and `release`: brush strokes smoothed, colours mapped and
 their grain taken in front of G, and G's output on top of its input; a coarse guide, strongest in the beginning; crops
 with scales of their own, patches spread over the crops, negatives left out that look like the positive; no pass over
-the photo; R1 at every few steps only (as in StyleGAN2); a learning rate by the length of the run; the average of G that
-is saved, and its output given the photo's strength of light and colour.
+the photo; R1 at every few steps only (as in StyleGAN2); crops per step and the learning rate by the run's length; the
+average of G that is saved, and its output given the photo's strength of light and colour.
 """
 
 import copy

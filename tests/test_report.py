@@ -33,7 +33,7 @@ def put_run(run: Path, config: Config, name: str = "painting.png", size: tuple[i
     model = make_model(config)
     entry = {"name": name, "width": size[1], "height": size[0], "sha256": "ab" * 32}
     model.provenance |= {"painting": entry, "photo": {**entry, "name": "photo.png"}, "direction": "painting -> photo"}
-    model.provenance |= {"seed": 7, "steps": 100, "planned_steps": 100, "seconds": 64.0}
+    model.provenance |= {"seed": 7, "steps": 100, "planned_steps": 100, "crops": 2, "seconds": 64.0}
     model.save(run / "model.safetensors")
     session = {"device": "cpu", "precision": "float32", "threads": 2, "time": "2026-01-02T03:04:05+00:00"}
     record.append(run, {"step": 0, "session": {**session, "painting": f"in put/{name}", "photo": "photo.png"}})
@@ -80,6 +80,7 @@ def test_page_tells_the_whole_run(tiny: Config, tmp_path: Path) -> None:
     )
     assert commands["Translate a picture"] == f"sincut apply {run} 'in put/painting.png' -o out.png"
     assert data["inputs"][0]["sha256"] == "ab" * 32 and ["Seed", "7"] in data["origin"]
+    assert ["Crops a step", "2"] in data["machine"]
 
 
 def test_page_is_self_contained_and_hostile_names_are_text(tiny: Config, tmp_path: Path) -> None:
