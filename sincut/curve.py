@@ -14,7 +14,7 @@ from typing import Any
 import torch
 
 from sincut import evaluate, images
-from sincut.config import Config
+from sincut.config import Config, overlay
 from sincut.errors import Interrupted, RunError
 from sincut.files import make_folder, write_whole
 from sincut.model import Model
@@ -39,9 +39,9 @@ def curve(
     device: torch.device | str = "cpu",
     on_row: Callable[[dict[str, Any]], None] = lambda row: None,
 ) -> list[dict[str, Any]]:
-    """Rows of `minutes`, `seed`, `steps` and the figures of `evaluate.measure`, for each minutes and each seed in turn.
+    """For each minutes and seed in turn `steps`, `crops` (of each step) and the figures of `evaluate.measure`.
 
-    They are written to `curve.json` in `folder` too, as far as they are known. `config` holds all other settings.
+    The rows are written to `curve.json` in `folder` too, as far as they are known. `config` holds all other settings.
     Raises `RunError` where a training fails, `Interrupted` where one was stopped: the same call goes on.
     """
     pictures = [images.load(path) for path in (painting, photo, *([truth] if truth else []))]
@@ -51,14 +51,14 @@ def curve(
     for seed in seeds:
         for budget in minutes:
             run = folder / f"{budget:g}-minutes-seed-{seed}"
-            schedule = {"schedule": {"minutes": float(budget), "steps": 0, "seed": seed}}
-            own = Config.from_dict({**config.to_dict(), **schedule})
+            own = overlay(config, {"schedule": {"minutes": float(budget), "steps": 0, "seed": seed}})
             _train(Pair(run.name, painting, photo, run, own, reverse), device)
             model = Model.load(run)
             output = Translator(model, device).apply_picture(source)
             images.save(output, run / OUTPUT_FILE)
             figures = evaluate.measure(source, target, output, *true)
-            rows.append({"minutes": budget, "seed": seed, "steps": model.provenance["steps"], **figures})
+            size = {"steps": model.provenance["steps"], "crops": model.provenance.get("crops", config.crops.count)}
+            rows.append({"minutes": budget, "seed": seed, **size, **figures})
             write_whole(folder / RESULT_FILE, json.dumps(rows, indent=2).encode(), RunError)
             on_row(rows[-1])
     return rows

@@ -12,6 +12,7 @@ from sincut.bench import _forward_tflop, measure, measure_pictures, pixel_tflop,
 from sincut.config import Config, overlay, resolve
 from sincut.console import bench_table, pictures_table
 from sincut.images import Picture, load, save
+from sincut.model import Model
 from sincut.networks import Generator
 
 
@@ -113,14 +114,16 @@ def test_curve_trains_for_each_time_and_goes_on_where_it_was_stopped(tmp_path: P
     for seed, path in enumerate((painting, photo)):
         save(Picture(scene(96, 110, seed)), path)
     command = ["curve", str(painting), str(photo), "-o", str(folder), "--seeds", "0,1", "--device", "cpu", *tiny_flags]
+    command += ["--set", "crops.count=3", "--set", "schedule.least_steps=0"]
     result = sincut(*command, "--minutes", "0.1", "--truth", str(photo), "--json")
     assert result.returncode == 0, result.stderr
     rows = json.loads(result.stdout)
     assert [(row["minutes"], row["seed"]) for row in rows] == [(0.1, 0), (0.1, 1)]
-    assert all(row["steps"] > 0 and "colour" in row and "psnr_output" in row for row in rows)
+    assert all(row["steps"] > 0 and row["crops"] == 3 and "colour" in row and "psnr_output" in row for row in rows)
     assert json.loads((folder / "curve.json").read_text()) == rows
     first = folder / "0.1-minutes-seed-0"
     assert load(first / "translated.png").size == (96, 110)
+    assert Model.load(first).config.schedule.least_steps == 0
 
     model = (first / "model.safetensors").stat().st_mtime_ns
     shutil.rmtree(folder / "0.1-minutes-seed-1")
