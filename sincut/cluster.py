@@ -42,6 +42,7 @@ DEATHS = 3  # of workers over one picture, before it counts as failed
 STILLBORN = 3  # workers that died before their first picture, and more by as many as there are, before all is given up
 DEFAULT_CPUS = 2.0  # for each worker
 KNOCK_SECONDS = 10.0
+LEAVE_SECONDS = 5.0  # for all workers together
 PATIENCE = 30.0  # seconds without any worker, after which that is told
 OBJECT_STORE = 2**28  # bytes, where Ray is started here: pictures do not go through it
 RAY_THREAD = "ray_listen_error_messages"
@@ -89,6 +90,7 @@ class _Worker:
         weights = Path(self.place.name, MODEL_FILE)
         write_whole(weights, model, RunError)
         self.translator = load(weights, device)
+        weights.unlink()  # a worker that is killed leaves little behind
         if mask is not None:
             options = replace(options, mask=Path(self.place.name, f"mask{mask[0]}"))
             assert options.mask is not None
@@ -102,6 +104,10 @@ class _Worker:
     def hello(self) -> str:
         """The version of sincut there."""
         return __version__
+
+    def leave(self) -> None:
+        """Remove the temporary files."""
+        self.place.cleanup()
 
     def translate(self, source: str, target: str, saving: Saving) -> _Outcome:
         job, began = Job(place(source), place(target)), time.monotonic()
@@ -275,6 +281,9 @@ class _Driver:
 
     def end(self) -> None:
         """Give the workers back."""
+        if farewells := [seat.actor.leave.remote() for seat in self.seats if not seat.jobs]:
+            with contextlib.suppress(self.ray.exceptions.RayError):
+                self.ray.wait(farewells, num_returns=len(farewells), timeout=LEAVE_SECONDS)
         for seat in (*self.seats, *self.starting.values()):
             self._kill(seat)
 

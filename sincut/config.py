@@ -321,14 +321,17 @@ def _coerce(key: str, value: Any, default: Any) -> Any:
 
 
 def _parse(text: str) -> Any:
-    """The value of a flag: TOML where it parses, a bare text otherwise; `0,2,4` is a list."""
+    """The value of a flag: TOML where it parses, a bare text otherwise; `0,2,4` is a list, `.5` a number."""
     text = text.lower() if text in ("True", "False") else text
     for candidate in (text, f"[{text}]"):
         try:
             return tomllib.loads(f"value = {candidate}")["value"]
         except tomllib.TOMLDecodeError:
             continue
-    return text
+    try:
+        return float(text)
+    except ValueError:
+        return text
 
 
 def _range(metadata: Mapping[str, Any]) -> str:

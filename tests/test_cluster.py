@@ -4,6 +4,7 @@ import json
 import os
 import signal
 import sys
+import tempfile
 from collections import deque
 from collections.abc import Iterator
 from pathlib import Path
@@ -21,7 +22,7 @@ from sincut.folder import Naming
 from sincut.model import Model
 from sincut.remote import place
 from sincut.run import train
-from sincut.translate import load
+from sincut.translate import Options, load
 
 RECIPE = {"model": "abc"}
 PICTURES = 24
@@ -48,6 +49,12 @@ def busy_workers() -> list[int]:
         except OSError:
             continue
     return found
+
+
+def copies_of(mask: Path) -> list[Path]:
+    """The workers' own files of a mask."""
+    own = Path(tempfile.gettempdir()).glob(f"sincut-*/mask{mask.suffix}")
+    return [file for file in own if file.read_bytes() == mask.read_bytes()]
 
 
 @pytest.mark.slow
@@ -93,11 +100,25 @@ def test_a_stop_finishes_what_is_in_work(tmp_path: Path, model_file: Path, clust
     source.mkdir()
     for number in range(PICTURES):
         Image.fromarray(scene(60, 70, number)).save(source / f"{number:02}.png")
+    mask = tmp_path / "mask.jpg"
+    Image.fromarray(scene(60, 70, 99)).convert("L").save(mask, comment=str(tmp_path))
     seen: list[Event] = []
+    there: set[Path] = set()
+
+    def look(event: Event) -> None:
+        seen.append(event)
+        there.update(copies_of(mask))
+
     plan = folder.plan([source], Naming(out), recipe=RECIPE)
     done, failed = cluster.run(
-        plan, model_file, POOL, on_event=seen.append, stop=lambda: any(isinstance(event, PictureDone) for event in seen)
+        plan,
+        model_file,
+        POOL,
+        Options(mask=mask),
+        on_event=look,
+        stop=lambda: any(isinstance(event, PictureDone) for event in seen),
     )
+    assert there and not copies_of(mask) and not any(copy.parent.exists() for copy in there)
     assert 0 < len(done) < PICTURES and not failed
     assert len(folder.plan([source], Naming(out), recipe=RECIPE).skipped) == len(done)
 

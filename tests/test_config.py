@@ -17,6 +17,11 @@ def test_shipped_presets_load_and_say_why() -> None:
     assert all(len(preset.about) > 20 for preset in found.values())
 
 
+def test_numbers_may_be_written_without_a_zero() -> None:
+    config = resolve(flags=["optimisation.learning_rate=.002", "losses.nce=5."])
+    assert (config.optimisation.learning_rate, config.losses.nce) == (0.002, 5.0)
+
+
 def test_presets_hold_only_differences() -> None:
     defaults = Config().to_dict()
     for path in (ROOT / "presets").glob("*.toml"):
