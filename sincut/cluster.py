@@ -86,11 +86,11 @@ class _Worker:
         torch.set_num_threads(max(1, int(cpus)))
         device = torch.device("cuda" if gpus else "cpu")
         use_fast_kernels(device)
+        with tempfile.TemporaryDirectory(prefix="sincut-") as temporary:  # a worker that is killed leaves little behind
+            weights = Path(temporary, MODEL_FILE)
+            write_whole(weights, model, RunError)
+            self.translator = load(weights, device)
         self.place = tempfile.TemporaryDirectory(prefix="sincut-")
-        weights = Path(self.place.name, MODEL_FILE)
-        write_whole(weights, model, RunError)
-        self.translator = load(weights, device)
-        weights.unlink()  # a worker that is killed leaves little behind
         if mask is not None:
             options = replace(options, mask=Path(self.place.name, f"mask{mask[0]}"))
             assert options.mask is not None
