@@ -38,7 +38,7 @@ class Crops:
     low: float = _number(384.0, 0.01, 65536, "width: px after scaling, aspect kept; factor, axes: of the file's size")
     high: float = _number(1024.0, 0.01, 65536, "factor keeps the aspect, axes draws one factor for each axis")
     own_scales: bool = _switch(True, "each crop has a scale of its own; off: one scale for all crops of a step")
-    count: int = _number(6, 1, 1024, "crops of each picture per step; see schedule.least_steps")
+    count: int = _number(6, 1, 1024, "crops of each picture per step; see schedule.least_steps and most_steps")
     size: int = _number(128, 16, 1024, "side of a crop, px; even")
     tile: int = _number(64, 16, 1024, "side of the tiles the discriminator sees, px; crops.size is a multiple of it")
     flip: float = _number(0.5, 0, 1, "chance that a crop is mirrored left-right")
@@ -143,6 +143,12 @@ class Schedule:
         0,
         100_000_000,
         "where `minutes` would give fewer steps, these have fewer crops, down to 2; 0: they never do",
+    )
+    most_steps: int = _number(
+        1500,
+        0,
+        100_000_000,
+        "where `minutes` would give more steps, these have more crops, up to 24; 0: they never do",
     )
     seed: int = _number(0, 0, 2**63 - 1, "of every random choice")
 

@@ -42,10 +42,13 @@ def curve(
     """For each minutes and seed in turn `steps`, `crops` (of each step) and the figures of `evaluate.measure`.
 
     The rows are written to `curve.json` in `folder` too, as far as they are known. `config` holds all other settings.
-    Raises `RunError` where a training fails, `Interrupted` where one was stopped: the same call goes on.
+    Raises `ImageError` where the truth is not of the painting's size, `RunError` where a training fails, `Interrupted`
+    where one was stopped: the same call goes on.
     """
     pictures = [images.load(path) for path in (painting, photo, *([truth] if truth else []))]
     source, target, *true = pictures if not reverse else [pictures[1], pictures[0], *pictures[2:]]
+    for picture in true:
+        evaluate.check_truth(picture, source)  # before the hours of training, not after
     make_folder(folder, RunError)
     rows: list[dict[str, Any]] = []
     for seed in seeds:

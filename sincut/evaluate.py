@@ -55,14 +55,19 @@ def measure(painting: Picture, photo: Picture, output: Picture, truth: Picture |
     if inception_weights().is_file():
         figures["sifid"] = single_image_fid(photo, output)
     if truth is not None:
+        check_truth(truth, output)
         true = _unit(truth)
-        if true.shape != out.shape:
-            (h, w), (oh, ow) = truth.size, output.size
-            raise ImageError(f"the truth has {w}x{h} pixels, the output {ow}x{oh}; give pictures of one size")
         for name, picture in (("output", out), ("painting", x)):
             figures[f"psnr_{name}"] = min(float(psnr(picture, true, 1.0)), PSNR_OF_EQUALS)
             figures[f"ssim_{name}"] = float(ssim(picture, true, 11).mean())
     return {name: round(value, 4) for name, value in figures.items()}
+
+
+def check_truth(truth: Picture, output: Picture) -> None:
+    """Raises `ImageError` unless the two can be compared pixel by pixel."""
+    if truth.size != output.size:
+        (h, w), (oh, ow) = truth.size, output.size
+        raise ImageError(f"the truth has {w}x{h} pixels, the output {ow}x{oh}; give pictures of one size")
 
 
 def single_image_fid(photo: Picture, output: Picture) -> float:

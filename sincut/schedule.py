@@ -13,15 +13,17 @@ CALIBRATION = (4, 4.0)  # at least so many steps, and seconds, are timed before 
 LATE_CHECKS = (0.75, 0.9)  # shares of the steps at which the pace is looked at once more
 TOLERANCE = 0.015  # of the minutes; a smaller miss is let be
 FEWEST_CROPS = 2  # in a step of a short run; of a single one, PatchNCE would have too few negatives
+MOST_CROPS = 24  # in a step of a long run, where the settings do not ask for more; memory grows with them
 
 
 class Plan:
     """How many steps, and of how many crops: given, or as many as fit into the minutes.
 
     A short calibration turns minutes into steps; where these are fewer than `schedule.least_steps`, steps of fewer
-    crops are timed anew. Up to `optimisation.decay` the learning rate knows the number only by its square root, so
-    there it is corrected by the speed seen so far. Later it stays, unless the machine has changed its pace so much that
-    the run would miss its time by more than `TOLERANCE`.
+    crops are timed anew, and where they are more than `schedule.most_steps`, steps of more crops. Up to
+    `optimisation.decay` the learning rate knows the number only by its square root, so there it is corrected by the
+    speed seen so far. Later it stays, unless the machine has changed its pace so much that the run would miss its time
+    by more than `TOLERANCE`.
     """
 
     def __init__(self, config: Config, started: float) -> None:
@@ -30,7 +32,8 @@ class Plan:
         self.guide_until, self.guide_end = config.losses.guide_until, config.losses.guide_end
         self.steps = config.schedule.steps  # 0: not known yet
         self.given = self.steps > 0
-        self.least_steps, self.crops = config.schedule.least_steps, config.crops.count
+        self.least_steps, self.most_steps = config.schedule.least_steps, config.schedule.most_steps
+        self.usual_crops = self.crops = config.crops.count
         self.budget = config.schedule.minutes * 60
         self.started = started
         self.timed: list[float] = []  # seconds of the steps timed for the calibration
@@ -108,10 +111,19 @@ class Plan:
         if not timed or (not enough and left > 0):
             return False
         steps = step + max(1, round(left * len(timed) / sum(timed)))
-        if left > 0 and steps < self.least_steps and self.crops > FEWEST_CROPS:
-            self.crops = max(FEWEST_CROPS, self.crops * steps // self.least_steps)
-            self.timed = []
+        crops = self._crops(steps) if left > 0 else self.crops
+        if crops != self.crops:
+            self.crops, self.timed = crops, []
             return False
         self.since = step, self.elapsed()
         self.steps = steps
         return True
+
+    def _crops(self, steps: int) -> int:
+        """How many crops a step should have, where it would be `steps` with as many as now."""
+        crops = self.crops
+        if steps < self.least_steps and FEWEST_CROPS < crops <= self.usual_crops:
+            return max(FEWEST_CROPS, crops * steps // self.least_steps)
+        if 0 < self.most_steps < steps and crops == self.usual_crops < MOST_CROPS:
+            return min(MOST_CROPS, crops * steps // self.most_steps)
+        return crops

@@ -308,6 +308,8 @@ def train(
         if not out_of_memory(error):
             raise
         fewer = f"--set crops.count={config.crops.count // 2 or 1} or --set networks.inner={config.networks.inner // 2}"
+        if plan.crops > config.crops.count:  # it is a long run
+            fewer = "--set schedule.most_steps=0"
         raise TrainingError(f"the memory of {device} is not enough for these settings; use {fewer}") from None
     return training.model(loop.provenance())
 

@@ -114,7 +114,8 @@ def test_curve_trains_for_each_time_and_goes_on_where_it_was_stopped(tmp_path: P
     for seed, path in enumerate((painting, photo)):
         save(Picture(scene(96, 110, seed)), path)
     command = ["curve", str(painting), str(photo), "-o", str(folder), "--seeds", "0,1", "--device", "cpu", *tiny_flags]
-    command += ["--set", "crops.count=3", "--set", "schedule.least_steps=0"]
+    for setting in ("crops.count=3", "schedule.least_steps=0", "schedule.most_steps=0"):
+        command += ["--set", setting]
     result = sincut(*command, "--minutes", "0.1", "--truth", str(photo), "--json")
     assert result.returncode == 0, result.stderr
     rows = json.loads(result.stdout)
@@ -138,3 +139,8 @@ def test_curve_refuses_wrong_usage(tmp_path: Path) -> None:
     name = str(tmp_path / "a.png")
     assert sincut("curve", name, name, "-o", name, "--minutes", "soon").returncode == 2
     assert sincut("curve", name, name, "-o", name, "--reverse", "--truth", name).returncode == 2
+    save(Picture(scene(96, 110, 0)), Path(name))
+    save(Picture(scene(48, 55, 0)), tmp_path / "small.png")
+    result = sincut("curve", name, name, "-o", str(tmp_path / "curve"), "--truth", str(tmp_path / "small.png"))
+    assert result.returncode == 1 and "the truth has 55x48 pixels" in result.stderr
+    assert not (tmp_path / "curve").exists()

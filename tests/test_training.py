@@ -483,15 +483,16 @@ def test_minutes_resume_with_the_number_that_was_fixed(monkeypatch: pytest.Monke
     assert later.learning_rate(450) == plan.learning_rate(450)
 
 
-@pytest.mark.parametrize(("minutes", "crops"), [(60, 8), (5, 3), (2, 2)])
-def test_short_runs_have_fewer_crops_so_that_there_are_enough_steps(
+@pytest.mark.parametrize(("minutes", "crops"), [(600, 24), (60, 21), (20, 8), (5, 3), (2, 2)])
+def test_crops_follow_the_minutes_so_that_steps_are_enough_and_not_too_many(
     monkeypatch: pytest.MonkeyPatch, minutes: float, crops: int
 ) -> None:
     clock = Clock(monkeypatch)
-    config = overlay(Config(), {"crops": {"count": 8}, "schedule": {"minutes": minutes, "least_steps": 700}})
+    schedule = {"minutes": minutes, "least_steps": 700, "most_steps": 1500}
+    config = overlay(Config(), {"crops": {"count": 8}, "schedule": schedule})
     plan = Plan(config, clock.now)
     steps = drive(plan, clock, lambda step: 0.1 + 0.1 * plan.crops)
-    assert plan.crops == crops and (steps >= 700 or crops == 2)
+    assert plan.crops == crops and (steps >= 700 or crops == 2) and (steps <= 1700 or crops == 24)
     assert plan.elapsed() + 5 == pytest.approx(60 * minutes, rel=0.03)
     later = Plan(config, clock.now)
     later.load_state(plan.state())
@@ -502,8 +503,12 @@ def test_steps_keep_their_crops_where_they_are_given_or_few_enough(monkeypatch: 
     given = Plan(overlay(Config(), {"crops": {"count": 8}, "schedule": {"steps": 5}}), 0.0)
     assert not given.update(3, 100.0, 0.0) and given.crops == 8
     clock = Clock(monkeypatch)
-    never = Plan(overlay(Config(), {"crops": {"count": 8}, "schedule": {"least_steps": 0}}), clock.now)
+    never = Plan(overlay(Config(), {"crops": {"count": 8}, "schedule": {"least_steps": 0, "most_steps": 0}}), clock.now)
+    fast = Plan(overlay(Config(), {"crops": {"count": 8}, "schedule": {"least_steps": 0, "most_steps": 0}}), clock.now)
+    many = Plan(overlay(Config(), {"crops": {"count": 30}}), clock.now)
     assert [never.update(step, 2.0, 0.0) for step in range(1, 8)].count(True) == 1 and never.crops == 8
+    assert [fast.update(step, 0.01, 0.0) for step in range(1, 800)].count(True) == 1 and fast.crops == 8
+    assert [many.update(step, 0.01, 0.0) for step in range(1, 800)].count(True) == 1 and many.crops == 30
     earlier = {"plan": never.state()["plan"][:5]}  # as it was saved before there was a number of crops
     never.load_state(earlier)
     assert never.crops == 8
@@ -526,6 +531,29 @@ def test_a_run_of_minutes_tells_how_many_crops_its_steps_have(
         *pictures, config, device=CPU, on_event=lambda e: planned.append(e) if isinstance(e, Planned) else None
     )
     assert planned[0].crops == model.provenance["crops"] == 2
+
+
+@pytest.mark.parametrize(("most_steps", "advice"), [(1, "--set schedule.most_steps=0"), (0, "--set crops.count=2 or ")])
+def test_too_little_memory_is_told_with_what_takes_less(
+    tiny: Config,
+    pictures: tuple[torch.Tensor, torch.Tensor],
+    monkeypatch: pytest.MonkeyPatch,
+    most_steps: int,
+    advice: str,
+) -> None:
+    monkeypatch.setattr("sincut.schedule.CALIBRATION", (1, 0.0))
+    step = Training.step
+
+    def costly(self: Training, learning_rate: float, guidance: float, count: int) -> dict[str, torch.Tensor]:
+        if self.steps_done == 4:
+            raise RuntimeError("DefaultCPUAllocator: can't allocate memory")
+        return step(self, learning_rate, guidance, count)
+
+    monkeypatch.setattr(Training, "step", costly)
+    schedule = {"steps": 0, "minutes": 1.0, "least_steps": 0, "most_steps": most_steps}
+    with pytest.raises(TrainingError, match="memory of cpu is not enough") as caught:
+        train(*pictures, overlay(tiny, {"crops": {"count": 4}, "schedule": schedule}), device=CPU)
+    assert advice in str(caught.value)
 
 
 def test_learning_rate_is_constant_then_falls_to_zero() -> None:
