@@ -15,6 +15,8 @@ from torch import Tensor, nn
 from sincut.config import Networks
 from sincut.layers import SMOOTH_REACH, EqualConv2d, EqualLinear, ResidualBlock, UpBlock, smoothed, without_border
 
+DETAIL_WINDOW = 9  # px: what is finer is detail to D
+LEAST_DEVIATION = 0.02  # of a photo's colours, so that an even one is not blown up
 D_WIDTHS = {4: 384, 8: 256, 16: 128, 32: 64, 64: 32, 128: 16}  # channels at each resolution; 16 above
 STRIDE = 2  # G works at half resolution inside: tiles start at multiples of this
 
@@ -126,6 +128,9 @@ class Generator(nn.Module):
 class Discriminator(nn.Module):
     """Logits (T, 1) of tiles (T, 3, tile, tile), tile a power of two; StyleGAN2's, without minibatch deviation."""
 
+    mean: Tensor
+    deviation: Tensor
+
     def __init__(self, config: Networks, tile: int) -> None:
         super().__init__()
 
@@ -143,8 +148,25 @@ class Discriminator(nn.Module):
         self.convolutions = nn.Sequential(*layers)
         self.hidden = EqualLinear(channels * resolution**2, channels, activation=True)
         self.logit = EqualLinear(channels, 1)
+        self.detail = config.detail
+        self.register_buffer("mean", torch.zeros(3, 1, 1), persistent=False)  # of the photo's colours, in `expect`
+        self.register_buffer("deviation", torch.ones(3, 1, 1), persistent=False)
+
+    def expect(self, photo: Tensor) -> None:
+        """Look at tiles relative to the colours of (1, 3, H, W) from now on.
+
+        Means, contrasts and large forms differ more from tile to tile than between real and fake, above all in dark or
+        soft pictures, where D would see nothing else for hundreds of steps.
+        """
+        self.mean = photo.mean((0, 2, 3))[:, None, None].to(self.mean)
+        self.deviation = photo.std((0, 2, 3))[:, None, None].clamp(min=LEAST_DEVIATION).to(self.deviation)
 
     def forward(self, tiles: Tensor) -> Tensor:
+        if self.detail:
+            tiles = (tiles - self.mean) / self.deviation
+            border = (DETAIL_WINDOW // 2,) * 4
+            large = F.avg_pool2d(F.pad(tiles, border, mode="replicate"), DETAIL_WINDOW, stride=1)
+            tiles = torch.lerp(large, tiles, self.detail)
         x = self.convolutions(tiles).flatten(1)  # (T, C, 4, 4) -> (T, C*16)
         out: Tensor = self.logit(self.hidden(x))
         return out

@@ -69,6 +69,7 @@ class Training:
             if config.networks.smooth and excess:
                 self.generator.smooth_below(config.networks.smooth * calm_variance(mapped[:, :3]))
             self.discriminator = Discriminator(config.networks, config.crops.tile)
+            self.discriminator.expect(photo)
             self.projector = Projector(config.networks, config.losses.layers)
         for network in (self.generator, self.discriminator, self.projector):
             network.to(device=compute.device, memory_format=torch.channels_last)  # type: ignore[call-overload]

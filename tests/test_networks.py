@@ -83,6 +83,33 @@ def test_discriminator_gives_one_logit_a_tile(tile: int) -> None:
     assert Discriminator(Networks(discriminator=0.05), tile)(torch.randn(3, 3, tile, tile)).shape == (3, 1)
 
 
+def test_discriminator_sees_tiles_relative_to_the_photo_and_their_detail_brought_out() -> None:
+    torch.manual_seed(0)
+    tiles, photo = torch.rand(2, 3, 32, 32), torch.rand(1, 3, 40, 50)
+    plain = Discriminator(Networks(discriminator=0.05, detail=0), 32)
+    relative = Discriminator(Networks(discriminator=0.05, detail=1), 32)
+    sharp = Discriminator(Networks(discriminator=0.05, detail=3), 32)
+    for network in (relative, sharp):
+        network.load_state_dict(plain.state_dict())
+        network.expect(photo)
+    mean, deviation = photo.mean((0, 2, 3))[:, None, None], photo.std((0, 2, 3))[:, None, None]
+    torch.testing.assert_close(relative(tiles), plain((tiles - mean) / deviation))
+    seen = sharp(tiles)
+    sharp.expect(photo * 0.2 - 0.7)
+    torch.testing.assert_close(sharp(tiles * 0.2 - 0.7), seen, atol=1e-4, rtol=1e-4)  # dark and soft: the same to D
+
+    checks = 0.5 - torch.arange(32 * 32).view(1, 1, 32, 32).remainder(2).expand(1, 3, 32, 32)  # columns of +-0.5
+    sharp.expect(torch.cat([checks, -checks]) * 2)  # of deviation 1 and mean 0
+    inner = torch.zeros_like(checks)
+    inner[..., 5:-5, 5:-5] = 1
+    given: list[torch.Tensor] = []
+    sharp.convolutions.register_forward_pre_hook(lambda _, inputs: given.append(inputs[0]))
+    sharp(checks)
+    torch.testing.assert_close(given[0] * inner, 3 * checks * inner, atol=0.15, rtol=0)  # 9 columns are not quite even
+    sharp(torch.ones(1, 3, 32, 32))
+    torch.testing.assert_close(given[1], torch.ones(1, 3, 32, 32), atol=0.01, rtol=0)  # what is large stays
+
+
 def test_projector_rows_have_unit_length() -> None:
     rows = Projector(SMALL, (0, 2))([torch.randn(5, 3), torch.randn(5, 6)])
     for row in rows:
