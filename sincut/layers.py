@@ -193,19 +193,28 @@ class EqualLinear(nn.Module):
 
 
 class Blur(nn.Module):
-    """The [1, 3, 3, 1] x [1, 3, 3, 1] filter as a depthwise convolution; `stride` computes only the kept pixels."""
+    """The [1, 3, 3, 1] x [1, 3, 3, 1] filter as a depthwise convolution; `stride` computes only the kept pixels.
+
+    [1, 3, 3, 1] is [1, 2, 1] and then the mean of two, so with stride 2 it is also a filter without stride and a
+    pooling. In bfloat16, where oneDNN has no fast gradient of a depthwise convolution with stride, that takes a fifth
+    of the time.
+    """
 
     kernel: Tensor
+    small: Tensor
 
     def __init__(self, channels: int, padding: int, stride: int = 1, gain: float = 1.0) -> None:
         super().__init__()
-        taps = torch.tensor(BINOMIAL)
-        square = torch.outer(taps, taps)
-        square = square * (gain / square.sum())
-        self.register_buffer("kernel", square.expand(channels, 1, 4, 4).contiguous(), persistent=False)
+        for name, taps in (("kernel", BINOMIAL), ("small", (1.0, 2.0, 1.0))):
+            square = torch.outer(torch.tensor(taps), torch.tensor(taps))
+            square = square * (gain / square.sum())
+            self.register_buffer(name, square.expand(channels, 1, -1, -1).contiguous(), persistent=False)
         self.channels, self.padding, self.stride = channels, padding, stride
 
     def forward(self, x: Tensor) -> Tensor:
+        if self.stride == 2 and x.dtype == torch.bfloat16 and x.device.type == "cpu" and torch.is_grad_enabled():
+            even = F.conv2d(x, self.small.to(x.dtype), padding=self.padding, groups=self.channels)
+            return F.avg_pool2d(even, 2)
         kernel = self.kernel.to(x.dtype)
         return F.conv2d(x, kernel, stride=self.stride, padding=self.padding, groups=self.channels)
 

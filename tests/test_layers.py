@@ -55,6 +55,20 @@ def test_blur_is_the_binomial_filter_and_keeps_constants() -> None:
     torch.testing.assert_close(inside, torch.full_like(inside, 0.7))
 
 
+def test_blur_with_stride_is_the_same_in_two_parts() -> None:
+    """In bfloat16 with gradients, on a CPU, it is a filter and a pooling; float32 tells what both should give."""
+    for h, w in ((8, 12), (9, 7)):
+        x, weights = torch.randn(2, 3, h, w), torch.randn(2, 3, h // 2, w // 2)
+        blur, found = Blur(3, padding=1, stride=2), []
+        for dtype in (torch.float32, torch.bfloat16):
+            part = x.to(dtype).requires_grad_()
+            out = blur(part)
+            (gradient,) = torch.autograd.grad((out.float() * weights).sum(), part)
+            found.append((out.float(), gradient.float()))
+        torch.testing.assert_close(*(out for out, _ in found), rtol=0.02, atol=0.02)
+        torch.testing.assert_close(*(gradient for _, gradient in found), rtol=0.02, atol=0.02)
+
+
 def test_residual_block_is_the_formula() -> None:
     block = ResidualBlock(4, 4).double()
     torch.nn.init.normal_(block.conv1.bias), torch.nn.init.normal_(block.conv2.bias)
