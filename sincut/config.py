@@ -73,11 +73,11 @@ class Networks:
     )
     discriminator: float = _number(0.5, 0.05, 8, "width of D as a multiple of 32/64/128/256/384 at 64/32/16/8/4 px")
     detail: float = _number(
-        0.0,
+        3.0,
         0,
         100,
-        "above 0 D sees tiles less the photo's mean colour, over its deviation, and what is finer than 9 px so many "
-        "times as strong: 3 helps where a dark or soft picture is hardly changed",
+        "where the painting's or the photo's even parts have hardly any texture, D sees tiles less the photo's mean "
+        "colour, over its deviation, and what is finer than 9 px so many times as strong; 0: nowhere",
     )
     features: int = _number(256, 4, 4096, "projected features per patch (F)")
 
@@ -108,6 +108,9 @@ class Losses:
     nce: float = _number(1.7, 0, 1000, "weight of PatchNCE")
     identity: bool = _switch(False, "PatchNCE on the photo too: 1/2 (NCE(x, fake) + NCE(y, same)); off: NCE(x, fake)")
     same: float = _number(0.0, 0, 1000, "weight of |G(photo) - photo|")
+    large: float = _number(
+        1.0, 0, 1000, "weight of a second discriminator, which sees crops made as small as a tile; 0: there is none"
+    )
     guide: float = _number(300.0, 0, 10_000, "weight of the coarse guide in the first step; it falls linearly")
     guide_until: float = _number(0.5, 0, 1, "share of the steps over which that weight falls")
     guide_end: float = _number(0.15, 0, 1, "fraction of the weight that stays to the end")
@@ -152,7 +155,7 @@ class Schedule:
         "where `minutes` would give fewer steps, these have fewer crops, down to 2; 0: they never do",
     )
     most_steps: int = _number(
-        1500,
+        750,
         0,
         100_000_000,
         "where `minutes` would give more steps, these have more crops, up to 24; 0: they never do",

@@ -9,6 +9,7 @@ PatchNCE uses each as a negative of the others. Pictures are (1, 3, H, W) in [-1
 import math
 
 import torch
+import torch.nn.functional as F
 from kornia.contrib import extract_tensor_patches
 from kornia.geometry.transform import hflip, resize
 from torch import Tensor
@@ -103,6 +104,11 @@ def tiles(crops: Tensor, size: int) -> Tensor:
     if crops.shape[-1] == size:
         return crops
     return extract_tensor_patches(crops, window_size=size, stride=size).flatten(0, 1)  # (N, T/N, 3, s, s) -> (T, ...)
+
+
+def made_small(crops: Tensor, size: int) -> Tensor:
+    """(N, 3, crop, crop) -> (N, 3, size, size): whole crops, each pixel the mean of (crop / size)^2; differentiable."""
+    return F.avg_pool2d(crops, crops.shape[-1] // size)
 
 
 def scaled_size(h: int, w: int, config: Crops, draw: list[float]) -> tuple[int, int]:

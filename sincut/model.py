@@ -29,7 +29,7 @@ from sincut.layers import CHROMA_REACH, SMOOTH_REACH, smoothed, without_border, 
 from sincut.networks import Generator, Projector
 
 FORMAT = "sincut"
-VERSION = 3  # 2: colour.smooth and networks.smooth; 3: colour.grain and colour.balance
+VERSION = 4  # 2: colour.smooth, networks.smooth; 3: colour.grain, colour.balance; 4: losses.large, networks.detail
 MODEL_FILE = "model.safetensors"
 CHECKPOINT_FILE = "checkpoint.safetensors"
 HEADS, BALANCE = "projector.", "balance."  # of their names in a file
@@ -243,9 +243,12 @@ def _upgraded(tensors: dict[str, Tensor], metadata: dict[str, str]) -> tuple[dic
     version = int(metadata["version"])
     if version == VERSION:
         return tensors, metadata
-    added = {"colour.grain": torch.ones(())}
-    off: list[tuple[str, str, bool | float]] = [("colour", "grain", False), ("colour", "balance", False)]
-    if version == 1:
+    added: dict[str, Tensor] = {}
+    off: list[tuple[str, str, bool | float]] = [("losses", "large", 0.0), ("networks", "detail", 0.0)]
+    if version < 3:
+        added["colour.grain"] = torch.ones(())
+        off += [("colour", "grain", False), ("colour", "balance", False)]
+    if version < 2:
         added |= dict.fromkeys(("colour.texture", "generator.texture", "average.texture"), torch.zeros(()))
         off += [("colour", "smooth", 0.0), ("networks", "smooth", 0.0)]
     try:

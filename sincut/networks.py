@@ -148,24 +148,26 @@ class Discriminator(nn.Module):
         self.convolutions = nn.Sequential(*layers)
         self.hidden = EqualLinear(channels * resolution**2, channels, activation=True)
         self.logit = EqualLinear(channels, 1)
-        self.detail = config.detail
+        self.detail = 0.0
         self.register_buffer("mean", torch.zeros(3, 1, 1), persistent=False)  # of the photo's colours, in `expect`
         self.register_buffer("deviation", torch.ones(3, 1, 1), persistent=False)
 
-    def expect(self, photo: Tensor) -> None:
-        """Look at tiles relative to the colours of (1, 3, H, W) from now on.
+    def expect(self, photo: Tensor, detail: float) -> None:
+        """From now on look at tiles relative to the colours of (1, 3, H, W), their detail `detail` times as strong.
 
         Means, contrasts and large forms differ more from tile to tile than between real and fake, above all in dark or
         soft pictures, where D would see nothing else for hundreds of steps.
         """
+        self.detail = detail
         self.mean = photo.mean((0, 2, 3))[:, None, None].to(self.mean)
         self.deviation = photo.std((0, 2, 3))[:, None, None].clamp(min=LEAST_DEVIATION).to(self.deviation)
 
     def forward(self, tiles: Tensor) -> Tensor:
         if self.detail:
             tiles = (tiles - self.mean) / self.deviation
-            border = (DETAIL_WINDOW // 2,) * 4
-            large = F.avg_pool2d(F.pad(tiles, border, mode="replicate"), DETAIL_WINDOW, stride=1)
+            large = F.pad(tiles, (DETAIL_WINDOW // 2,) * 4, mode="replicate")
+            for window in ((DETAIL_WINDOW, 1), (1, DETAIL_WINDOW)):
+                large = F.avg_pool2d(large, window, stride=1)
             tiles = torch.lerp(large, tiles, self.detail)
         x = self.convolutions(tiles).flatten(1)  # (T, C, 4, 4) -> (T, C*16)
         out: Tensor = self.logit(self.hidden(x))

@@ -52,7 +52,9 @@ FIGURES: dict[str, tuple[str, int]] = {
 }
 LOSSES = {
     "D": "discriminator",
+    "D_large": "discriminator of large forms",
     "G": "generator",
+    "G_large": "generator, large forms",
     "NCE": "PatchNCE",
     "same": "photo left as it is",
     "guide": "coarse guide",

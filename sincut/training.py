@@ -9,8 +9,9 @@ Pictures are (1, 3, H, W), crops (N, 3, crop, crop), tiles (T, 3, tile, tile), a
 Ours, not the paper's, and switched off by the presets `paper` and `release`: brush strokes smoothed, colours mapped and
 their grain taken in front of G, and G's output on top of its input; a coarse guide, strongest in the beginning; crops
 with scales of their own, patches spread over the crops, negatives left out that look like the positive; no pass over
-the photo; R1 at every few steps only (as in StyleGAN2); crops per step and the learning rate by the run's length; the
-average of G that is saved, and its output given the photo's strength of light and colour.
+the photo; a second discriminator for large forms, and detail brought out for both where a picture has little; R1 at
+every few steps only (as in StyleGAN2); crops per step and the learning rate by the run's length; the average of G that
+is saved, and its output given the photo's strength of light and colour.
 """
 
 import copy
@@ -26,7 +27,7 @@ from torch import Tensor, nn
 from sincut.balance import Balance, balance, no_wider
 from sincut.colour import ColourMap, colour_transport
 from sincut.config import Config, Crops
-from sincut.crops import check_size, random_crops, tiles, without_excess
+from sincut.crops import check_size, made_small, random_crops, tiles, without_excess
 from sincut.devices import Compute, find_compute, out_of_memory
 from sincut.errors import Interrupted, ModelError, TrainingError
 from sincut.events import Checkpoint, Listener, Planned, Preview, Progress, Started, Trained, Warned, ignore
@@ -37,6 +38,7 @@ from sincut.model import Model
 from sincut.networks import Discriminator, Generator, Projector
 from sincut.schedule import Plan
 
+FAINT = 0.04  # of a picture's deviation: with less in its even parts, strokes or their absence escape D for long
 CLOSING_SECONDS = 0.5  # to leave the process, in a budget of minutes
 
 
@@ -69,13 +71,18 @@ class Training:
             if config.networks.smooth and excess:
                 self.generator.smooth_below(config.networks.smooth * calm_variance(mapped[:, :3]))
             self.discriminator = Discriminator(config.networks, config.crops.tile)
-            self.discriminator.expect(photo)
             self.projector = Projector(config.networks, config.losses.layers)
-        for network in (self.generator, self.discriminator, self.projector):
+            self.critics = {"": self.discriminator}
+            if config.losses.large and config.crops.tile < config.crops.size:
+                self.critics["_large"] = Discriminator(config.networks, config.crops.tile)
+        if config.networks.detail and any(map(_faint, (painting, photo), textures)):
+            for critic in self.critics.values():
+                critic.expect(photo, config.networks.detail)
+        for network in (self.generator, self.projector, *self.critics.values()):
             network.to(device=compute.device, memory_format=torch.channels_last)  # type: ignore[call-overload]
         self.average = copy.deepcopy(self.generator).requires_grad_(False)
         self.average_heads = copy.deepcopy(self.projector).requires_grad_(False)
-        self.optimisers = [self._adam(n) for n in (self.generator, self.discriminator, self.projector)]
+        self.optimisers = [self._adam(self.generator), self._adam(*self.critics.values()), self._adam(self.projector)]
         self.scaler = compute.scaler()
         self.random = torch.Generator().manual_seed(seed)
         self.steps_done = 0
@@ -103,25 +110,25 @@ class Training:
             out = self.generator.decode(both, features[-1], self._noise(both))
             fake, same = out[: len(x)], out[len(x) :]
 
-            # Discriminator: photo tiles are real, translated tiles are fake.
-            real_tiles, fake_tiles = tiles(y, crops.tile), tiles(fake, crops.tile)
-            if self.steps_done % losses.r1_every:
-                real, rejected = self.discriminator(torch.cat([real_tiles, fake_tiles.detach()])).chunk(2)
-                penalty = torch.zeros(())
-            else:  # "lazy": seldom, but as strong on average
-                real, penalty = r1_penalty(self.discriminator, real_tiles)
-                rejected = self.discriminator(fake_tiles.detach())
-            report = {"D": discrimination(real, rejected)}
-            loss_d = report["D"] + losses.r1 * losses.r1_every * penalty
+            # Discriminators: the photo is real, the translation is not. D sees tiles, a second one crops made as small.
+            report: dict[str, Tensor] = {}
+            seen: dict[str, Tensor] = {}
+            loss_d = torch.zeros(())
+            for name, critic in self.critics.items():
+                look = made_small if name else tiles
+                real, seen[name] = look(y, crops.tile), look(fake, crops.tile)
+                report[f"D{name}"], penalty = self._discriminate(critic, real, seen[name].detach())
+                loss_d = loss_d + report[f"D{name}"] + losses.r1 * losses.r1_every * penalty
         self._descend(loss_d, optimise_d)
 
         with self.compute.autocast():
-            # Generator and heads: fool D, keep each patch recognisable, leave the photo alone.
-            self.discriminator.requires_grad_(False)
-            report["G"] = adversarial(self.discriminator(fake_tiles))
-            self.discriminator.requires_grad_(True)
+            # Generator and heads: fool both, keep each patch recognisable, leave the photo alone.
+            for name, critic in self.critics.items():
+                critic.requires_grad_(False)
+                report[f"G{name}"] = adversarial(critic(seen[name]))
+                critic.requires_grad_(True)
             report["NCE"] = self._nce(features, out if losses.identity else fake)
-            loss_g = report["G"] + losses.nce * report["NCE"]
+            loss_g = report["G"] + losses.large * report.get("G_large", 0.0) + losses.nce * report["NCE"]
             if losses.same:
                 report["same"] = mean_absolute(same, y)
                 loss_g = loss_g + losses.same * report["same"]
@@ -196,6 +203,14 @@ class Training:
         n, _, h, w = images.shape
         return torch.randn(n, 1, h, w, generator=self.random).to(images.device)
 
+    def _discriminate(self, critic: Discriminator, real: Tensor, fake: Tensor) -> tuple[Tensor, Tensor]:
+        """How badly a discriminator tells real from fake tiles, both (T, 3, tile, tile); and, at some steps, R1."""
+        if self.steps_done % self.config.losses.r1_every:
+            accepted, rejected = critic(torch.cat([real, fake])).chunk(2)
+            return discrimination(accepted, rejected), torch.zeros(())
+        accepted, penalty = r1_penalty(critic, real)  # "lazy": seldom, but as strong on average
+        return discrimination(accepted, critic(fake)), penalty
+
     def _nce(self, features: list[Tensor], out: Tensor) -> Tensor:
         """PatchNCE between inputs and outputs, mean over layers and over the two pictures.
 
@@ -250,14 +265,14 @@ class Training:
         return {
             "generator": self.generator,
             "average": self.average,
-            "discriminator": self.discriminator,
+            **{f"discriminator{name}": critic for name, critic in self.critics.items()},
             "projector": self.projector,
             "average_heads": self.average_heads,
         }
 
-    def _adam(self, network: nn.Module) -> torch.optim.Adam:
-        o = self.config.optimisation
-        return torch.optim.Adam(network.parameters(), lr=o.learning_rate, betas=(o.beta1, o.beta2), fused=True)
+    def _adam(self, *networks: nn.Module) -> torch.optim.Adam:
+        o, weights = self.config.optimisation, [p for network in networks for p in network.parameters()]
+        return torch.optim.Adam(weights, lr=o.learning_rate, betas=(o.beta1, o.beta2), fused=True)
 
 
 def train(
@@ -419,6 +434,11 @@ class _Loop:
     def _preview_due(self, step: int) -> bool:
         count, steps = self.output.previews, self.plan.steps
         return step * count // steps > (step - 1) * count // steps
+
+
+def _faint(picture: Tensor, texture: float) -> bool:
+    """Whether the even parts of (1, 3, H, W), of this `calm_variance`, are as good as empty: a clear or night sky."""
+    return texture < FAINT**2 * float(picture.var((0, 2, 3)).mean())
 
 
 def _positions(features: Tensor, count: int, spread: bool, generator: torch.Generator) -> Tensor:

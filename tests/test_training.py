@@ -1,5 +1,6 @@
 """The step, the plan, the colour map, and going on exactly where a run stopped."""
 
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
@@ -119,6 +120,9 @@ def plain_step(training: Training) -> tuple[dict[str, float], list[torch.Tensor]
     """
     from sincut.crops import random_crops, tiles
 
+    def half(crops: torch.Tensor) -> torch.Tensor:
+        return crops.unflatten(3, (-1, 2)).unflatten(2, (-1, 2)).mean((3, 5))
+
     config, losses, random = training.config, training.config.losses, training.random
     x = random_crops(training.painting, config.crops, random)
     x, guide = x[:, :3], x[:, 3:]
@@ -127,17 +131,25 @@ def plain_step(training: Training) -> tuple[dict[str, float], list[torch.Tensor]
     noise = torch.randn(len(x) * (2 if both else 1), 1, *x.shape[2:], generator=random)
     fake = training.generator(x, noise[: len(x)])
     same = training.generator(y, noise[len(x) :]) if both else None
-    real_tiles = tiles(y, config.crops.tile).requires_grad_()
-    real, rejected = training.discriminator(real_tiles), training.discriminator(tiles(fake, config.crops.tile).detach())
-    found = {"D": discrimination(real, rejected)}
-    (gradient,) = torch.autograd.grad(real.sum(), real_tiles, create_graph=True)
-    loss = found["D"] + losses.r1 * losses.r1_every * 0.5 * gradient.square().sum((1, 2, 3)).mean()
+    views: dict[str, Callable[[torch.Tensor], torch.Tensor]] = {"": lambda crops: tiles(crops, config.crops.tile)}
+    if losses.large and config.crops.tile < config.crops.size:
+        views["_large"] = half
+    assert set(views) == set(training.critics)
+    found, loss = {}, torch.zeros(())
+    for name, view in views.items():
+        real_tiles, critic = view(y).detach().requires_grad_(), training.critics[name]
+        real, rejected = critic(real_tiles), critic(view(fake).detach())
+        found[f"D{name}"] = discrimination(real, rejected)
+        (gradient,) = torch.autograd.grad(real.sum(), real_tiles, create_graph=True)
+        penalty = 0.5 * gradient.square().sum((1, 2, 3)).mean()
+        loss = loss + found[f"D{name}"] + losses.r1 * losses.r1_every * penalty
     optimiser = training.optimisers[1]
     optimiser.zero_grad()
     loss.backward()
-    d_gradients = [parameter.grad.clone() for parameter in training.discriminator.parameters()]
+    d_gradients = [parameter.grad.clone() for critic in training.critics.values() for parameter in critic.parameters()]
     optimiser.step()
-    found["G"] = adversarial(training.discriminator(tiles(fake, config.crops.tile)))
+    for name, view in views.items():
+        found[f"G{name}"] = adversarial(training.critics[name](view(fake)))
     places = [_positions(training.generator.encode(x)[i], losses.patches, losses.spread, random) for i in losses.layers]
     terms = []
     for source, output in ((x, fake), (y, same)) if losses.identity else ((x, fake),):
@@ -147,7 +159,7 @@ def plain_step(training: Training) -> tuple[dict[str, float], list[torch.Tensor]
             k, q = (rows / rows.norm(dim=1, keepdim=True).clamp(min=1e-12) for rows in (k, q))
             terms.append(patch_nce(q, k.detach(), losses.temperature, losses.false_negatives))
     found["NCE"] = torch.stack(terms).mean()
-    total = found["G"] + losses.nce * found["NCE"]
+    total = found["G"] + losses.large * found.get("G_large", 0.0) + losses.nce * found["NCE"]
     if losses.same:
         found["same"] = mean_absolute(same, y)
         total = total + losses.same * found["same"]
@@ -181,7 +193,8 @@ def shrunk(preset: str) -> Config:
     ("preset", "changes"),
     [
         *((preset.name, {}) for preset in presets()),
-        ("standard", {"losses": {"identity": True, "same": 1.0, "guide": 0.0}}),
+        ("standard", {"losses": {"identity": True, "same": 1.0, "guide": 0.0, "large": 0.0}}),
+        ("standard", {"losses": {"large": 2.5}}),
         ("standard", {"losses": {"identity": True, "same": 1.0, "patches": 16, "spread": False, "r1_every": 1}}),
     ],
 )
@@ -193,7 +206,8 @@ def test_step_agrees_with_the_plain_method(
     got = {name: value.item() for name, value in fast.step(config.optimisation.learning_rate).items()}
     want, d_gradients = plain_step(slow)
     assert got == pytest.approx(want, rel=1e-4)
-    for a, b in zip(fast.discriminator.parameters(), d_gradients, strict=True):
+    critics = [parameter for critic in fast.critics.values() for parameter in critic.parameters()]
+    for a, b in zip(critics, d_gradients, strict=True):
         torch.testing.assert_close(a.grad, b, rtol=1e-3, atol=1e-5)
     for (name, a), b in zip(fast.generator.named_parameters(), slow.generator.parameters(), strict=True):
         torch.testing.assert_close(a.grad, b.grad, rtol=1e-3, atol=1e-5, msg=lambda text, n=name: f"{n}: {text}")
@@ -216,7 +230,7 @@ def test_half_precision_step_is_near_the_plain_method(
     want, d_gradients = plain_step(slow)
     assert got == pytest.approx(want, rel=0.05)
     networks = {
-        "D": (fast.discriminator, d_gradients),
+        "D": (torch.nn.ModuleList(fast.critics.values()), d_gradients),
         "G": (fast.generator, [p.grad for p in slow.generator.parameters()]),
         "H": (fast.projector, [p.grad for p in slow.projector.parameters()]),
     }
@@ -250,13 +264,27 @@ def test_the_gradient_penalty_comes_every_few_steps(
     monkeypatch.setattr("sincut.training.r1_penalty", counted)
     for _ in range(7):
         training.step(0.002)
-    assert calls == [0, 3, 6]
+    assert calls == [0, 0, 3, 3, 6, 6]  # of both discriminators
+
+
+def test_detail_is_brought_out_where_a_picture_is_as_good_as_empty(
+    tiny: Config, pictures: tuple[torch.Tensor, torch.Tensor]
+) -> None:
+    painting, photo = pictures
+    night = photo.clone()
+    night[:, :, : night.shape[2] * 2 // 3] = -0.9  # a sky without anything
+    for first, second, wanted in ((painting, photo, 0.0), (painting, night, 3.0), (night, painting, 3.0)):
+        critics = Training(first, second, tiny, PLAIN).critics.values()
+        assert [critic.detail for critic in critics] == [wanted] * 2
+    never = Training(painting, night, overlay(tiny, {"networks": {"detail": 0.0}}), PLAIN)
+    assert never.discriminator.detail == 0
 
 
 def test_keys_get_no_gradient_and_d_is_frozen_for_g(tiny: Config, pictures: tuple[torch.Tensor, torch.Tensor]) -> None:
     training = Training(*pictures, tiny, PLAIN)
     training.step(0.002)
-    before = [p.grad.clone() for p in training.discriminator.parameters()]
+    weights = [parameter for critic in training.critics.values() for parameter in critic.parameters()]
+    before = [p.grad.clone() for p in weights]
     features = training.generator.encode(torch.randn(2, 3, 32, 32))
     query = torch.randn(2, 3, 32, 32, requires_grad=True)
     training.generator.zero_grad()
@@ -264,8 +292,8 @@ def test_keys_get_no_gradient_and_d_is_frozen_for_g(tiny: Config, pictures: tupl
     training._nce(inputs, query).backward()
     assert all(f.grad is None for f in inputs)
     assert query.grad is not None
-    assert all(torch.equal(a, p.grad) for a, p in zip(before, training.discriminator.parameters(), strict=True))
-    assert all(p.requires_grad for p in training.discriminator.parameters())
+    assert all(torch.equal(a, p.grad) for a, p in zip(before, weights, strict=True))
+    assert all(p.requires_grad for p in weights)
 
 
 def test_training_lowers_the_contrastive_loss(tiny: Config, pictures: tuple[torch.Tensor, torch.Tensor]) -> None:
