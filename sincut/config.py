@@ -201,6 +201,11 @@ class Config:
         if not layers or len(set(layers)) < len(layers) or not all(0 <= layer <= last for layer in layers):
             raise ConfigError(f"losses.layers={list(layers)} must be distinct layers of G's encoder, 0 to {last}")
 
+    @property
+    def looks_at_large_forms(self) -> bool:
+        """Whether there is a second discriminator; were a tile a whole crop, it would see what the first one does."""
+        return self.losses.large > 0 and self.crops.tile < self.crops.size
+
     def to_dict(self) -> dict[str, dict[str, Any]]:
         """Plain sections, keys and values, as in a TOML preset."""
         return {name: _plain(section) for name, section in asdict(self).items()}

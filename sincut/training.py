@@ -38,6 +38,7 @@ from sincut.model import Model
 from sincut.networks import Discriminator, Generator, Projector
 from sincut.schedule import Plan
 
+LOOKS = {"": tiles, "_large": made_small}  # what each discriminator sees of crops
 FAINT = 0.04  # of a picture's deviation: with less in its even parts, strokes or their absence escape D for long
 CLOSING_SECONDS = 0.5  # to leave the process, in a budget of minutes
 
@@ -73,7 +74,7 @@ class Training:
             self.discriminator = Discriminator(config.networks, config.crops.tile)
             self.projector = Projector(config.networks, config.losses.layers)
             self.critics = {"": self.discriminator}
-            if config.losses.large and config.crops.tile < config.crops.size:
+            if config.looks_at_large_forms:
                 self.critics["_large"] = Discriminator(config.networks, config.crops.tile)
         if config.networks.detail and any(map(_faint, (painting, photo), textures)):
             for critic in self.critics.values():
@@ -115,7 +116,7 @@ class Training:
             seen: dict[str, Tensor] = {}
             loss_d = torch.zeros(())
             for name, critic in self.critics.items():
-                look = made_small if name else tiles
+                look = LOOKS[name]
                 real, seen[name] = look(y, crops.tile), look(fake, crops.tile)
                 report[f"D{name}"], penalty = self._discriminate(critic, real, seen[name].detach())
                 loss_d = loss_d + report[f"D{name}"] + losses.r1 * losses.r1_every * penalty
