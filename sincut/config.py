@@ -63,6 +63,11 @@ class Networks:
     stem: int = _number(16, 1, 1024, "channels of G at full resolution (c1)")
     inner: int = _number(48, 1, 2048, "channels of G at half resolution (c2)")
     blocks: int = _number(6, 2, 32, "residual blocks of G; the first half belongs to the encoder")
+    noise: bool = _switch(
+        True,
+        "noise in the decoder's blocks, of which G makes strokes or grain, where the photo's even parts have more than "
+        "twice the texture of the painting's",
+    )
     residual: float = _number(1.0, 0, 1, "0: the network gives the picture; r > 0: the input + r times its output")
     smooth: float = _number(
         3.0,
@@ -159,6 +164,9 @@ class Schedule:
         0,
         100_000_000,
         "where `minutes` would give more steps, these have more crops, up to 24; 0: they never do",
+    )
+    enough_steps: int = _number(
+        1000, 0, 100_000_000, "with so many steps a run ends, however many `minutes` are left; 0: it uses them all"
     )
     seed: int = _number(0, 0, 2**63 - 1, "of every random choice")
 

@@ -64,7 +64,8 @@ class Reporter:
     @_show.register
     def _(self, event: events.Planned) -> None:
         speed = f" ({event.step_seconds:.2f} s each)" if event.step_seconds else ""
-        self.say(f"{event.steps} steps of {event.crops} crops{speed}")
+        early = "; more would not help, so it ends before its minutes do" if event.ends_early else ""
+        self.say(f"{event.steps} steps of {event.crops} crops{speed}{early}")
         self._bar("training", event.steps, event.step, "")
 
     @_show.register

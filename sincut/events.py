@@ -33,12 +33,16 @@ class Started(Event):
 
 @dataclass(frozen=True)
 class Planned(Event):
-    """The number of steps, given or calibrated, and the crops of each; sent again when the pace has changed it."""
+    """The number of steps, given or calibrated, and the crops of each; sent again when the pace has changed it.
+
+    It `ends_early` where the minutes would give more steps than are of use.
+    """
 
     step: int
     steps: int
     step_seconds: float
     crops: int
+    ends_early: bool = False
 
 
 @dataclass(frozen=True)

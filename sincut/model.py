@@ -29,7 +29,8 @@ from sincut.layers import CHROMA_REACH, SMOOTH_REACH, smoothed, without_border, 
 from sincut.networks import Generator, Projector
 
 FORMAT = "sincut"
-VERSION = 4  # 2: colour.smooth, networks.smooth; 3: colour.grain, colour.balance; 4: losses.large, networks.detail
+VERSION = 5  # since 2 colour.smooth, networks.smooth; 3 colour.grain, colour.balance; 4 losses.large, networks.detail;
+# 5 networks.noise, schedule.enough_steps
 MODEL_FILE = "model.safetensors"
 CHECKPOINT_FILE = "checkpoint.safetensors"
 HEADS, BALANCE = "projector.", "balance."  # of their names in a file
@@ -75,11 +76,16 @@ class Model:
     @property
     def halo(self) -> int:
         """How many pixels to any side of an output pixel can influence it, a multiple of G's stride."""
-        return self.generator.halo + self._margin + self.noise_reach
+        return self.generator.halo + self._margin + self._finishing
 
     @property
     def noise_reach(self) -> int:
-        """How many pixels around an output pixel's own have noise that can influence it."""
+        """How many pixels around a part of the output have noise that can influence it, see the generator's."""
+        return self.generator.noise_reach + self._finishing
+
+    @property
+    def _finishing(self) -> int:
+        """How far what is done after G sees."""
         return REACH if self.balance else 0
 
     @property
@@ -244,7 +250,9 @@ def _upgraded(tensors: dict[str, Tensor], metadata: dict[str, str]) -> tuple[dic
     if version == VERSION:
         return tensors, metadata
     added: dict[str, Tensor] = {}
-    off: list[tuple[str, str, bool | float]] = [("losses", "large", 0.0), ("networks", "detail", 0.0)]
+    off: list[tuple[str, str, bool | float]] = [("networks", "noise", False), ("schedule", "enough_steps", 0)]
+    if version < 4:
+        off += [("losses", "large", 0.0), ("networks", "detail", 0.0)]
     if version < 3:
         added["colour.grain"] = torch.ones(())
         off += [("colour", "grain", False), ("colour", "balance", False)]

@@ -36,6 +36,9 @@ class Generator(nn.Module):
         self.down = ResidualBlock(c1, c2, down=True)
         self.encoder = nn.ModuleList(ResidualBlock(c2, c2) for _ in range(encoder_blocks))
         self.decoder = nn.ModuleList(ResidualBlock(c2, c2) for _ in range(config.blocks - encoder_blocks))
+        self.noise = nn.ModuleList(EqualConv2d(STRIDE**2, c2, 1) for _ in self.decoder if config.noise)
+        for layer in self.noise:
+            nn.init.zeros_(layer.weight)  # type: ignore[arg-type]
         self.up = UpBlock(c2, c1)
         self.rgb = EqualConv2d(c1, 3, 1)
         self.rgb_bias = nn.Parameter(torch.zeros(3))
@@ -64,8 +67,8 @@ class Generator(nn.Module):
     def decode(self, x: Tensor, deepest: Tensor, noise: Tensor) -> Tensor:
         """The picture (N, 3, H, W) from the input, its deepest features and standard normal noise (N, 1, H, W)."""
         y = deepest
-        for block in self.decoder:
-            y = block(y)
+        for index, block in enumerate(self.decoder):
+            y = block(self._with_noise(y, noise, index))
         return self._paint(self._base(x), y, noise)
 
     def forward(self, x: Tensor, noise: Tensor) -> Tensor:
@@ -79,19 +82,32 @@ class Generator(nn.Module):
     def translate_middle(self, x: Tensor, noise: Tensor) -> Tensor:
         """`forward` of (N, 3, H, W) with even H and W without the outer `halo` pixels, which are only there to be seen.
 
-        Noise is (N, 1, H - 2 halo, W - 2 halo), as is the result. The residual blocks leave their padding out, so that
-        no layer computes more of the halo than later ones look at; and no feature map lives longer than needed.
+        The result is (N, 3, H - 2 halo, W - 2 halo); noise (N, 1, ...) is that of the result and of `noise_reach` px
+        around it. The residual blocks leave their padding out, so that no layer computes more of the halo than later
+        ones look at; and no feature map lives longer than needed.
         """
         y = self.down(self.stem(x))
-        blocks = [*self.encoder, *self.decoder]
-        for block in blocks:
+        rest = self.halo  # px on every side of the result that y still has
+        for block in self.encoder:
             y = block(y, padded=False)
-        trimmed = STRIDE * ResidualBlock.TRIM * len(blocks)  # px on every side
-        rest = self.halo - trimmed
+            rest -= STRIDE * ResidualBlock.TRIM
+        for index, block in enumerate(self.decoder):
+            y = block(self._with_noise(y, F.pad(noise, (rest - self.noise_reach,) * 4), index), padded=False)
+            rest -= STRIDE * ResidualBlock.TRIM
+        trimmed = self.halo - rest
         seen = min(trimmed, SMOOTH_REACH)
         base = without_border(self._base(without_border(x, trimmed - seen)), seen)
-        noise = F.pad(noise, (rest, rest, rest, rest))
-        return without_border(self._paint(base, y, noise), rest)
+        return without_border(self._paint(base, y, F.pad(noise, (rest - self.noise_reach,) * 4)), rest)
+
+    def _with_noise(self, y: Tensor, noise: Tensor, index: int) -> Tensor:
+        """Features before a block of the decoder plus what they get of the noise (N, 1, H, W).
+
+        Strokes in an even sky can come from nothing else. As in StyleGAN2, where each block has noise of its own.
+        """
+        if not self.noise:
+            return y
+        out: Tensor = y + self.noise[index](F.pixel_unshuffle(noise, STRIDE).to(y.dtype))
+        return out
 
     def _base(self, x: Tensor) -> Tensor:
         """What the output is laid on: the input without its own texture, so that G draws all that there will be."""
@@ -106,6 +122,18 @@ class Generator(nn.Module):
     def halo(self) -> int:
         """The receptive radius, rounded up to a multiple of `STRIDE`."""
         return -(-self.receptive_radius() // STRIDE) * STRIDE
+
+    @property
+    def noise_reach(self) -> int:
+        """How many pixels around a part of the output that starts and ends at multiples of `STRIDE`, as this does, have
+        noise that can influence it.
+        """
+        if not self.noise:
+            return 0
+        first, last = self.up.reach((0, STRIDE - 1))
+        for block in reversed(self.decoder):
+            first, last = block.reach((first, last))  # type: ignore[operator]
+        return STRIDE * max(-first, last)
 
     def encoder_halo(self, last: int) -> int:
         """How many pixels around those that it stands for can influence a feature of layers 0..last; as `halo`."""

@@ -20,10 +20,10 @@ class Plan:
     """How many steps, and of how many crops: given, or as many as fit into the minutes.
 
     A short calibration turns minutes into steps; where these are fewer than `schedule.least_steps`, steps of fewer
-    crops are timed anew, and where they are more than `schedule.most_steps`, steps of more crops. Up to
-    `optimisation.decay` the learning rate knows the number only by its square root, so there it is corrected by the
-    speed seen so far. Later it stays, unless the machine has changed its pace so much that the run would miss its time
-    by more than `TOLERANCE`.
+    crops are timed anew, and where they are more than `schedule.most_steps`, steps of more crops; no more of those are
+    made than `schedule.enough_steps`. Up to `optimisation.decay` the learning rate knows the number only by its square
+    root, so there it is corrected by the speed seen so far. Later it stays, unless the machine has changed its pace so
+    much that the run would miss its time by more than `TOLERANCE`.
     """
 
     def __init__(self, config: Config, started: float) -> None:
@@ -33,6 +33,8 @@ class Plan:
         self.steps = config.schedule.steps  # 0: not known yet
         self.given = self.steps > 0
         self.least_steps, self.most_steps = config.schedule.least_steps, config.schedule.most_steps
+        self.enough_steps = config.schedule.enough_steps
+        self.ends_early = False  # with `enough_steps`, before the minutes are over
         self.usual_crops = self.crops = config.crops.count
         self.budget = config.schedule.minutes * 60
         self.started = started
@@ -79,7 +81,7 @@ class Plan:
         if share is None or step <= self.since[0]:
             return False
         pace = (self.elapsed() - self.since[1]) / (step - self.since[0])
-        steps = step + max(1, round(left / pace))
+        steps = self._enough(step + max(1, round(left / pace)))
         self.checked, self.since = share, (step, self.elapsed())
         if share > self.decay and abs(steps - self.steps) * pace <= TOLERANCE * self.budget:
             return False
@@ -116,8 +118,12 @@ class Plan:
             self.crops, self.timed = crops, []
             return False
         self.since = step, self.elapsed()
-        self.steps = steps
+        self.steps = self._enough(steps)
         return True
+
+    def _enough(self, steps: int) -> int:
+        self.ends_early = 0 < self.enough_steps < steps
+        return self.enough_steps if self.ends_early else steps
 
     def _crops(self, steps: int) -> int:
         """How many crops a step should have, where it would be `steps` with as many as now."""

@@ -7,11 +7,11 @@ https://arxiv.org/abs/2007.15651), section "Single image translation" and the ap
 Pictures are (1, 3, H, W), crops (N, 3, crop, crop), tiles (T, 3, tile, tile), all in [-1, 1]. P patches, F features.
 
 Ours, not the paper's, and switched off by the presets `paper` and `release`: brush strokes smoothed, colours mapped and
-their grain taken in front of G, and G's output on top of its input; a coarse guide, strongest in the beginning; crops
-with scales of their own, patches spread over the crops, negatives left out that look like the positive; no pass over
-the photo; a second discriminator for large forms, and detail brought out for both where a picture has little; R1 at
-every few steps only (as in StyleGAN2); crops per step and the learning rate by the run's length; the average of G that
-is saved, and its output given the photo's strength of light and colour.
+their grain taken in front of G, and G's output on top of its input; noise in the decoder's blocks; a coarse guide,
+strongest in the beginning; crops with scales of their own, patches spread over the crops, negatives left out that look
+like the positive; no pass over the photo; a second discriminator for large forms, and detail brought out for both where
+a picture has little; R1 at every few steps only (as in StyleGAN2); crops per step and the learning rate by the run's
+length; the average of G that is saved, and its output given the photo's strength of light and colour.
 """
 
 import copy
@@ -49,8 +49,10 @@ class Training:
     def __init__(self, painting: Tensor, photo: Tensor, config: Config, compute: Compute) -> None:
         for name, picture in (("painting", painting), ("photo", photo)):
             check_size(name, picture.shape[2], picture.shape[3], config.crops)
-        self.config, self.compute = config, compute
         textures = calm_variance(painting), calm_variance(photo)
+        if textures[1] <= ALIKE * textures[0]:  # the painting has texture enough to make the photo's of
+            config = replace(config, networks=replace(config.networks, noise=False))
+        self.config, self.compute = config, compute
         excess = max(0.0, textures[0] - ALIKE * textures[1])  # of strokes, beyond any photo's texture
         self.texture = config.colour.smooth * excess
         smooth = smoothed(painting, self.texture) if self.texture else painting
@@ -430,7 +432,7 @@ class _Loop:
 
     def _announce(self) -> None:
         plan = self.plan
-        self.on_event(Planned(self.training.steps_done, plan.steps, plan.step_seconds(), plan.crops))
+        self.on_event(Planned(self.training.steps_done, plan.steps, plan.step_seconds(), plan.crops, plan.ends_early))
 
     def _preview_due(self, step: int) -> bool:
         count, steps = self.output.previews, self.plan.steps

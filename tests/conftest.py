@@ -81,6 +81,8 @@ def make_model(config: Config, seed: int = 0) -> Model:
         torch.manual_seed(seed)
         generator = Generator(config.networks).eval().requires_grad_(False)
         generator.up.noise_gain.fill_(0.3)
+        for layer in generator.noise:
+            layer.weight.normal_(0, 0.3)
         generator.smooth_below(0.02 if config.networks.smooth else 0.0)
         colour = ColourMap(torch.eye(3) * 0.9 + 0.05, torch.tensor([0.1, 0.0, -0.1]))
     texture, grain = 0.02 if config.colour.smooth else 0.0, 0.3 if config.colour.grain else 1.0

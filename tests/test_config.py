@@ -57,6 +57,7 @@ def test_published_presets_are_faithful() -> None:
             and not config.colour.balance
             and not config.networks.smooth
             and not config.networks.residual
+            and not config.networks.noise
             and not config.losses.spread
         )
         assert config.losses.identity and config.losses.same == 1 and config.networks.discriminator == 1

@@ -86,17 +86,20 @@ def test_a_place_that_cannot_be_written_is_named(tiny: Config, tmp_path: Path) -
         make_model(tiny).save(tmp_path / "no" / "such" / "folder.safetensors")
 
 
-@pytest.mark.parametrize("version", [1, 2, 3])
+@pytest.mark.parametrize("version", [1, 2, 3, 4])
 def test_models_of_earlier_versions_lack_what_came_later(tiny: Config, tmp_path: Path, version: int) -> None:
     tiny = overlay(tiny, {"networks": {"smooth": 3.0}, "colour": {"smooth": 3.0}})
     values = tiny.to_dict()
-    del values["losses"]["large"], values["networks"]["detail"]
+    del values["networks"]["noise"]
+    if version < 4:
+        del values["losses"]["large"], values["networks"]["detail"]
     if version < 3:
         del values["colour"]["grain"], values["colour"]["balance"]
     if version == 1:
         del values["colour"]["smooth"], values["networks"]["smooth"]
     make_model(tiny).save(tmp_path / "m.safetensors")
     tensors, metadata = load_tensors(tmp_path / "m.safetensors")
+    tensors = {name: value for name, value in tensors.items() if not name.startswith("generator.noise.")}
     if version < 3:
         del tensors["colour.grain"]
         tensors = {name: value for name, value in tensors.items() if not name.startswith("balance.")}
@@ -105,10 +108,13 @@ def test_models_of_earlier_versions_lack_what_came_later(tiny: Config, tmp_path:
     old = {**metadata, "version": str(version), "config": json.dumps(values)}
     save_file(tensors, tmp_path / "old.safetensors", metadata=old)
     early, now = (Model.load(tmp_path / name) for name in ("old.safetensors", "m.safetensors"))
-    assert early.config.losses.large == early.config.networks.detail == 0
+    assert not early.config.networks.noise and now.config.networks.noise
+    if version < 4:
+        assert early.config.losses.large == early.config.networks.detail == 0
     assert now.config.losses.large > 0 and now.config.networks.detail > 0
     assert now.config.networks.smooth > 0 and now.texture > 0 and now.grain < 1 and now.balance is not None
-    if version == 3:
+    assert early.noise_reach < now.noise_reach
+    if version >= 3:
         assert early.config.colour == now.config.colour and early.halo == now.halo
         return
     assert early.grain == 1 and early.balance is None

@@ -4,7 +4,7 @@ import pytest
 import torch
 
 from sincut.config import Networks, presets, resolve
-from sincut.layers import smoothed
+from sincut.layers import smoothed, without_border
 from sincut.networks import Discriminator, Generator, Projector
 
 SMALL = Networks(stem=4, inner=6, blocks=4, residual=0.0)
@@ -123,12 +123,32 @@ def test_every_preset_builds_its_networks(preset: str) -> None:
         Projector(config.networks, config.losses.layers)
 
 
+@pytest.mark.parametrize("noise_", [True, False])
 @pytest.mark.parametrize("blocks", [2, 6])
-def test_the_middle_is_what_the_whole_window_gives_there(blocks: int) -> None:
-    generator = Generator(Networks(stem=3, inner=5, blocks=blocks)).double()
+def test_the_middle_is_what_the_whole_window_gives_there(blocks: int, noise_: bool) -> None:
+    generator = Generator(Networks(stem=3, inner=5, blocks=blocks, noise=noise_)).double()
     generator.up.noise_gain.data.fill_(0.5)
-    halo = generator.halo
+    for layer in generator.noise:
+        torch.nn.init.normal_(layer.weight)
+    halo, reach = generator.halo, generator.noise_reach
     h, w = 2 * halo + 26, 2 * halo + 4
     x, noise = torch.rand(1, 3, h, w, dtype=torch.float64), torch.randn(1, 1, h, w, dtype=torch.float64)
     whole = generator(x, noise)[:, :, halo:-halo, halo:-halo]
-    torch.testing.assert_close(generator.translate_middle(x, noise[:, :, halo:-halo, halo:-halo]), whole)
+    torch.testing.assert_close(generator.translate_middle(x, without_border(noise, halo - reach)), whole)
+
+
+@pytest.mark.parametrize("blocks", [2, 6])
+def test_noise_reach_is_how_far_noise_is_seen(blocks: int) -> None:
+    generator = Generator(Networks(stem=2, inner=3, blocks=blocks)).double()
+    assert len(generator.noise) == blocks // 2 and generator.noise_reach % 2 == 0
+    side, place = 60, 30
+    x = torch.randn(1, 3, side, side, dtype=torch.float64)
+    noise = torch.randn(1, 1, side, side, dtype=torch.float64, requires_grad=True)
+    generator(x, noise)[0, :, place].square().sum().backward()
+    assert not noise.grad.any()  # it begins without any
+    for layer in generator.noise:
+        torch.nn.init.normal_(layer.weight)
+    generator(x, noise)[0, :, place : place + 2].square().sum().backward()
+    seen = noise.grad[0, 0].abs().sum(1).nonzero().flatten()
+    assert max(place - int(seen.min()), int(seen.max()) - place - 1) == generator.noise_reach
+    assert Generator(Networks(stem=2, inner=3, blocks=blocks, noise=False)).noise_reach == 0

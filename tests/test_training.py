@@ -19,6 +19,7 @@ from sincut.events import Checkpoint, Event, Planned, Preview, Progress, Started
 from sincut.images import to_tensor
 from sincut.layers import EqualConv2d, chroma_grain
 from sincut.losses import adversarial, discrimination, mean_absolute, patch_nce, r1_penalty
+from sincut.model import Model
 from sincut.schedule import Plan
 from sincut.training import Training, _at, _positions, train
 
@@ -78,6 +79,35 @@ def test_grain_of_colour_is_taken_down_to_the_photo_s(
     assert grainier.grain == 1  # a photo with more of it asks for nothing
     left = Training(painting + speckle, photo, overlay(tiny, {"colour": {"grain": False}}), PLAIN)
     assert left.grain == 1 and torch.equal(left.painting[:, :3], mapped)
+
+
+def test_noise_is_there_where_the_photo_has_texture_that_the_painting_lacks(
+    tiny: Config, pictures: tuple[torch.Tensor, torch.Tensor]
+) -> None:
+    painting, photo = pictures
+    speckle = 0.4 * torch.randn(photo.shape, generator=torch.Generator().manual_seed(0))
+    training = Training(painting, photo + speckle, tiny, PLAIN)
+    assert len(training.generator.noise) == 1 and training.model().config == tiny
+    image = painting[..., :40, :48]
+
+    def differs(model: Model) -> bool:
+        one, other = (torch.randn(1, 1, 40, 48, generator=torch.Generator().manual_seed(seed)) for seed in range(2))
+        model.generator.up.noise_gain.data.zero_()
+        return not torch.equal(model.translate(image, one), model.translate(image, other))
+
+    assert not differs(training.model())
+    for _ in range(3):
+        training.step(0.01)
+    assert differs(training.model())
+    for pair, config in (((painting, photo), tiny), ((painting, photo + speckle), without_noise(tiny))):
+        plain = Training(*pair, config, PLAIN)
+        assert not plain.generator.noise and plain.model().config == without_noise(tiny)
+        plain.step(0.01)
+        assert not differs(plain.model())
+
+
+def without_noise(config: Config) -> Config:
+    return overlay(config, {"networks": {"noise": False}})
 
 
 def test_a_finished_translation_has_the_photo_s_strengths(
@@ -462,7 +492,7 @@ def drive(plan: Plan, clock: Clock, pace, closing: float = 5.0) -> int:
 )
 def test_minutes_end_on_time_at_any_pace(monkeypatch: pytest.MonkeyPatch, pace) -> None:
     clock = Clock(monkeypatch)
-    plan = Plan(overlay(Config(), {"schedule": {"minutes": 15.0}}), started=clock.now - 20)
+    plan = Plan(overlay(Config(), {"schedule": {"minutes": 15.0, "enough_steps": 0}}), started=clock.now - 20)
     steps = drive(plan, clock, pace)
     assert plan.elapsed() + 5 == pytest.approx(900, rel=0.03)
     assert plan.learning_rate(steps) == 0
@@ -516,7 +546,7 @@ def test_crops_follow_the_minutes_so_that_steps_are_enough_and_not_too_many(
     monkeypatch: pytest.MonkeyPatch, minutes: float, crops: int
 ) -> None:
     clock = Clock(monkeypatch)
-    schedule = {"minutes": minutes, "least_steps": 700, "most_steps": 1500}
+    schedule = {"minutes": minutes, "least_steps": 700, "most_steps": 1500, "enough_steps": 0}
     config = overlay(Config(), {"crops": {"count": 8}, "schedule": schedule})
     plan = Plan(config, clock.now)
     steps = drive(plan, clock, lambda step: 0.1 + 0.1 * plan.crops)
@@ -527,13 +557,27 @@ def test_crops_follow_the_minutes_so_that_steps_are_enough_and_not_too_many(
     assert later.crops == crops
 
 
+@pytest.mark.parametrize(("enough", "minutes"), [(1000, 60), (0, 60), (1000, 5)])
+def test_a_run_ends_with_enough_steps(monkeypatch: pytest.MonkeyPatch, enough: int, minutes: float) -> None:
+    clock = Clock(monkeypatch)
+    config = overlay(Config(), {"schedule": {"minutes": minutes, "enough_steps": enough}})
+    plan = Plan(config, clock.now)
+    steps = drive(plan, clock, lambda step: 0.02 * plan.crops)
+    assert plan.ends_early == (steps == enough) == (enough > 0 and minutes == 60)
+    assert plan.learning_rate(steps) == 0
+    if not plan.ends_early:
+        assert plan.elapsed() + 5 == pytest.approx(60 * minutes, rel=0.03)
+    given = Plan(overlay(config, {"schedule": {"steps": 5000}}), clock.now)
+    assert drive(given, clock, lambda step: 0.1) == 5000 and not given.ends_early
+
+
 def test_steps_keep_their_crops_where_they_are_given_or_few_enough(monkeypatch: pytest.MonkeyPatch) -> None:
     given = Plan(overlay(Config(), {"crops": {"count": 8}, "schedule": {"steps": 5}}), 0.0)
     assert not given.update(3, 100.0, 0.0) and given.crops == 8
     clock = Clock(monkeypatch)
-    never = Plan(overlay(Config(), {"crops": {"count": 8}, "schedule": {"least_steps": 0, "most_steps": 0}}), clock.now)
-    fast = Plan(overlay(Config(), {"crops": {"count": 8}, "schedule": {"least_steps": 0, "most_steps": 0}}), clock.now)
-    many = Plan(overlay(Config(), {"crops": {"count": 30}}), clock.now)
+    always = {"schedule": {"least_steps": 0, "most_steps": 0, "enough_steps": 0}}
+    never, fast = (Plan(overlay(Config(), {"crops": {"count": 8}} | always), clock.now) for _ in range(2))
+    many = Plan(overlay(Config(), {"crops": {"count": 30}, "schedule": {"enough_steps": 0}}), clock.now)
     assert [never.update(step, 2.0, 0.0) for step in range(1, 8)].count(True) == 1 and never.crops == 8
     assert [fast.update(step, 0.01, 0.0) for step in range(1, 800)].count(True) == 1 and fast.crops == 8
     assert [many.update(step, 0.01, 0.0) for step in range(1, 800)].count(True) == 1 and many.crops == 30
