@@ -129,9 +129,10 @@ class Model:
             if not isinstance(provenance, dict):
                 raise ValueError("its provenance is no object")
             weights = {k.removeprefix("generator."): v for k, v in tensors.items() if k.startswith("generator.")}
-            _check_weights(config, weights)
+            noisy = any(name.startswith("noise.") for name in weights)
+            _check_weights(config, noisy, weights)
             with torch.random.fork_rng(devices=[]):  # drawing weights only to replace them must not disturb the caller
-                generator = Generator(config.networks)
+                generator = Generator(config.networks, noisy)
             generator.load_state_dict(weights)
             generator.smooth_below(float(generator.texture))
             colour = ColourMap(tensors["colour.matrix"], tensors["colour.offset"])
@@ -169,10 +170,10 @@ def describe(path: Path) -> tuple[Config, dict[str, Any]]:
         raise ModelError(f"{path}: is not a complete sincut model ({error}); give a model that train wrote") from None
 
 
-def _check_weights(config: Config, weights: Mapping[str, Tensor]) -> None:
+def _check_weights(config: Config, noisy: bool, weights: Mapping[str, Tensor]) -> None:
     """Raise ValueError where settings and weights do not fit; before anything of the claimed size is allocated."""
     with torch.device("meta"):
-        network = Generator(config.networks)
+        network = Generator(config.networks, noisy)
     _check_shapes(network, weights)
 
 

@@ -22,11 +22,11 @@ STRIDE = 2  # G works at half resolution inside: tiles start at multiples of thi
 
 
 class Generator(nn.Module):
-    """(N, 3, H, W) -> (N, 3, H, W), for any H, W >= 1."""
+    """(N, 3, H, W) -> (N, 3, H, W), for any H, W >= 1. `networks.noise` is for a `noisy` one alone."""
 
     texture: Tensor
 
-    def __init__(self, config: Networks) -> None:
+    def __init__(self, config: Networks, noisy: bool = True) -> None:
         super().__init__()
         c1, c2 = config.stem, config.inner
         encoder_blocks = config.blocks // 2
@@ -36,7 +36,7 @@ class Generator(nn.Module):
         self.down = ResidualBlock(c1, c2, down=True)
         self.encoder = nn.ModuleList(ResidualBlock(c2, c2) for _ in range(encoder_blocks))
         self.decoder = nn.ModuleList(ResidualBlock(c2, c2) for _ in range(config.blocks - encoder_blocks))
-        self.noise = nn.ModuleList(EqualConv2d(STRIDE**2, c2, 1) for _ in self.decoder if config.noise)
+        self.noise = nn.ModuleList(EqualConv2d(STRIDE**2, c2, 1) for _ in self.decoder if config.noise and noisy)
         for layer in self.noise:
             nn.init.zeros_(layer.weight)  # type: ignore[arg-type]
         self.up = UpBlock(c2, c1)

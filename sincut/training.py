@@ -49,10 +49,8 @@ class Training:
     def __init__(self, painting: Tensor, photo: Tensor, config: Config, compute: Compute) -> None:
         for name, picture in (("painting", painting), ("photo", photo)):
             check_size(name, picture.shape[2], picture.shape[3], config.crops)
-        textures = calm_variance(painting), calm_variance(photo)
-        if textures[1] <= ALIKE * textures[0]:  # the painting has texture enough to make the photo's of
-            config = replace(config, networks=replace(config.networks, noise=False))
         self.config, self.compute = config, compute
+        textures = calm_variance(painting), calm_variance(photo)
         excess = max(0.0, textures[0] - ALIKE * textures[1])  # of strokes, beyond any photo's texture
         self.texture = config.colour.smooth * excess
         smooth = smoothed(painting, self.texture) if self.texture else painting
@@ -70,7 +68,8 @@ class Training:
         seed = config.schedule.seed
         with torch.random.fork_rng(devices=[]):  # weights are drawn on the CPU; the caller's random state stays
             torch.default_generator.manual_seed(seed)
-            self.generator = Generator(config.networks)
+            # Noise where the painting has not texture enough to make the photo's of.
+            self.generator = Generator(config.networks, noisy=textures[1] > ALIKE * textures[0])
             if config.networks.smooth and excess:
                 self.generator.smooth_below(config.networks.smooth * calm_variance(mapped[:, :3]))
             self.discriminator = Discriminator(config.networks, config.crops.tile)

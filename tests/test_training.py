@@ -82,7 +82,7 @@ def test_grain_of_colour_is_taken_down_to_the_photo_s(
 
 
 def test_noise_is_there_where_the_photo_has_texture_that_the_painting_lacks(
-    tiny: Config, pictures: tuple[torch.Tensor, torch.Tensor]
+    tiny: Config, pictures: tuple[torch.Tensor, torch.Tensor], tmp_path: Path
 ) -> None:
     painting, photo = pictures
     speckle = 0.4 * torch.randn(photo.shape, generator=torch.Generator().manual_seed(0))
@@ -99,15 +99,16 @@ def test_noise_is_there_where_the_photo_has_texture_that_the_painting_lacks(
     for _ in range(3):
         training.step(0.01)
     assert differs(training.model())
-    for pair, config in (((painting, photo), tiny), ((painting, photo + speckle), without_noise(tiny))):
+    training.model().save(tmp_path / "noisy.safetensors")
+    assert differs(Model.load(tmp_path / "noisy.safetensors"))
+    off = overlay(tiny, {"networks": {"noise": False}})
+    for pair, config in (((painting, photo), tiny), ((painting, photo + speckle), off)):
         plain = Training(*pair, config, PLAIN)
-        assert not plain.generator.noise and plain.model().config == without_noise(tiny)
+        assert not plain.generator.noise and plain.model().config == config
+        plain.model().save(tmp_path / "plain.safetensors")
+        assert not Model.load(tmp_path / "plain.safetensors").generator.noise
         plain.step(0.01)
         assert not differs(plain.model())
-
-
-def without_noise(config: Config) -> Config:
-    return overlay(config, {"networks": {"noise": False}})
 
 
 def test_a_finished_translation_has_the_photo_s_strengths(
