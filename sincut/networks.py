@@ -86,23 +86,23 @@ class Generator(nn.Module):
         around it. The residual blocks leave their padding out, so that no layer computes more of the halo than later
         ones look at; and no feature map lives longer than needed.
         """
+        trim = STRIDE * ResidualBlock.TRIM  # px that each block takes from every side
         y = self.down(self.stem(x))
-        rest = self.halo  # px on every side of the result that y still has
         for block in self.encoder:
             y = block(y, padded=False)
-            rest -= STRIDE * ResidualBlock.TRIM
+        noise = F.pad(noise, (self.halo - trim * len(self.encoder) - self.noise_reach,) * 4)  # of all places of y
         for index, block in enumerate(self.decoder):
-            y = block(self._with_noise(y, F.pad(noise, (rest - self.noise_reach,) * 4), index), padded=False)
-            rest -= STRIDE * ResidualBlock.TRIM
-        trimmed = self.halo - rest
+            y = block(self._with_noise(y, noise, index), padded=False)
+            noise = without_border(noise, trim)
+        trimmed = trim * (len(self.encoder) + len(self.decoder))
         seen = min(trimmed, SMOOTH_REACH)
         base = without_border(self._base(without_border(x, trimmed - seen)), seen)
-        return without_border(self._paint(base, y, F.pad(noise, (rest - self.noise_reach,) * 4)), rest)
+        return without_border(self._paint(base, y, noise), self.halo - trimmed)
 
     def _with_noise(self, y: Tensor, noise: Tensor, index: int) -> Tensor:
         """Features before a block of the decoder plus what they get of the noise (N, 1, H, W).
 
-        Strokes in an even sky can come from nothing else. As in StyleGAN2, where each block has noise of its own.
+        Strokes in an even sky can come from nothing else. As in StyleGAN2 each block has weights of its own for it.
         """
         if not self.noise:
             return y
