@@ -3,12 +3,14 @@
 In few steps a discriminator carves rock and water deeper than any photo shows them, and leaves large forms too faint.
 How strong a band of a picture is (bands as of a Laplacian pyramid that keeps its size; Burt and Adelson 1983, "The
 Laplacian pyramid as a compact image code") is measured at each level of lightness, since what is dark in a photo has
-less of it than what is bright. The gains that take the output there are all that is kept.
+less of it than what is bright, and apart from them along outlines, which a brush leaves soft. The gains that take the
+output there are all that is kept.
 """
 
 from dataclasses import dataclass
 
 import torch
+import torch.nn.functional as F
 from kornia.color import rgb_to_grayscale
 from kornia.filters import gaussian_blur2d
 from kornia.geometry.transform import resize
@@ -17,11 +19,14 @@ from torch import Tensor
 from sincut.layers import in_bands, precisely, sampled_quantiles
 
 SIGMAS = (3.0, 12.0)  # px: what the first blur takes is fine, what the second takes besides is middle, the rest coarse
-REACH = round(3 * SIGMAS[1])  # px
+REACH = round(3 * SIGMAS[1]) + 2  # px; one more for a slope, and even as G's stride
 LEVELS = 6  # of lightness
+OUTLINE = (0.12, 0.24)  # how much the coarse luma rises over its sigma: an outline begins, and is nothing else
 DARK, BRIGHT = 0.05, 0.95  # the lowest and highest level, as quantiles of the photo's coarse luma
 RARE = 0.005  # a level with less of a picture than this says nothing
 LEAST, MOST = 0.5, 1.25  # of a gain; what is fine is never made stronger, for that is grain too
+MOST_AT_OUTLINES = 1.5  # there, fine and middle
+PASSES = 3  # gains are measured again on what they give, since a part leaks into its neighbours
 
 
 @dataclass(frozen=True)
@@ -31,11 +36,11 @@ class Balance:
     coarse: Tensor  # (2,)
     offset: Tensor  # (3,), of what is coarse, after its gains
     levels: Tensor  # (2,): the lowest and the highest level, of the luma of what is coarse, gains and offset applied
-    gains: Tensor  # (2, 2, LEVELS): of what is fine and middle, by level
+    gains: Tensor  # (2, 2, LEVELS + 1): of what is fine and middle, by level, last at outlines (not in early models)
 
     def __post_init__(self) -> None:
         shapes = [tuple(t.shape) for t in (self.coarse, self.offset, self.levels, self.gains)]
-        if shapes != [(2,), (3,), (2,), (2, 2, LEVELS)]:
+        if shapes not in ([(2,), (3,), (2,), (2, 2, levels)] for levels in (LEVELS, LEVELS + 1)):
             raise ValueError("the balance has a wrong shape")
 
     def __call__(self, image: Tensor) -> Tensor:
@@ -46,10 +51,10 @@ class Balance:
         *parts, coarse = _parts(image)
         gains = self.gains.to(image)
         coarse = _scaled(coarse, *self.coarse.to(image)) + self.offset.to(image)[:, None, None]
-        shares = _shares(rgb_to_grayscale(coarse), self.levels.to(image))
+        shares = _shares(rgb_to_grayscale(coarse), self.levels.to(image), outlines=gains.shape[2] > LEVELS)
         for band, part in enumerate(parts):
             luma, chroma = (
-                sum(share * gains[kind, band, level] for level, share in enumerate(shares)) for kind in range(2)
+                sum(share * gains[kind, band, place] for place, share in enumerate(shares)) for kind in range(2)
             )
             coarse = coarse + _scaled(part, luma, chroma)
         return coarse
@@ -71,32 +76,33 @@ def balance(output: Tensor, photo: Tensor) -> Balance:
     offset = (means[1] - _scaled(means[0], *coarse)).flatten()
     levels = sampled_quantiles(rgb_to_grayscale(large[1]), (DARK, BRIGHT))
     levels[1] = torch.maximum(levels[1], levels[0] + 1e-3)
-    (own, there), (wanted, here) = (
-        strengths(output, levels, coarse, offset),
-        strengths(photo, levels, torch.ones_like(coarse), torch.zeros_like(offset)),
-    )
-    overall = [(s * mass).sum(2, keepdim=True) for s, mass in ((own, there), (wanted, here))]
-    known = (there > RARE) & (here > RARE)
-    gains = torch.where(known, wanted / own.clamp(min=1e-6), overall[1] / overall[0].clamp(min=1e-6))
-    most = torch.tensor([1.0, MOST], device=gains.device)[:, None]
-    gains = torch.minimum(gains.clamp(min=LEAST), most)
+    wanted, here = strengths(photo, levels)
+    most = torch.tensor([[1.0], [MOST]], device=wanted.device).repeat(1, LEVELS + 1)  # fine, middle
+    most[:, -1] = MOST_AT_OUTLINES
+    gains = torch.ones_like(wanted)
+    for _ in range(PASSES):
+        own, there = strengths(Balance(coarse, offset, levels, gains)(output), levels)
+        known = (there > RARE) & (here > RARE)
+        overall = [(s * mass).sum(2, keepdim=True) for s, mass in ((own, there), (wanted, here))]
+        short = torch.where(known, wanted / own.clamp(min=1e-6), overall[1] / overall[0].clamp(min=1e-6))
+        gains = torch.minimum((gains * short).clamp(min=LEAST), most)
     return Balance(coarse.cpu(), offset.cpu(), levels.cpu(), gains.cpu())
 
 
-def strengths(picture: Tensor, levels: Tensor, coarse: Tensor, offset: Tensor) -> tuple[Tensor, Tensor]:
-    """How strong the fine and middle luma and chroma of (1, 3, H, W) are at each level, as `Balance.gains`; and the
-    (LEVELS,) shares of the picture that lie there. `coarse` and `offset` are applied before a level is found."""
+def strengths(picture: Tensor, levels: Tensor) -> tuple[Tensor, Tensor]:
+    """How strong the fine and middle luma and chroma of (1, 3, H, W) are by place, as `Balance.gains`; and the
+    (LEVELS + 1,) shares of the picture that lie there."""
 
     def by_row(x: Tensor) -> Tensor:
         *parts, large = _parts(x)
-        shares = _shares(rgb_to_grayscale(_scaled(large, *coarse) + offset[:, None, None]), levels)
+        shares = _shares(rgb_to_grayscale(large), levels)
         found = [strong.abs().mean(1, keepdim=True) for part in parts for strong in _split(part)]
         maps = [*shares, *(share * strong for strong in found for share in shares)]
         return torch.cat([each.mean(3, keepdim=True) for each in maps], dim=1)  # (1, n, H, 1)
 
     means = in_bands(by_row, picture, REACH).mean((0, 2, 3))
-    there = means[:LEVELS]
-    by_band = means[LEVELS:].view(2, 2, LEVELS)  # fine and middle, luma and chroma
+    there, found = means[: LEVELS + 1], means[LEVELS + 1 :]
+    by_band = found.view(2, 2, LEVELS + 1)  # fine and middle, luma and chroma
     return by_band.transpose(0, 1) / there.clamp(min=1e-6), there
 
 
@@ -129,7 +135,22 @@ def _scaled(x: Tensor, luma: Tensor | float, chroma: Tensor | float) -> Tensor:
     return chroma * x + (luma - chroma) * rgb_to_grayscale(x)
 
 
-def _shares(luma: Tensor, levels: Tensor) -> list[Tensor]:
-    """Of each level, how much of it each pixel of (N, 1, H, W) has: 1 at the level, falling to 0 at its neighbours."""
+def _shares(luma: Tensor, levels: Tensor, outlines: bool = True) -> list[Tensor]:
+    """Of each level, and last of outlines, how much of it each pixel of coarse luma (N, 1, H, W) has; 1 in all.
+
+    A pixel has 1 of its own level, less of the two around it, and as much less of any as it belongs to an outline.
+    """
     place = ((luma - levels[0]) / (levels[1] - levels[0])).clamp(0, 1) * (LEVELS - 1)
-    return [(1 - (place - level).abs()).clamp(min=0) for level in range(LEVELS)]
+    shares = [(1 - (place - level).abs()).clamp(min=0) for level in range(LEVELS)]
+    if not outlines:
+        return shares
+    begins, whole = OUTLINE
+    outline = ((_slope(luma) * SIGMAS[1] - begins) / (whole - begins)).clamp(0, 1)
+    return [*(share * (1 - outline) for share in shares), outline]
+
+
+def _slope(x: Tensor) -> Tensor:
+    """How much (N, 1, H, W) changes over a pixel, in the direction in which it changes most."""
+    x = F.pad(x, (1, 1, 1, 1), mode="replicate")
+    across, down = x[:, :, 1:-1, 2:] - x[:, :, 1:-1, :-2], x[:, :, 2:, 1:-1] - x[:, :, :-2, 1:-1]
+    return 0.5 * (across.square() + down.square()).sqrt()

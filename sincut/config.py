@@ -102,7 +102,7 @@ class Colour:
         True, "then take fine colour that lightness does not show, such as a canvas's, where it is beyond the photo's"
     )
     balance: bool = _switch(
-        True, "at the end give the output's light and colour, fine, middle and coarse, the strength of the photo's"
+        True, "at the end give the output the photo's strength of light and colour: fine, middle, coarse, at outlines"
     )
 
 

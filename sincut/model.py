@@ -29,8 +29,8 @@ from sincut.layers import CHROMA_REACH, SMOOTH_REACH, smoothed, without_border, 
 from sincut.networks import Generator, Projector
 
 FORMAT = "sincut"
-VERSION = 5  # since 2 colour.smooth, networks.smooth; 3 colour.grain, colour.balance; 4 losses.large, networks.detail;
-# 5 networks.noise, schedule.enough_steps
+VERSION = 6  # since 2 colour.smooth, networks.smooth; 3 colour.grain, colour.balance; 4 losses.large, networks.detail;
+# 5 networks.noise, schedule.enough_steps; 6 colour.balance knows outlines
 MODEL_FILE = "model.safetensors"
 CHECKPOINT_FILE = "checkpoint.safetensors"
 HEADS, BALANCE = "projector.", "balance."  # of their names in a file
@@ -251,7 +251,9 @@ def _upgraded(tensors: dict[str, Tensor], metadata: dict[str, str]) -> tuple[dic
     if version == VERSION:
         return tensors, metadata
     added: dict[str, Tensor] = {}
-    off: list[tuple[str, str, bool | float]] = [("networks", "noise", False), ("schedule", "enough_steps", 0)]
+    off: list[tuple[str, str, bool | float]] = []
+    if version < 5:
+        off += [("networks", "noise", False), ("schedule", "enough_steps", 0)]
     if version < 4:
         off += [("losses", "large", 0.0), ("networks", "detail", 0.0)]
     if version < 3:

@@ -86,7 +86,7 @@ def make_model(config: Config, seed: int = 0) -> Model:
         generator.smooth_below(0.02 if config.networks.smooth else 0.0)
         colour = ColourMap(torch.eye(3) * 0.9 + 0.05, torch.tensor([0.1, 0.0, -0.1]))
     texture, grain = 0.02 if config.colour.smooth else 0.0, 0.3 if config.colour.grain else 1.0
-    gains = torch.linspace(0.5, 1.2, 24).view(2, 2, 6)
+    gains = torch.linspace(0.5, 1.2, 28).view(2, 2, 7)  # six levels of lightness, outlines
     balance = Balance(torch.tensor([1.2, 0.9]), torch.tensor([0.0, 0.1, -0.05]), torch.tensor([-0.5, 0.6]), gains)
     return Model(generator, colour, config, {"steps": 1}, texture, grain, balance if config.colour.balance else None)
 
