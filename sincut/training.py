@@ -359,7 +359,7 @@ class _Loop:
         if not plan.steps:
             self._finite_losses()  # waits for the device, so that the step's time is true
         known = plan.steps > 0
-        closing = 2.0 * self.preview_seconds + self.save_seconds + CLOSING_SECONDS
+        closing = 3.0 * self.preview_seconds + self.save_seconds + CLOSING_SECONDS  # a preview, the balance, the rest
         if plan.update(step, time.monotonic() - began, closing):
             self._announce()
             if not known and self.output.previews:
