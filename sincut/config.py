@@ -38,7 +38,10 @@ class Crops:
     low: float = _number(384.0, 0.01, 65536, "width: px after scaling, aspect kept; factor, axes: of the file's size")
     high: float = _number(1024.0, 0.01, 65536, "factor keeps the aspect, axes draws one factor for each axis")
     own_scales: bool = _switch(True, "each crop has a scale of its own; off: one scale for all crops of a step")
-    count: int = _number(6, 1, 1024, "crops of each picture per step; see schedule.least_steps and most_steps")
+    places: int = _number(
+        2, 1, 64, "places drawn for each crop with a scale of its own; the one with the strongest outlines is taken"
+    )
+    count: int = _number(4, 1, 1024, "crops of each picture per step; see schedule.least_steps")
     size: int = _number(128, 16, 1024, "side of a crop, px; even")
     tile: int = _number(64, 16, 1024, "side of the tiles the discriminator sees, px; crops.size is a multiple of it")
     flip: float = _number(0.5, 0, 1, "chance that a crop is mirrored left-right")
@@ -134,7 +137,7 @@ class Losses:
 class Optimisation:
     """Adam, its schedule, and the average that is saved."""
 
-    learning_rate: float = _number(0.004, 1e-7, 1, "of G, D and H, constant until `decay`")
+    learning_rate: float = _number(0.006, 1e-7, 1, "of G, D and H, constant until `decay`")
     full_rate_steps: int = _number(
         1000,
         0,
@@ -154,19 +157,13 @@ class Schedule:
     steps: int = _number(0, 0, 100_000_000, "0: as many as fit into `minutes`")
     minutes: float = _number(15.0, 0, 100_000, "from the command's start to its end, everything included")
     least_steps: int = _number(
-        700,
+        600,
         0,
         100_000_000,
         "where `minutes` would give fewer steps, these have fewer crops, down to 2; 0: they never do",
     )
-    most_steps: int = _number(
-        750,
-        0,
-        100_000_000,
-        "where `minutes` would give more steps, these have more crops, up to 24; 0: they never do",
-    )
     enough_steps: int = _number(
-        1000, 0, 100_000_000, "with so many steps a run ends, however many `minutes` are left; 0: it uses them all"
+        600, 0, 100_000_000, "with so many steps a run ends, however many `minutes` are left; 0: it uses them all"
     )
     seed: int = _number(0, 0, 2**63 - 1, "of every random choice")
 

@@ -2,15 +2,19 @@
 
 The published way scales the whole picture at random in each step and takes its crops at distinct places of that one
 scaled picture: a grid with a random offset, sampled without repetition. With `own_scales` each crop is scaled on its
-own, and places are drawn again while two show much of the same. Either way no two crops of a step show the same place:
-PatchNCE uses each as a negative of the others. Pictures are (1, 3, H, W) in [-1, 1], crops (N, 3, crop, crop).
+own, and places are drawn again while two show much of the same; of some `places` the one with the strongest outlines is
+taken, since even sky and water are soon learned. Either way no two crops of a step show the same place: PatchNCE uses
+each as a negative of the others. Pictures are (1, 3, H, W) in [-1, 1], crops (N, 3, crop, crop).
 """
 
 import math
+from dataclasses import dataclass
 
 import torch
 import torch.nn.functional as F
 from kornia.contrib import extract_tensor_patches
+from kornia.enhance import integral_image
+from kornia.filters import box_blur, spatial_gradient
 from kornia.geometry.transform import hflip, resize
 from torch import Tensor
 
@@ -21,15 +25,44 @@ Box = tuple[int, int, int, int]  # top, left, bottom, right
 
 OVERLAP = 0.25  # of the smaller part, at most, may two crops of a step share
 ATTEMPTS = 20
+OUTLINES_WIDTH = 200  # px, at least, of the picture in which outlines are looked for: finer than that is texture
+OUTLINES_BLUR = 5  # px of that
 
 
-def random_crops(image: Tensor, config: Crops, generator: torch.Generator) -> Tensor:
+@dataclass(frozen=True)
+class Outlines:
+    """How strong the outlines of a picture are, summed so that any part of it is quickly asked."""
+
+    sums: Tensor  # (1 + H / scale, 1 + W / scale) on the CPU: of all that is above and to the left
+    scale: int
+
+    @classmethod
+    def of(cls, image: Tensor) -> "Outlines":
+        """Of (1, C, H, W), whose first three channels are the picture."""
+        scale = max(1, image.shape[3] // OUTLINES_WIDTH)
+        grey = image[:, :3].float().cpu().mean(1, keepdim=True)
+        small = box_blur(F.avg_pool2d(grey, scale, ceil_mode=True), OUTLINES_BLUR, border_type="replicate")
+        steepness = spatial_gradient(small, mode="diff").square().sum(2)  # (1, 1, H / scale, W / scale)
+        return cls(F.pad(integral_image(steepness.double())[0, 0], (1, 0, 1, 0)), scale)
+
+    def strength(self, part: Box) -> float:
+        """The mean over a part."""
+        top, left, bottom, right = (round(side / self.scale) for side in part)
+        inside = self.sums[bottom, right] - self.sums[top, right] - self.sums[bottom, left] + self.sums[top, left]
+        return float(inside) / max(1, (bottom - top) * (right - left))
+
+
+def random_crops(image: Tensor, config: Crops, generator: torch.Generator, outlines: Outlines | None = None) -> Tensor:
     """(1, 3, H, W) -> (N, 3, crop, crop): random scale, distinct places, random mirroring.
 
-    `generator` is a CPU generator; the picture may be on any device. Raises `ImageError` where the scaled picture is
+    `generator` is a CPU generator; the picture may be on any device. Its `outlines`, where they are given, choose among
+    `config.places` of crops with scales of their own. Raises `ImageError` where the scaled picture is
     too small for N distinct crops; `check_size` tells that before training starts.
     """
-    crops = _crops_of_own_scales(image, config, generator) if config.own_scales else _crops(image, config, generator)
+    if config.own_scales:
+        crops = _crops_of_own_scales(image, config, generator, outlines)
+    else:
+        crops = _crops(image, config, generator)
     mirrored = torch.rand(len(crops), generator=generator) < config.flip
     return torch.where(mirrored.to(crops.device)[:, None, None, None], hflip(crops), crops)
 
@@ -43,26 +76,31 @@ def _crops(image: Tensor, config: Crops, generator: torch.Generator) -> Tensor:
     return torch.cat([scaled[:, :, y : y + config.size, x : x + config.size] for y, x in places])
 
 
-def _crops_of_own_scales(image: Tensor, config: Crops, generator: torch.Generator) -> Tensor:
+def _crops_of_own_scales(image: Tensor, config: Crops, generator: torch.Generator, outlines: Outlines | None) -> Tensor:
     """Crops that each have a scale of their own: only the part of the picture that a crop shows is scaled."""
     h, w = image.shape[2:]
     size = (config.size, config.size)
-    parts = distinct_parts(h, w, config, generator)
+    parts = distinct_parts(h, w, config, generator, outlines)
     shown = (image[:, :, top:bottom, left:right] for top, left, bottom, right in parts)
     return torch.cat([resize(part, size, interpolation="bilinear", antialias=True) for part in shown])
 
 
-def distinct_parts(h: int, w: int, config: Crops, generator: torch.Generator) -> list[Box]:
+def distinct_parts(
+    h: int, w: int, config: Crops, generator: torch.Generator, outlines: Outlines | None = None
+) -> list[Box]:
     """`config.count` parts (top, left, bottom, right) of a picture, each as large as a crop at a scale of its own.
 
-    A part is drawn again while it shares more than `OVERLAP` of the smaller one's area with an earlier one; after
-    `ATTEMPTS` the one that shares least is taken, for pictures that have too little room.
+    With `outlines` each is the one of `config.places` that has the strongest. A part is drawn again while it shares
+    more than `OVERLAP` of the smaller one's area with an earlier one; after `ATTEMPTS` the one that shares least is
+    taken, for pictures that have too little room.
     """
     parts: list[Box] = []
     while len(parts) < config.count:
         best, least = None, math.inf
         for _ in range(ATTEMPTS):
-            part = _part(h, w, config, torch.rand(4, generator=generator).tolist())
+            draws = torch.rand(config.places if outlines else 1, 4, generator=generator).tolist()
+            drawn = [_part(h, w, config, draw) for draw in draws]
+            part = max(drawn, key=outlines.strength) if outlines else drawn[0]
             shared = max((_shared(part, other) for other in parts), default=0.0)
             if shared < least:
                 best, least = part, shared

@@ -13,17 +13,15 @@ CALIBRATION = (4, 4.0)  # at least so many steps, and seconds, are timed before 
 LATE_CHECKS = (0.75, 0.9)  # shares of the steps at which the pace is looked at once more
 TOLERANCE = 0.015  # of the minutes; a smaller miss is let be
 FEWEST_CROPS = 2  # in a step of a short run; of a single one, PatchNCE would have too few negatives
-MOST_CROPS = 24  # in a step of a long run, where the settings do not ask for more; memory grows with them
 
 
 class Plan:
     """How many steps, and of how many crops: given, or as many as fit into the minutes.
 
     A short calibration turns minutes into steps; where these are fewer than `schedule.least_steps`, steps of fewer
-    crops are timed anew, and where they are more than `schedule.most_steps`, steps of more crops; no more of those are
-    made than `schedule.enough_steps`. Up to `optimisation.decay` the learning rate knows the number only by its square
-    root, so there it is corrected by the speed seen so far. Later it stays, unless the machine has changed its pace so
-    much that the run would miss its time by more than `TOLERANCE`.
+    crops are timed anew; no more are made than `schedule.enough_steps`. Up to `optimisation.decay` the learning rate
+    knows the number only by its square root, so there it is corrected by the speed seen so far. Later it stays, unless
+    the machine has changed its pace so much that the run would miss its time by more than `TOLERANCE`.
     """
 
     def __init__(self, config: Config, started: float) -> None:
@@ -32,8 +30,7 @@ class Plan:
         self.guide_until, self.guide_end = config.losses.guide_until, config.losses.guide_end
         self.steps = config.schedule.steps  # 0: not known yet
         self.given = self.steps > 0
-        self.least_steps, self.most_steps = config.schedule.least_steps, config.schedule.most_steps
-        self.enough_steps = config.schedule.enough_steps
+        self.least_steps, self.enough_steps = config.schedule.least_steps, config.schedule.enough_steps
         self.ends_early = False  # with `enough_steps`, before the minutes are over
         self.usual_crops = self.crops = config.crops.count
         self.budget = config.schedule.minutes * 60
@@ -130,6 +127,4 @@ class Plan:
         crops = self.crops
         if steps < self.least_steps and FEWEST_CROPS < crops <= self.usual_crops:
             return max(FEWEST_CROPS, crops * steps // self.least_steps)
-        if 0 < self.most_steps < steps and crops == self.usual_crops < MOST_CROPS:
-            return min(MOST_CROPS, crops * steps // self.most_steps)
         return crops

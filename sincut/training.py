@@ -8,10 +8,11 @@ Pictures are (1, 3, H, W), crops (N, 3, crop, crop), tiles (T, 3, tile, tile), a
 
 Ours, not the paper's, and switched off by the presets `paper` and `release`: brush strokes smoothed, colours mapped and
 their grain taken in front of G, and G's output on top of its input; noise in the decoder's blocks; a coarse guide,
-strongest in the beginning; crops with scales of their own, patches spread over the crops, negatives left out that look
-like the positive; no pass over the photo; a second discriminator for large forms, and detail brought out for both where
-a picture has little; R1 at every few steps only (as in StyleGAN2); crops per step and the learning rate by the run's
-length; the average of G that is saved, and its output given the photo's strength of light and colour.
+strongest in the beginning; crops with scales of their own, drawn where outlines are, patches spread over the crops,
+negatives left out that look like the positive; no pass over the photo; a second discriminator for large forms, and
+detail brought out for both where a picture has little; R1 at every few steps only (as in StyleGAN2); crops per step
+and the learning rate by the run's length; the average of G that is saved, and its output given the photo's strength of
+light and colour.
 """
 
 import copy
@@ -27,7 +28,7 @@ from torch import Tensor, nn
 from sincut.balance import Balance, balance, no_wider
 from sincut.colour import ColourMap, colour_transport
 from sincut.config import Config, Crops
-from sincut.crops import check_size, made_small, random_crops, tiles, without_excess
+from sincut.crops import Outlines, check_size, made_small, random_crops, tiles, without_excess
 from sincut.devices import Compute, find_compute, out_of_memory
 from sincut.errors import Interrupted, ModelError, TrainingError
 from sincut.events import Checkpoint, Listener, Planned, Preview, Progress, Started, Trained, Warned, ignore
@@ -65,6 +66,8 @@ class Training:
             mapped = torch.cat([mapped, guide], dim=1)  # (1, 6, H, W): both are cropped as one
         self.painting = without_excess(mapped, config.crops).to(compute.device)
         self.photo = without_excess(photo, config.crops).to(compute.device)
+        chosen = config.crops.places > 1
+        self.outlines = [Outlines.of(picture) if chosen else None for picture in (self.painting, self.photo)]
         seed = config.schedule.seed
         with torch.random.fork_rng(devices=[]):  # weights are drawn on the CPU; the caller's random state stays
             torch.default_generator.manual_seed(seed)
@@ -102,9 +105,9 @@ class Training:
         for optimiser in self.optimisers:
             optimiser.param_groups[0]["lr"] = learning_rate
 
-        x = self._crops(self.painting, crops)  # (N, 3, crop, crop), with a guide (N, 6, crop, crop)
+        x = self._crops(self.painting, crops, self.outlines[0])  # (N, 3, crop, crop), with a guide (N, 6, crop, crop)
         x, guide = x.tensor_split([3], dim=1)
-        y = self._crops(self.photo, crops)
+        y = self._crops(self.photo, crops, self.outlines[1])
         with self.compute.autocast():
             # Translate x into fake; the photo should stay what it is: same = G(y).
             both = torch.cat([x, y]) if losses.identity or losses.same else x
@@ -197,8 +200,8 @@ class Training:
         self.random.set_state(state["random"])
         self.steps_done = int(state["steps_done"])
 
-    def _crops(self, image: Tensor, crops: Crops) -> Tensor:
-        return random_crops(image, crops, self.random).contiguous(memory_format=torch.channels_last)
+    def _crops(self, image: Tensor, crops: Crops, outlines: Outlines | None) -> Tensor:
+        return random_crops(image, crops, self.random, outlines).contiguous(memory_format=torch.channels_last)
 
     def _noise(self, images: Tensor) -> Tensor:
         """Standard normal (N, 1, H, W), drawn on the CPU so that every device sees the same."""
@@ -326,8 +329,6 @@ def train(
         if not out_of_memory(error):
             raise
         fewer = f"--set crops.count={config.crops.count // 2 or 1} or --set networks.inner={config.networks.inner // 2}"
-        if plan.crops > config.crops.count:  # it is a long run
-            fewer = "--set schedule.most_steps=0"
         raise TrainingError(f"the memory of {device} is not enough for these settings; use {fewer}") from None
     return training.model(loop.provenance())
 

@@ -131,4 +131,4 @@ def test_broken_preset_file_is_named(tmp_path: Path) -> None:
 def test_differences_name_keys_and_ignore_output() -> None:
     base = Config()
     other = overlay(base, {"crops": {"count": 9}, "output": {"previews": 3}})
-    assert base.differences(other) == ["crops.count: 6 here, 9 there"]
+    assert base.differences(other) == ["crops.count: 4 here, 9 there"]

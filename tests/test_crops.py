@@ -6,6 +6,7 @@ import torch
 from sincut.config import Crops
 from sincut.crops import (
     OVERLAP,
+    Outlines,
     check_size,
     distinct_parts,
     distinct_places,
@@ -94,6 +95,35 @@ def test_parts_of_own_scales_share_little() -> None:
                 height, width = (max(0, min(a[k + 2], b[k + 2]) - max(a[k], b[k])) for k in (0, 1))
                 smaller = min((box[2] - box[0]) * (box[3] - box[1]) for box in (a, b))
                 assert height * width <= OVERLAP * smaller
+
+
+def test_outlines_are_summed_over_any_part() -> None:
+    image = torch.zeros(1, 6, 403, 601)
+    image[:, :3, :, 300:] = 1.0  # one upright edge; what is not the picture has none
+    image[:, 3:, 200:] = 1.0
+    outlines = Outlines.of(image)
+    assert outlines.scale == 3
+    across, left, right = ((0, 240, 403, 360), (0, 0, 403, 240), (0, 360, 403, 601))
+    assert outlines.strength(left) == pytest.approx(0, abs=1e-12) == outlines.strength(right)
+    whole, half = outlines.strength((0, 0, 403, 601)), outlines.strength((0, 0, 201, 601))
+    assert outlines.strength(across) == pytest.approx(whole * 201 / 40, rel=0.02) and whole == pytest.approx(half)
+    assert outlines.strength((5, 5, 5, 5)) == 0  # less than a pixel of the small picture
+
+
+def test_of_several_places_the_one_with_the_strongest_outlines_is_taken() -> None:
+    image = torch.zeros(1, 3, 400, 600)
+    image[:, :, :, 480:] = 1.0
+    outlines = Outlines.of(image)
+
+    def hits(places: int, outlines: Outlines | None) -> int:
+        config = Crops(size=32, tile=16, low=200, high=200, count=1, places=places)
+        found = (distinct_parts(400, 600, config, generator(seed), outlines)[0] for seed in range(300))
+        return sum(left < 480 < right for _, left, _, right in found)
+
+    assert hits(4, outlines) > 2 * hits(1, outlines) > 0
+    assert hits(1, outlines) == hits(1, None)
+    config = Crops(size=32, tile=16, low=200, high=200, places=4)
+    assert not torch.equal(*(random_crops(image, config, generator(), o) for o in (outlines, None)))
 
 
 def test_parts_are_found_even_without_room() -> None:

@@ -155,9 +155,9 @@ def plain_step(training: Training) -> tuple[dict[str, float], list[torch.Tensor]
         return crops.unflatten(3, (-1, 2)).unflatten(2, (-1, 2)).mean((3, 5))
 
     config, losses, random = training.config, training.config.losses, training.random
-    x = random_crops(training.painting, config.crops, random)
+    x = random_crops(training.painting, config.crops, random, training.outlines[0])
     x, guide = x[:, :3], x[:, 3:]
-    y = random_crops(training.photo, config.crops, random)
+    y = random_crops(training.photo, config.crops, random, training.outlines[1])
     both = bool(losses.identity or losses.same)
     noise = torch.randn(len(x) * (2 if both else 1), 1, *x.shape[2:], generator=random)
     fake = training.generator(x, noise[: len(x)])
@@ -253,8 +253,11 @@ def test_step_agrees_with_the_plain_method(
 def test_half_precision_step_is_near_the_plain_method(
     preset: str, dtype: torch.dtype, pictures: tuple[torch.Tensor, torch.Tensor]
 ) -> None:
-    """Losses within 5 %, the gradients of each network in the same direction (cosine above 0.98) and length (10 %)."""
-    config = shrunk(preset)
+    """Losses within 5 %, the gradients of each network in the same direction (cosine above 0.98) and length (10 %).
+
+    All keys are negatives: one right at `losses.false_negatives` may be none in the other precision.
+    """
+    config = overlay(shrunk(preset), {"losses": {"false_negatives": 1.0}})
     fast, slow = Training(*pictures, config, Compute(CPU, dtype, "test")), Training(*pictures, config, PLAIN)
     got = {name: value.item() for name, value in fast.step(0.0).items()}  # D stays, so that G sees the same one
     slow.optimisers[1].param_groups[0]["lr"] = 0.0
@@ -542,16 +545,16 @@ def test_minutes_resume_with_the_number_that_was_fixed(monkeypatch: pytest.Monke
     assert later.learning_rate(450) == plan.learning_rate(450)
 
 
-@pytest.mark.parametrize(("minutes", "crops"), [(600, 24), (60, 21), (20, 8), (5, 3), (2, 2)])
-def test_crops_follow_the_minutes_so_that_steps_are_enough_and_not_too_many(
+@pytest.mark.parametrize(("minutes", "crops"), [(60, 8), (20, 8), (5, 3), (2, 2)])
+def test_crops_follow_the_minutes_so_that_steps_are_enough(
     monkeypatch: pytest.MonkeyPatch, minutes: float, crops: int
 ) -> None:
     clock = Clock(monkeypatch)
-    schedule = {"minutes": minutes, "least_steps": 700, "most_steps": 1500, "enough_steps": 0}
+    schedule = {"minutes": minutes, "least_steps": 700, "enough_steps": 0}
     config = overlay(Config(), {"crops": {"count": 8}, "schedule": schedule})
     plan = Plan(config, clock.now)
     steps = drive(plan, clock, lambda step: 0.1 + 0.1 * plan.crops)
-    assert plan.crops == crops and (steps >= 700 or crops == 2) and (steps <= 1700 or crops == 24)
+    assert plan.crops == crops and (steps >= 700 or crops == 2)
     assert plan.elapsed() + 5 == pytest.approx(60 * minutes, rel=0.03)
     later = Plan(config, clock.now)
     later.load_state(plan.state())
@@ -563,7 +566,7 @@ def test_a_run_ends_with_enough_steps(monkeypatch: pytest.MonkeyPatch, enough: i
     clock = Clock(monkeypatch)
     config = overlay(Config(), {"schedule": {"minutes": minutes, "enough_steps": enough}})
     plan = Plan(config, clock.now)
-    steps = drive(plan, clock, lambda step: 0.02 * plan.crops)
+    steps = drive(plan, clock, lambda step: 0.1 * plan.crops)
     assert plan.ends_early == (steps == enough) == (enough > 0 and minutes == 60)
     assert plan.learning_rate(steps) == 0
     if not plan.ends_early:
@@ -576,15 +579,15 @@ def test_steps_keep_their_crops_where_they_are_given_or_few_enough(monkeypatch: 
     given = Plan(overlay(Config(), {"crops": {"count": 8}, "schedule": {"steps": 5}}), 0.0)
     assert not given.update(3, 100.0, 0.0) and given.crops == 8
     clock = Clock(monkeypatch)
-    always = {"schedule": {"least_steps": 0, "most_steps": 0, "enough_steps": 0}}
-    never, fast = (Plan(overlay(Config(), {"crops": {"count": 8}} | always), clock.now) for _ in range(2))
-    many = Plan(overlay(Config(), {"crops": {"count": 30}, "schedule": {"enough_steps": 0}}), clock.now)
-    assert [never.update(step, 2.0, 0.0) for step in range(1, 8)].count(True) == 1 and never.crops == 8
+    slow, fast = (
+        Plan(overlay(Config(), {"crops": {"count": 8}, "schedule": {"least_steps": 0, "enough_steps": 0}}), clock.now)
+        for _ in range(2)
+    )
+    assert [slow.update(step, 2.0, 0.0) for step in range(1, 8)].count(True) == 1 and slow.crops == 8
     assert [fast.update(step, 0.01, 0.0) for step in range(1, 800)].count(True) == 1 and fast.crops == 8
-    assert [many.update(step, 0.01, 0.0) for step in range(1, 800)].count(True) == 1 and many.crops == 30
-    earlier = {"plan": never.state()["plan"][:5]}  # as it was saved before there was a number of crops
-    never.load_state(earlier)
-    assert never.crops == 8
+    earlier = {"plan": slow.state()["plan"][:5]}  # as it was saved before there was a number of crops
+    slow.load_state(earlier)
+    assert slow.crops == 8
 
 
 def test_a_step_takes_as_many_crops_as_it_is_told(tiny: Config, pictures: tuple[torch.Tensor, torch.Tensor]) -> None:
@@ -606,13 +609,8 @@ def test_a_run_of_minutes_tells_how_many_crops_its_steps_have(
     assert planned[0].crops == model.provenance["crops"] == 2
 
 
-@pytest.mark.parametrize(("most_steps", "advice"), [(1, "--set schedule.most_steps=0"), (0, "--set crops.count=2 or ")])
 def test_too_little_memory_is_told_with_what_takes_less(
-    tiny: Config,
-    pictures: tuple[torch.Tensor, torch.Tensor],
-    monkeypatch: pytest.MonkeyPatch,
-    most_steps: int,
-    advice: str,
+    tiny: Config, pictures: tuple[torch.Tensor, torch.Tensor], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("sincut.schedule.CALIBRATION", (1, 0.0))
     step = Training.step
@@ -623,10 +621,10 @@ def test_too_little_memory_is_told_with_what_takes_less(
         return step(self, learning_rate, guidance, count)
 
     monkeypatch.setattr(Training, "step", costly)
-    schedule = {"steps": 0, "minutes": 1.0, "least_steps": 0, "most_steps": most_steps}
+    schedule = {"steps": 0, "minutes": 1.0, "least_steps": 0}
     with pytest.raises(TrainingError, match="memory of cpu is not enough") as caught:
         train(*pictures, overlay(tiny, {"crops": {"count": 4}, "schedule": schedule}), device=CPU)
-    assert advice in str(caught.value)
+    assert "--set crops.count=2 or " in str(caught.value)
 
 
 def test_learning_rate_is_constant_then_falls_to_zero() -> None:
