@@ -56,8 +56,8 @@ def random_crops(image: Tensor, config: Crops, generator: torch.Generator, outli
     """(1, 3, H, W) -> (N, 3, crop, crop): random scale, distinct places, random mirroring.
 
     `generator` is a CPU generator; the picture may be on any device. Its `outlines`, where they are given, choose among
-    `config.places` of crops with scales of their own. Raises `ImageError` where the scaled picture is
-    too small for N distinct crops; `check_size` tells that before training starts.
+    `config.places` of crops with scales of their own. Raises `ImageError` where the scaled picture is too small for N
+    distinct crops; `check_size` tells that before training starts.
     """
     if config.own_scales:
         crops = _crops_of_own_scales(image, config, generator, outlines)

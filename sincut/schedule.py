@@ -32,7 +32,7 @@ class Plan:
         self.given = self.steps > 0
         self.least_steps, self.enough_steps = config.schedule.least_steps, config.schedule.enough_steps
         self.ends_early = False  # with `enough_steps`, before the minutes are over
-        self.usual_crops = self.crops = config.crops.count
+        self.crops = config.crops.count
         self.budget = config.schedule.minutes * 60
         self.started = started
         self.timed: list[float] = []  # seconds of the steps timed for the calibration
@@ -124,7 +124,6 @@ class Plan:
 
     def _crops(self, steps: int) -> int:
         """How many crops a step should have, where it would be `steps` with as many as now."""
-        crops = self.crops
-        if steps < self.least_steps and FEWEST_CROPS < crops <= self.usual_crops:
-            return max(FEWEST_CROPS, crops * steps // self.least_steps)
-        return crops
+        if steps < self.least_steps and self.crops > FEWEST_CROPS:
+            return max(FEWEST_CROPS, self.crops * steps // self.least_steps)
+        return self.crops

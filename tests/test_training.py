@@ -266,6 +266,7 @@ def test_half_precision_step_is_near_the_plain_method(
         got = {name: value.item() for name, value in fast.step(0.0).items()}  # D stays, so that G sees the same one
         slow.optimisers[1].param_groups[0]["lr"] = 0.0
         want, d_gradients = plain_step(slow)
+        assert got.keys() == want.keys()
         losses.append([got[name] / want[name] for name in want])
         pairs = [
             (torch.nn.ModuleList(fast.critics.values()), d_gradients),
@@ -278,9 +279,10 @@ def test_half_precision_step_is_near_the_plain_method(
         ]
         cosines.append([torch.cosine_similarity(a, b, dim=0).item() for a, b in flat])
         lengths.append([(a.norm() / b.norm()).item() for a, b in flat])
-    assert np.nanmedian(losses, axis=0) == pytest.approx(1, rel=0.05)
-    assert (np.nanmedian(cosines, axis=0) > 0.98).all()
-    assert np.nanmedian(lengths, axis=0) == pytest.approx(1, rel=0.1)
+    cosines, lengths = np.nan_to_num(cosines), np.nan_to_num(lengths)  # no number is as bad as none alike
+    assert np.median(losses, axis=0) == pytest.approx(1, rel=0.05)
+    assert (np.median(cosines, axis=0) > 0.98).all()
+    assert np.median(lengths, axis=0) == pytest.approx(1, rel=0.1)
 
 
 def test_switching_identity_off_leaves_the_photo_out(tiny: Config, pictures: tuple[torch.Tensor, torch.Tensor]) -> None:
