@@ -163,13 +163,29 @@ class Schedule:
         "where `minutes` would give fewer steps, these have fewer crops, down to 2; 0: they never do",
     )
     enough_steps: int = _number(
-        600, 0, 100_000_000, "with so many steps a run ends, however many `minutes` are left; 0: it uses them all"
+        600,
+        0,
+        100_000_000,
+        "with so many steps a training ends; left `minutes` are for others, see `ensemble`; 0: it uses them all",
     )
     seed: int = _number(0, 0, 2**63 - 1, "of every random choice")
 
     def check(self) -> None:
         if not self.steps and not self.minutes:
             raise ConfigError("schedule.steps and schedule.minutes are both 0; set one of them")
+
+
+@dataclass(frozen=True)
+class Ensemble:
+    """Several trainings in one run, of which the last G learns the median."""
+
+    members: int = _number(
+        3,
+        1,
+        100,
+        "trainings of `schedule.enough_steps` each, as many as fit into `minutes`; with `schedule.steps` it is one",
+    )
+    steps: int = _number(300, 1, 100_000_000, "steps in which G then learns the median of what they give")
 
 
 @dataclass(frozen=True)
@@ -192,6 +208,7 @@ class Config:
     losses: Losses = field(default_factory=Losses)
     optimisation: Optimisation = field(default_factory=Optimisation)
     schedule: Schedule = field(default_factory=Schedule)
+    ensemble: Ensemble = field(default_factory=Ensemble)
     output: Output = field(default_factory=Output)
 
     def __post_init__(self) -> None:

@@ -64,8 +64,11 @@ class Reporter:
     @_show.register
     def _(self, event: events.Planned) -> None:
         speed = f" ({event.step_seconds:.2f} s each)" if event.step_seconds else ""
-        early = "; more would not help, so it ends before its minutes do" if event.ends_early else ""
-        self.say(f"{event.steps} steps of {event.crops} crops{speed}{early}")
+        known = event.member > 1 or event.distils
+        early = "; more would not help, so it ends before its minutes do" if event.ends_early and not known else ""
+        phase = f"training {event.member} of {event.members}: " if event.members > 1 else ""
+        phase = f"learning the median of the {event.members} trainings: " if event.distils else phase
+        self.say(f"{phase}{event.phase_steps or event.steps} steps of {event.crops} crops{speed}{early}")
         self._bar("training", event.steps, event.step, "")
 
     @_show.register

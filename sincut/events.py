@@ -35,6 +35,7 @@ class Started(Event):
 class Planned(Event):
     """The number of steps, given or calibrated, and the crops of each; sent again when the pace has changed it.
 
+    And where another phase begins: the training of another of the ensemble's members, or at last their distillation.
     It `ends_early` where the minutes would give more steps than are of use.
     """
 
@@ -43,6 +44,10 @@ class Planned(Event):
     step_seconds: float
     crops: int
     ends_early: bool = False
+    phase_steps: int = 0  # of the phase that goes on
+    member: int = 1  # that is trained
+    members: int = 1  # as many as the minutes seem to have room for
+    distils: bool = False
 
 
 @dataclass(frozen=True)

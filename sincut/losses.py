@@ -58,6 +58,11 @@ def mean_absolute(output: Tensor, target: Tensor) -> Tensor:
     return (output.float() - target.float()).abs().mean()
 
 
+def mean_squared(output: Tensor, target: Tensor) -> Tensor:
+    """|output - target|_2^2 as a mean over pixels and channels, any equal shapes."""
+    return F.mse_loss(output.float(), target.float())
+
+
 def coarse_squared(output: Tensor, target: Tensor, cell: int = 8) -> Tensor:
     """Mean square of the difference of means over cells of `cell` x `cell` pixels, both (N, C, H, W).
 

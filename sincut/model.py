@@ -29,8 +29,9 @@ from sincut.layers import CHROMA_REACH, SMOOTH_REACH, smoothed, without_border, 
 from sincut.networks import Generator, Projector
 
 FORMAT = "sincut"
-VERSION = 7  # since 2 colour.smooth, networks.smooth; 3 colour.grain, colour.balance; 4 losses.large, networks.detail;
-# 5 networks.noise, schedule.enough_steps; 6 colour.balance knows outlines; 7 crops.places, no schedule.most_steps
+VERSION = 8  # since 2 colour.smooth, networks.smooth; 3 colour.grain, colour.balance; 4 losses.large, networks.detail;
+# 5 networks.noise, schedule.enough_steps; 6 colour.balance knows outlines; 7 crops.places, no schedule.most_steps;
+# 8 ensemble
 MODEL_FILE = "model.safetensors"
 CHECKPOINT_FILE = "checkpoint.safetensors"
 HEADS, BALANCE = "projector.", "balance."  # of their names in a file
@@ -252,6 +253,8 @@ def _upgraded(tensors: dict[str, Tensor], metadata: dict[str, str]) -> tuple[dic
         return tensors, metadata
     added: dict[str, Tensor] = {}
     off: list[tuple[str, str, bool | float]] = []
+    if version < 8:
+        off += [("ensemble", "members", 1)]
     if version < 7:
         off += [("crops", "places", 1)]
     if version < 5:
@@ -266,6 +269,7 @@ def _upgraded(tensors: dict[str, Tensor], metadata: dict[str, str]) -> tuple[dic
         off += [("colour", "smooth", 0.0), ("networks", "smooth", 0.0)]
     try:
         config = json.loads(metadata["config"])
+        config.setdefault("ensemble", {})
         for section, name, value in off:
             config[section].setdefault(name, value)
         config["schedule"].pop("most_steps", None)

@@ -58,6 +58,7 @@ LOSSES = {
     "NCE": "PatchNCE",
     "same": "photo left as it is",
     "guide": "coarse guide",
+    "distil": "distance to the median of the trainings",
 }
 
 

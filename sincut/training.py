@@ -12,7 +12,7 @@ strongest in the beginning; crops with scales of their own, drawn where outlines
 negatives left out that look like the positive; no pass over the photo; a second discriminator for large forms, and
 detail brought out for both where a picture has little; R1 at every few steps only (as in StyleGAN2); crops per step
 and the learning rate by the run's length; the average of G that is saved, and its output given the photo's strength of
-light and colour.
+light and colour; several trainings, the members of an ensemble, of which the last G learns the median.
 """
 
 import copy
@@ -20,7 +20,7 @@ import math
 import time
 from collections.abc import Callable
 from dataclasses import replace
-from typing import Any, NoReturn
+from typing import Any, NamedTuple, NoReturn
 
 import torch
 from torch import Tensor, nn
@@ -34,7 +34,15 @@ from sincut.errors import Interrupted, ModelError, TrainingError
 from sincut.events import Checkpoint, Listener, Planned, Preview, Progress, Started, Trained, Warned, ignore
 from sincut.guide import ALIKE, coarse_guide, comparable_texture
 from sincut.layers import calm_variance, chroma_grain, in_bands, smoothed, without_chroma_grain
-from sincut.losses import adversarial, coarse_squared, discrimination, mean_absolute, patch_nce, r1_penalty
+from sincut.losses import (
+    adversarial,
+    coarse_squared,
+    discrimination,
+    mean_absolute,
+    mean_squared,
+    patch_nce,
+    r1_penalty,
+)
 from sincut.model import Model
 from sincut.networks import Discriminator, Generator, Projector
 from sincut.schedule import Plan
@@ -42,6 +50,13 @@ from sincut.schedule import Plan
 LOOKS = {"": tiles, "_large": made_small}  # what each discriminator sees of crops
 FAINT = 0.04  # of a picture's deviation: with less in its even parts, strokes or their absence escape D for long
 CLOSING_SECONDS = 0.5  # to leave the process, in a budget of minutes
+
+
+class Member(NamedTuple):
+    """What is kept of a training that is over: the averages of G and H."""
+
+    generator: Generator
+    heads: Projector
 
 
 class Training:
@@ -68,30 +83,40 @@ class Training:
         self.photo = without_excess(photo, config.crops).to(compute.device)
         chosen = config.crops.places > 1
         self.outlines = [Outlines.of(picture) if chosen else None for picture in (self.painting, self.photo)]
-        seed = config.schedule.seed
+        # Noise where the painting has not texture enough to make the photo's of.
+        self.noisy = textures[1] > ALIKE * textures[0]
+        smooths = config.networks.smooth and excess
+        self.smooth = config.networks.smooth * calm_variance(mapped[:, :3]) if smooths else 0.0
+        self.expected = photo if config.networks.detail and any(map(_faint, (painting, photo), textures)) else None
+        self.random = torch.Generator().manual_seed(config.schedule.seed)
+        self.steps_done = 0
+        self.members: list[Member] = []  # that are trained
+        self.distils = False  # the members into one G, and does nothing else any more
+        self.balance: Balance | None = None  # until it is closed
+        self._begin(config.schedule.seed)
+
+    def _begin(self, seed: int) -> None:
+        """Networks with first weights, and their optimisers."""
+        config, compute = self.config, self.compute
         with torch.random.fork_rng(devices=[]):  # weights are drawn on the CPU; the caller's random state stays
             torch.default_generator.manual_seed(seed)
-            # Noise where the painting has not texture enough to make the photo's of.
-            self.generator = Generator(config.networks, noisy=textures[1] > ALIKE * textures[0])
-            if config.networks.smooth and excess:
-                self.generator.smooth_below(config.networks.smooth * calm_variance(mapped[:, :3]))
+            self.generator = Generator(config.networks, self.noisy)
+            self.generator.smooth_below(self.smooth)
             self.discriminator = Discriminator(config.networks, config.crops.tile)
             self.projector = Projector(config.networks, config.losses.layers)
             self.critics = {"": self.discriminator}
             if config.looks_at_large_forms:
                 self.critics["_large"] = Discriminator(config.networks, config.crops.tile)
-        if config.networks.detail and any(map(_faint, (painting, photo), textures)):
+        if self.expected is not None:
             for critic in self.critics.values():
-                critic.expect(photo, config.networks.detail)
+                critic.expect(self.expected, config.networks.detail)
         for network in (self.generator, self.projector, *self.critics.values()):
             network.to(device=compute.device, memory_format=torch.channels_last)  # type: ignore[call-overload]
         self.average = copy.deepcopy(self.generator).requires_grad_(False)
         self.average_heads = copy.deepcopy(self.projector).requires_grad_(False)
         self.optimisers = [self._adam(self.generator), self._adam(*self.critics.values()), self._adam(self.projector)]
         self.scaler = compute.scaler()
-        self.random = torch.Generator().manual_seed(seed)
-        self.steps_done = 0
-        self.balance: Balance | None = None  # until it is closed
+        self.first_step = self.steps_done
 
     def step(self, learning_rate: float, guidance: float = 1.0, count: int | None = None) -> dict[str, Tensor]:
         """One update of D, then of G and H, from random crops of the two pictures. Returns the detached losses.
@@ -147,6 +172,48 @@ class Training:
         self.steps_done += 1
         return {name: value.detach() for name, value in report.items()}
 
+    def distil(self, learning_rate: float, count: int | None = None) -> dict[str, Tensor]:
+        """One update of G's decoder towards the median of what the members give for random crops of the painting.
+
+        What an adversary carves into rock and water is another thing in each training, and what is the same in most
+        has less of it; one that went wrong has no say. See Hinton, Vinyals, Dean 2015, "Distilling the Knowledge in a
+        Neural Network", https://arxiv.org/abs/1503.02531. The encoder stays, and with it what its features tell of
+        likeness.
+        """
+        optimiser = self.optimisers[0]
+        optimiser.param_groups[0]["lr"] = learning_rate
+        x, noise, translations = self._translations(count)
+        with self.compute.autocast():
+            loss = mean_squared(self.generator(x, noise), _median(translations))
+        self._descend(loss, optimiser)
+        self.scaler.update()
+        self._update_average()
+        self.steps_done += 1
+        return {"distil": loss.detach()}
+
+    def next_member(self) -> None:
+        """Keep what has been learned, and begin another training, from other first weights."""
+        self.members.append(Member(self.average, self.average_heads))
+        self._begin(int(torch.randint(2**62, (), generator=self.random)))
+
+    def begin_to_distil(self) -> None:
+        """Keep what has been learned, and begin to `distil` the members, from the one that is nearest to the median."""
+        self.members.append(Member(self.average, self.average_heads))
+        translations = self._translations()[2]
+        nearest = (translations - _median(translations)).square().flatten(1).mean(1).argmin()
+        self.average, self.average_heads = copy.deepcopy(self.members[int(nearest)])
+        self.close()
+        self._prepare_to_distil()
+
+    def _prepare_to_distil(self) -> None:
+        self.distils, self.first_step = True, self.steps_done
+        self.generator.load_state_dict(self.average.state_dict())
+        self.projector.load_state_dict(self.average_heads.state_dict())
+        for part in (self.generator.stem, self.generator.down, self.generator.encoder):
+            part.requires_grad_(False)
+        self.optimisers[0] = self._adam(self.generator)
+        self.scaler = self.compute.scaler()
+
     def close(self) -> None:
         """After the last step: find what gives the translated painting the photo's strength of light and colour."""
         if not self.config.colour.balance:
@@ -162,9 +229,10 @@ class Training:
         self.balance = balance(out, self.photo)
 
     def model(self, provenance: dict[str, Any] | None = None) -> Model:
-        """The averaged translator so far; it shares its weights with the training."""
+        """The averaged translator so far; the last member while another is trained. It shares their weights."""
+        shown = Member(self.average, self.average_heads) if self.distils or not self.members else self.members[-1]
         closed = self.texture, self.grain, self.balance
-        return Model(self.average, self.colour, self.config, provenance or {}, *closed, self.average_heads)
+        return Model(shown.generator, self.colour, self.config, provenance or {}, *closed, shown.heads)
 
     def state(self) -> dict[str, Tensor]:
         """All that is needed to go on exactly, as tensors by name."""
@@ -173,18 +241,28 @@ class Training:
             for index, moments in optimiser.state_dict()["state"].items():
                 found |= {f"adam.{name}.{index}.{k}": v for k, v in moments.items()}
         scaler = {f"scaler.{k}": torch.tensor(v) for k, v in self.scaler.state_dict().items()}
-        return found | scaler | {"random": self.random.get_state(), "steps_done": torch.tensor(self.steps_done)}
+        closed = {f"balance.{k}": v for k, v in vars(self.balance).items()} if self.balance else {}
+        counts = self.steps_done, self.first_step, len(self.members), self.distils
+        names = "steps_done", "first_step", "members", "distils"
+        counted = {name: torch.tensor(int(count)) for name, count in zip(names, counts, strict=True)}
+        return found | scaler | closed | counted | {"random": self.random.get_state()}
 
     def load_state(self, state: dict[str, Tensor]) -> None:
         """The inverse of `state`. Raises KeyError, ValueError or RuntimeError where it does not fit.
 
-        Earlier versions kept no average of the heads; it then begins anew with the heads as they are.
+        Earlier versions kept no average of the heads; it then begins anew with the heads as they are. Nor had they
+        members.
         """
         heads = {f"average_heads.{k}": state[f"projector.{k}"] for k in self.projector.state_dict()}
-        state = heads | state
+        nothing = dict.fromkeys(("first_step", "members", "distils"), torch.tensor(0))
+        state = heads | nothing | state
+        member = Member(self.average, self.average_heads)
+        self.members = [copy.deepcopy(member) for _ in range(int(state["members"]))]
+        if state["distils"]:
+            self._prepare_to_distil()
         for name, net in self._networks().items():
             net.load_state_dict({k: state[f"{name}.{k}"] for k in net.state_dict()})
-        for generator in (self.generator, self.average):
+        for generator in (self.generator, self.average, *(member.generator for member in self.members)):
             generator.smooth_below(float(generator.texture))
         for name, optimiser in zip("gdh", self.optimisers, strict=True):
             moments: dict[int, dict[str, Tensor]] = {}
@@ -198,10 +276,20 @@ class Training:
             optimiser.load_state_dict({**optimiser.state_dict(), "state": moments})
         self.scaler.load_state_dict({k: state[f"scaler.{k}"].item() for k in self.scaler.state_dict()})
         self.random.set_state(state["random"])
-        self.steps_done = int(state["steps_done"])
+        self.steps_done, self.first_step = int(state["steps_done"]), int(state["first_step"])
+        closed = {k.removeprefix("balance."): v for k, v in state.items() if k.startswith("balance.")}
+        self.balance = Balance(**closed) if closed else None
 
     def _crops(self, image: Tensor, crops: Crops, outlines: Outlines | None) -> Tensor:
         return random_crops(image, crops, self.random, outlines).contiguous(memory_format=torch.channels_last)
+
+    def _translations(self, count: int | None = None) -> tuple[Tensor, Tensor, Tensor]:
+        """Crops (N, 3, crop, crop) of the painting, noise, and what each member gives, (K, N, 3, crop, crop)."""
+        crops = replace(self.config.crops, count=count or self.config.crops.count)
+        x, _ = self._crops(self.painting, crops, self.outlines[0]).tensor_split([3], dim=1)
+        noise = self._noise(x)
+        with torch.no_grad(), self.compute.autocast():
+            return x, noise, torch.stack([member.generator(x, noise) for member in self.members])
 
     def _noise(self, images: Tensor) -> Tensor:
         """Standard normal (N, 1, H, W), drawn on the CPU so that every device sees the same."""
@@ -249,7 +337,8 @@ class Training:
 
         And of H's, which belong to it: nothing of the training looks at those.
         """
-        decay = min(self.config.optimisation.ema, (1 + self.steps_done) / (10 + self.steps_done))
+        done = self.steps_done - self.first_step
+        decay = min(self.config.optimisation.ema, (1 + done) / (10 + done))
         averages: list[Tensor] = [*self.average.parameters(), *self.average_heads.parameters()]
         current = [*self.generator.parameters(), *self.projector.parameters()]
         torch._foreach_lerp_(averages, [w.detach() for w in current], 1 - decay)
@@ -261,10 +350,8 @@ class Training:
 
     def parameter_counts(self) -> dict[str, int]:
         """Of G, D and H by name."""
-        networks = self._networks().items()
-        return {
-            name: sum(p.numel() for p in net.parameters()) for name, net in networks if not name.startswith("average")
-        }
+        trained = {name: net for name, net in self._networks().items() if not name.startswith(("average", "member"))}
+        return {name: sum(p.numel() for p in net.parameters()) for name, net in trained.items()}
 
     def _networks(self) -> dict[str, nn.Module]:
         return {
@@ -273,6 +360,8 @@ class Training:
             **{f"discriminator{name}": critic for name, critic in self.critics.items()},
             "projector": self.projector,
             "average_heads": self.average_heads,
+            **{f"member.{i}.generator": member.generator for i, member in enumerate(self.members)},
+            **{f"member.{i}.heads": member.heads for i, member in enumerate(self.members)},
         }
 
     def _adam(self, *networks: nn.Module) -> torch.optim.Adam:
@@ -295,6 +384,8 @@ def train(
 ) -> Model:
     """Learn to translate `painting` into the look of `photo`; both (1, 3, H, W) in [-1, 1]. Returns the model.
 
+    Where the settings allow it and the minutes have room, this is learned several times, and the last G is taught the
+    median of all.
     `started` (of `time.monotonic()`, now by default) is when `schedule.minutes` began to run. `stop` is asked after
     every step; when it says yes, a last `Checkpoint` event is sent and `Interrupted` raised. `state`, of such an event,
     goes on from there: the same steps follow as if nothing had happened, bit for bit on the same machine. Raises
@@ -352,7 +443,11 @@ class _Loop:
     def advance(self) -> None:
         training, plan, done = self.training, self.plan, self.training.steps_done
         began = time.monotonic()
-        losses = training.step(plan.learning_rate(done), plan.guidance(done), plan.crops)
+        rate = plan.learning_rate(done)
+        if plan.distils:
+            losses = training.distil(rate, plan.crops)
+        else:
+            losses = training.step(rate, plan.guidance(done), plan.crops)
         step = training.steps_done
         for name, value in losses.items():
             self.sums[name] = self.sums[name] + value if name in self.sums else value
@@ -365,19 +460,20 @@ class _Loop:
             self._announce()
             if not known and self.output.previews:
                 self.preview()  # an early one, which also tells how long previews take
-        if step % self.output.log_every == 0:
+        over = 0 < plan.end <= step
+        if step % self.output.log_every == 0 or over:
             self.progress()
-        if plan.done(step):
+        if over:
             training.close()
-        if plan.steps and self._preview_due(step):
+        if plan.steps and self._preview_due(step, over):
             self.preview()
+        if over:
+            self._next_phase(closing)
         if time.monotonic() - self.saved >= self.output.checkpoint_seconds and not plan.done(step):
             self.checkpoint()
 
     def finish(self) -> None:
-        """The last metrics, the last checkpoint with the finished model."""
-        if self.summed:
-            self.progress()
+        """The last checkpoint with the finished model."""
         self.checkpoint()
         self.on_event(Trained(self.training.steps_done, self.plan.elapsed(), self.losses))
 
@@ -410,7 +506,8 @@ class _Loop:
     def provenance(self) -> dict[str, Any]:
         """What the model file tells of its origin: what the caller gave, and how far the training is."""
         plan = self.plan
-        progress = {"steps": self.training.steps_done, "planned_steps": plan.steps, "crops": plan.crops}
+        done = self.training.steps_done
+        progress = {"steps": done, "planned_steps": plan.steps, "crops": plan.crops, "members": plan.member}
         return {**self.given, **progress, "seconds": round(plan.elapsed(), 1), "losses": self.losses}
 
     def _finite_losses(self) -> None:
@@ -432,10 +529,24 @@ class _Loop:
 
     def _announce(self) -> None:
         plan = self.plan
-        self.on_event(Planned(self.training.steps_done, plan.steps, plan.step_seconds(), plan.crops, plan.ends_early))
+        pace, phase = plan.step_seconds(), (plan.end - plan.start, plan.member, plan.members, plan.distils)
+        self.on_event(Planned(self.training.steps_done, plan.steps, pace, plan.crops, plan.ends_early, *phase))
 
-    def _preview_due(self, step: int) -> bool:
+    def _next_phase(self, closing: float) -> None:
+        """Another training, or the distillation of all; nothing where the run is at its end."""
+        if not self.plan.next_phase(self.training.steps_done, closing):
+            return
+        if self.plan.distils:
+            self.training.begin_to_distil()
+        else:
+            self.training.next_member()
+        self._announce()
+
+    def _preview_due(self, step: int, over: bool) -> bool:
+        """Evenly over the run, and at the end of each phase; while another member is trained there is nothing new."""
         count, steps = self.output.previews, self.plan.steps
+        if over or (self.plan.member > 1 and not self.plan.distils):
+            return over and count > 0
         return step * count // steps > (step - 1) * count // steps
 
 
@@ -463,3 +574,9 @@ def _positions(features: Tensor, count: int, spread: bool, generator: torch.Gene
 def _at(features: Tensor, positions: Tensor) -> Tensor:
     """(N, C, H, W) at (P,) positions -> rows (N*P, C)."""
     return features.flatten(2)[:, :, positions].mT.flatten(0, 1)
+
+
+def _median(values: Tensor) -> Tensor:
+    """Over the first axis; of an even number, the mean of the two in the middle."""
+    ordered, last = values.sort(dim=0).values, len(values) - 1
+    return (ordered[last // 2] + ordered[-(-last // 2)]) / 2

@@ -39,6 +39,15 @@ def tiny() -> Config:
 
 
 @pytest.fixture
+def ensemble(tiny: Config, monkeypatch: pytest.MonkeyPatch) -> Config:
+    """`tiny`, by minutes that have room for two trainings of four steps and a distillation of three."""
+    monkeypatch.setattr("sincut.schedule.CALIBRATION", (1, 0.0))
+    monkeypatch.setattr("sincut.schedule.WARM_UP_STEPS", 0)
+    schedule = {"steps": 0, "minutes": 60.0, "least_steps": 0, "enough_steps": 4}
+    return overlay(tiny, {"schedule": schedule, "ensemble": {"members": 2, "steps": 3}})
+
+
+@pytest.fixture
 def tiny_flags() -> list[str]:
     """`tiny` as command-line flags."""
     flags = []

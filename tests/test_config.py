@@ -62,6 +62,7 @@ def test_published_presets_are_faithful() -> None:
         )
         assert config.losses.identity and config.losses.same == 1 and config.networks.discriminator == 1
         assert config.losses.false_negatives == 1 and not config.crops.own_scales
+        assert config.crops.places == config.ensemble.members == 1
 
 
 @pytest.mark.parametrize("name", ["standard", "quick", "paper", "release"])

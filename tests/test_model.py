@@ -87,12 +87,14 @@ def test_a_place_that_cannot_be_written_is_named(tiny: Config, tmp_path: Path) -
         make_model(tiny).save(tmp_path / "no" / "such" / "folder.safetensors")
 
 
-@pytest.mark.parametrize("version", [1, 2, 3, 4, 5, 6])
+@pytest.mark.parametrize("version", [1, 2, 3, 4, 5, 6, 7])
 def test_models_of_earlier_versions_lack_what_came_later(tiny: Config, tmp_path: Path, version: int) -> None:
     tiny = overlay(tiny, {"networks": {"smooth": 3.0}, "colour": {"smooth": 3.0}})
     values = tiny.to_dict()
-    del values["crops"]["places"]
-    values["schedule"]["most_steps"] = 750
+    del values["ensemble"]
+    if version < 7:
+        del values["crops"]["places"]
+        values["schedule"]["most_steps"] = 750
     if version < 5:
         del values["networks"]["noise"]
     if version < 4:
@@ -115,7 +117,8 @@ def test_models_of_earlier_versions_lack_what_came_later(tiny: Config, tmp_path:
     old = {**metadata, "version": str(version), "config": json.dumps(values)}
     save_file(tensors, tmp_path / "old.safetensors", metadata=old)
     early, now = (Model.load(tmp_path / name) for name in ("old.safetensors", "m.safetensors"))
-    assert early.config.crops.places == 1 and now.config.crops.places > 1
+    assert early.config.ensemble.members == 1 and now.config.ensemble.members > 1
+    assert (early.config.crops.places == 1) == (version < 7) and now.config.crops.places > 1
     assert early.config.networks.noise == (version >= 5) and now.config.networks.noise
     if version < 4:
         assert early.config.losses.large == early.config.networks.detail == 0

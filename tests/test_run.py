@@ -10,6 +10,7 @@ from conftest import scene
 
 import sincut
 from sincut.config import Config, overlay
+from sincut.console import Reporter
 from sincut.errors import Interrupted, ModelError, RunError, SincutError
 from sincut.events import Evaluated, Event, Saved, Warned
 from sincut.files import locked
@@ -76,6 +77,29 @@ def test_a_run_folder_is_complete(tiny: Config, painting: Path, photo: Path, tmp
     assert told["direction"] == "painting -> photo" and told["steps"] == 4
     assert set(told["thumbnails"]) == {"source", "target", "output"}
     assert told["training_scale"] == {"source": [40 / 90, 64 / 90], "target": [40 / 80, 64 / 80]}
+
+
+def test_an_ensemble_s_folder_tells_of_its_trainings(
+    ensemble: Config, painting: Path, photo: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    run = tmp_path / "run"
+    with Reporter() as reporter:
+        trained = sincut.train(painting, photo, run, config=ensemble, on_event=reporter)
+    said = [line for line in capsys.readouterr().err.splitlines() if " steps of " in line]
+    assert [line.split(" (")[0] for line in said] == [
+        "training 1 of 2: 4 steps of 2 crops",
+        "training 2 of 2: 4 steps of 2 crops",
+        "learning the median of the 2 trainings: 3 steps of 2 crops",
+    ]
+    assert [line.endswith("it ends before its minutes do") for line in said] == [True, False, False]
+    told = sincut.load(run).model.provenance
+    assert (told["members"], told["steps"], told["planned_steps"]) == (2, 11, 11)
+    assert logged_steps(run) == [2, 4, 6, 8, 10, 11]
+    names = [path.name for path in sorted((run / "previews").glob("*.jpg"))]
+    assert names[-3:] == ["000004.jpg", "000008.jpg", "000011.jpg"]
+    assert "distance to the median of the trainings" in (run / "report.html").read_text()
+    image = scene(30, 31, 4)
+    assert np.array_equal(sincut.load(run).apply(image), trained.apply(image))
 
 
 def test_twelve_steps_equal_five_and_seven(tiny: Config, painting: Path, photo: Path, tmp_path: Path) -> None:

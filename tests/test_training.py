@@ -21,7 +21,7 @@ from sincut.layers import EqualConv2d, chroma_grain
 from sincut.losses import adversarial, discrimination, mean_absolute, patch_nce, r1_penalty
 from sincut.model import Model
 from sincut.schedule import Plan
-from sincut.training import Training, _at, _positions, train
+from sincut.training import Training, _at, _median, _positions, train
 
 CPU = torch.device("cpu")
 PLAIN = Compute(CPU, torch.float32, "test")
@@ -360,26 +360,44 @@ def test_initial_weights_depend_on_the_seed_alone(tiny: Config, pictures: tuple[
     assert torch.equal(weights[0], weights[1]) and not torch.equal(weights[0], weights[2])
 
 
-@pytest.mark.parametrize("precision", ["float32", "bfloat16", "float16"])
-def test_resumed_equals_uninterrupted_bit_for_bit(
-    tiny: Config, pictures: tuple[torch.Tensor, torch.Tensor], precision: str
-) -> None:
-    config = overlay(tiny, {"schedule": {"steps": 12}, "losses": {"r1_every": 3}})
+def check_that_resumed_equals_uninterrupted(
+    config: Config, pictures: tuple[torch.Tensor, torch.Tensor], steps: int, precision: str = "float32"
+) -> list[Event]:
+    """All events of a run that was stopped after so many steps and went on; its last state is that of a whole run."""
     whole: list[Event] = []
     train(*pictures, config, device=CPU, precision=precision, on_event=snapshot(whole))
     parts: list[Event] = []
     count = iter(range(1, 100))
     with pytest.raises(Interrupted):
-        stop = lambda: next(count) == 5  # noqa: E731
+        stop = lambda: next(count) == steps  # noqa: E731
         train(*pictures, config, device=CPU, precision=precision, on_event=snapshot(parts), stop=stop)
     state = tensors_of(parts)
-    assert int(state["steps_done"]) == 5
+    assert int(state["steps_done"]) == steps
     train(*pictures, config, device=CPU, precision=precision, on_event=snapshot(parts), state=state)
     want, got = tensors_of(whole), tensors_of(parts)
-    assert set(want) == set(got)
+    assert int(want["steps_done"]) > steps and set(want) == set(got)
     for name in want:
         if name != "plan":  # holds the seconds
             assert torch.equal(want[name], got[name]), name
+    return parts
+
+
+@pytest.mark.parametrize("precision", ["float32", "bfloat16", "float16"])
+def test_resumed_equals_uninterrupted_bit_for_bit(
+    tiny: Config, pictures: tuple[torch.Tensor, torch.Tensor], precision: str
+) -> None:
+    config = overlay(tiny, {"schedule": {"steps": 12}, "losses": {"r1_every": 3}})
+    check_that_resumed_equals_uninterrupted(config, pictures, 5, precision)
+
+
+@pytest.mark.parametrize("steps", [2, 4, 7, 8, 10])
+def test_an_ensemble_resumes_bit_for_bit_in_each_of_its_phases(
+    ensemble: Config, pictures: tuple[torch.Tensor, torch.Tensor], steps: int
+) -> None:
+    events = check_that_resumed_equals_uninterrupted(ensemble, pictures, steps)
+    stopped, ended = [event for event in events if isinstance(event, Checkpoint)]
+    assert (stopped.model.balance is None) == (steps < 4)  # later there is a member that is at its end
+    assert ended.step == 11 and ended.model.balance is not None
 
 
 def test_checkpoints_without_an_average_of_the_heads_go_on_alike(
@@ -496,6 +514,8 @@ def drive(plan: Plan, clock: Clock, pace, closing: float = 5.0) -> int:
         clock.now += seconds
         step += 1
         plan.update(step, seconds, closing)
+        if step == plan.end:
+            plan.next_phase(step, closing)
     return step
 
 
@@ -574,7 +594,8 @@ def test_crops_follow_the_minutes_so_that_steps_are_enough(
 @pytest.mark.parametrize(("enough", "minutes"), [(1000, 60), (0, 60), (1000, 5)])
 def test_a_run_ends_with_enough_steps(monkeypatch: pytest.MonkeyPatch, enough: int, minutes: float) -> None:
     clock = Clock(monkeypatch)
-    config = overlay(Config(), {"schedule": {"minutes": minutes, "enough_steps": enough}})
+    schedule = {"minutes": minutes, "enough_steps": enough}
+    config = overlay(Config(), {"schedule": schedule, "ensemble": {"members": 1}})
     plan = Plan(config, clock.now)
     steps = drive(plan, clock, lambda step: 0.1 * plan.crops)
     assert plan.ends_early == (steps == enough) == (enough > 0 and minutes == 60)
@@ -583,6 +604,151 @@ def test_a_run_ends_with_enough_steps(monkeypatch: pytest.MonkeyPatch, enough: i
         assert plan.elapsed() + 5 == pytest.approx(60 * minutes, rel=0.03)
     given = Plan(overlay(config, {"schedule": {"steps": 5000}}), clock.now)
     assert drive(given, clock, lambda step: 0.1) == 5000 and not given.ends_early
+
+
+@pytest.mark.parametrize(("minutes", "members"), [(4, 1), (7, 1), (9, 2), (15, 3), (60, 3)])
+def test_an_ensemble_has_as_many_members_as_the_minutes_have_room_for(
+    monkeypatch: pytest.MonkeyPatch, minutes: float, members: int
+) -> None:
+    clock = Clock(monkeypatch)
+    config = overlay(Config(), {"schedule": {"minutes": minutes}, "ensemble": {"members": 3, "steps": 300}})
+    plan = Plan(config, clock.now - 20)
+    planned: set[int] = set()
+    rates: dict[int, float] = {}
+
+    def pace(step: int) -> float:
+        planned.add(plan.steps)
+        rates[step] = plan.learning_rate(step)
+        return 0.15 if plan.distils else 0.33
+
+    steps = drive(plan, clock, pace)
+    assert plan.members == plan.member == members and plan.distils == (members > 1)
+    assert steps == (600 if members == 1 else 600 * members + 300)
+    assert planned == {0, steps} and plan.ends_early == (members == 3)
+    assert plan.elapsed() + 5 <= 60 * minutes
+    assert [plan.guidance(plan.start), plan.learning_rate(steps)] == [1, 0]
+    for first in range(600, 600 * members, 600):  # each training has the rates of the first one
+        assert [rates[first + i] for i in range(600)] == [rates[i] for i in range(600)]
+    assert members == 1 or rates[600 * members] == rates[0] / 2
+
+
+def test_a_member_that_slows_down_leaves_time_for_the_distillation(monkeypatch: pytest.MonkeyPatch) -> None:
+    clock = Clock(monkeypatch)
+    plan = Plan(overlay(Config(), {"schedule": {"minutes": 15.0}}), clock.now)
+    steps = drive(plan, clock, lambda step: (0.15 if plan.distils else 0.33) * (1 if step < 800 else 4))
+    assert plan.elapsed() + 5 == pytest.approx(900, rel=0.05)
+    assert plan.distils and plan.members == 2 and 900 < plan.start < 1200 and 100 < steps - plan.start <= 300
+
+
+@pytest.mark.parametrize("interrupted", [300, 650, 1500, 1801])
+def test_the_phases_of_a_plan_go_on_where_they_stopped(monkeypatch: pytest.MonkeyPatch, interrupted: int) -> None:
+    clock = Clock(monkeypatch)
+    config = overlay(Config(), {"schedule": {"minutes": 15.0}})
+    whole, first, second = (Plan(config, clock.now) for _ in range(3))
+    steps = drive(whole, clock, lambda step: 0.3)
+    saved = clock.now
+    first.started = clock.now
+    for step in range(1, interrupted + 1):
+        clock.now += 0.3
+        first.update(step, 0.3, 5.0)
+        if step == first.end:
+            first.next_phase(step, 5.0)
+    state = first.state()
+    assert saved < clock.now
+    clock.now += 50_000
+    second.started = clock.now
+    second.load_state(state)
+    phase = ("start", "end", "steps", "member", "members", "distils", "crops", "checked", "since", "began")
+    assert all(getattr(first, name) == getattr(second, name) for name in phase)
+    assert second.learning_rate(interrupted) == first.learning_rate(interrupted)
+    assert second.steps == steps
+
+
+def test_while_another_member_is_trained_the_last_one_is_shown(
+    ensemble: Config, pictures: tuple[torch.Tensor, torch.Tensor]
+) -> None:
+    config = overlay(ensemble, {"output": {"log_every": 3, "previews": 11, "checkpoint_seconds": 0.0}})
+    events: list[Event] = []
+    weights: dict[int, torch.Tensor] = {}
+
+    def listen(event: Event) -> None:
+        events.append(event)
+        if isinstance(event, Checkpoint):
+            assert event.model.projector is not None
+            parts = event.model.generator, event.model.projector
+            weights[event.step] = torch.cat([p.flatten() for part in parts for p in part.parameters()]).clone()
+
+    model = train(*pictures, config, device=CPU, on_event=listen)
+    assert all(torch.equal(weights[4], weights[step]) for step in (5, 6, 7))
+    assert not torch.equal(weights[3], weights[4]) and not torch.equal(weights[9], weights[8])
+    assert model.provenance["members"] == 2
+    assert [e.step for e in events if isinstance(e, Preview)][1:] == [1, 2, 3, 4, 8, 9, 10, 11]  # after an early one
+    named = {e.step: set(e.losses) for e in events if isinstance(e, Progress)}
+    assert list(named) == [3, 4, 6, 8, 9, 11]  # no mean over two phases
+    assert named[9] == named[11] == {"distil"} and "NCE" in named[8]
+    phases = [(e.step, e.steps, e.phase_steps, e.member, e.distils) for e in events if isinstance(e, Planned)]
+    assert phases == [(1, 11, 4, 1, False), (4, 11, 4, 2, False), (8, 11, 3, 2, True)]
+
+
+def test_distillation_brings_the_decoder_to_the_median_of_members_that_differ(
+    tiny: Config, pictures: tuple[torch.Tensor, torch.Tensor]
+) -> None:
+    training = Training(*pictures, overlay(tiny, {"optimisation": {"ema": 0.0}}), PLAIN)
+    for _ in range(2):
+        for _ in range(20):
+            training.step(0.01)
+        if not training.members:
+            training.next_member()
+    training.begin_to_distil()
+    first, last = (member.generator for member in training.members)
+    x, noise = training.painting[:, :3], torch.randn(1, 1, *training.painting.shape[2:])
+
+    def distance() -> float:
+        with torch.no_grad():
+            mean = (first(x, noise) + last(x, noise)) / 2
+            return float((training.average(x, noise) - mean).square().mean())
+
+    before = distance()
+    with torch.no_grad():
+        apart = float((first(x, noise) - last(x, noise)).square().mean())
+    assert before == pytest.approx(apart / 4, rel=1e-4) and apart > 1e-4  # it begins as one of them
+    kept = next(m for m in training.members if torch.equal(m.generator.rgb.weight, training.average.rgb.weight))
+    heads = [p.clone() for p in training.average_heads.parameters()]
+    losses = [float(training.distil(0.003)["distil"]) for _ in range(100)]
+    assert distance() < 0.5 * before and np.mean(losses[-20:]) < np.mean(losses[:20])
+    assert all(map(torch.equal, heads, training.average_heads.parameters()))
+    for mine, theirs in zip(training.average.encode(x), kept.generator.encode(x), strict=True):
+        assert torch.equal(mine, theirs)  # what similarity is taken from
+
+
+def test_a_member_that_went_wrong_has_no_say(tiny: Config, pictures: tuple[torch.Tensor, torch.Tensor]) -> None:
+    training = Training(*pictures, tiny, PLAIN)
+    for _ in range(2):
+        training.next_member()
+    for member, shift in zip(training.members, (5.0, 0.0), strict=True):
+        member.generator.rgb_bias.data.fill_(shift)
+    training.average.rgb_bias.data.fill_(0.1)
+    training.begin_to_distil()
+    assert float(training.average.rgb_bias[0]) in (0.0, pytest.approx(0.1))
+    begun = training.model().balance
+    training.close()
+    assert begun is not None and training.balance is not None and torch.equal(begun.gains, training.balance.gains)
+    x, noise, translations = training._translations()
+    wanted = _median(translations)
+    assert wanted.max() < 3 and translations[0].min() > 3
+    torch.testing.assert_close(_median(translations[1:]), translations[1:].mean(0))
+    torch.testing.assert_close(wanted, translations.median(0).values)
+    assert x.shape == wanted.shape and noise.shape[2:] == x.shape[2:]
+
+
+def test_a_training_that_has_enough_steps_before_its_pace_is_known_is_closed(
+    ensemble: Config, pictures: tuple[torch.Tensor, torch.Tensor], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("sincut.schedule.CALIBRATION", (6, 0.0))
+    single = overlay(ensemble, {"ensemble": {"members": 1}})
+    for config, steps in ((single, 6), (ensemble, 6 + 4 + 3)):
+        model = train(*pictures, config, device=CPU)
+        assert model.balance is not None and model.provenance["steps"] == model.provenance["planned_steps"] == steps
 
 
 def test_steps_keep_their_crops_where_they_are_given_or_few_enough(monkeypatch: pytest.MonkeyPatch) -> None:
