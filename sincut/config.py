@@ -69,7 +69,7 @@ class Networks:
     noise: bool = _switch(
         True,
         "noise in the decoder's blocks, of which G makes strokes or grain, where the photo's even parts have more than "
-        "twice the texture of the painting's",
+        "twice the texture of the painting's, and none elsewhere; off: in the last block alone, as published",
     )
     residual: float = _number(1.0, 0, 1, "0: the network gives the picture; r > 0: the input + r times its output")
     smooth: float = _number(

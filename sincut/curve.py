@@ -39,7 +39,7 @@ def curve(
     device: torch.device | str = "cpu",
     on_row: Callable[[dict[str, Any]], None] = lambda row: None,
 ) -> list[dict[str, Any]]:
-    """For each minutes and seed in turn `steps`, `crops` (of each step) and the figures of `evaluate.measure`.
+    """For each minutes and seed in turn `members` (trainings), `steps`, `crops` of each, and `evaluate`'s figures.
 
     The rows are written to `curve.json` in `folder` too, as far as they are known. `config` holds all other settings.
     Raises `ImageError` where the truth is not of the painting's size, `RunError` where a training fails, `Interrupted`
@@ -60,7 +60,8 @@ def curve(
             output = Translator(model, device).apply_picture(source)
             images.save(output, run / OUTPUT_FILE)
             figures = evaluate.measure(source, target, output, *true)
-            size = {"steps": model.provenance["steps"], "crops": model.provenance.get("crops", config.crops.count)}
+            usual = {"members": 1, "steps": 0, "crops": config.crops.count}  # early models tell less
+            size = {name: model.provenance.get(name, value) for name, value in usual.items()}
             rows.append({"minutes": budget, "seed": seed, **size, **figures})
             write_whole(folder / RESULT_FILE, json.dumps(rows, indent=2).encode(), RunError)
             on_row(rows[-1])

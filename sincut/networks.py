@@ -22,7 +22,11 @@ STRIDE = 2  # G works at half resolution inside: tiles start at multiples of thi
 
 
 class Generator(nn.Module):
-    """(N, 3, H, W) -> (N, 3, H, W), for any H, W >= 1. `networks.noise` is for a `noisy` one alone."""
+    """(N, 3, H, W) -> (N, 3, H, W), for any H, W >= 1.
+
+    With `networks.noise`, one that is not `noisy` has no noise anywhere: where the painting has texture enough, some
+    first weights would make grain of it that no photo has, all over the picture.
+    """
 
     texture: Tensor
 
@@ -40,6 +44,7 @@ class Generator(nn.Module):
         for layer in self.noise:
             nn.init.zeros_(layer.weight)  # type: ignore[arg-type]
         self.up = UpBlock(c2, c1)
+        self.up.noise_gain.requires_grad_(noisy or not config.noise)  # else it stays 0
         self.rgb = EqualConv2d(c1, 3, 1)
         self.rgb_bias = nn.Parameter(torch.zeros(3))
 

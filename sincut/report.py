@@ -274,6 +274,7 @@ class _Told:
         precision = f"{session.get('precision')} ({session.get('reason')})" if session.get("precision") else ""
         rows = [
             ("Steps", f"{state['step']:,} of {state['steps']:,}" if state["steps"] else f"{state['step']:,}"),
+            ("Trainings", str(_number(self.provenance.get("members")) or "")),
             ("Crops a step", str(_number(self.provenance.get("crops")) or "")),
             ("A step", f"{state['seconds'] / state['step']:.3g} s, all included" if state["step"] else ""),
             ("At last", f"{each:.3g} s a step" if each else ""),

@@ -122,7 +122,8 @@ def test_curve_trains_for_each_time_and_goes_on_where_it_was_stopped(tmp_path: P
     assert result.returncode == 0, result.stderr
     rows = json.loads(result.stdout)
     assert [(row["minutes"], row["seed"]) for row in rows] == [(0.1, 0), (0.1, 1)]
-    assert all(row["steps"] > 0 and row["crops"] == 3 and "colour" in row and "psnr_output" in row for row in rows)
+    assert all(row["members"] > 0 and row["steps"] > 0 for row in rows)
+    assert all(row["crops"] == 3 and "colour" in row and "psnr_output" in row for row in rows)
     assert json.loads((folder / "curve.json").read_text()) == rows
     first = folder / "0.1-minutes-seed-0"
     assert load(first / "translated.png").size == (96, 110)

@@ -105,6 +105,9 @@ def test_noise_is_there_where_the_photo_has_texture_that_the_painting_lacks(
     for pair, config in (((painting, photo), tiny), ((painting, photo + speckle), off)):
         plain = Training(*pair, config, PLAIN)
         assert not plain.generator.noise and plain.model().config == config
+        for _ in range(3):
+            plain.step(0.01)
+        assert bool(plain.average.up.noise_gain) == (config is off)  # elsewhere there is none at all
         plain.model().save(tmp_path / "plain.safetensors")
         assert not Model.load(tmp_path / "plain.safetensors").generator.noise
         plain.step(0.01)
