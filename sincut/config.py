@@ -177,7 +177,7 @@ class Schedule:
 
 @dataclass(frozen=True)
 class Ensemble:
-    """Several trainings in one run, of which the last G learns the median."""
+    """Several trainings in one run, of which the last G learns the median, but for fine detail."""
 
     members: int = _number(
         3,

@@ -12,7 +12,7 @@ strongest in the beginning; crops with scales of their own, drawn where outlines
 negatives left out that look like the positive; no pass over the photo; a second discriminator for large forms, and
 detail brought out for both where a picture has little; R1 at every few steps only (as in StyleGAN2); crops per step
 and the learning rate by the run's length; the average of G that is saved, and its output given the photo's strength of
-light and colour; several trainings, the members of an ensemble, of which the last G learns the median.
+light and colour; several trainings, the members of an ensemble, of which the last G learns what they have in common.
 """
 
 import copy
@@ -23,6 +23,7 @@ from dataclasses import replace
 from typing import Any, NamedTuple, NoReturn
 
 import torch
+from kornia.filters import gaussian_blur2d
 from torch import Tensor, nn
 
 from sincut.balance import Balance, balance, no_wider
@@ -49,6 +50,7 @@ from sincut.schedule import Plan
 
 LOOKS = {"": tiles, "_large": made_small}  # what each discriminator sees of crops
 FAINT = 0.04  # of a picture's deviation: with less in its even parts, strokes or their absence escape D for long
+FINE = 2.0  # px, of a Gaussian: detail below that is not made to agree between the members of an ensemble
 CLOSING_SECONDS = 0.5  # to leave the process, in a budget of minutes
 
 
@@ -173,18 +175,18 @@ class Training:
         return {name: value.detach() for name, value in report.items()}
 
     def distil(self, learning_rate: float, count: int | None = None) -> dict[str, Tensor]:
-        """One update of G's decoder towards the median of what the members give for random crops of the painting.
+        """One update of G's decoder towards what the members have in common in random crops of the painting.
 
         What an adversary carves into rock and water is another thing in each training, and what is the same in most
         has less of it; one that went wrong has no say. See Hinton, Vinyals, Dean 2015, "Distilling the Knowledge in a
         Neural Network", https://arxiv.org/abs/1503.02531. The encoder stays, and with it what its features tell of
-        likeness.
+        likeness. Fine detail stays too: strokes or grain made of noise lie elsewhere in each, and their median is dull.
         """
         optimiser = self.optimisers[0]
         optimiser.param_groups[0]["lr"] = learning_rate
         x, noise, translations = self._translations(count)
         with self.compute.autocast():
-            loss = mean_squared(self.generator(x, noise), _median(translations))
+            loss = mean_squared(self.generator(x, noise), _consensus(translations))
         self._descend(loss, optimiser)
         self.scaler.update()
         self._update_average()
@@ -197,11 +199,15 @@ class Training:
         self._begin(int(torch.randint(2**62, (), generator=self.random)))
 
     def begin_to_distil(self) -> None:
-        """Keep what has been learned, and begin to `distil` the members, from the one that is nearest to the median."""
+        """Keep what has been learned, and begin to `distil` the members, from the one that is nearest to the median.
+
+        That becomes the last of them.
+        """
         self.members.append(Member(self.average, self.average_heads))
         translations = self._translations()[2]
         nearest = (translations - _median(translations)).square().flatten(1).mean(1).argmin()
-        self.average, self.average_heads = copy.deepcopy(self.members[int(nearest)])
+        self.members.append(self.members.pop(int(nearest)))
+        self.average, self.average_heads = copy.deepcopy(self.members[-1])
         self.close()
         self._prepare_to_distil()
 
@@ -384,8 +390,8 @@ def train(
 ) -> Model:
     """Learn to translate `painting` into the look of `photo`; both (1, 3, H, W) in [-1, 1]. Returns the model.
 
-    Where the settings allow it and the minutes have room, this is learned several times, and the last G is taught the
-    median of all.
+    Where the settings allow it and the minutes have room, this is learned several times, and the last G is taught what
+    all have in common.
     `started` (of `time.monotonic()`, now by default) is when `schedule.minutes` began to run. `stop` is asked after
     every step; when it says yes, a last `Checkpoint` event is sent and `Interrupted` raised. `state`, of such an event,
     goes on from there: the same steps follow as if nothing had happened, bit for bit on the same machine. Raises
@@ -574,6 +580,13 @@ def _positions(features: Tensor, count: int, spread: bool, generator: torch.Gene
 def _at(features: Tensor, positions: Tensor) -> Tensor:
     """(N, C, H, W) at (P,) positions -> rows (N*P, C)."""
     return features.flatten(2)[:, :, positions].mT.flatten(0, 1)
+
+
+def _consensus(translations: Tensor) -> Tensor:
+    """The median of (K, N, 3, H, W), with the fine detail of the last: (N, 3, H, W)."""
+    own, size = translations[-1].float(), 2 * math.ceil(3 * FINE) + 1
+    change = _median(translations).float() - own
+    return own + gaussian_blur2d(change, (size, size), (FINE, FINE), border_type="replicate")
 
 
 def _median(values: Tensor) -> Tensor:
