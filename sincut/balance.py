@@ -12,11 +12,10 @@ from dataclasses import dataclass
 import torch
 import torch.nn.functional as F
 from kornia.color import rgb_to_grayscale
-from kornia.filters import gaussian_blur2d
 from kornia.geometry.transform import resize
 from torch import Tensor
 
-from sincut.layers import in_bands, precisely, sampled_quantiles
+from sincut.layers import blurred, in_bands, precisely, sampled_quantiles
 
 SIGMAS = (3.0, 12.0)  # px: what the first blur takes is fine, what the second takes besides is middle, the rest coarse
 REACH = round(3 * SIGMAS[1]) + 2  # px; one more for a slope, and even as G's stride
@@ -116,12 +115,8 @@ def no_wider(photo: Tensor, painting: Tensor) -> Tensor:
 
 
 def _parts(x: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-    """What is fine, middle and coarse in (N, C, H, W); borders are continued by their last pixel."""
-    sizes = [2 * round(3 * sigma) + 1 for sigma in SIGMAS]
-    fine, coarse = (
-        gaussian_blur2d(x, (size, size), (sigma, sigma), border_type="replicate")
-        for size, sigma in zip(sizes, SIGMAS, strict=True)
-    )
+    """What is fine, middle and coarse in (N, C, H, W)."""
+    fine, coarse = (blurred(x, sigma) for sigma in SIGMAS)
     return x - fine, fine - coarse, coarse
 
 

@@ -15,7 +15,7 @@ from collections.abc import Callable
 import torch
 import torch.nn.functional as F
 from kornia.color import rgb_to_grayscale
-from kornia.filters import guided_blur
+from kornia.filters import gaussian_blur2d, guided_blur
 from torch import Tensor, nn
 
 Interval = tuple[int, int]  # inclusive positions along one axis
@@ -45,6 +45,12 @@ def without_border(x: Tensor, places: int) -> Tensor:
     """(N, C, H, W) without the outer places on every side, as a view."""
     h, w = x.shape[2:]
     return x[:, :, places : h - places, places : w - places]
+
+
+def blurred(x: Tensor, sigma: float) -> Tensor:
+    """(N, C, H, W) by a Gaussian of `sigma` px; borders are continued by their last pixel."""
+    size = 2 * math.ceil(3 * sigma) + 1
+    return gaussian_blur2d(x, (size, size), (sigma, sigma), border_type="replicate")
 
 
 def calm_variance(x: Tensor) -> float:

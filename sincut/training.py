@@ -23,7 +23,6 @@ from dataclasses import replace
 from typing import Any, NamedTuple, NoReturn
 
 import torch
-from kornia.filters import gaussian_blur2d
 from torch import Tensor, nn
 
 from sincut.balance import Balance, balance, no_wider
@@ -34,7 +33,7 @@ from sincut.devices import Compute, find_compute, out_of_memory
 from sincut.errors import Interrupted, ModelError, TrainingError
 from sincut.events import Checkpoint, Listener, Planned, Preview, Progress, Started, Trained, Warned, ignore
 from sincut.guide import ALIKE, coarse_guide, comparable_texture
-from sincut.layers import calm_variance, chroma_grain, in_bands, smoothed, without_chroma_grain
+from sincut.layers import blurred, calm_variance, chroma_grain, in_bands, smoothed, without_chroma_grain
 from sincut.losses import (
     adversarial,
     coarse_squared,
@@ -584,9 +583,8 @@ def _at(features: Tensor, positions: Tensor) -> Tensor:
 
 def _consensus(translations: Tensor) -> Tensor:
     """The median of (K, N, 3, H, W), with the fine detail of the last: (N, 3, H, W)."""
-    own, size = translations[-1].float(), 2 * math.ceil(3 * FINE) + 1
-    change = _median(translations).float() - own
-    return own + gaussian_blur2d(change, (size, size), (FINE, FINE), border_type="replicate")
+    own = translations[-1].float()
+    return own + blurred(_median(translations).float() - own, FINE)
 
 
 def _median(values: Tensor) -> Tensor:
