@@ -13,34 +13,34 @@ from typing import TYPE_CHECKING, Any
 __version__ = "0.1.0"
 
 _MENU = {
-    "Blend": "sincut.blend",
-    "Config": "sincut.config",
-    "Model": "sincut.model",
-    "Options": "sincut.translate",
-    "Picture": "sincut.images",
-    "Saving": "sincut.images",
+    "Blend": "sincut.translation.blend",
+    "Config": "sincut.config.sections",
+    "Model": "sincut.model.model",
+    "Options": "sincut.translation.translate",
+    "Picture": "sincut.pictures.images",
+    "Saving": "sincut.pictures.images",
     "SincutError": "sincut.errors",
-    "Translator": "sincut.translate",
-    "principal_components": "sincut.similarity",
-    "similarity_maps": "sincut.similarity",
-    "load": "sincut.translate",
-    "presets": "sincut.config",
-    "resolve": "sincut.config",
-    "train": "sincut.run",
+    "Translator": "sincut.translation.translate",
+    "principal_components": "sincut.translation.similarity",
+    "similarity_maps": "sincut.translation.similarity",
+    "load": "sincut.translation.translate",
+    "presets": "sincut.config.sections",
+    "resolve": "sincut.config.sections",
+    "train": "sincut.runs.run",
 }
 
 __all__ = ["Blend", "Config", "Model", "Options", "Picture", "Saving", "SincutError", "Translator"]
 __all__ += ["load", "presets", "principal_components", "resolve", "similarity_maps", "train"]
 
 if TYPE_CHECKING:
-    from sincut.blend import Blend
-    from sincut.config import Config, presets, resolve
+    from sincut.config.sections import Config, presets, resolve
     from sincut.errors import SincutError
-    from sincut.images import Picture, Saving
-    from sincut.model import Model
-    from sincut.run import train
-    from sincut.similarity import principal_components, similarity_maps
-    from sincut.translate import Options, Translator, load
+    from sincut.model.model import Model
+    from sincut.pictures.images import Picture, Saving
+    from sincut.runs.run import train
+    from sincut.translation.blend import Blend
+    from sincut.translation.similarity import principal_components, similarity_maps
+    from sincut.translation.translate import Options, Translator, load
 
 
 def __getattr__(name: str) -> Any:

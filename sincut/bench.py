@@ -28,19 +28,19 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from sincut import folder
-from sincut.colour import ColourMap
-from sincut.config import Config
-from sincut.crops import tiles
+from sincut.batch import folder
+from sincut.config.sections import Config
 from sincut.devices import Compute, find_compute, use_fast_kernels
 from sincut.errors import SincutError
 from sincut.files import make_folder, write_whole
-from sincut.images import AS_IT_CAME, Picture, load, resized, save
-from sincut.layers import EqualConv2d, EqualLinear, UpBlock
-from sincut.model import Model
-from sincut.networks import STRIDE, Discriminator, Generator
-from sincut.training import Training
-from sincut.translate import PLAIN, Translator
+from sincut.method.crops import tiles
+from sincut.method.training import Training
+from sincut.model.model import Model
+from sincut.nets.colour import ColourMap
+from sincut.nets.layers import EqualConv2d, EqualLinear, UpBlock
+from sincut.nets.networks import STRIDE, Discriminator, Generator
+from sincut.pictures.images import AS_IT_CAME, Picture, load, resized, save
+from sincut.translation.translate import PLAIN, Translator
 
 MEGAPIXELS = (1.0, 4.0, 16.0, 64.0)
 BURST_SECONDS = 0.3  # of convolutions, to find the peak

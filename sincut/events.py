@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from torch import Tensor
 
-    from sincut.model import Model
+    from sincut.model.model import Model
 
 
 @dataclass(frozen=True)
@@ -94,7 +94,7 @@ class Saved(Event):
 
 @dataclass(frozen=True)
 class Evaluated(Event):
-    """Figures of the last preview, see `sincut.evaluate`."""
+    """Figures of the last preview, see `sincut.report.evaluate`."""
 
     step: int
     figures: dict[str, float]

@@ -12,10 +12,11 @@ from typing import Any
 
 from PIL import Image
 
-from sincut import card, images
 from sincut.errors import RunError
 from sincut.events import Evaluated, Event, Planned, Progress, Saved, Started, Trained, Warned
-from sincut.translate import PLAIN, Options, Translator
+from sincut.model import card
+from sincut.pictures import images
+from sincut.translation.translate import PLAIN, Options, Translator
 
 SECONDS = 1.0  # between updates of the view
 SIDE = 480  # px of the pictures shown

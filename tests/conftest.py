@@ -11,10 +11,10 @@ import pytest
 import torch
 from PIL import Image
 
-from sincut.balance import Balance
-from sincut.config import Config, overlay
-from sincut.model import ColourMap, Model
-from sincut.networks import Generator
+from sincut.config.sections import Config, overlay
+from sincut.model.model import ColourMap, Model
+from sincut.nets.balance import Balance
+from sincut.nets.networks import Generator
 
 # Tiny work is quickest on one thread, and several threads of many processes would wait for each other.
 torch.set_num_threads(1)
@@ -41,8 +41,8 @@ def tiny() -> Config:
 @pytest.fixture
 def ensemble(tiny: Config, monkeypatch: pytest.MonkeyPatch) -> Config:
     """`tiny`, by minutes that have room for two trainings of four steps and a distillation of three."""
-    monkeypatch.setattr("sincut.schedule.CALIBRATION", (1, 0.0))
-    monkeypatch.setattr("sincut.schedule.WARM_UP_STEPS", 0)
+    monkeypatch.setattr("sincut.method.plan.CALIBRATION", (1, 0.0))
+    monkeypatch.setattr("sincut.method.plan.WARM_UP_STEPS", 0)
     schedule = {"steps": 0, "minutes": 60.0, "least_steps": 0, "enough_steps": 4}
     return overlay(tiny, {"schedule": schedule, "ensemble": {"members": 2, "steps": 3}})
 

@@ -9,11 +9,11 @@ import torch
 from conftest import scene, sincut
 
 from sincut.bench import _forward_tflop, measure, measure_pictures, pixel_tflop, step_tflop
-from sincut.config import Config, overlay, resolve
-from sincut.console import bench_table, pictures_table
-from sincut.images import Picture, load, save
-from sincut.model import Model
-from sincut.networks import Generator
+from sincut.cli.console import bench_table, pictures_table
+from sincut.config.sections import Config, overlay, resolve
+from sincut.model.model import Model
+from sincut.nets.networks import Generator
+from sincut.pictures.images import Picture, load, save
 
 
 def test_work_of_the_release_settings_is_the_published_one() -> None:

@@ -10,12 +10,14 @@ import pytest
 from conftest import ROOT, make_model, scene
 from PIL import Image
 
-from sincut import card, images, notebook
-from sincut.config import Config
+from sincut import notebook
+from sincut.config.sections import Config
 from sincut.errors import RunError
 from sincut.events import Evaluated, Planned, Progress, Saved, Started, Warned
-from sincut.images import Picture
-from sincut.translate import Translator
+from sincut.model import card
+from sincut.pictures import images
+from sincut.pictures.images import Picture
+from sincut.translation.translate import Translator
 
 NOTEBOOK = ROOT / "examples" / "quickstart.ipynb"
 

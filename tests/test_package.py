@@ -61,7 +61,7 @@ def test_core_dependencies_are_the_eight_with_lower_bounds() -> None:
 
 
 def test_examples_are_one_scene_in_three_pictures() -> None:
-    from sincut import images
+    from sincut.pictures import images
 
     painting, photo, truth = (images.load(ROOT / "examples" / f"{name}.jpg") for name in ("painting", "photo", "truth"))
     assert painting.size == truth.size
@@ -78,7 +78,7 @@ def test_a_built_wheel_finds_its_presets(tmp_path: Path) -> None:
     with zipfile.ZipFile(wheel) as archive:
         archive.extractall(tmp_path / "site")
         shipped = {Path(name).name for name in archive.namelist() if "/assets/" in name}
-    assert shipped == {path.name for path in (ROOT / "sincut" / "assets").iterdir()}
+    assert shipped == {path.name for path in (ROOT / "sincut" / "report" / "assets").iterdir()}
     code = "import sincut; print(sincut.__file__); print(*sorted(p.name for p in sincut.presets()))"
     ran = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, cwd=tmp_path,
                          env={"PYTHONPATH": str(tmp_path / "site"), "PATH": ""})  # fmt: skip

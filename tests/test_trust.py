@@ -18,12 +18,12 @@ import pytest
 from conftest import make_model, scene
 from PIL import Image
 
-from sincut.config import Config
+from sincut.batch.folder import Naming, plan, run
+from sincut.batch.manifest import stat_of
+from sincut.config.sections import Config
 from sincut.errors import RunError
 from sincut.events import Event, PictureDone
-from sincut.folder import Naming, plan, run
-from sincut.manifest import stat_of
-from sincut.translate import Translator
+from sincut.translation.translate import Translator
 
 posix = pytest.mark.skipif(sys.platform == "win32", reason="POSIX permissions and limits")
 NOBODY = 65534

@@ -1,0 +1,157 @@
+"""A model as an ONNX file, for programs without torch (the extra `sincut[onnx]`, https://onnx.ai).
+
+One input, `image`: (N, 3, H, W) float32, RGB in [0, 1], any N, H and W. One output, `translation`: the same shape and
+range. Everything that `sincut apply` does to an 8-bit picture is in the graph: smoothing, the colour map, the picture
+continued by mirroring, and the noise, which is hashed from absolute positions and so is the same each time. A picture
+is translated whole, so memory grows with it. Settings and provenance stand in the file's metadata.
+"""
+
+import importlib.util
+import json
+import logging
+import math
+import warnings
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from sincut.errors import ModelError
+from sincut.files import write_whole
+from sincut.model.model import FORMAT, Model
+from sincut.nets.networks import STRIDE
+
+OPSET = 20  # that runtimes of the last years have
+TOLERANCE = 1e-4  # of values in [0, 1], to which the file must agree with torch
+CHECKED_SIZES = ((1, 64, 48), (2, 37, 51), (1, 1, 3), (1, 130, 97))  # N, H, W
+MASK = 0xFFFFFFFF
+PACKAGES = ("onnx", "onnxscript")
+
+
+class _Exported(nn.Module):
+    """`sincut apply` of a whole picture as one function of tensors."""
+
+    def __init__(self, model: Model) -> None:
+        super().__init__()
+        self.generator, self.model = model.generator, model
+
+    def forward(self, image: Tensor) -> Tensor:
+        n, _, h, w = image.shape
+        halo, reach = self.model.halo, self.model.noise_reach
+        rows, columns = (torch.arange(-reach, length + length % STRIDE + reach) for length in (h, w))
+        around = (_mirrored(torch.arange(-halo, length + length % STRIDE + halo), length) for length in (h, w))
+        window = image * 2 - 1
+        for axis, positions in zip((2, 3), around, strict=True):
+            window = window.index_select(axis, positions)
+        noise = _noise_at(rows, columns).expand(n, -1, -1, -1)
+        out = self.model.translate_middle(window, noise)[:, :, :h, :w]
+        return (out.clamp(-1, 1) + 1) / 2
+
+
+def export(model: Model, path: Path) -> float | None:
+    """Write the ONNX file; returns the largest difference from torch, or None where onnxruntime is not installed.
+
+    Raises `ModelError` where the extra is missing, or where the file does not agree with torch to `TOLERANCE`: then
+    none is left.
+    """
+    missing = [name for name in PACKAGES if importlib.util.find_spec(name) is None]
+    if missing:
+        raise ModelError(f"ONNX needs an extra ({missing[0]} is missing): pip install 'sincut[onnx]'")
+    exported = _Exported(model).eval()
+    proto = _traced(exported)
+    for key, value in (
+        ("format", FORMAT),
+        ("config", json.dumps(model.config.to_dict())),
+        ("provenance", json.dumps(model.provenance)),
+    ):
+        entry = proto.metadata_props.add()
+        entry.key, entry.value = key, value
+    data = proto.SerializeToString()
+    difference = _difference(data, exported)
+    if difference is not None and not difference <= TOLERANCE:
+        what = f"differs from torch by {difference:.2g}, more than {TOLERANCE:g}"
+        raise ModelError(f"{path}: was not written: it {what}; update onnxscript and onnxruntime")
+    write_whole(path, data, ModelError)
+    return difference
+
+
+def _traced(exported: nn.Module) -> Any:
+    """The ONNX model; its names of sizes are batch, height and width."""
+    dim = torch.export.Dim
+    sizes = {0: dim("batch", min=1), 2: dim("height", min=1), 3: dim("width", min=1)}
+    loggers = [logging.getLogger(name) for name in ("torch.onnx", "onnxscript", "onnx_ir")]
+    levels = [logger.level for logger in loggers]
+    try:
+        for logger in loggers:
+            logger.setLevel(logging.ERROR)
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            program = torch.onnx.export(
+                exported, (torch.rand(2, 3, 46, 53),), dynamo=True, verbose=False, opset_version=OPSET,
+                input_names=["image"], output_names=["translation"], dynamic_shapes=(sizes,),
+            )  # fmt: skip
+    finally:
+        for logger, level in zip(loggers, levels, strict=True):
+            logger.setLevel(level)
+    assert program is not None
+    proto = program.model_proto  # made anew each time it is asked for
+    _forget_traces(proto)
+    return proto
+
+
+def _forget_traces(message: Any) -> None:
+    """Clear what the exporter writes of this machine's files and calls, in a message and all that it holds."""
+    for name in {"doc_string", "metadata_props"} & set(message.DESCRIPTOR.fields_by_name):
+        message.ClearField(name)
+    for field, value in message.ListFields():
+        if field.message_type is not None:
+            for part in [value] if hasattr(value, "DESCRIPTOR") else value:
+                _forget_traces(part)
+
+
+def _difference(data: bytes, exported: nn.Module) -> float | None:
+    """The largest difference between onnxruntime and torch over `CHECKED_SIZES`."""
+    try:
+        import onnxruntime
+    except ImportError:
+        return None
+    session = onnxruntime.InferenceSession(data, providers=["CPUExecutionProvider"])
+    largest = 0.0
+    random = torch.Generator().manual_seed(0)
+    for n, h, w in CHECKED_SIZES:
+        image = torch.rand(n, 3, h, w, generator=random)
+        (found,) = session.run(None, {"image": image.numpy()})
+        with torch.inference_mode():
+            wanted = exported(image)
+        difference = float((torch.from_numpy(found) - wanted).abs().max())
+        largest = max(largest, difference if math.isfinite(difference) else math.inf)
+    return largest
+
+
+def _mirrored(positions: Tensor, length: int) -> Tensor:
+    """`translate.mirror` for sizes that are known only when the graph runs."""
+    last = torch.arange(length)[-1:]  # as a tensor, which is what the graph can compute with
+    period = (2 * last).clamp(min=1)
+    folded = positions % period
+    return torch.minimum(folded, period - folded) % (last + 1)
+
+
+def _noise_at(rows: Tensor, columns: Tensor) -> Tensor:
+    """`translate.noise_at` in 64-bit integers, which every runtime has: (1, 1, H, W)."""
+    first, second = (_uniform_at(rows, columns, part) for part in range(2))
+    return (torch.sqrt(-2 * torch.log(first)) * torch.cos(2 * math.pi * second))[None, None]
+
+
+def _uniform_at(rows: Tensor, columns: Tensor, seed: int) -> Tensor:
+    down = _mix((rows * 0x9E3779B1 + (seed * 0x27D4EB2F & MASK)) & MASK)
+    across = columns * 0x85EBCA6B & MASK
+    bits = _mix(_mix(down[:, None] ^ across))
+    return ((bits.double() + 0.5) / 2**32).float().clamp(2**-33, 1 - 2**-24)
+
+
+def _mix(x: Tensor) -> Tensor:
+    """`translate._mix`: products are kept modulo 2**32, whatever their upper bits overflow to."""
+    x = ((x ^ (x // 2**16)) * 0x7FEB352D) & MASK
+    x = ((x ^ (x // 2**15)) * 0x846CA68B) & MASK
+    return x ^ (x // 2**16)

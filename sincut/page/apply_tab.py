@@ -1,0 +1,276 @@
+"""The tabs of models: pictures are styled with one, compared and fetched; and what each model says of itself."""
+
+import html
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+import gradio as gr
+
+from sincut.config.sections import Config
+from sincut.errors import ConfigError, ImageError, RunError, SincutError
+from sincut.events import Event, PictureDone, PictureStarted, TileDone
+from sincut.page import jobs, uploads
+from sincut.page.desk import COMPUTE, HIDDEN, Desk, clock, plain, told
+from sincut.pictures import images
+from sincut.pictures.images import Saving
+from sincut.report import record
+from sincut.translation.blend import Blend
+from sincut.translation.translate import Options
+
+LISTED = 200  # results that are offered one by one
+KEEP = {"everything from the translation": "", "keep my colours": "colour", "keep my texture and light": "texture"}
+SAME = "as it came"
+FORMATS = [SAME, "png", "jpg", "webp", "tif"]
+
+
+def apply_tab(desk: Desk, chosen: Any) -> tuple[Any, Any, Any]:
+    """A model, pictures and options; the results. Returns the gallery of models, their names, and what is chosen."""
+    gallery, names, said = _choose_model(desk, chosen)
+    sources, options = _source_fields(desk), _option_fields()
+    with gr.Row():
+        style = gr.Button("Style", variant="primary", elem_id="style", scale=3)
+        stop = gr.Button("Stop after this picture", elem_id="stop-styling", scale=1)
+    results = _result_fields(desk)
+
+    def run(
+        name: str, uploaded: Any, source: str, output: str, overwrite: bool, strength: float, keep: str, scale: Any,
+        format_: str, strip: bool, request: gr.Request, progress: Any = gr.Progress(),  # noqa: B008
+    ) -> list[Any]:  # fmt: skip
+        options = Options(
+            max_pixels=desk.max_pixels, blend=Blend(float(strength), KEEP[keep]), scale=_scale(str(scale))
+        )
+        given = options, Saving(strip=bool(strip)), None if format_ == SAME else format_
+        batch = _style(
+            desk,
+            str(request.session_hash),
+            name,
+            uploaded or [],
+            (source or "", output or "", overwrite),
+            given,
+            progress,
+        )
+        return _batch_shown(desk, batch)
+
+    def halt(request: gr.Request) -> None:
+        desk.stops.add(str(request.session_hash))
+
+    style.click(
+        told(run), [chosen, *sources, *options], results,
+        concurrency_limit=1, concurrency_id=COMPUTE, show_progress_on=results[0], api_visibility="private",
+    )  # fmt: skip
+    stop.click(halt, None, None, **HIDDEN)
+    return gallery, names, said
+
+
+def _choose_model(desk: Desk, chosen: Any) -> tuple[Any, Any, Any]:
+    names, said = gr.State([]), gr.Markdown("")
+    gallery = gr.Gallery(
+        label="Trained models: choose one", show_label=False, columns=6, height=210, fit_columns=False,
+        object_fit="cover", allow_preview=False, interactive=False, buttons=[], elem_id="choose-model",
+    )  # fmt: skip
+
+    def choose(listed: list[str], event: gr.SelectData) -> tuple[str, str]:
+        name = listed[event.index]
+        return name, chosen_words(desk, name)
+
+    gallery.select(told(choose), names, [chosen, said], **HIDDEN)
+    return gallery, names, said
+
+
+def _source_fields(desk: Desk) -> list[Any]:
+    """Files that are dropped, or a file or folder that is named, where its results go, and whether again."""
+    files = gr.File(
+        label="Pictures", file_count="multiple", file_types=sorted(images.SUFFIXES), height=170,
+        elem_id="drop-pictures",
+    )  # fmt: skip
+    whole = gr.UploadButton("Add a whole folder…", file_count="directory", size="sm")
+    with gr.Accordion("or a folder on this computer", open=False):
+        source = gr.Textbox(label=f"A picture or folder below {desk.root}", max_lines=1, elem_id="source")
+        output = gr.Textbox(label="Folder for its results", placeholder="styled/FOLDER", max_lines=1)
+        overwrite = gr.Checkbox(label="Style again what is there already")
+
+    def add(listed: list[str] | None, found: list[str]) -> list[str]:
+        return [*(listed or []), *(path for path in found if Path(path).suffix.lower() in images.SUFFIXES)]
+
+    whole.upload(told(add), [files, whole], files, **HIDDEN)
+    return [files, source, output, overwrite]
+
+
+def _option_fields() -> list[Any]:
+    with gr.Row():
+        strength = gr.Slider(0, 1, 1, step=0.05, label="Strength", info="0: the source, 1: the translation")
+        keep = gr.Radio(list(KEEP), value=next(iter(KEEP)), label="Take")
+        scale = gr.Dropdown(
+            ["1", "auto", "0.5", "2"], value="1", allow_custom_value=True, label="Scale",
+            info="At which a picture is translated; auto: as in training. Its size stays.",
+        )  # fmt: skip
+    with gr.Accordion("Files", open=False), gr.Row():
+        format_ = gr.Dropdown(FORMATS, value=SAME, label="Format")
+        strip = gr.Checkbox(label="Leave metadata out")
+    return [strength, keep, scale, format_, strip]
+
+
+def _result_fields(desk: Desk) -> list[Any]:
+    """Words, which of the results is shown, before and after, and downloads."""
+    words = gr.Markdown("Nothing styled yet.", elem_id="styled", min_height=110, container=True)
+    pairs = gr.State([])
+    which = gr.Dropdown([], label="Show", visible=False, elem_id="which", filterable=False)
+    slider = gr.ImageSlider(
+        label="Before and after: move the handle", interactive=False, max_height=620, visible=False, elem_id="slider"
+    )
+    with gr.Row():
+        archive = gr.DownloadButton("Download all (zip)", visible=False, variant="primary", elem_id="zip")
+    downloads = gr.File(label="Results: download one", interactive=False, visible=False, elem_id="results", height=240)
+
+    def look(index: int, pairs: list[tuple[str, str]]) -> Any:
+        return _compared(desk, pairs[index])
+
+    which.input(told(look), [which, pairs], slider, api_visibility="private")
+    return [words, pairs, which, slider, archive, downloads]
+
+
+def _scale(text: str) -> float | str:
+    try:
+        return "auto" if text.strip() == "auto" else float(text)
+    except ValueError:
+        raise ConfigError(f"{text!r} is no scale: write a number, as in 0.5, or auto") from None
+
+
+def _style(
+    desk: Desk, tab: str, name: str, uploaded: Sequence[str], named: tuple[str, str, bool],
+    given: tuple[Options, Saving, str | None], progress: Any,
+) -> uploads.Batch:  # fmt: skip
+    """Translate what was dropped, or else what was named."""
+    if not name:
+        raise RunError("no model yet: train one, or put one into the folder of runs")
+    desk.stops.discard(tab)
+    model = desk.trainings.path(name)
+    source, output, overwrite = named
+    with desk.translator(name) as translator:
+        common: dict[str, Any] = {"on_event": _listener(progress), "stop": lambda: desk.closing or tab in desk.stops}
+        if uploaded or not source.strip():
+            files = [Path(path) for path in uploaded]
+            return uploads.translate_uploads(files, desk.place, model, translator, *given, **common)
+        path = uploads.inside(desk.root, source)
+        target = uploads.inside(desk.root, output.strip() or f"styled/{path.stem}")
+        return uploads.translate_folder(path, target, model, translator, *given, overwrite, **common)
+
+
+def _listener(progress: Any) -> Callable[[Event], None]:
+    """Events on Gradio's bar."""
+    current = ""
+
+    def listen(event: Event) -> None:
+        nonlocal current
+        if isinstance(event, PictureStarted):
+            current = event.source.name
+            progress(0, desc=f"{current}, {event.width}×{event.height}")
+        if isinstance(event, TileDone):
+            left = f", {clock(event.seconds_left)} left" if event.seconds_left >= 1 else ""
+            progress((event.done, event.tiles), desc=f"{current}{left}", unit="tiles")
+        if isinstance(event, PictureDone) and event.seconds_left >= 1:
+            progress(1.0, desc=f"{event.source.name}; {clock(event.seconds_left)} for the others")
+
+    return listen
+
+
+def _batch_shown(desk: Desk, batch: uploads.Batch) -> list[Any]:
+    """Updates for `_result_fields`."""
+    said = [f"{len(batch.done)} styled"]
+    said += [f"{len(batch.skipped)} were there already"] if batch.skipped else []
+    said += [f"{batch.left} not reached: stopped"] if batch.left else []
+    said += [f"{len(batch.failed)} failed"] if batch.failed else []
+    words = f"**{', '.join(said)}.**"
+    if batch.archive is None and batch.shown:
+        words += f" The results lie in {plain(str(batch.shown[0].target.parent))}."
+    words += "".join(f"\n- {plain(reason)}" for reason in batch.failed[:LISTED])
+    pairs = [(str(job.source), str(job.target)) for job in batch.shown]
+    choices = [(Path(target).name, index) for index, (_, target) in enumerate(pairs[:LISTED])]
+    which = gr.update(choices=choices, value=0 if choices else None, visible=len(choices) > 1)
+    slider = _compared(desk, pairs[0]) if pairs else gr.update(value=None, visible=False)
+    files = [target for _, target in pairs[:LISTED]] if batch.archive else None
+    archive = gr.update(value=str(batch.archive) if batch.archive else None, visible=batch.archive is not None)
+    return [words, pairs, which, slider, archive, gr.update(value=files, visible=bool(files))]
+
+
+def _compared(desk: Desk, pair: tuple[str, str]) -> Any:
+    """Before and after."""
+    try:
+        return gr.update(value=tuple(desk.shown(Path(path)) for path in pair), visible=True)
+    except ImageError as error:  # too large to be shown, say; it is styled all the same
+        gr.Info(html.escape(str(error)))
+        return gr.update(value=None, visible=False)
+
+
+def models_tab(desk: Desk, chosen: Any, tabs: Any, said: Any) -> tuple[Any, Any, Any]:
+    """All models, and what the chosen one says of itself. Returns the gallery, its names, and that text."""
+    names = gr.State([])
+    with gr.Row():
+        with gr.Column(scale=3, min_width=300):
+            gallery = gr.Gallery(
+                label="Trained models", show_label=False, columns=3, height="auto", fit_columns=False,
+                object_fit="cover", allow_preview=False, interactive=False, buttons=[], elem_id="models",
+            )  # fmt: skip
+        with gr.Column(scale=2, min_width=300):
+            about = gr.HTML("", elem_classes="about")
+            use = gr.Button("Style pictures with it", variant="primary")
+
+    def choose(listed: list[str], event: gr.SelectData) -> tuple[str, str, str]:
+        name = listed[event.index]
+        return name, chosen_words(desk, name), about_words(desk, name)
+
+    gallery.select(told(choose), names, [chosen, said, about], **HIDDEN)
+    use.click(lambda: gr.update(selected="apply"), None, tabs, **HIDDEN)
+    return gallery, names, about
+
+
+def chosen_words(desk: Desk, name: str) -> str:
+    """Markdown: which model is chosen, and for which pictures it is."""
+    if not name:
+        return "No model yet: train one, or put a model file into the folder of runs."
+    try:
+        direction = str(desk.trainings.about(name)[1].get("direction", ""))
+    except SincutError as error:
+        return plain(str(error))
+    takes = "photos (photo → painting)" if direction.startswith("photo") else "paintings (painting → photo)"
+    return f"Chosen: **{plain(name)}**, which takes {takes}."
+
+
+def about_words(desk: Desk, name: str) -> str:
+    """HTML: where a model comes from, its figures, and the settings that differ from the defaults."""
+    if not name:
+        return "<p>No model yet.</p>"
+    try:
+        config, provenance = desk.trainings.about(name)
+    except SincutError as error:
+        return f"<p>{html.escape(str(error))}</p>"
+    rows = {"direction": str(provenance.get("direction", "")).replace("->", "→")}
+    for role in jobs.ROLES:
+        found = provenance.get(role)
+        if isinstance(found, dict):
+            rows[role] = f"{found.get('name')}, {found.get('width')}×{found.get('height')}"
+    steps, planned, seconds = (record.number(provenance.get(key)) for key in ("steps", "planned_steps", "seconds"))
+    rows["trained"] = f"{steps or 0} of {planned or '?'} steps, seed {provenance.get('seed')}"
+    rows["time"] = clock(seconds) if seconds is not None else "not known"
+    figures = provenance.get("figures")
+    tables = [("", rows), ("Figures", figures if isinstance(figures, dict) else {}), ("Settings", _own(config))]
+    return f"<h3>{html.escape(name)}</h3>" + "".join(_table(title, values) for title, values in tables)
+
+
+def _own(config: Config) -> dict[str, Any]:
+    """Settings that differ from the defaults; the seed is told elsewhere."""
+    usual = Config().to_dict()
+    return {
+        f"{section}.{key}": value
+        for section, settings in config.to_dict().items()
+        for key, value in settings.items()
+        if value != usual[section][key] and key != "seed"
+    }
+
+
+def _table(title: str, values: dict[str, Any]) -> str:
+    if title == "Settings" and not values:
+        return "<h4>Settings</h4><p>All as the preset standard has them.</p>"
+    rows = "".join(f"<tr><td>{html.escape(str(k))}</td><td>{html.escape(str(v))}</td></tr>" for k, v in values.items())
+    return (f"<h4>{title}</h4>" if title else "") + f"<table>{rows}</table>" if values else ""

@@ -1,0 +1,93 @@
+"""The web page: what `train` and `apply` do, for people who open no terminal; the extra `sincut[ui]`.
+
+The page (Gradio, https://www.gradio.app) calls the library and the same run folders as the commands. What a visitor
+sees belongs to his tab; how a training does is read from its run folder, so tabs come and go without disturbing it.
+"""
+
+from typing import Any
+
+import gradio as gr
+
+from sincut.page.apply_tab import about_words, apply_tab, chosen_words, models_tab
+from sincut.page.desk import HIDDEN, Desk, told
+from sincut.page.similar_tab import similar_tab
+from sincut.page.train_tab import train_tab
+
+CSS = """
+.gradio-container {max-width: 1180px !important; width: 100%; margin: 0 auto !important}
+.status progress {width: 100%; height: 0.7rem; appearance: none; border: 0; border-radius: 0.35rem; overflow: hidden}
+.status progress::-webkit-progress-bar {background: var(--border-color-primary)}
+.status progress::-webkit-progress-value {background: var(--color-accent)}
+.status progress::-moz-progress-bar {background: var(--color-accent)}
+.status p, .about p {margin: 0.3rem 0}
+.about table, .about tr, .about td {border: 0 !important}
+.about table {width: 100%; margin: 0.2rem 0 0.8rem}
+.about td {padding: 0.15rem 0.9rem 0.15rem 0 !important; overflow-wrap: anywhere; vertical-align: top}
+.about td:first-child {color: var(--body-text-color-subdued); width: 45%}
+.warning {color: #b45309}
+.dark {color-scheme: dark}
+.dark .warning {color: #fbbf24}
+#choose-model .grid-container, #models .grid-container {
+  grid-template-columns: repeat(auto-fill, minmax(150px, 1fr)) !important}
+.caption-label {max-width: 95%}
+#results .label-clear-button {display: none}
+footer {display: none !important}
+"""
+
+
+def build(desk: Desk) -> Any:
+    """The page."""
+    with gr.Blocks(title="sincut", analytics_enabled=False, delete_cache=(3600, 86_400)) as page:
+        gr.Markdown(
+            "# sincut\nLearns the look of one picture, and gives it to others. It asks the network for nothing."
+        )
+        chosen = gr.State("")  # the model of this tab
+        with gr.Tabs() as tabs:
+            with gr.Tab("Train", id="train"):
+                train_tab(desk, page)
+            with gr.Tab("Apply", id="apply") as apply_page:
+                apply_models, apply_names, said = apply_tab(desk, chosen)
+            with gr.Tab("Models", id="models") as models_page:
+                models, names, about = models_tab(desk, chosen, tabs, said)
+
+            with gr.Tab("Similarity", id="similarity"):
+                similar_tab(desk, chosen)
+
+        def refresh(current: str) -> list[Any]:
+            found = desk.trainings.models()
+            current = current if current in found else (found[0] if found else "")
+            covers = [(desk.cover(name), name) for name in found]
+
+            def gallery() -> Any:
+                return gr.update(value=covers, selected_index=found.index(current) if found else None)
+
+            return [
+                current,
+                gallery(),
+                found,
+                chosen_words(desk, current),
+                gallery(),
+                found,
+                about_words(desk, current),
+            ]
+
+        outputs = [chosen, apply_models, apply_names, said, models, names, about]
+        for event in (page.load, apply_page.select, models_page.select):
+            event(told(refresh), chosen, outputs, **HIDDEN)
+    return page
+
+
+def launch(page: Any, host: str, port: int | None, max_upload: int, open_: bool, app: dict[str, Any]) -> Any:
+    """Serve the page in a thread, without what of Gradio leaves this machine. Returns app, address, share link."""
+    theme = gr.themes.Default(
+        primary_hue="teal", neutral_hue="stone", font=("ui-sans-serif", "system-ui", "sans-serif"),
+        font_mono=("ui-monospace", "monospace"),
+    ).set(
+        body_text_color_subdued="*neutral_600", body_text_color_subdued_dark="*neutral_300",
+        block_info_text_color="*neutral_600", block_info_text_color_dark="*neutral_300",
+    )  # fmt: skip
+    return page.queue(api_open=False).launch(
+        server_name=host, server_port=port, max_file_size=max_upload, inbrowser=open_, app_kwargs=app,
+        prevent_thread_lock=True, quiet=True, share=False, show_error=False, footer_links=[], run_history=False,
+        allowed_paths=[], enable_monitoring=False, ssr_mode=False, pwa=False, mcp_server=False, theme=theme, css=CSS,
+    )  # fmt: skip

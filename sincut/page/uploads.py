@@ -1,0 +1,138 @@
+"""Pictures that came from a browser, translated as `sincut apply` translates a folder, and made ready to go back.
+
+Uploaded files are put into one folder under their own names, translated from there into another, and packed into a zip
+file. Folders on this machine may be named too, as far as they lie below the folder that the server was started in.
+"""
+
+import os
+import re
+import shutil
+import tempfile
+import time
+import zipfile
+from collections.abc import Callable, Sequence
+from contextlib import suppress
+from dataclasses import dataclass
+from pathlib import Path
+
+from sincut.batch import folder
+from sincut.errors import ImageError, RunError
+from sincut.events import Listener, ignore
+from sincut.files import make_folder
+from sincut.pictures import images
+from sincut.pictures.images import Picture, Saving
+from sincut.translation.translate import Options, Translator
+
+SCREEN_MEGAPIXELS = 2.0  # of a picture that is shown
+TOO_LARGE_TO_SHOW = 200e6  # pixels that would have to be decoded for it
+KEPT_SECONDS = 86_400.0  # for which results wait to be fetched
+PREFIX = "styled-"
+ZIP = "styled.zip"
+UNSAFE = re.compile(r'[\x00-\x1f<>:"/\\|?*]')  # in names of files, on any system
+
+
+@dataclass(frozen=True)
+class Batch:
+    """What has become of some pictures. `skipped` were there already; `archive` is a zip file of all results."""
+
+    done: tuple[folder.Job, ...]
+    skipped: tuple[folder.Job, ...]
+    failed: tuple[str, ...]
+    left: int
+    archive: Path | None = None
+
+    @property
+    def shown(self) -> tuple[folder.Job, ...]:
+        """What there is to look at."""
+        return (*self.done, *self.skipped)
+
+
+def inside(root: Path, text: str) -> Path:
+    """A path that a visitor has typed, below `root` whatever it says. Raises `RunError`."""
+    try:
+        path = (root / text.strip()).resolve()
+        below = path.is_relative_to(root.resolve())
+    except (OSError, ValueError):
+        below = False
+    if not below:
+        raise RunError(f"{text}: does not lie in {root}; give a path below that folder, or drop the files")
+    return path
+
+
+def translate_uploads(
+    files: Sequence[Path], place: Path, model: Path, translator: Translator, options: Options, saving: Saving,
+    format_: str | None = None, on_event: Listener = ignore, stop: Callable[[], bool] = lambda: False,
+) -> Batch:  # fmt: skip
+    """Translate uploaded files into a folder of their own in `place`. Raises `SincutError`."""
+    if not files:
+        raise ImageError("no pictures: drop some, or name a folder")
+    _forget_old(place)
+    here = Path(tempfile.mkdtemp(prefix=PREFIX, dir=place))
+    sources = _staged(files, here / "sources")
+    batch = translate_folder(
+        sources, here / "results", model, translator, options, saving, format_, on_event=on_event, stop=stop
+    )
+    return Batch(batch.done, batch.skipped, batch.failed, batch.left, _packed(batch, here) if batch.done else None)
+
+
+def translate_folder(
+    source: Path, output: Path, model: Path, translator: Translator, options: Options, saving: Saving,
+    format_: str | None = None, overwrite: bool = False, on_event: Listener = ignore,
+    stop: Callable[[], bool] = lambda: False,
+) -> Batch:  # fmt: skip
+    """Translate a file or all of a folder into the folder `output`, as `sincut apply` does. Raises `SincutError`."""
+    ((_, plan),) = folder.plans([model], [source], output, options, saving, format_=format_, overwrite=overwrite)
+    result = folder.Result()
+    result.add(plan, *folder.run(plan, translator, options, saving, on_event, stop))
+    failed = [reason for _, reason in result.failed]
+    failed += [f"{job.source}: failed before and is as it was" for job in result.failed_before]
+    return Batch(tuple(result.done), tuple(result.skipped), tuple(failed), result.left)
+
+
+def on_screen(path: Path, place: Path, max_pixels: int = images.MAX_PIXELS) -> Path:
+    """A copy that any browser can show, in `place`. Raises `ImageError`."""
+    h, w = images.size_of(path, max_pixels)
+    if h * w > TOO_LARGE_TO_SHOW:
+        raise ImageError(f"{path.name}: {w}x{h} pixels are too many to be shown here; open the file instead")
+    return as_file(images.viewable(path, SCREEN_MEGAPIXELS, max_pixels), path.stem, place)
+
+
+def as_file(picture: Picture, name: str, place: Path) -> Path:
+    """A picture as a JPEG file of that name, in a folder of its own in `place`."""
+    target = Path(tempfile.mkdtemp(prefix=PREFIX, dir=place)) / f"{UNSAFE.sub('_', name)[:80]}.jpg"
+    images.save(picture, target)
+    return target
+
+
+def _staged(files: Sequence[Path], target: Path) -> Path:
+    """The files in one folder; equal names are numbered."""
+    make_folder(target, RunError)
+    for path in files:
+        name = UNSAFE.sub("_", path.name).lstrip(".") or "picture"
+        link, number = target / name, 1
+        while link.exists():
+            number += 1
+            link = target / f"{Path(name).stem}-{number}{Path(name).suffix}"
+        try:
+            os.link(path, link)
+        except OSError:  # another disk, or a file system without links
+            shutil.copyfile(path, link)
+    return target
+
+
+def _packed(batch: Batch, folder_: Path) -> Path:
+    """Results in a zip file; pictures are compressed already."""
+    target = folder_ / ZIP
+    with zipfile.ZipFile(target, "w", zipfile.ZIP_STORED) as archive:
+        for job in batch.done:
+            archive.write(job.target, job.target.relative_to(folder_ / "results"))
+    return target
+
+
+def _forget_old(place: Path) -> None:
+    """Remove what nobody has fetched for long."""
+    make_folder(place, RunError)
+    for old in place.glob(f"{PREFIX}*"):
+        with suppress(OSError):
+            if time.time() - old.stat().st_mtime > KEPT_SECONDS:
+                shutil.rmtree(old)

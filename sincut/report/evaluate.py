@@ -1,0 +1,219 @@
+"""Figures for a translation, computed from the pictures alone; nothing is downloaded.
+
+How far the look is from the photo's: sliced Wasserstein distances (Rabin et al. 2011, "Wasserstein barycenter and its
+application to texture mixing") of colours, and of small patches at several scales (as in Karras et al. 2018,
+https://arxiv.org/abs/1710.10196, section 5), both as a fraction of the untouched painting's distance: 1 is still the
+painting, 0 the photo itself. How much of the painting is kept: the correlation of edges (`structure`) and of coarse
+light and dark (`tone`, below 0 for a negative). Where the truth is known, PSNR and SSIM (Wang et al. 2004) against it,
+for the output and for the untouched painting. Where torchvision's Inception weights lie on the machine already, the
+single-image Frechet distance too (Rott Shaham et al. 2019, "SinGAN", https://arxiv.org/abs/1905.01164, section 3).
+"""
+
+import functools
+import math
+from pathlib import Path
+
+import torch
+import torch.nn.functional as F
+from kornia.color import rgb_to_grayscale
+from kornia.filters import gaussian_blur2d, spatial_gradient
+from kornia.geometry.transform import pyrdown, resize
+from kornia.metrics import psnr, ssim
+from torch import Tensor
+
+from sincut.errors import ImageError
+from sincut.pictures.images import Picture, to_tensor
+
+SCALES = 3  # each half the size of the one before
+PATCH = 7  # px
+DIRECTIONS = 128  # of the sliced Wasserstein distance
+SMALLEST = PATCH * 2**SCALES  # px
+PSNR_OF_EQUALS = 99.0  # dB; the formula gives infinity, which JSON does not have
+INCEPTION_FILE = "inception_v3_google-0cc3c7bd.pth"  # as torchvision names it
+SAMPLES = 16_384  # pixels or patches compared
+
+WORST_LOOK, LEAST_STRUCTURE, LEAST_TONE = 1.0, 0.25, 0.0  # beyond these a translation has gone wrong
+
+
+def measure(painting: Picture, photo: Picture, output: Picture, truth: Picture | None = None) -> dict[str, float]:
+    """Figures by name, see the module's text; `sifid` only where its weights are on the machine.
+
+    Raises `ImageError` where `truth` has another size than the output, or a picture is too small.
+    """
+    x, y, out = (_unit(picture) for picture in (painting, photo, output))
+    for name, picture in (("painting", x), ("photo", y), ("output", out)):
+        if min(picture.shape[2:]) < SMALLEST:
+            raise ImageError(f"the {name} is smaller than {SMALLEST} px; figures need larger pictures")
+    x = x if x.shape == out.shape else resize(x, (out.shape[2], out.shape[3]), antialias=True)
+    figures = {
+        "colour": _ratio(_distance(_colours(out), _colours(y)), _distance(_colours(x), _colours(y))),
+        "texture": _ratio(_texture(out, y), _texture(x, y)),
+        "structure": _edge_correlation(x, out),
+        "tone": _tone_correlation(x, out),
+        "sharpness": _ratio(_sharpness(out), _sharpness(y)),
+    }
+    if inception_weights().is_file():
+        figures["sifid"] = single_image_fid(photo, output)
+    if truth is not None:
+        check_truth(truth, output)
+        true = _unit(truth)
+        for name, picture in (("output", out), ("painting", x)):
+            figures[f"psnr_{name}"] = min(float(psnr(picture, true, 1.0)), PSNR_OF_EQUALS)
+            figures[f"ssim_{name}"] = float(ssim(picture, true, 11).mean())
+    return {name: round(value, 4) for name, value in figures.items()}
+
+
+def check_truth(truth: Picture, output: Picture) -> None:
+    """Raises `ImageError` unless the two can be compared pixel by pixel."""
+    if truth.size != output.size:
+        (h, w), (oh, ow) = truth.size, output.size
+        raise ImageError(f"the truth has {w}x{h} pixels, the output {ow}x{oh}; give pictures of one size")
+
+
+def single_image_fid(photo: Picture, output: Picture) -> float:
+    """SIFID: the Frechet distance between the two pictures' features, each place of a picture being a sample.
+
+    Features are the 64 channels in front of the first pooling of torchvision's Inception v3, at pictures' own sizes.
+    Raises `ImageError`, with what fetches the weights, where they are not on the machine; nothing is downloaded here.
+    """
+    (mean_a, cov_a), (mean_b, cov_b) = (_inception_statistics(picture) for picture in (photo, output))
+    root = _root(cov_a)
+    overlap = _root(root @ cov_b @ root)
+    return float((mean_a - mean_b).square().sum() + torch.trace(cov_a + cov_b - 2 * overlap))
+
+
+def inception_weights() -> Path:
+    """Where torchvision keeps its Inception weights on this machine, whether they are there or not."""
+    return Path(torch.hub.get_dir()) / "checkpoints" / INCEPTION_FILE
+
+
+def missing_inception() -> str:
+    """What is said where SIFID cannot be computed: what is missing, and what fetches it."""
+    fetch = "torchvision.models.Inception_V3_Weights.IMAGENET1K_V1.get_state_dict()"
+    return f"needs torchvision's Inception weights in {inception_weights()}; this fetches them in Python: {fetch}"
+
+
+def complaints(figures: dict[str, float]) -> list[str]:
+    """What figures of `measure` say has gone wrong, each with its key first; nothing for a usable translation."""
+    found = []
+    for key in ("colour", "texture"):
+        if figures[key] > WORST_LOOK:
+            found.append(f"{key} {figures[key]:.2f}: further from the photo's than the untouched painting's")
+    if figures["structure"] < LEAST_STRUCTURE:
+        found.append(f"structure {figures['structure']:.2f}: the painting's shapes are getting lost")
+    if figures["tone"] < LEAST_TONE:
+        found.append(f"tone {figures['tone']:.2f}: light and dark no longer follow the painting's")
+    return found
+
+
+def _inception_statistics(picture: Picture) -> tuple[Tensor, Tensor]:
+    """Mean (64,) and covariance (64, 64) over places."""
+    network = _inception()
+    with torch.no_grad():
+        features = network(to_tensor(picture.pixels))[0].flatten(1).double()
+    return features.mean(1), torch.cov(features)
+
+
+@functools.cache
+def _inception() -> torch.nn.Module:
+    """The first three convolutions of Inception v3: (1, 3, H, W) in [-1, 1] -> (1, 64, H', W')."""
+    if not inception_weights().is_file():
+        raise ImageError(missing_inception())
+    from torchvision.models import Inception_V3_Weights  # seconds to import
+    from torchvision.models.inception import BasicConv2d
+
+    weights = Inception_V3_Weights.IMAGENET1K_V1.get_state_dict(progress=False, weights_only=True)
+    stem = torch.nn.Sequential()
+    for name, c_in, c_out, options in (
+        ("Conv2d_1a_3x3", 3, 32, {"kernel_size": 3, "stride": 2}),
+        ("Conv2d_2a_3x3", 32, 32, {"kernel_size": 3}),
+        ("Conv2d_2b_3x3", 32, 64, {"kernel_size": 3, "padding": 1}),
+    ):
+        layer = BasicConv2d(c_in, c_out, **options)
+        layer.load_state_dict({k.removeprefix(f"{name}."): v for k, v in weights.items() if k.startswith(f"{name}.")})
+        stem.append(layer)
+    return stem.eval()
+
+
+def _root(matrix: Tensor) -> Tensor:
+    """The square root of a symmetric matrix without negative eigenvalues."""
+    values, vectors = torch.linalg.eigh(matrix)
+    root: Tensor = (vectors * values.clamp(min=0).sqrt()) @ vectors.T
+    return root
+
+
+def _ratio(part: float, whole: float) -> float:
+    """A fraction; of nothing, 0 where there is nothing of the part either, else 1."""
+    return part / whole if whole > 0 else float(part > 0)
+
+
+def _unit(picture: Picture) -> Tensor:
+    """(1, 3, H, W) in [0, 1]."""
+    return (to_tensor(picture.pixels) + 1) / 2
+
+
+def _colours(image: Tensor) -> Tensor:
+    """(1, 3, H, W) -> (pixels, 3)."""
+    return image[0].flatten(1).T
+
+
+def _texture(a: Tensor, b: Tensor) -> float:
+    """Sliced Wasserstein distance of band-pass patches, mean over scales."""
+    total = 0.0
+    for _ in range(SCALES):
+        bands = [image - gaussian_blur2d(image, (7, 7), (1.5, 1.5)) for image in (a, b)]
+        total += _distance(*(_patches(band) for band in bands))
+        a, b = pyrdown(a), pyrdown(b)
+    return total / SCALES
+
+
+def _patches(image: Tensor) -> Tensor:
+    """(1, 3, H, W) -> (samples, 3 * PATCH^2), places drawn with a fixed seed."""
+    h, w = (side - PATCH + 1 for side in image.shape[2:])
+    chosen = torch.randperm(h * w, generator=torch.Generator().manual_seed(0))[:SAMPLES]
+    rows, columns = chosen // w, chosen % w
+    inner = torch.arange(PATCH)
+    return (
+        image[0][:, (rows[:, None] + inner)[:, :, None], (columns[:, None] + inner)[:, None, :]]
+        .transpose(0, 1)
+        .flatten(1)
+    )
+
+
+def _distance(a: Tensor, b: Tensor) -> float:
+    """Sliced Wasserstein-2 distance of two sets of points (P, F)."""
+    generator = torch.Generator().manual_seed(0)
+    directions = F.normalize(torch.randn(a.shape[1], DIRECTIONS, generator=generator), dim=0)
+    count = min(SAMPLES, len(a), len(b))
+    picked = [points[torch.randperm(len(points), generator=generator)[:count]] for points in (a, b)]
+    first, second = ((points @ directions).sort(dim=0).values for points in picked)
+    return float((first - second).square().mean().sqrt())
+
+
+def _edge_correlation(a: Tensor, b: Tensor) -> float:
+    """Correlation of the edge strengths of two pictures of one size, brush strokes blurred away: 1 for equal shapes."""
+    return _correlation(*(_edges(gaussian_blur2d(rgb_to_grayscale(image), (13, 13), (3.0, 3.0))) for image in (a, b)))
+
+
+def _tone_correlation(a: Tensor, b: Tensor) -> float:
+    """Correlation of the brightness of two pictures of one size at the coarsest scale."""
+    coarse = []
+    for image in (a, b):
+        for _ in range(SCALES):
+            image = pyrdown(image)
+        coarse.append(rgb_to_grayscale(image))
+    return _correlation(*coarse)
+
+
+def _correlation(a: Tensor, b: Tensor) -> float:
+    value = float(torch.corrcoef(torch.stack([a.flatten(), b.flatten()]))[0, 1])
+    return value if math.isfinite(value) else float(torch.equal(a, b))  # a flat picture correlates with nothing
+
+
+def _sharpness(image: Tensor) -> float:
+    """Mean edge strength at pixel scale."""
+    return float(_edges(rgb_to_grayscale(image)).mean())
+
+
+def _edges(grey: Tensor) -> Tensor:
+    return spatial_gradient(grey).square().sum(2).sqrt()

@@ -1,0 +1,4 @@
+"""Trainings and their folders."""
+
+# In this order: each imports only those before it.
+MODULES = ("run", "pairs", "curve", "board")

@@ -1,0 +1,192 @@
+"""What the encoder takes for similar: the quantity that PatchNCE compares, looked at (Park et al. 2020, section 4).
+
+A patch of the OUTPUT, translated, is the query; all patches of the INPUT are keys. Both go through G's encoder and the
+projection heads as in training. The paper shows exp(v . v- / tau) of the unit vectors; `likelihood` is that,
+scaled to 0..1 by its largest values, so that something can be seen whatever the layer. PCA of the features is shown
+there too.
+
+Maps are float32 on the CPU, (H, W) for layers 0 and 1, (H/2, W/2) rounded up for the others. Features are computed in
+exact tiles and never kept: memory is that of the picture, a tile and the maps.
+"""
+
+from collections.abc import Iterator, Sequence
+
+import torch
+from torch import Tensor
+
+from sincut.errors import ConfigError, ModelError
+from sincut.nets.networks import STRIDE
+from sincut.pictures import images
+from sincut.pictures.hidden import visible_everywhere
+from sincut.pictures.images import Picture
+from sincut.translation.translate import Box, Translator, mirror
+
+ROWS_AT_ONCE = 16_384  # of features that are projected together
+FEW = 200  # single places that are very similar must not leave all others dark
+SPREAD = 2.5  # standard deviations to either side of the mean that become 0 and 1
+
+
+def similarity_maps(
+    translator: Translator, picture: Picture, point: tuple[int, int], layers: Sequence[int] = ()
+) -> dict[int, Tensor]:
+    """For each of the PatchNCE `layers` (all by default) the output patch's cosine to all input patches.
+
+    `point` is (x, y) in px of the output patch, the query. Needs `sincut.load(..., heads=True)`. Values are in [-1, 1];
+    the key of the same place, the positive, stands at `place_of(point, layer)`. Raises `ConfigError` for other layers
+    and places, `ModelError` where the heads were not loaded.
+    """
+    projector, trained = translator.model.projector, translator.model.config.losses.layers
+    if projector is None:
+        raise ModelError("the projection heads are not loaded; use sincut.load(..., heads=True)")
+    unknown = [layer for layer in layers if layer not in trained]
+    if unknown:
+        raise ConfigError(f"layer {unknown[0]} has no projection head; choose of {', '.join(map(str, trained))}")
+    _check_point(picture, point)
+    layers = list(layers) or list(trained)
+    heads = {layer: projector.heads[trained.index(layer)].to(translator.compute.device) for layer in layers}
+    pixels = visible_everywhere(picture.pixels, picture.alpha)
+    queries = {layer: _project(heads[layer], row) for layer, row in _query(translator, pixels, point, layers).items()}
+    maps = {layer: torch.empty(map_size(picture, layer)) for layer in layers}
+    for box, features in translator.encoded(pixels, max(layers)):
+        for layer, found in maps.items():
+            rows = features[layer][0].flatten(1).T  # (h*w, C)
+            parts = [_project(heads[layer], part) @ queries[layer].T for part in torch.split(rows, ROWS_AT_ONCE)]
+            found[_part(box, layer)] = torch.cat(parts).reshape(features[layer].shape[2:]).cpu()
+    return maps
+
+
+def likelihood(cosines: Tensor, temperature: float) -> Tensor:
+    """exp(cosine / tau) of (H, W), divided by what one place in `FEW` exceeds, and 1 beyond: in (0, 1]."""
+    values = cosines.flatten().sort().values
+    return torch.exp((cosines - values[-1 - len(values) // FEW]) / temperature).clamp(max=1)
+
+
+def all_layers(maps: dict[int, Tensor]) -> Tensor:
+    """The mean cosine of all layers, (H, W) of the finest: what each layer takes for unlike becomes dark.
+
+    PatchNCE asks every layer for the same place; `likelihood` of this map is the geometric mean of what they answer.
+    """
+    finest = max(maps.values(), key=Tensor.numel).shape
+    return torch.stack([_as_fine(found, finest) for found in maps.values()]).mean(0)
+
+
+def shown(maps: dict[int, Tensor], temperature: float, cosine: bool) -> tuple[dict[str, Tensor], str, str]:
+    """Titled maps in [0, 1] for a drawing, and what 0 and 1 stand for: `likelihood`, or the cosine from -1 to 1.
+
+    The first is that of all layers together, where there are several.
+    """
+    titled = {f"layer {layer}": found for layer, found in maps.items()}
+    if len(maps) > 1:
+        titled = {"all layers": all_layers(maps), **titled}
+    if cosine:
+        return {f"{title}: cosine": (found + 1) / 2 for title, found in titled.items()}, "-1", "1"
+    likely = {title: likelihood(found, temperature) for title, found in titled.items()}
+    return {f"{title}: exp(cosine / tau)": values for title, values in likely.items()}, "0", "max"
+
+
+def figures(cosines: Tensor, place: tuple[int, int]) -> dict[str, float]:
+    """Of a map (H, W): the cosine at the query's own place, the mean, and the share of places that are more similar.
+
+    `x` and `y` in 0..1 are where the most similar place is.
+    """
+    own = cosines[place]
+    best = divmod(int(cosines.argmax()), cosines.shape[1])
+    return {
+        "own": float(own),
+        "highest": float(cosines.max()),
+        "mean": float(cosines.mean()),
+        "lowest": float(cosines.min()),
+        "more_similar": float((cosines > own).double().mean()),
+        "x": (best[1] + 0.5) / cosines.shape[1],
+        "y": (best[0] + 0.5) / cosines.shape[0],
+    }
+
+
+def principal_components(translator: Translator, picture: Picture, layer: int | None = None) -> Tensor:
+    """The first three principal components of the features of a layer (the deepest of PatchNCE by default), as colours.
+
+    (3, H', W') in [0, 1], as large as the layer's maps: 0.5 is the mean, 0 and 1 are `SPREAD` standard deviations away,
+    of each component its own. Signs are chosen so that a component's largest weight is positive. Layers with fewer than
+    three components leave the others at 0.5. Raises `ConfigError` for a layer that the encoder does not have.
+    """
+    deepest = 2 + len(translator.model.generator.encoder)
+    layer = max(translator.model.config.losses.layers) if layer is None else layer
+    if not 0 <= layer <= deepest:
+        raise ConfigError(f"layer {layer}: the encoder has layers 0 to {deepest}")
+    pixels = visible_everywhere(picture.pixels, picture.alpha)
+    total, products, count = torch.zeros(()).double(), torch.zeros(()).double(), 0
+    for _, rows, _ in _rows(translator, pixels, layer):
+        total, products, count = total + rows.sum(0), products + rows.T @ rows, count + len(rows)
+    mean = total / count
+    variances, vectors = torch.linalg.eigh(products / count - mean.outer(mean))
+    largest = vectors.gather(0, vectors.abs().argmax(0, keepdim=True))
+    vectors, spreads = vectors * largest.sign(), variances.clamp(min=0).sqrt() * SPREAD
+    out = torch.full((3, *map_size(picture, layer)), 0.5)
+    known = min(3, len(mean))
+    axes, widths = vectors.flip(1)[:, :known], spreads.flip(0)[:known].clamp(min=1e-12)
+    for box, rows, shape in _rows(translator, pixels, layer):
+        values = (rows - mean) @ axes / widths / 2 + 0.5  # (h*w, 3)
+        out[(slice(known), *_part(box, layer))] = values.T.reshape(known, *shape).clamp(0, 1).float()
+    return out
+
+
+def map_size(picture: Picture, layer: int) -> tuple[int, int]:
+    """Height and width of a layer's map."""
+    h, w = picture.size
+    return (h, w) if layer < 2 else (-(-h // STRIDE), -(-w // STRIDE))
+
+
+def place_of(point: tuple[int, int], layer: int) -> tuple[int, int]:
+    """Row and column of a layer's map for (x, y) in px."""
+    step = 1 if layer < 2 else STRIDE
+    return point[1] // step, point[0] // step
+
+
+def _as_fine(found: Tensor, finest: torch.Size) -> Tensor:
+    """A map, each of its places repeated where the finest has several."""
+    step = 1 if found.shape == finest else STRIDE
+    return found.repeat_interleave(step, 0).repeat_interleave(step, 1)[: finest[0], : finest[1]]
+
+
+def _check_point(picture: Picture, point: tuple[int, int]) -> None:
+    h, w = picture.size
+    if not (0 <= point[0] < w and 0 <= point[1] < h):
+        raise ConfigError(f"the point {point[0]},{point[1]} is outside; x is 0 to {w - 1}, y is 0 to {h - 1}")
+
+
+def _query(
+    translator: Translator, pixels: images.Pixels, point: tuple[int, int], layers: Sequence[int]
+) -> dict[int, Tensor]:
+    """The features (1, C) of the output at a point, from a translated window around it that is mirrored at borders."""
+    h, w = pixels.shape[:2]
+    generator, last = translator.model.generator, max(layers)
+    halo = generator.encoder_halo(last)
+    top, left = (place // STRIDE * STRIDE for place in (point[1], point[0]))
+    rows = mirror(torch.arange(top - halo, top + STRIDE + halo), h)
+    columns = mirror(torch.arange(left - halo, left + STRIDE + halo), w)
+    first = int(rows.min()) // STRIDE * STRIDE, int(columns.min()) // STRIDE * STRIDE
+    box = (*first, int(rows.max()) + 1, int(columns.max()) + 1)
+    window = translator.translate_box(pixels, box)[:, :, rows - first[0]][..., columns - first[1]]
+    with torch.inference_mode(), translator.compute.autocast():
+        features = generator.encode_middle(window, last)  # of STRIDE x STRIDE pixels
+    y, x = point[1] - top, point[0] - left
+    return {i: features[i][:, :, y, x] if i < 2 else features[i][:, :, 0, 0] for i in layers}
+
+
+def _project(head: torch.nn.Module, rows: Tensor) -> Tensor:
+    """(P, C) -> (P, F) of unit length, in float32."""
+    with torch.inference_mode():
+        return torch.nn.functional.normalize(head(rows.float()), dim=1)
+
+
+def _rows(translator: Translator, pixels: images.Pixels, layer: int) -> Iterator[tuple[Box, Tensor, tuple[int, int]]]:
+    """The features of each tile as float64 rows (h*w, C), with their h and w."""
+    for box, features in translator.encoded(pixels, layer):
+        h, w = features[layer].shape[2:]
+        yield box, features[layer][0].flatten(1).T.cpu().double(), (h, w)
+
+
+def _part(box: Box, layer: int) -> tuple[slice, slice]:
+    """Where a tile's features stand in the map of a layer."""
+    top, left, bottom, right = box if layer < 2 else (box[0] // 2, box[1] // 2, -(-box[2] // 2), -(-box[3] // 2))
+    return slice(top, bottom), slice(left, right)

@@ -1,0 +1,123 @@
+"""Losses against closed forms, an independent loop, gradcheck and finite differences."""
+
+import math
+
+import pytest
+import torch
+from torch.autograd import gradcheck
+
+from sincut.config.sections import Networks
+from sincut.method.losses import adversarial, coarse_squared, discrimination, mean_absolute, patch_nce, r1_penalty
+from sincut.nets.networks import Discriminator
+
+
+def unit_rows(count: int, features: int, seed: int) -> torch.Tensor:
+    rows = torch.randn(count, features, dtype=torch.float64, generator=torch.Generator().manual_seed(seed))
+    return torch.nn.functional.normalize(rows, dim=1)
+
+
+def loop_nce(query: torch.Tensor, key: torch.Tensor, temperature: float, limit: float = 2.0) -> float:
+    """PatchNCE one query at a time, in plain Python."""
+    total = 0.0
+    for i in range(len(query)):
+        scores = []
+        for j in range(len(key)):
+            if i == j or sum(a * b for a, b in zip(key[i].tolist(), key[j].tolist(), strict=True)) <= limit:
+                scores.append((j, sum(a * b for a, b in zip(query[i].tolist(), key[j].tolist(), strict=True))))
+        weights = [math.exp(score / temperature) for _, score in scores]
+        own = next(math.exp(score / temperature) for j, score in scores if j == i)
+        total -= math.log(own / sum(weights))
+    return total / len(query)
+
+
+def test_adversarial_losses_have_their_closed_forms() -> None:
+    zeros = torch.zeros(5, 1)
+    assert adversarial(zeros).item() == pytest.approx(math.log(2))
+    assert discrimination(zeros, zeros).item() == pytest.approx(math.log(2))
+    assert adversarial(torch.tensor([[3.0]])).item() == pytest.approx(math.log1p(math.exp(-3)))
+    real, fake = torch.tensor([[2.0]]), torch.tensor([[-1.0]])
+    want = 0.5 * math.log1p(math.exp(-1)) + 0.5 * math.log1p(math.exp(-2))
+    assert discrimination(real, fake).item() == pytest.approx(want)
+
+
+@pytest.mark.parametrize("temperature", [0.07, 0.5])
+def test_patch_nce_agrees_with_a_loop(temperature: float) -> None:
+    query, key = unit_rows(7, 5, 0), unit_rows(7, 5, 1)
+    assert patch_nce(query, key, temperature).item() == pytest.approx(loop_nce(query, key, temperature), rel=1e-4)
+
+
+def test_patch_nce_of_equal_keys_is_the_logarithm_of_their_number() -> None:
+    key = unit_rows(1, 4, 0).expand(9, 4)
+    assert patch_nce(key, key, 0.07).item() == pytest.approx(math.log(9), rel=1e-5)
+
+
+def test_patch_nce_leaves_false_negatives_out() -> None:
+    key = unit_rows(6, 3, 3)
+    key[4] = key[1]
+    query = unit_rows(6, 3, 4)
+    got = patch_nce(query, key, 0.2, false_negatives=0.5).item()
+    assert got == pytest.approx(loop_nce(query, key, 0.2, limit=0.5), rel=1e-4)
+    assert got < patch_nce(query, key, 0.2).item()
+
+
+def test_mean_absolute_is_a_mean_over_everything() -> None:
+    assert mean_absolute(torch.full((2, 3, 4, 4), 0.5), torch.zeros(2, 3, 4, 4)).item() == pytest.approx(0.5)
+
+
+def test_coarse_squared_sees_cells_alone() -> None:
+    target = torch.zeros(1, 3, 16, 24)
+    stripes = torch.tensor([1.0, -1.0]).repeat(12).expand(1, 3, 16, 24)
+    assert coarse_squared(stripes, target).item() == 0
+    assert coarse_squared(target + 0.5, target).item() == pytest.approx(0.25)
+    lit = target.clone()
+    lit[:, :, :8, 8:16] = 0.6  # one cell of six
+    assert coarse_squared(lit, target).item() == pytest.approx(0.36 / 6)
+
+
+def test_gradients_are_right_in_float64(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(torch.Tensor, "float", lambda self: self)  # the losses go to float32; gradcheck needs float64
+    key = unit_rows(4, 3, 1)
+    query = unit_rows(4, 3, 0).requires_grad_()
+    logits = torch.randn(5, 1, dtype=torch.float64, requires_grad=True)
+    other = torch.randn(5, 1, dtype=torch.float64, requires_grad=True)
+    image = torch.randn(1, 3, 2, 2, dtype=torch.float64, requires_grad=True)
+    assert gradcheck(lambda q: patch_nce(q, key, 0.3), query)
+    assert gradcheck(adversarial, logits)
+    assert gradcheck(discrimination, (logits, other))
+    assert gradcheck(lambda a: mean_absolute(a, torch.full_like(a, 9.0)), image)
+
+
+def test_r1_agrees_with_finite_differences() -> None:
+    weight = torch.randn(12, dtype=torch.float64, generator=torch.Generator().manual_seed(0))
+
+    def critic(tiles: torch.Tensor) -> torch.Tensor:
+        return torch.tanh(tiles.flatten(1) @ weight)[:, None] + tiles.square().sum((1, 2, 3))[:, None] / 3
+
+    tiles = torch.randn(3, 3, 2, 2, dtype=torch.float64, requires_grad=True)
+    step, numeric = 1e-5, torch.zeros(3, dtype=torch.float64)
+    for place in range(12):
+        shift = torch.zeros(1, 12, dtype=torch.float64)
+        shift[0, place] = step
+        shift = shift.view(1, 3, 2, 2)
+        slope = (critic(tiles.detach() + shift) - critic(tiles.detach() - shift))[:, 0] / (2 * step)
+        numeric += slope.square()
+    logits, got = r1_penalty(critic, tiles)
+    torch.testing.assert_close(logits, critic(tiles))
+    assert got.item() == pytest.approx(0.5 * numeric.mean().item(), rel=1e-4)
+
+
+def test_r1_is_differentiated_as_by_a_second_backward_pass() -> None:
+    with torch.random.fork_rng():
+        torch.manual_seed(0)
+        critic = Discriminator(Networks(discriminator=0.1), 16).double()
+        tiles = torch.randn(3, 3, 16, 16, dtype=torch.float64, requires_grad=True)
+    (gradient,) = torch.autograd.grad(critic(tiles).sum(), tiles, create_graph=True)
+    want = torch.autograd.grad(
+        0.5 * gradient.square().sum((1, 2, 3)).mean(), list(critic.parameters()), allow_unused=True
+    )
+    _, penalty = r1_penalty(critic, tiles)
+    got = torch.autograd.grad(penalty, list(critic.parameters()), allow_unused=True)
+    assert sum(b is not None and bool(b.any()) for b in want) == sum(p.ndim > 1 for p in critic.parameters())
+    for a, b in zip(got, want, strict=True):
+        a, b = (torch.zeros(()) if g is None or not g.any() else g for g in (a, b))  # a bias moves no slope
+        torch.testing.assert_close(a, b, rtol=1e-5, atol=1e-9)  # the losses themselves are float32

@@ -1,0 +1,232 @@
+"""Trainings as processes of their own: started here and resumed by the command, and the other way round."""
+
+import json
+import math
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from contextlib import nullcontext
+from pathlib import Path
+
+import pytest
+from click.testing import CliRunner
+from conftest import make_model
+
+from sincut.cli import main
+from sincut.config.sections import Config
+from sincut.errors import ConfigError, ImageError, Interrupted, ModelError, RunError
+from sincut.files import is_locked, locked
+from sincut.model.model import Model, describe
+from sincut.page import jobs
+from sincut.page.jobs import DONE, FAILED, RUNNING, STOPPED, Order, Trainings
+from sincut.pictures import images
+from sincut.report import record
+from sincut.runs import run
+
+
+def waited(condition: Callable[[], bool], seconds: float = 120) -> bool:
+    until = time.monotonic() + seconds
+    while time.monotonic() < until:
+        if condition():
+            return True
+        time.sleep(0.05)
+    return False
+
+
+def settings(flags: list[str], *more: str) -> list[str]:
+    return [*[flag for flag in flags if flag != "--set"], *more]
+
+
+def stopped_run(painting: Path, photo: Path, folder: Path, config: Config, reverse: bool = False) -> None:
+    """A run that was stopped after its first step."""
+    with pytest.raises(Interrupted):
+        run.train(painting, photo, folder, config=config, reverse=reverse, stop=lambda: True)
+
+
+@pytest.mark.slow
+def test_started_here_and_stopped_goes_on_by_the_command(
+    painting: Path, photo: Path, tmp_path: Path, tiny_flags: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    trainings = Trainings(tmp_path / "runs", "cpu")
+    flags = settings(tiny_flags, "schedule.steps=100000", "output.log_every=1")
+    name = trainings.start(Order(painting, photo, settings=flags, name="one", seed=3))
+    assert name == "one" and trainings.status(name).phase == RUNNING
+    assert waited(lambda: trainings.status(name).step > 0)
+    with pytest.raises(RunError, match="being trained already"):
+        trainings.resume(name)
+    trainings.stop(name)
+    trainings.stop(name)  # a second time changes nothing
+    assert waited(lambda: trainings.status(name).phase == STOPPED), trainings.status(name)
+    assert trainings.processes[name].wait() == 130
+    before = trainings.status(name)
+    assert 0 < before.step < before.steps == 100_000 and before.is_resumable
+    inputs = [trainings.picture(name, role) for role in ("painting", "photo")]
+    monkeypatch.setattr("sincut.cli._stoppable", lambda: nullcontext(lambda: True))  # stop after one more step
+    command = ["train", *map(str, inputs), "-o", str(tmp_path / "runs" / name), "--resume", "--device", "cpu"]
+    resumed = CliRunner().invoke(main, command)
+    assert resumed.exit_code == 130, resumed.output
+    assert trainings.about(name)[1]["steps"] == before.step + 1 and trainings.about(name)[1]["seed"] == 3
+    lines = [record.parsed(line) for line in record.lines(tmp_path / "runs" / name)]
+    steps = [line["step"] for line in lines if "losses" in line]
+    assert steps == list(range(1, before.step + 2))
+
+
+@pytest.mark.slow
+def test_begun_by_the_command_is_resumed_here(painting: Path, photo: Path, tmp_path: Path, tiny: Config) -> None:
+    stopped_run(painting, photo, tmp_path / "runs" / "two", tiny, reverse=True)
+    trainings = Trainings(tmp_path / "runs", "cpu")
+    assert trainings.names() == ["two"] and trainings.status("two").is_resumable
+    trainings.resume("two")
+    assert waited(lambda: trainings.status("two").phase == DONE), trainings.status("two")
+    assert Model.load(tmp_path / "runs" / "two").provenance["steps"] == 4
+
+
+def test_pictures_of_a_run_are_known_by_their_bytes(painting: Path, photo: Path, tmp_path: Path, tiny: Config) -> None:
+    stopped_run(painting, photo, tmp_path / "runs" / "moved", tiny)
+    trainings = Trainings(tmp_path / "runs")
+    begun: list[list[str]] = []
+    trainings._begin = lambda folder, arguments: begun.append(arguments) or "moved"  # type: ignore[method-assign,func-returns-value,assignment]
+    trainings.resume("moved")
+    assert begun[0] == [str(painting), str(photo), "--resume"]
+    elsewhere = painting.rename(tmp_path / "elsewhere.png")
+    with pytest.raises(RunError, match=r"painting\.png is not where it was"):
+        trainings.resume("moved", [photo])
+    trainings.resume("moved", [photo, elsewhere])
+    assert begun[1] == [str(elsewhere), str(photo), "--resume"]
+
+
+def test_close_saves_what_is_running(painting: Path, photo: Path, tmp_path: Path) -> None:
+    trainings = Trainings(tmp_path / "runs")
+    assert trainings.close() == []
+
+
+def test_orders_are_refused_before_anything_is_written(painting: Path, photo: Path, tmp_path: Path) -> None:
+    trainings = Trainings(tmp_path / "runs")
+    for name in ("../out", "a/b", ".hidden", "-o", "a" * 90, "end.", "new\nline"):
+        with pytest.raises(ConfigError, match="no name for a run"):
+            trainings.start(Order(painting, photo, name=name))
+    with pytest.raises(ConfigError, match="no setting"):
+        trainings.start(Order(painting, photo, settings=["crops.sise=3"]))
+    with pytest.raises(ConfigError, match="preset"):
+        trainings.start(Order(painting, photo, preset="none"))
+    with pytest.raises(ImageError, match="no such file"):
+        trainings.start(Order(tmp_path / "none.png", photo))
+    with pytest.raises(ImageError, match="smaller than one"):
+        trainings.start(
+            Order(painting, photo, settings=["crops.size=128", "crops.scale=factor", "crops.low=1", "crops.high=1"])
+        )
+    assert not (tmp_path / "runs").exists()
+
+
+def test_only_runs_in_the_folder_are_found(tmp_path: Path, tiny: Config) -> None:
+    for name in ("runs/a", "runs/deep/b", "elsewhere"):
+        (tmp_path / name).mkdir(parents=True)
+        make_model(tiny).save(tmp_path / name / "model.safetensors")
+    make_model(tiny).save(tmp_path / "runs" / "friend.safetensors")
+    trainings = Trainings(tmp_path / "runs")
+    assert set(trainings.names()) == {"a", "deep/b"}
+    assert set(trainings.models()) == {"a", "deep/b", "friend.safetensors"}
+    for name in ("../elsewhere", "/etc", "", ".", "a/../a"):
+        with pytest.raises(RunError, match="no such run"):
+            trainings.path(name)
+
+
+def test_status_of_damaged_folders(tmp_path: Path) -> None:
+    folder = tmp_path / "runs" / "odd"
+    folder.mkdir(parents=True)
+    (folder / "model.safetensors").write_bytes(b"no model")
+    (folder / "metrics.jsonl").write_text('{"step": 3, "steps": 9, "losses": {"D": 1.0}}\n[]\n{"step": "x"}\n{"st')
+    (folder / "training.log").write_text(
+        '{"event": "Warned", "message": "odd"}\n{"event"\nsincut: it failed; mend it\n'
+    )
+    trainings = Trainings(tmp_path / "runs")
+    status = trainings.status("odd")
+    assert status.phase == FAILED and status.said == ("odd", "it failed; mend it")
+    assert trainings.history("odd").losses == {3: {"D": 1.0}}
+    with pytest.raises(ModelError):
+        trainings.about("odd")
+    with pytest.raises(RunError, match="no checkpoint"):
+        trainings.resume("odd")
+
+
+def test_a_folder_that_another_process_holds_is_running(tmp_path: Path, tiny: Config) -> None:
+    folder = tmp_path / "runs" / "held"
+    folder.mkdir(parents=True)
+    make_model(tiny).save(folder / "model.safetensors")
+    trainings = Trainings(tmp_path / "runs")
+    assert not is_locked(folder) and not (folder / ".lock").exists()
+    with locked(folder):
+        assert is_locked(folder) and trainings.status("held").phase == RUNNING
+        with pytest.raises(RunError, match="started elsewhere"):
+            trainings.stop("held")
+        with pytest.raises(RunError, match="being trained already"):
+            trainings.resume("held")
+    assert not is_locked(folder)
+
+
+def test_describe_reads_what_load_reads(model_file: Path, tmp_path: Path) -> None:
+    config, provenance = describe(model_file)
+    loaded = Model.load(model_file)
+    assert config == loaded.config and provenance == loaded.provenance
+    with pytest.raises(ModelError, match="no model"):
+        describe(tmp_path)
+
+
+def test_thumbnails_of_strangers_do_no_harm(painting: Path) -> None:
+    import base64
+
+    own = base64.b64encode(images.thumbnail(images.load(painting))).decode()
+    found = images.from_thumbnail(own)
+    assert found is not None and max(found.size) <= 160
+    other = base64.b64encode(painting.read_bytes()).decode()  # a PNG
+    for text in ("", "no base64 !", other, own[:200], "€"):
+        assert images.from_thumbnail(text) is None
+
+
+def test_a_new_run_finds_a_free_name(tmp_path: Path) -> None:
+    (tmp_path / "x").mkdir()
+    assert run.default_folder(Path("a.png"), Path("b.png"), tmp_path, "x") == tmp_path / "x-2"
+    assert run.default_folder(Path("a.png"), Path("b.png"), tmp_path) == tmp_path / "a-to-b"
+
+
+def test_paths_are_of_runs_and_models_alone(tmp_path: Path, tiny: Config) -> None:
+    runs = tmp_path / "runs"
+    for name in ("one", "group/two", "a/b/three", "empty"):
+        (runs / name).mkdir(parents=True)
+    for path in (runs / "one", runs / "group/two", runs / "a/b/three", tmp_path):
+        (path / "training.log").touch()
+    make_model(tiny).save(runs / "given.safetensors")
+    trainings = Trainings(runs, "cpu")
+    for name in (*trainings.names(), *trainings.models()):
+        assert trainings.path(name) == runs / name
+    wrong = ("", ".", "..", "empty", "a/b/three", "one/", "./one", "one/../one", "group/../..", str(runs / "one"))
+    for name in (*wrong, "none.safetensors", "x" * 5000, "a\0b"):
+        with pytest.raises(RunError, match="no such run"):
+            trainings.path(name)
+
+
+def test_numbers_of_strangers_disturb_nobody(tmp_path: Path, tiny: Config) -> None:
+    runs = tmp_path / "runs"
+    for name, steps in (("inf", math.inf), ("nan", math.nan), ("text", "many"), ("none", None), ("huge", 10**400)):
+        (runs / name).mkdir(parents=True)
+        model = make_model(tiny)
+        model.provenance |= {"steps": steps, "planned_steps": steps, "seconds": steps}
+        model.save(runs / name / "model.safetensors")
+        lines = [{"step": 3, "losses": {}, "steps": steps, "seconds_left": steps}, {"step": steps, "losses": {}}]
+        (runs / name / "metrics.jsonl").write_text("".join(json.dumps(line) + "\n" for line in lines))
+        planned = {"event": "Planned", "steps": steps}
+        (runs / name / "training.log").write_text(json.dumps(planned) + '\n{"event": "Planned"}\n')
+    found = Trainings(runs, "cpu").statuses()
+    assert len(found) == 5 and {status.phase for status in found.values()} == {FAILED}
+    assert {(status.step, status.steps) for status in found.values()} == {(0, 0)}
+    assert jobs._progress(runs / "nan") == (3, 0, 0.0)
+
+
+def test_closing_tells_what_can_be_resumed(tmp_path: Path) -> None:
+    trainings = Trainings(tmp_path / "runs", "cpu")
+    for name, file in (("saved", "checkpoint.safetensors"), ("nothing", "training.log")):
+        (tmp_path / "runs" / name).mkdir(parents=True)
+        (tmp_path / "runs" / name / file).touch()
+        trainings.processes[name] = subprocess.Popen([sys.executable, "-c", "import time; time.sleep(60)"])
+    assert trainings.close() == ["saved"]

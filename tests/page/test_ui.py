@@ -1,0 +1,328 @@
+"""The web page as a visitor meets it: what it refuses, tabs that do not disturb each other, a browser that uses it."""
+
+import json
+import os
+import shutil
+import signal
+import socket
+import subprocess
+import sys
+import time
+import zipfile
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+from urllib.error import HTTPError
+from urllib.parse import urlsplit
+from urllib.request import ProxyHandler, Request, build_opener
+
+import pytest
+from conftest import ROOT, TINY, make_model, scene
+from PIL import Image
+
+from sincut.config.sections import Config, overlay
+from sincut.errors import RunError
+from sincut.page.serve import NOT_FROM_OUTSIDE, OFFLINE
+from sincut.translation.translate import load
+
+pytest.importorskip("gradio")
+pytestmark = pytest.mark.slow
+
+SETTINGS = [f"{s}.{k}={json.dumps(v)}" for s, values in TINY.items() for k, v in values.items() if k != "steps"]
+WAIT = 120
+CHROMIUM = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
+DRIVER = shutil.which("chromedriver")
+
+
+@dataclass
+class Server:
+    """`sincut ui` in a folder of its own."""
+
+    url: str
+    folder: Path
+    process: "subprocess.Popen[str]"
+
+    def ask(self, path: str, data: Any = None, **headers: str) -> tuple[int, str]:
+        """Status and body of a request; with data, a POST of JSON, or of bytes as they are."""
+        body = data if isinstance(data, bytes | None) else json.dumps(data).encode()
+        request = Request(self.url + path, body, {"Content-Type": "application/json", **headers})
+        try:
+            with build_opener(ProxyHandler({})).open(request, timeout=WAIT) as answer:
+                return answer.status, answer.read().decode(errors="replace")
+        except HTTPError as error:
+            return error.code, error.read().decode(errors="replace")
+
+    def call(self, name: str, session: str, *data: Any) -> dict[str, Any]:
+        """What an event of the page gives, as its own scripts ask for it; the last message of its process."""
+        config = json.loads(self.ask("/config")[1])
+        event = next(e for e in config["dependencies"] if e["api_name"] == name)
+        joined = self.ask("/gradio_api/queue/join", {"data": data, "fn_index": event["id"], "session_hash": session})
+        if joined[0] != 200:
+            return {"refused": joined[0]}
+        told = self.ask(f"/gradio_api/queue/data?session_hash={session}")[1]
+        lines = [json.loads(line.removeprefix("data: ")) for line in told.splitlines() if line.startswith("data: ")]
+        return next(dict(line) for line in lines if line["msg"] == "process_completed")
+
+
+@pytest.fixture(scope="module")
+def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
+    folder = tmp_path_factory.mktemp("page")
+    (folder / "secret.txt").write_text("very hush hush")
+    for number, name in enumerate(("painting.png", "photo.png", "other.png"), 1):
+        Image.fromarray(scene(72, 90, number)).save(folder / name)
+    (folder / "runs" / "ready").mkdir(parents=True)
+    make_model(overlay(Config(), TINY)).save(folder / "runs" / "ready" / "model.safetensors")
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    command = [sys.executable, "-m", "sincut", "ui", "--no-open", "--port", str(port), "--device", "cpu"]
+    environment = {**os.environ, "PYTHONPATH": str(ROOT), "GRADIO_ALLOWED_PATHS": "/", "GRADIO_SHARE": "True"}
+    process = subprocess.Popen([*command, "--max-upload", "1MB"], cwd=folder, env=environment, stderr=subprocess.PIPE,
+                               text=True)  # fmt: skip
+    assert process.stderr is not None and "sincut is at" in process.stderr.readline()
+    yield Server(f"http://127.0.0.1:{port}", folder, process)
+    if process.poll() is None:
+        process.kill()
+        process.wait()
+
+
+def test_only_this_machine_is_listened_to(server: Server) -> None:
+    assert server.ask("/config")[0] == 200
+    others = {info[4][0] for info in socket.getaddrinfo(socket.gethostname(), None, socket.AF_INET)} - {"127.0.0.1"}
+    for address in others:
+        with pytest.raises(OSError), socket.create_connection((address, urlsplit(server.url).port or 0), timeout=5):
+            pass
+
+
+def test_requests_of_other_sites_are_refused(server: Server) -> None:
+    assert server.ask("/config", Host="evil.example")[0] == 403
+    assert server.ask("/config", Host="evil.example:80", Origin="http://evil.example:80")[0] == 403
+    for origin in ("http://evil.example", "null", "http://127.0.0.1:1", "http://[bad"):
+        assert server.ask("/config", Origin=origin)[0] == 403
+        assert (
+            server.ask("/gradio_api/upload", b"x", Origin=origin, **{"Content-Type": "multipart/form-data"})[0] == 403
+        )
+    assert server.ask("/config", Origin=server.url)[0] == 200
+
+
+def test_files_of_the_machine_are_not_handed_out(server: Server) -> None:
+    for path in ("/etc/passwd", server.folder / "secret.txt", server.folder / "runs" / "ready" / "model.safetensors"):
+        status, body = server.ask(f"/gradio_api/file={path}")
+        assert status == 403 and "hush" not in body, path
+    for path in (
+        "file=http://127.0.0.1:1/x",
+        "file=https://example.org/",
+        "proxy=http://example.org/",
+        "file=ftp://a/",
+    ):
+        assert server.ask(f"/gradio_api/{path}")[0] == 403, path
+
+
+def hostile(path: object) -> dict[str, Any]:
+    """A file as a page names it that has been uploaded, but was not."""
+    return {"path": str(path), "orig_name": "a.png", "meta": {"_type": "gradio.FileData"}}
+
+
+def test_addresses_and_foreign_files_are_no_pictures(server: Server) -> None:
+    for address in ("http://127.0.0.1:1/a.png", "https://example.org/a.png"):
+        for data in (hostile(address), [hostile(address)], {"nested": [{"path": address}]}):
+            assert server.call("look", "a", data, "") == {"refused": 403}
+    for path in (server.folder / "painting.png", "/etc/passwd", "a.png"):
+        answer = server.call("look", "b", hostile(path), "")
+        assert not answer["success"], path
+
+
+def test_named_paths_stay_below_the_folder(server: Server) -> None:
+    assert server.call("look", "c", None, "painting.png")["success"]
+    for text in ("../x.png", "/etc/passwd", "runs/../../../x.png"):
+        answer = server.call("look", "c", None, text)
+        assert not answer["success"] and "does not lie in" in answer["output"]["error"], answer
+    answer = server.call("look", "c", None, "secret.txt")
+    assert "not a picture" in answer["output"]["error"] and "Traceback" not in json.dumps(answer)
+
+
+def test_larger_uploads_are_refused(server: Server) -> None:
+    def form(size: int) -> bytes:
+        head = b'--x\r\nContent-Disposition: form-data; name="files"; filename="../../a.png"\r\n\r\n'
+        return head + b"0" * size + b"\r\n--x--\r\n"
+
+    kind = {"Content-Type": "multipart/form-data; boundary=x"}
+    assert server.ask("/gradio_api/upload", form(2_000_000), **kind)[0] == 413
+    status, body = server.ask("/gradio_api/upload", form(1000), **kind)
+    assert status == 200 and ".." not in json.loads(body)[0]
+
+
+def test_visitors_have_their_own_choices_and_results(server: Server) -> None:
+    options = ["everything from the translation", "1", "as it came", False]
+    fields: dict[str, list[Any]] = {}
+    for session, name, strength in (("one", "painting.png", 1), ("two", "other.png", 0)):
+        fields[session] = ["ignored: the model of a tab is kept by the server", None, name, f"styled-{session}", False,
+                           strength, *options]  # fmt: skip
+    answer = server.call("run", "one", *fields["one"])
+    assert "no model yet" in answer["output"]["error"]
+    assert server.call("refresh", "one", "")["success"]
+    answer = server.call("run", "one", *fields["one"])
+    assert "1 styled" in answer["output"]["data"][0], answer
+    answer = server.call("run", "two", *fields["two"])
+    assert "no model yet" in answer["output"]["error"]
+    assert server.call("refresh", "two", "")["success"]
+    answer = server.call("run", "two", *fields["two"])
+    assert "1 styled" in answer["output"]["data"][0], answer
+    with Image.open(server.folder / "styled-two" / "other.png") as out, Image.open(server.folder / "other.png") as own:
+        assert out.tobytes() == own.tobytes()
+    assert [path.name for path in (server.folder / "styled-one").glob("*.png")] == ["painting.png"]
+
+
+def eventually(condition: Callable[[], Any], seconds: float = WAIT) -> Any:
+    until = time.monotonic() + seconds
+    while time.monotonic() < until:
+        found = condition()
+        if found:
+            return found
+        time.sleep(0.2)
+    raise AssertionError(f"in vain: {condition}")
+
+
+@pytest.fixture
+def browser(tmp_path: Path) -> Iterator[Any]:
+    if CHROMIUM is None or DRIVER is None:
+        pytest.skip("needs Chromium and its chromedriver on this machine")
+    webdriver = pytest.importorskip("selenium.webdriver")
+    options = webdriver.ChromeOptions()
+    options.binary_location = CHROMIUM
+    for flag in ("--headless=new", "--no-sandbox", "--disable-dev-shm-usage", "--window-size=1280,2400"):
+        options.add_argument(flag)
+    options.set_capability("goog:loggingPrefs", {"performance": "ALL"})
+    options.add_experimental_option("prefs", {"download.default_directory": str(tmp_path)})
+    found = webdriver.Chrome(options=options, service=webdriver.ChromeService(DRIVER))
+    yield found
+    found.quit()
+
+
+@dataclass
+class Visitor:
+    """Uses the page by what is written on it."""
+
+    browser: Any
+
+    def all(self, selector: str) -> list[Any]:
+        return list(self.browser.find_elements("css selector", selector))
+
+    def one(self, selector: str) -> Any:
+        return eventually(lambda: self.all(selector))[0]
+
+    def click(self, selector: str, text: str = "") -> None:
+        found = eventually(lambda: [e for e in self.all(selector) if text in e.text and e.is_enabled()])
+        self.browser.execute_script("arguments[0].click()", found[0])
+
+    def give(self, selector: str, *files: Path) -> None:
+        self.one(f"{selector} input[type=file]").send_keys("\n".join(map(str, files)))
+        for file in files:
+            eventually(lambda file=file: file.stem in self.one(selector).text)
+
+    def read(self, selector: str, text: str) -> str:
+        return str(eventually(lambda: next((e.text for e in self.all(selector) if text in e.text), "")))
+
+    def train(self, name: str, *settings: str) -> None:
+        """Start a training with these settings."""
+        for label, text in ((f"#name {TEXT}", name), (f"#settings {TEXT}", "\n".join([*SETTINGS, *settings]))):
+            self.one(label).clear()
+            self.one(label).send_keys(text)
+        time.sleep(1)  # until the page has told the server what was typed
+        self.click("#start")
+
+    def requested(self) -> set[str]:
+        """The hosts that the page has asked for something."""
+        events = [json.loads(entry["message"])["message"] for entry in self.browser.get_log("performance")]
+        urls = [e["params"]["request"]["url"] for e in events if e["method"] == "Network.requestWillBeSent"]
+        return {urlsplit(url).netloc for url in urls if urlsplit(url).scheme in ("http", "https", "ws", "wss")}
+
+
+TEXT = ":is(input, textarea)"
+
+
+def test_a_visitor_trains_styles_compares_and_downloads(server: Server, browser: Any, tmp_path: Path) -> None:
+    visitor, folder = Visitor(browser), server.folder
+    browser.get(server.url)
+    visitor.give("#drop-painting", folder / "painting.png")
+    visitor.give("#drop-photo", folder / "photo.png")
+    visitor.click("button.label-wrap", "More settings")
+    visitor.train("first", "crops.sise=3")
+    visitor.read("body", "did you mean crops.size?")  # a toast, and nothing is begun
+    assert not (folder / "runs" / "first").exists()
+    visitor.train("first", "schedule.steps=4")
+    visitor.read("#status", "first: finished, step 4 of 4")
+    eventually(lambda: visitor.all("img[src*='000004.jpg']"))
+
+    browser.refresh()
+    visitor.click("button[role=tab]", "Apply")
+    eventually(lambda: len(visitor.all("#choose-model button.thumbnail-item")) == 2)
+    visitor.read("body", "Chosen: first, which takes paintings")
+    visitor.give("#drop-pictures", folder / "other.png", folder / "photo.png")
+    visitor.click("#style")
+    visitor.read("#styled", "2 styled.")
+    assert eventually(lambda: len(visitor.all("#slider img")) >= 2)
+    handle = eventually(lambda: visitor.all("#slider .outer"))[0]
+    before = handle.get_attribute("style"), handle.location
+    from selenium.webdriver import ActionChains
+
+    ActionChains(browser).drag_and_drop_by_offset(visitor.all("#slider .icon")[0], 150, 0).perform()
+    assert eventually(lambda: (handle.get_attribute("style"), handle.location) != before)
+    visitor.click("#zip")
+    archive = eventually(lambda: list(tmp_path.glob("*.zip")))[0]
+    with zipfile.ZipFile(archive) as packed:
+        assert packed.namelist() == ["other.png", "photo.png"] and packed.testzip() is None
+    load(folder / "runs" / "first").apply_file(folder / "other.png", tmp_path / "o.png")
+    with zipfile.ZipFile(archive) as packed:
+        assert packed.read("other.png") == (tmp_path / "o.png").read_bytes()
+    assert visitor.requested() == {urlsplit(server.url).netloc}
+
+
+@pytest.mark.skipif(os.name == "nt", reason="Windows has no POSIX signals")
+def test_ctrl_c_saves_a_training_that_a_closed_tab_has_left(server: Server) -> None:
+    paths = None, None, "painting.png", "photo.png"
+    settings = "\n".join([*SETTINGS, "schedule.steps=100000", "output.log_every=1"])
+    begun = server.call("begin", "gone", *paths, "painting → photo", "quick", 3, "long", 0, settings)
+    assert begun["success"], begun
+    run = server.folder / "runs" / "long"
+    eventually(lambda: (run / "metrics.jsonl").exists())
+    assert "long: running" in json.dumps(server.call("watch", "another", None, None)).replace("</strong>", "")
+    server.process.send_signal(signal.SIGINT)
+    _, said = server.process.communicate(timeout=WAIT)
+    assert server.process.returncode == 130
+    assert said.splitlines()[-1] == "sincut: stopped; long can be resumed"
+    assert (run / "checkpoint.safetensors").is_file() and (run / "inputs" / "photo" / "photo.png").is_file()
+
+
+def test_the_extra_is_named_where_it_is_missing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    from sincut.page.serve import serve
+
+    for name in ("ui", "desk", "train_tab", "apply_tab"):
+        monkeypatch.delitem(sys.modules, f"sincut.{name}", raising=False)
+        monkeypatch.delattr(f"sincut.{name}", raising=False)
+    monkeypatch.setitem(sys.modules, "gradio", None)
+    for name in (*OFFLINE, *NOT_FROM_OUTSIDE, "NO_PROXY"):
+        monkeypatch.setenv(name, os.environ.get(name, ""))
+    with pytest.raises(RunError, match=r"sincut\[ui\]"):
+        serve(
+            tmp_path, host="127.0.0.1", port=None, device="cpu", max_upload=1, max_pixels=1, open_=False,
+            stop=lambda: True, say=print,
+        )  # fmt: skip
+
+
+def test_names_and_directions_of_strangers_are_no_markdown(tmp_path: Path) -> None:
+    from sincut.page.apply_tab import about_words, chosen_words
+    from sincut.page.desk import Desk
+    from sincut.page.jobs import Trainings
+
+    name = "![a](x) <b> www.evil.example"
+    (tmp_path / name).mkdir()
+    model = make_model(overlay(Config(), TINY))
+    model.provenance |= {"direction": "photo ![x](http://evil.example/p.png)", "steps": float("inf")}
+    model.provenance["seconds"] = float("nan")
+    model.save(tmp_path / name / "model.safetensors")
+    desk = Desk(tmp_path, tmp_path, Trainings(tmp_path, "cpu"), "cpu")
+    words = chosen_words(desk, name)
+    assert words.endswith("which takes photos (photo → painting).") and not set(words) & set("![]<")
+    assert "evil." not in words and "not known" in about_words(desk, name)

@@ -1,0 +1,185 @@
+"""Pictures beyond memory go from file to file, and come out as those that fit."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+import pyvips
+from conftest import make_model, scene
+from PIL import Image, JpegImagePlugin
+
+from sincut.config.sections import Config, overlay
+from sincut.errors import ImageError
+from sincut.events import Event, PictureStarted
+from sincut.pictures import images
+from sincut.pictures import libvips as vips
+from sincut.pictures import tiff_exif as tiff
+from sincut.pictures.images import Saving
+from sincut.translation.blend import Blend
+from sincut.translation.translate import Options, Translator
+
+NETWORKS = {"networks": {"stem": 4, "inner": 6, "blocks": 2}, "losses": {"layers": [0, 2, 3]}}
+TRANSLATOR = Translator(make_model(overlay(Config(), NETWORKS)), precision="float32")
+H, W = 150, 211
+RGB = scene(H, W, 0)
+DEEP = (scene(H, W, 1).astype(np.uint16) << 8) + scene(H, W, 2)
+ALPHA = np.full((H, W), 200, np.uint8)
+NO_ROOM = Options(tile=64, max_memory=1)
+
+
+def write(path: Path, array: np.ndarray, **options: object) -> Path:
+    kind = ("rgb16" if array.shape[2] > 2 else "grey16") if array.dtype == np.uint16 else "srgb"
+    image = pyvips.Image.new_from_array(array).copy(interpretation=kind, xres=300 / 25.4, yres=300 / 25.4)
+    image.write_to_file(str(path), **options)
+    return path
+
+
+TILED = {"tile": True, "tile_width": 64, "tile_height": 64}
+
+
+@pytest.mark.parametrize(
+    ("name", "array", "options"),
+    [("strips.tif", RGB, {}), ("tiles.tif", RGB, {**TILED, "compression": "lzw"}),
+     ("pyramid.tif", np.tile(RGB, (2, 2, 1)), {**TILED, "pyramid": True, "bigtiff": True}),
+     ("deep.tif", DEEP, TILED), ("a.png", RGB, {}),
+     ("deep.png", DEEP, {}), ("alpha.png", np.dstack([RGB, ALPHA]), {}), ("alpha.tif", np.dstack([RGB, ALPHA]), TILED)],
+)  # fmt: skip
+def test_streamed_equals_translated_in_memory(
+    tmp_path: Path, name: str, array: np.ndarray, options: dict[str, object]
+) -> None:
+    source, target = write(tmp_path / name, array, **options), tmp_path / f"out-{name}"
+    want = TRANSLATOR.apply_picture(images.load(source), Options(tile=64))
+    TRANSLATOR.apply_file(source, target, NO_ROOM)
+    got = images.load(target)
+    assert got.pixels.dtype == array.dtype
+    assert np.abs(got.pixels.astype(int) - want.pixels.astype(int)).max() <= (0 if array.dtype == np.uint8 else 1)
+    assert (got.alpha is None) == (want.alpha is None) and (got.alpha is None or np.array_equal(got.alpha, want.alpha))
+    assert got.dpi == pytest.approx((300, 300), rel=1e-3)
+    if name.endswith(".tif"):
+        written = pyvips.Image.new_from_file(str(target))
+        assert written.get("tile-width") == 256
+        assert (written.get_typeof("n-pages") != 0 and written.get("n-pages") > 1) == (name == "pyramid.tif")
+    assert sorted(p.name for p in tmp_path.iterdir()) == sorted([name, f"out-{name}"])  # nothing else is left
+
+
+def test_streamed_jpeg_greys_and_strength(tmp_path: Path) -> None:
+    source = tmp_path / "a.jpg"
+    exif = Image.Exif()
+    exif[0x010E], exif[0x0112] = "a description", 3
+    Image.fromarray(RGB).convert("L").save(source, exif=exif, quality=95)
+    options = Options(tile=64, max_memory=1, blend=Blend(0.5))
+    notes = TRANSLATOR.apply_file(source, tmp_path / "b.jpg", options, Saving(quality=98, greys="keep"))
+    assert "upright" in " ".join(notes)
+    with Image.open(tmp_path / "b.jpg") as image:
+        assert image.mode == "L" and image.size == (W, H)
+        assert image.getexif()[0x010E] == "a description" and image.getexif().get(0x0112, 1) == 1
+    want = TRANSLATOR.apply_picture(images.load(source), Options(tile=64, blend=Blend(0.5))).pixels
+    grey = np.asarray(Image.fromarray(want).convert("L")).astype(float)
+    with Image.open(tmp_path / "b.jpg") as image:
+        assert np.abs(np.asarray(image) - grey).mean() < 2
+
+
+def test_alpha_of_a_streamed_jpeg_is_laid_on_white(tmp_path: Path) -> None:
+    source = write(tmp_path / "a.tif", np.dstack([RGB, np.zeros((H, W), np.uint8)]))
+    notes = TRANSLATOR.apply_file(source, tmp_path / "b.jpg", NO_ROOM)
+    assert "white" in " ".join(notes) and images.load(tmp_path / "b.jpg").pixels.min() > 250
+
+
+def test_what_is_expected_is_said_before(tmp_path: Path) -> None:
+    source, events = write(tmp_path / "a.tif", RGB, **TILED), list[Event]()
+    translator = Translator(TRANSLATOR.model, precision="float32")
+    translator.apply_file(source, tmp_path / "b.tif", NO_ROOM, on_event=events.append)
+    started = events[0]
+    assert isinstance(started, PictureStarted)
+    assert (started.width, started.height, started.tiles) == (W, H, 12)
+    assert started.memory > 10**6 and started.seconds > 0
+
+
+def test_damage_in_the_middle_leaves_nothing_behind(tmp_path: Path) -> None:
+    source = write(tmp_path / "a.png", RGB)
+    data = bytearray(source.read_bytes())
+    middle = len(data) // 2
+    data[middle : middle + 2000] = bytes(2000)
+    source.write_bytes(data)
+    for target in ("b.tif", "b.png", "b.jpg"):
+        with pytest.raises(ImageError, match=r"a\.png: is damaged"):
+            TRANSLATOR.apply_file(source, tmp_path / target, NO_ROOM)
+    assert [p.name for p in tmp_path.iterdir()] == ["a.png"]
+
+
+def test_what_cannot_be_streamed_says_why(tmp_path: Path) -> None:
+    source = write(tmp_path / "a.tif", RGB)
+    with pytest.raises(ImageError, match="WEBP files of this size"):
+        TRANSLATOR.apply_file(source, tmp_path / "b.webp", NO_ROOM)
+
+
+def test_masks_scales_and_hidden_colours_are_streamed_as_in_memory(tmp_path: Path) -> None:
+    values = np.zeros((H // 2, W // 2), np.uint8)
+    values[20:50, 30:] = 255
+    Image.fromarray(values).save(tmp_path / "mask.png")
+    clear = np.where(np.arange(W) < 90, 0, ALPHA)
+    source = write(tmp_path / "a.tif", np.dstack([RGB, clear]).astype(np.uint8), **TILED)
+    for extra in (
+        {},
+        {"scale": 0.4},
+        {"scale": 1.6},
+        {"mask": tmp_path / "mask.png"},
+        {"mask": tmp_path / "mask.png", "scale": 0.5, "blend": Blend(0.6, "colour")},
+    ):
+        want = TRANSLATOR.apply_picture(images.load(source), Options(tile=64, **extra))
+        TRANSLATOR.apply_file(source, tmp_path / "b.tif", Options(tile=64, max_memory=1, **extra))
+        got = images.load(tmp_path / "b.tif")
+        assert np.array_equal(got.pixels, want.pixels) and np.array_equal(got.alpha, want.alpha), extra
+
+
+@pytest.mark.parametrize(
+    ("array", "options"),
+    [(RGB, {}), (RGB, {"bigtiff": True, **TILED}), (DEEP, {}), (np.tile(RGB, (3, 3, 1)), {**TILED, "pyramid": True})],
+)
+@pytest.mark.parametrize("memory", [None, 1])
+def test_exif_is_written_into_every_kind_of_tiff(
+    tmp_path: Path, array: np.ndarray, options: dict[str, object], memory: int | None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    exif = Image.Exif()
+    exif[0x010E], exif[0x013B], exif[0x0100] = "a description", "somebody, who painted", 7  # the last is the width
+    exif.get_ifd(0x8769)[0x9003] = "2024:01:02 03:04:05"
+    exif.get_ifd(0x8825)[2] = (48.0, 51.0, 30.5)
+    source, target = write(tmp_path / "a.tif", array, **options), tmp_path / "b.tif"
+    with source.open("r+b") as file:
+        tiff.add_exif(file, exif)
+    if "bigtiff" in options:
+        monkeypatch.setattr(vips, "LARGEST_TIFF", 1)
+    notes = TRANSLATOR.apply_file(source, target, Options(tile=64, max_memory=memory))
+    assert "EXIF" not in " ".join(notes)
+    for path in (source, target):
+        with Image.open(path) as image:
+            tags = image.getexif()
+            assert (tags[0x010E], tags[0x013B], tags[0x0100]) == (exif[0x010E], exif[0x013B], array.shape[1])
+            assert tags.get_ifd(0x8769)[0x9003] == "2024:01:02 03:04:05"
+            assert [float(value) for value in tags.get_ifd(0x8825)[2]] == [48.0, 51.0, 30.5]
+        assert pyvips.Image.new_from_file(str(path)).avg() > 0  # libvips still reads all of it
+    big = target.read_bytes()[2] == 43
+    assert big == ("bigtiff" in options and memory == 1)
+    want = TRANSLATOR.apply_picture(images.load(source), Options(tile=64)).pixels
+    assert np.abs(images.load(target).pixels.astype(int) - want).max() <= 1
+
+
+def test_a_streamed_jpeg_keeps_its_quality(tmp_path: Path) -> None:
+    for quality, subsampling in ((35, 2), (80, 2), (88, 0), (97, 0)):
+        Image.fromarray(RGB).save(tmp_path / "a.jpg", quality=quality, subsampling=subsampling)
+        TRANSLATOR.apply_file(tmp_path / "a.jpg", tmp_path / "b.jpg", NO_ROOM)
+        with Image.open(tmp_path / "a.jpg") as source, Image.open(tmp_path / "b.jpg") as image:
+            assert image.quantization == source.quantization
+            assert JpegImagePlugin.get_sampling(image) == JpegImagePlugin.get_sampling(source)
+
+
+def test_a_full_disk_is_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    source = write(tmp_path / "a.tif", RGB)
+
+    def full(self: pyvips.Image, *args: object, **options: object) -> None:
+        raise pyvips.Error("unable to write", "No space left on device")
+
+    monkeypatch.setattr(pyvips.Image, "tiffsave", full, raising=False)
+    with pytest.raises(ImageError, match="free some space"):
+        TRANSLATOR.apply_file(source, tmp_path / "b.tif", NO_ROOM)
+    assert [p.name for p in tmp_path.iterdir()] == ["a.tif"]

@@ -1,0 +1,114 @@
+"""Contact sheets: what is shown, measured and refused."""
+
+import json
+from pathlib import Path
+
+import pytest
+from click.testing import CliRunner
+from conftest import make_model, scene, sincut
+from PIL import Image
+
+from sincut.cli import main
+from sincut.config.sections import Config
+from sincut.errors import ImageError, RunError
+from sincut.report import compare
+
+
+@pytest.fixture
+def runs(tiny: Config, tmp_path: Path) -> list[Path]:
+    """Two run folders of one painting, with copies of both pictures."""
+    found = []
+    for seed in (0, 1):
+        run = tmp_path / f"seed-{seed}"
+        (run / "previews").mkdir(parents=True)
+        Image.fromarray(scene(72, 90, 1)).save(run / "previews" / "painting.jpeg")
+        Image.fromarray(scene(70, 80, 2)).save(run / "previews" / "photo.jpeg")
+        Image.fromarray(scene(72, 90, 3 + seed)).save(run / "previews" / "000010.jpg")
+        model = make_model(tiny, seed)
+        model.provenance |= {"painting": {"sha256": "a"}, "photo": {"sha256": "b"}, "direction": "painting -> photo"}
+        model.provenance["figures"] = {"colour": 0.5 + seed}
+        model.save(run / "model.safetensors")
+        found.append(run)
+    return found
+
+
+def test_compare_takes_runs_models_and_pictures(runs: list[Path], painting: Path) -> None:
+    found = compare.compare([runs[0], runs[1] / "model.safetensors", painting])
+    assert [result.name for result in found.results] == ["seed-0", "seed-1", "painting.png"]
+    assert found.source is not None and found.photo is not None
+    assert all({"colour", "structure"} <= set(result.figures) for result in found.results)
+    assert found.best()["structure"] == max(result.figures["structure"] for result in found.results)
+    assert found.best()["colour"] == min(result.figures["colour"] for result in found.results)
+
+
+def test_compare_shows_last_previews_where_there_is_no_copy(runs: list[Path]) -> None:
+    for run in runs:
+        (run / "previews" / "painting.jpeg").unlink()
+    found = compare.compare(runs)
+    assert found.source is None and [result.figures for result in found.results] == [{"colour": 0.5}, {"colour": 1.5}]
+    (runs[0] / "previews" / "000010.jpg").unlink()
+    with pytest.raises(RunError, match="--picture"):
+        compare.compare(runs)
+
+
+def test_compare_refuses_runs_of_different_pictures(runs: list[Path], tiny: Config, painting: Path) -> None:
+    model = make_model(tiny)
+    model.provenance |= {"painting": {"sha256": "other"}, "direction": "painting -> photo"}
+    model.save(runs[1] / "model.safetensors")
+    with pytest.raises(RunError, match="different pictures"):
+        compare.compare(runs)
+    assert len(compare.compare(runs, painting).results) == 2
+
+
+@pytest.mark.parametrize("count", [1, 4, 7])
+def test_sheet_has_room_for_any_number_and_any_name(tmp_path: Path, count: int) -> None:
+    names = ["x" * 200, "山水画 Ἀκρόπολις", "<b>&", "short", "a b " * 40, "\u202egpj", "é"]
+    picture = compare.images.from_pil(Image.fromarray(scene(60, 80, 0)))
+    figures = {"colour": 0.5, "tone": 0.25}
+    results = [compare.Result(name, tmp_path / name[:9], picture, figures) for name in names[:count]]
+    sheet = compare.sheet(compare.Comparison(picture, None, results))
+    assert sheet.width >= compare.WIDE and sheet.height > compare.WIDE * 60 // 80
+    edge = sheet.crop((sheet.width - compare.MARGIN, 0, sheet.width, sheet.height))
+    assert len(edge.getcolors() or []) == 1  # nothing runs out of the sheet
+    page = compare.page(compare.Comparison(picture, None, results))
+    assert "<b>&<" not in page and "<script" not in page and "http" not in page.split("</head>")[1]
+
+
+def test_compare_command_writes_pictures_and_pages(runs: list[Path], tmp_path: Path) -> None:
+    result = sincut("compare", *runs, "-o", tmp_path / "sheet.png", "--json", "--device", "cpu")
+    assert result.returncode == 0, result.stderr
+    told = json.loads(result.stdout)
+    assert [row["name"] for row in told["outputs"]] == ["seed-0", "seed-1"]
+    with Image.open(tmp_path / "sheet.png") as image:
+        assert image.width > 1800
+
+
+def test_compare_replaces_nothing_that_is_compared(painting: Path, tmp_path: Path) -> None:
+    found = compare.compare([painting])
+    before = painting.read_bytes()
+    with pytest.raises(ImageError, match=r"painting\.png: is one of the pictures compared.*-o"):
+        compare.write(found, painting)
+    assert painting.read_bytes() == before
+    for name in ("sheet", "sheet.xyz"):
+        with pytest.raises(ImageError, match="cannot write"):
+            compare.check_output(tmp_path / name)
+    compare.write(found, tmp_path / "sheet.html")
+    assert "painting.png" in (tmp_path / "sheet.html").read_text(encoding="utf-8")
+
+
+def test_commands_replace_nothing_that_they_read(runs: list[Path], painting: Path, photo: Path) -> None:
+    model, before = runs[0] / "model.safetensors", {path: path.read_bytes() for path in (painting, photo)}
+    given = ["compare", *runs, "--picture", painting, "--photo", photo, "-o"]
+    for command in (
+        [*given, painting],
+        [*given, photo.parent / ".." / photo.parent.name / photo.name],
+        ["features", model, painting, "-o", painting],
+        ["similarity", model, painting, "--point", "3,3", "-o", painting],
+    ):
+        result = CliRunner().invoke(main, list(map(str, command)))
+        assert result.exit_code == 1 and "would be replaced" in result.output, result.output
+    result = CliRunner().invoke(main, ["report", str(runs[0]), "-o", str(model)])
+    assert result.exit_code == 1 and ".html" in result.output
+    result = CliRunner().invoke(main, ["report", str(painting)])
+    assert result.exit_code == 1 and "is no run folder" in result.output
+    assert compare.Model.load(model) and {path: path.read_bytes() for path in before} == before

@@ -1,0 +1,109 @@
+"""Figures have the values they must have for pictures that are known."""
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from conftest import scene
+
+from sincut.errors import ImageError
+from sincut.pictures.images import Picture
+from sincut.report import evaluate
+from sincut.report.evaluate import complaints, measure, single_image_fid
+
+PAINTING, PHOTO = Picture(scene(96, 110, 1)), Picture(scene(90, 120, 2))
+
+
+def test_the_untouched_painting_is_at_one() -> None:
+    figures = measure(PAINTING, PHOTO, PAINTING)
+    assert figures["colour"] == figures["texture"] == 1
+    assert figures["structure"] == pytest.approx(1, abs=1e-3)
+
+
+def test_the_photo_itself_is_at_zero() -> None:
+    figures = measure(PAINTING, PHOTO, PHOTO)
+    assert figures["colour"] < 0.1 and figures["texture"] < 0.25
+    assert figures["sharpness"] == 1
+    assert figures["structure"] < 0.9
+
+
+def test_psnr_of_a_known_error() -> None:
+    truth = Picture(np.full((64, 64, 3), 100, np.uint8))
+    shifted = Picture(np.full((64, 64, 3), 151, np.uint8))
+    figures = measure(shifted, PHOTO, truth, truth)
+    assert figures["psnr_painting"] == pytest.approx(20 * np.log10(255 / 51), abs=0.01)
+    assert figures["ssim_output"] == pytest.approx(1, abs=1e-3) and figures["ssim_painting"] < 1
+
+
+def test_equal_and_flat_pictures_have_finite_figures() -> None:
+    flat = Picture(np.full((80, 90, 3), 99, np.uint8))
+    for first, second in ((PAINTING, PAINTING), (PAINTING, flat), (flat, flat)):
+        assert np.isfinite(list(measure(first, second, first, first).values())).all()
+
+
+def test_small_pictures_are_refused() -> None:
+    with pytest.raises(ImageError, match="smaller than 56 px"):
+        measure(Picture(scene(40, 90, 0)), PHOTO, PAINTING)
+
+
+def test_truth_of_another_size_is_refused() -> None:
+    with pytest.raises(ImageError, match="110x96"):
+        measure(PAINTING, PHOTO, PAINTING, PHOTO)
+
+
+def test_nothing_is_complained_about_in_a_usable_translation() -> None:
+    mixed = Picture((PAINTING.pixels * 0.5 + np.array(PHOTO.pixels.mean((0, 1))) * 0.5).astype(np.uint8))
+    figures = measure(PAINTING, PHOTO, mixed)
+    assert figures["tone"] > 0.95
+    assert complaints({**figures, "texture": 0.5}) == []
+
+
+def test_a_negative_and_a_blank_picture_are_complained_about() -> None:
+    negative = measure(PAINTING, PHOTO, Picture(255 - PAINTING.pixels))
+    assert negative["tone"] == pytest.approx(-1, abs=0.01)
+    assert any(text.startswith("tone") for text in complaints(negative))
+    noise = np.random.default_rng(0).integers(0, 256, PAINTING.pixels.shape, np.uint8)
+    lost = [text.split()[0] for text in complaints(measure(PAINTING, PHOTO, Picture(noise)))]
+    assert "texture" in lost and "structure" in lost
+
+
+@pytest.fixture
+def hub(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
+    """A place of its own for what torch has downloaded, empty at first."""
+    monkeypatch.setenv("TORCH_HOME", str(tmp_path))
+    evaluate._inception.cache_clear()
+    yield tmp_path / "hub" / "checkpoints"
+    evaluate._inception.cache_clear()
+
+
+def test_sifid_says_which_weights_are_missing(hub: Path) -> None:
+    assert "sifid" not in measure(PAINTING, PHOTO, PAINTING)
+    with pytest.raises(ImageError, match=str(hub / "inception_v3")):
+        single_image_fid(PHOTO, PAINTING)
+
+
+def test_sifid_is_a_distance_of_inception_s_features(hub: Path) -> None:
+    from torchvision.models import Inception_V3_Weights, inception_v3
+
+    assert Path(str(Inception_V3_Weights.IMAGENET1K_V1.url)).name == evaluate.INCEPTION_FILE
+    torch.manual_seed(0)
+    network = inception_v3(weights=None, init_weights=False, aux_logits=False)  # a stand-in for the trained weights
+    hub.mkdir(parents=True)
+    torch.save(network.state_dict(), hub / evaluate.INCEPTION_FILE)
+    assert single_image_fid(PHOTO, PHOTO) == pytest.approx(0, abs=1e-6)
+    assert 0 < single_image_fid(PAINTING, Picture(PAINTING.pixels // 8 * 8)) < single_image_fid(PAINTING, PHOTO)
+    flat = Picture(np.full((80, 90, 3), 99, np.uint8))  # features of no variance: the distance of the means is left
+    assert single_image_fid(flat, flat) == pytest.approx(0, abs=1e-6)
+    features, others = (evaluate._inception_statistics(p) for p in (PAINTING, PHOTO))
+    by_eigenvalues = sum(
+        float(v)
+        for v in (
+            (features[0] - others[0]).square().sum(),
+            features[1].trace() + others[1].trace(),
+            -2 * torch.linalg.eigvals(features[1] @ others[1]).real.clamp(min=0).sqrt().sum(),
+        )
+    )
+    assert single_image_fid(PHOTO, PAINTING) == pytest.approx(by_eigenvalues, rel=1e-4)
+    assert measure(PAINTING, PHOTO, PAINTING)["sifid"] == pytest.approx(by_eigenvalues, abs=1e-4)
