@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 import torch
-from conftest import scene, sincut
+from helpers import scene, sincut
 
 from sincut.bench import _forward_tflop, measure, measure_pictures, pixel_tflop, step_tflop
 from sincut.cli.console import bench_table, pictures_table

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from conftest import ROOT, make_model, scene
+from helpers import ROOT, make_model, scene
 from PIL import Image
 
 from sincut import notebook

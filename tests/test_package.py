@@ -9,7 +9,7 @@ from pathlib import Path
 
 import click
 import pytest
-from conftest import ROOT
+from helpers import ROOT
 
 import sincut
 from sincut.cli import main

@@ -15,7 +15,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from conftest import make_model, scene
+from helpers import make_model, scene
 from PIL import Image
 
 from sincut.batch.folder import Naming, plan, run

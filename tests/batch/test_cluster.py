@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from conftest import assert_clear_error, scene, sincut
+from helpers import assert_clear_error, scene, sincut
 from PIL import Image
 
 from sincut.batch import cluster, folder

@@ -13,7 +13,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from conftest import ROOT, killed_after, make_model, scene, sincut
+from helpers import ROOT, killed_after, make_model, scene, sincut
 from PIL import Image
 
 from sincut.batch import folder

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import fsspec
 import pytest
-from conftest import make_model, scene
+from helpers import make_model, scene
 from PIL import Image
 
 from sincut.batch import folder, remote

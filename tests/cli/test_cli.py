@@ -13,7 +13,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from click.testing import CliRunner
-from conftest import ROOT, assert_clear_error, killed_after, scene, sincut
+from helpers import ROOT, assert_clear_error, killed_after, scene, sincut
 from PIL import Image
 
 from sincut.cli import main

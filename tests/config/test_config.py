@@ -4,11 +4,10 @@ import tomllib
 from pathlib import Path
 
 import pytest
+from helpers import ROOT
 
 from sincut.config.sections import Config, load_preset, overlay, presets, resolve
 from sincut.errors import ConfigError
-
-ROOT = Path(__file__).parents[2]
 
 
 def test_shipped_presets_load_and_say_why() -> None:

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 import torch
-from conftest import scene
+from helpers import scene
 
 from sincut.method.guide import _blur, _normal_scores, _small, _transport, coarse_guide, comparable_texture
 from sincut.nets.layers import calm_variance

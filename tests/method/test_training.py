@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from conftest import scene
+from helpers import scene
 from kornia.color import rgb_to_grayscale
 from kornia.filters import gaussian_blur2d
 
@@ -865,7 +865,7 @@ def test_precision_says_why() -> None:
 
 
 def test_shared_example_pair_fits_the_standard_preset() -> None:
-    from conftest import SHARED
+    from helpers import SHARED
 
     from sincut.config.sections import resolve
     from sincut.method.crops import check_size

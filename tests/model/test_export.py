@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 import torch
-from conftest import ROOT, make_model, sincut
+from helpers import ROOT, make_model, sincut
 
 from sincut.config.sections import Config, overlay
 from sincut.errors import ModelError

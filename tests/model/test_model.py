@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 import torch
-from conftest import make_model
+from helpers import make_model
 from safetensors.torch import save_file
 
 from sincut.config.sections import Config, load_preset, overlay

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 from click.testing import CliRunner
-from conftest import make_model
+from helpers import make_model
 
 from sincut.cli import main
 from sincut.config.sections import Config

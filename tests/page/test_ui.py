@@ -18,7 +18,7 @@ from urllib.parse import urlsplit
 from urllib.request import ProxyHandler, Request, build_opener
 
 import pytest
-from conftest import ROOT, TINY, make_model, scene
+from helpers import ROOT, TINY, make_model, scene
 from PIL import Image
 
 from sincut.config.sections import Config, overlay

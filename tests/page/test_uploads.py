@@ -7,7 +7,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from conftest import scene
+from helpers import scene
 from PIL import Image
 
 from sincut.errors import ImageError, RunError

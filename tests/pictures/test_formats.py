@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import pytest
 import pyvips
-from conftest import make_model, scene
+from helpers import make_model, scene
 from PIL import Image
 
 from sincut.config.sections import Config, overlay

@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from conftest import scene
+from helpers import scene
 from PIL import Image, ImageCms
 
 from sincut.errors import ImageError, SincutError

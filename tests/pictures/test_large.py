@@ -5,7 +5,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import pyvips
-from conftest import make_model, scene
+from helpers import make_model, scene
 from PIL import Image, JpegImagePlugin
 
 from sincut.config.sections import Config, overlay

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 from click.testing import CliRunner
-from conftest import make_model, scene, sincut
+from helpers import make_model, scene, sincut
 from PIL import Image
 
 from sincut.cli import main

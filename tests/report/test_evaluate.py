@@ -6,7 +6,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from conftest import scene
+from helpers import scene
 
 from sincut.errors import ImageError
 from sincut.pictures.images import Picture

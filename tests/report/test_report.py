@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from conftest import make_model, scene
+from helpers import make_model, scene
 from PIL import Image
 
 import sincut

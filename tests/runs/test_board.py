@@ -5,7 +5,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from conftest import scene
+from helpers import scene
 
 import sincut
 from sincut.config.sections import Config

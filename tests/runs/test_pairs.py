@@ -5,7 +5,7 @@ import sys
 from pathlib import Path
 
 import pytest
-from conftest import assert_clear_error, scene, sincut
+from helpers import assert_clear_error, scene, sincut
 from PIL import Image
 
 from sincut.config.sections import Config, resolve

@@ -6,7 +6,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from conftest import scene
+from helpers import scene
 
 import sincut
 from sincut.cli.console import Reporter

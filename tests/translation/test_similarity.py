@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import torch
 import torch.nn.functional as F
-from conftest import assert_clear_error, make_model, scene, sincut
+from helpers import assert_clear_error, make_model, scene, sincut
 from kornia.color import rgb_to_lab
 from PIL import Image
 from safetensors.torch import load_file

@@ -5,7 +5,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from conftest import make_model, scene
+from helpers import make_model, scene
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image

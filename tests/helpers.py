@@ -1,0 +1,91 @@
+"""What tests of several rooms share: a scene, a small model, the real command in a process of its own."""
+
+import os
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import numpy as np
+import torch
+
+from sincut.config.sections import Config
+from sincut.model.model import ColourMap, Model
+from sincut.nets.balance import Balance
+from sincut.nets.networks import Generator
+
+ROOT = Path(__file__).parent.parent
+
+
+SHARED = ROOT.parent / "shared"
+
+
+TINY = {
+    "crops": {"size": 32, "tile": 16, "count": 2, "low": 40.0, "high": 64.0},
+    "networks": {"stem": 4, "inner": 8, "blocks": 2, "discriminator": 0.05, "features": 8},
+    "losses": {"layers": [0, 2, 3], "identity": True, "same": 1.0, "guide": 0.0},
+    "optimisation": {"learning_rate": 0.002},
+    "schedule": {"steps": 4},
+    "output": {"log_every": 2, "previews": 2},
+}
+
+
+def scene(height: int, width: int, seed: int) -> np.ndarray:
+    """(H, W, 3) uint8: a sky, a sea and a rock, with grain."""
+    rng = np.random.default_rng(seed)
+    y, x = np.mgrid[0:height, 0:width] / max(height, width)
+    colours = rng.integers(40, 215, (3, 3))
+    horizon = height / max(height, width) * rng.uniform(0.3, 0.6)
+    image = np.where((y < horizon)[..., None], colours[0], colours[1]).astype(float)
+    rock = (x - 0.6) ** 2 + (y - 0.5) ** 2 < 0.04
+    image[rock] = colours[2]
+    image += rng.normal(0, 12, image.shape) + 20 * np.sin(40 * y)[..., None]
+    return image.clip(0, 255).astype(np.uint8)
+
+
+def make_model(config: Config, seed: int = 0) -> Model:
+    """A translator with random weights, its noise switched on."""
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(seed)
+        generator = Generator(config.networks).eval().requires_grad_(False)
+        generator.up.noise_gain.fill_(0.3)
+        for layer in generator.noise:
+            layer.weight.normal_(0, 0.3)
+        generator.smooth_below(0.02 if config.networks.smooth else 0.0)
+        colour = ColourMap(torch.eye(3) * 0.9 + 0.05, torch.tensor([0.1, 0.0, -0.1]))
+    texture, grain = 0.02 if config.colour.smooth else 0.0, 0.3 if config.colour.grain else 1.0
+    gains = torch.linspace(0.5, 1.2, 28).view(2, 2, 7)  # six levels of lightness, outlines
+    balance = Balance(torch.tensor([1.2, 0.9]), torch.tensor([0.0, 0.1, -0.05]), torch.tensor([-0.5, 0.6]), gains)
+    return Model(generator, colour, config, {"steps": 1}, texture, grain, balance if config.colour.balance else None)
+
+
+def sincut(*arguments: object, cwd: Path | None = None, **environment: str) -> subprocess.CompletedProcess[str]:
+    """Run the real command in a process of its own."""
+    command = [sys.executable, "-m", "sincut", *map(str, arguments)]
+    env = {**os.environ, "PYTHONPATH": str(ROOT), "COLUMNS": "200", **environment}
+    return subprocess.run(command, capture_output=True, text=True, cwd=cwd, env=env, timeout=300)
+
+
+def killed_after(command: list[str], said: bytes, seconds: float) -> bool:
+    """Kill a command so long after a line of its stderr that holds `said`; whether it was still at work."""
+    env = {**os.environ, "PYTHONPATH": str(ROOT)}
+    with subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, env=env) as process:
+        assert process.stderr is not None
+        for line in process.stderr:
+            if said in line:
+                break
+        time.sleep(seconds)
+        at_work = process.poll() is None
+        process.kill()
+    return at_work
+
+
+def assert_clear_error(result: subprocess.CompletedProcess[str], code: int, *words: str) -> None:
+    """The exit code, one last line that holds all words, no traceback, nothing on stdout."""
+    assert result.returncode == code, result.stderr
+    assert "Traceback" not in result.stderr
+    last = result.stderr.strip().splitlines()[-1]
+    assert last.startswith("sincut: ")
+    for word in words:
+        assert word in last, f"{word!r} is not in {last!r}"
+    assert result.stdout == ""
