@@ -34,7 +34,7 @@ from sincut.devices import available_memory, use_fast_kernels, used_memory
 from sincut.errors import DamagedError, ImageError, ModelError, RunError, SincutError
 from sincut.events import Listener, PictureDone, PictureFailed, Warned, ignore
 from sincut.files import make_folder, read_whole, write_whole
-from sincut.model.model import MODEL_FILE, Model
+from sincut.model.model import MODEL_FILE, Model, model_path
 from sincut.pictures.images import AS_IT_CAME, Saving
 from sincut.translation.translate import MEMORY_SHARE, PLAIN, Options, load
 
@@ -245,7 +245,7 @@ class _Driver:
     ) -> None:
         self.ray, self.plan, self.pool, self.saving, self.on_event = ray, plan, pool, saving, on_event
         self.max_pixels = options.max_pixels
-        weights = read_whole(model / MODEL_FILE if model.is_dir() else model, ModelError)
+        weights = read_whole(model_path(model), ModelError)
         mask = (options.mask.suffix, read_whole(options.mask, ImageError)) if options.mask else None
         self.arguments = ray.put(weights), ray.put(mask), replace(options, mask=None), pool.cpus, pool.gpus
         needs = {"num_cpus": pool.cpus, "num_gpus": pool.gpus, "max_concurrency": IN_FLIGHT, "max_restarts": 0}

@@ -23,7 +23,7 @@ from sincut.batch.remote import AnyPath, Staged, Url, exists, listings, place
 from sincut.errors import ConfigError, DamagedError, ImageError, ModelError, RunError, SincutError
 from sincut.events import BatchStarted, Listener, PictureDone, PictureFailed, PictureStarted, Warned, ignore
 from sincut.files import locked, make_folder, remove_parts, sha256
-from sincut.model.model import MODEL_FILE
+from sincut.model.model import MODEL_FILE, model_path
 from sincut.pictures import images
 from sincut.pictures.images import AS_IT_CAME, HEIF, SUFFIXES, WRITABLE, Picture, Saving, writable_format
 from sincut.translation.translate import PLAIN, Options, Translator
@@ -166,7 +166,7 @@ def recipe_of(model: Path, options: Options, saving: Saving) -> dict[str, Any]:
     """
     blend = {"strength": options.blend.strength, "keep": options.blend.keep, "scale": options.scale}
     written = {"quality": saving.quality, "strip": saving.strip, "greys": saving.greys}
-    weights = model / MODEL_FILE if model.is_dir() else model
+    weights = model_path(model)
     if not weights.is_file():
         raise ModelError(f"{model}: no model there; give a run folder or its {MODEL_FILE}")
     mask = _digest_of(options.mask, ImageError) if options.mask else None

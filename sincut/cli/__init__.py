@@ -147,12 +147,9 @@ def train(
         raise click.UsageError("--engine is for --pairs: one training is the work of one machine")
     if pairs is None and output is None and resume:
         raise click.UsageError("--resume needs the run folder: -o RUN")
-    from sincut.config.sections import DEFAULT_PRESET, override, resolve
+    from sincut.config.sections import DEFAULT_PRESET, override, resolve, schedule_flags
 
-    flags = list(settings)
-    flags += [f"schedule.minutes={minutes}", "schedule.steps=0"] if minutes is not None else []
-    flags += [f"schedule.steps={steps}"] if steps is not None else []
-    flags += [f"schedule.seed={seed}"] if seed is not None else []
+    flags = [*settings, *schedule_flags(minutes, steps, seed)]
     if pairs is not None:
         from sincut.batch.cluster import Pool
 

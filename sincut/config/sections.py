@@ -286,6 +286,18 @@ def override(config: Config, flags: Iterable[str]) -> Config:
     return overlay(config, values)
 
 
+def schedule_flags(
+    minutes: float | str | None = None, steps: int | str | None = None, seed: int | str | None = None
+) -> list[str]:
+    """Flags of `override` for a training's length and seed; what is None stays as the preset has it.
+
+    `minutes` also clears the number of steps, which would count before them if the preset fixes one.
+    """
+    flags = [f"schedule.minutes={minutes}", "schedule.steps=0"] if minutes is not None else []
+    flags += [f"schedule.{key}={value}" for key, value in (("steps", steps), ("seed", seed)) if value is not None]
+    return flags
+
+
 def load_preset(name: str) -> Preset:
     """A preset by its shipped name, or from a .toml file. Raises `ConfigError`."""
     path = Path(name)

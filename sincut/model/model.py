@@ -37,6 +37,11 @@ CHECKPOINT_FILE = "checkpoint.safetensors"
 HEADS, BALANCE = "projector.", "balance."  # of their names in a file
 
 
+def model_path(path: Path) -> Path:
+    """The model file of a run folder; any other path is taken for the model file itself."""
+    return path / MODEL_FILE if path.is_dir() else path
+
+
 @dataclass
 class Model:
     """The averaged generator, the colour map before it, and where both come from."""
@@ -122,7 +127,7 @@ class Model:
         Earlier versions kept the heads in the checkpoint alone; a run folder's are taken from there.
         """
         folder = path if path.is_dir() else None
-        path = path / MODEL_FILE if folder else path
+        path = model_path(path)
         tensors, metadata = load_tensors(path, lambda name: not name.startswith(HEADS))
         try:
             config = Config.from_dict(json.loads(metadata["config"]))
@@ -160,7 +165,7 @@ class Model:
 
 def describe(path: Path) -> tuple[Config, dict[str, Any]]:
     """Configuration and provenance of a run folder or model file; its weights are not read. Raises `ModelError`."""
-    path = path / MODEL_FILE if path.is_dir() else path
+    path = model_path(path)
     metadata = load_metadata(path)
     try:
         provenance = json.loads(metadata["provenance"])

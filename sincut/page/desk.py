@@ -14,7 +14,7 @@ import numpy as np
 
 from sincut.batch.manifest import stat_of
 from sincut.errors import ImageError, SincutError
-from sincut.model.model import MODEL_FILE
+from sincut.model.model import model_path
 from sincut.page import uploads
 from sincut.page.jobs import Trainings
 from sincut.pictures import images
@@ -67,7 +67,7 @@ class Desk:
     def translator(self, name: str, **parts: bool) -> Iterator[Translator]:
         """A model, loaded once, with what else of it is wanted; one visitor computes at a time."""
         path = self.trainings.path(name)
-        key = name, (stat_of(path / MODEL_FILE if path.is_dir() else path), *parts)
+        key = name, (stat_of(model_path(path)), *parts)
         with self.computing:
             if key not in self.loaded:
                 found = load(path, self.device, **parts)  # type: ignore[arg-type]

@@ -21,7 +21,7 @@ from pathlib import Path, PurePath
 from typing import Any
 
 from sincut.batch.manifest import stat_of
-from sincut.config.sections import Config, resolve
+from sincut.config.sections import Config, resolve, schedule_flags
 from sincut.errors import ConfigError, ModelError, RunError, SincutError
 from sincut.files import is_locked, make_folder, sha256
 from sincut.method.crops import check_size
@@ -78,8 +78,7 @@ class Order:
         """Raise `ConfigError` or `ImageError` for what the training would refuse."""
         if self.name and (not NAME.fullmatch(self.name) or self.name.endswith((".", " "))):
             raise ConfigError(f"{self.name!r} is no name for a run; use letters, digits, spaces, - and _")
-        minutes = [f"schedule.minutes={self.minutes}", "schedule.steps=0"] if self.minutes is not None else []
-        config = resolve(self.preset, [*self.settings, *minutes, f"schedule.seed={self.seed}"])
+        config = resolve(self.preset, [*self.settings, *schedule_flags(self.minutes, seed=self.seed)])
         for path in (self.painting, self.photo):
             check_size(str(path), *images.size_of(path), config.crops)
         return config

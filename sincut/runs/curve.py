@@ -13,7 +13,7 @@ from typing import Any
 
 import torch
 
-from sincut.config.sections import Config, overlay
+from sincut.config.sections import Config, override, schedule_flags
 from sincut.errors import Interrupted, RunError
 from sincut.files import make_folder, write_whole
 from sincut.model.model import Model
@@ -55,7 +55,7 @@ def curve(
     for seed in seeds:
         for budget in minutes:
             run = folder / f"{budget:g}-minutes-seed-{seed}"
-            own = overlay(config, {"schedule": {"minutes": float(budget), "steps": 0, "seed": seed}})
+            own = override(config, schedule_flags(budget, seed=seed))
             _train(Pair(run.name, painting, photo, run, own, reverse), device)
             model = Model.load(run)
             output = Translator(model, device).apply_picture(source)

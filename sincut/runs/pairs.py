@@ -20,7 +20,7 @@ from pathlib import Path
 from typing import Any
 
 from sincut.batch import cluster
-from sincut.config.sections import DEFAULT_PRESET, Config, resolve
+from sincut.config.sections import DEFAULT_PRESET, Config, resolve, schedule_flags
 from sincut.devices import find_device, use_fast_kernels
 from sincut.errors import ConfigError, Interrupted, RunError, SincutError
 from sincut.files import make_folder, read_whole, sha256, write_whole
@@ -139,11 +139,8 @@ def _pair(row: dict[str, Any], base: Path, output: Path, preset: str | None, fla
 
 def _flags(cells: dict[str, str]) -> list[str]:
     """Settings that a row has of its own."""
-    found = []
-    if cells.get("minutes"):
-        found += [f"schedule.minutes={cells['minutes']}", "schedule.steps=0"]
-    found += [f"schedule.{name}={cells[name]}" for name in ("steps", "seed") if cells.get(name)]
-    return found + [f"{name}={value}" for name, value in cells.items() if "." in name and value]
+    own = [f"{name}={value}" for name, value in cells.items() if "." in name and value]
+    return schedule_flags(*(cells.get(name) or None for name in ("minutes", "steps", "seed"))) + own
 
 
 def train(

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 from helpers import ROOT
 
-from sincut.config.sections import Config, load_preset, overlay, presets, resolve
+from sincut.config.sections import Config, load_preset, overlay, presets, resolve, schedule_flags
 from sincut.errors import ConfigError
 
 
@@ -132,3 +132,11 @@ def test_differences_name_keys_and_ignore_output() -> None:
     base = Config()
     other = overlay(base, {"crops": {"count": 9}, "output": {"previews": 3}})
     assert base.differences(other) == ["crops.count: 4 here, 9 there"]
+
+
+def test_minutes_count_even_where_the_preset_fixes_a_number_of_steps() -> None:
+    assert resolve("paper").schedule.steps > 0
+    by_minutes = resolve("paper", schedule_flags(minutes=5.0, seed=3)).schedule
+    assert (by_minutes.minutes, by_minutes.steps, by_minutes.seed) == (5.0, 0, 3)
+    assert resolve("paper", schedule_flags(steps=7)).schedule == resolve("paper", ["schedule.steps=7"]).schedule
+    assert schedule_flags() == []

@@ -11,7 +11,7 @@ from safetensors.torch import save_file
 
 from sincut.config.sections import Config, load_preset, overlay
 from sincut.errors import ConfigError, ModelError
-from sincut.model.model import MODEL_FILE, Model, load_tensors, save_tensors
+from sincut.model.model import MODEL_FILE, Model, load_tensors, model_path, save_tensors
 from sincut.nets.balance import LEVELS
 
 
@@ -28,6 +28,7 @@ def test_model_survives_its_file(tiny: Config, tmp_path: Path) -> None:
 def test_a_run_folder_stands_for_its_model(tiny: Config, tmp_path: Path) -> None:
     make_model(tiny).save(tmp_path / MODEL_FILE)
     assert Model.load(tmp_path).config == tiny
+    assert model_path(tmp_path) == model_path(tmp_path / MODEL_FILE) == tmp_path / MODEL_FILE
 
 
 def test_loading_leaves_the_random_state_alone(model_file: Path) -> None:
