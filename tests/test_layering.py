@@ -21,11 +21,11 @@ ONLY_IN = {
         *("pictures.images", "pictures.tiff_exif", "report.compare", "report.figure", "runs.run", "notebook"),
         "translation.translate",
     },
-    "gradio": {"page.ui", "page.desk", "page.train_tab", "page.apply_tab", "page.similar_tab"},
+    "gradio": {"page.ui", "page.desk", *(f"page.{tab}_tab" for tab in ("train", "models", "apply", "similar"))},
 }
 TOUCH_FILES = {
     *("files", "devices", "config.sections", "pictures.images", "pictures.libvips", "model.model", "batch.folder"),
-    *("batch.manifest", "batch.remote", "report.record", "report.report", "runs.run", "page.jobs"),
+    *("batch.manifest", "batch.remote", "report.record", "report.report", "runs.run", "page.status", "page.jobs"),
 }
 
 

@@ -22,37 +22,22 @@ from typing import Any
 
 from sincut.batch.manifest import stat_of
 from sincut.config.sections import Config, resolve, schedule_flags
-from sincut.errors import ConfigError, ModelError, RunError, SincutError
+from sincut.errors import ConfigError, ModelError, RunError
 from sincut.files import is_locked, make_folder, sha256
 from sincut.method.crops import check_size
 from sincut.model.model import CHECKPOINT_FILE, MODEL_FILE, describe, load_metadata
+from sincut.page.status import LOG_FILE, RUNNING, STOPPING, Status, history_of, last_words, status_at_rest
 from sincut.pictures import images
 from sincut.report import record
-from sincut.report.record import METRICS_FILE, History, number
+from sincut.report.record import METRICS_FILE, History
 from sincut.runs.run import default_folder
 
-LOG_FILE, INPUTS = "training.log", "inputs"
+INPUTS = "inputs"
 RUN_FILES = (MODEL_FILE, LOG_FILE, CHECKPOINT_FILE)  # one of them makes a folder a run
 ROLES = ("painting", "photo")
-RUNNING, STOPPING, DONE, STOPPED, FAILED = "running", "stopping", "finished", "stopped", "failed"
 DEPTH = 2  # of folders below that of all runs, in which runs are found
 CLOSING_SECONDS = 120.0  # that a training has to save, when everything ends
 NAME = re.compile(r"\w[\w .()+-]{0,79}")  # of a run: a plain folder, on any system
-
-
-@dataclass(frozen=True)
-class Status:
-    """Where a run stands. `said` holds warnings, and the last words of a training that failed."""
-
-    phase: str
-    step: int = 0
-    steps: int = 0  # 0: not known yet
-    seconds_left: float = 0.0
-    said: tuple[str, ...] = ()
-
-    @property
-    def is_resumable(self) -> bool:
-        return self.phase == STOPPED
 
 
 @dataclass(frozen=True)
@@ -174,15 +159,15 @@ class Trainings:
         process = self.processes.get(name)
         own = process is not None and process.poll() is None
         if own or is_locked(folder):
-            return Status(STOPPING if own and name in self.asked else RUNNING, *_last_words(folder))
+            return Status(STOPPING if own and name in self.asked else RUNNING, *last_words(folder))
         files = tuple(stat_of(folder / file) for file in (MODEL_FILE, CHECKPOINT_FILE, METRICS_FILE, LOG_FILE))
         if self.known.get(name, ((), None))[0] != files:
-            self.known[name] = files, _status_at_rest(folder)
+            self.known[name] = files, status_at_rest(folder)
         return self.known[name][1]
 
     def history(self, name: str) -> History:
         """Losses and figures by step."""
-        return _history(self.path(name))
+        return history_of(self.path(name))
 
     def previews(self, name: str) -> list[Path]:
         """Pictures of the whole painting, the last one last."""
@@ -272,60 +257,3 @@ def _found(folder: Path, known: Mapping[str, Any], number: int, candidates: Sequ
             if path.is_file() and sha256(path) == digest:
                 return path
     raise RunError(f"{folder.name}: its {ROLES[number]} {name} is not where it was; choose it above, then resume")
-
-
-def _history(folder: Path) -> History:
-    with suppress(OSError):  # the page must not stop at a folder that nobody may read
-        return History.read(folder)
-    return History()
-
-
-def _progress(folder: Path) -> tuple[int, int, float]:
-    """Step, steps and seconds left, of the last line of metrics that tells them."""
-    last = _history(folder).last
-    return int(last.get("step", 0)), _count(last.get("steps")), last.get("seconds_left", 0.0)
-
-
-def _status_at_rest(folder: Path) -> Status:
-    """Of a run that no process trains."""
-    _, steps, _, said = _last_words(folder)
-    done, planned = _steps_of(folder)
-    if planned and done >= planned:
-        return Status(DONE, done, planned, 0.0, said)
-    resumable = (folder / CHECKPOINT_FILE).is_file()
-    return Status(STOPPED if resumable else FAILED, done, planned or steps, 0.0, said)
-
-
-def _last_words(folder: Path) -> tuple[int, int, float, tuple[str, ...]]:
-    """Progress, with the steps that are planned by now, and what the training had to say."""
-    step, steps, left = _progress(folder)
-    said = []
-    for line in _lines(folder / LOG_FILE):
-        if line.startswith("sincut: ") and "go on: " not in line:
-            said.append(line.removeprefix("sincut: "))
-        with suppress(ValueError, RecursionError, KeyError):
-            event = json.loads(line) if line.startswith("{") else {}
-            if event.get("event") == "Warned":
-                said.append(str(event.get("message")))
-            if event.get("event") == "Planned":
-                steps = _count(event["steps"])
-    return step, steps, left, tuple(said)
-
-
-def _steps_of(folder: Path) -> tuple[int, int]:
-    """Steps done and planned, as the model says."""
-    with suppress(SincutError):
-        provenance = describe(folder)[1]
-        return _count(provenance.get("steps")), _count(provenance.get("planned_steps"))
-    return 0, 0
-
-
-def _lines(path: Path) -> list[str]:
-    try:
-        return path.read_text(encoding="utf-8", errors="replace").splitlines()
-    except OSError:
-        return []
-
-
-def _count(value: Any) -> int:
-    return max(0, int(number(value) or 0))

@@ -9,9 +9,9 @@ import pandas as pd
 
 from sincut.batch.manifest import stat_of
 from sincut.config.sections import load_preset, presets
-from sincut.page import jobs
 from sincut.page.desk import HIDDEN, Desk, clock, told
 from sincut.page.jobs import Order
+from sincut.page.status import DONE, RUNNING, STOPPED, STOPPING, Status
 from sincut.pictures import images
 from sincut.report import record
 
@@ -57,7 +57,7 @@ def train_tab(desk: Desk, page: Any) -> None:
 
     def begin(*given: Any) -> list[Any]:
         order = _order(desk, *given)
-        others = [name for name, found in desk.trainings.statuses().items() if found.phase == jobs.RUNNING]
+        others = [name for name, found in desk.trainings.statuses().items() if found.phase == RUNNING]
         name = desk.trainings.start(order)
         if others:
             gr.Warning(html.escape(f"{', '.join(others)} is being trained too; both take longer"))
@@ -151,7 +151,7 @@ def _watch(desk: Desk, run: str | None, seen: Any) -> list[Any]:
     trainings = desk.trainings
     status = trainings.statuses()
     choices = [(_in_short(name, found), name) for name, found in status.items()]
-    active = (name for name, found in status.items() if found.phase in (jobs.RUNNING, jobs.STOPPING))
+    active = (name for name, found in status.items() if found.phase in (RUNNING, STOPPING))
     run = run if run in status else next(active, next(iter(status), None))
     previews = trainings.previews(run) if run else []
     now = choices, run, status.get(run or ""), [(str(path), stat_of(path)) for path in previews]
@@ -165,7 +165,7 @@ def _watch(desk: Desk, run: str | None, seen: Any) -> list[Any]:
         pictures = [(_cached(path), f"step {int(path.stem)}") for path in previews]
         shown = [pictures[-1][0] if pictures else None, pictures]
     phase = status[run].phase
-    buttons = [gr.update(interactive=phase == jobs.RUNNING), gr.update(interactive=status[run].is_resumable)]
+    buttons = [gr.update(interactive=phase == RUNNING), gr.update(interactive=status[run].is_resumable)]
     return [listed, _in_full(run, status[run]), *shown, *_curves(trainings.history(run)), *buttons, now]
 
 
@@ -177,21 +177,21 @@ def _cached(path: Path) -> str:
     return str(save_file_to_cache(path, get_upload_folder()))
 
 
-def _in_short(name: str, status: jobs.Status) -> str:
-    share = f" {status.step / status.steps:.0%}" if status.steps and status.phase != jobs.DONE else ""
+def _in_short(name: str, status: Status) -> str:
+    share = f" {status.step / status.steps:.0%}" if status.steps and status.phase != DONE else ""
     return f"{name} – {status.phase}{share}"
 
 
-def _in_full(name: str, status: jobs.Status) -> str:
+def _in_full(name: str, status: Status) -> str:
     """HTML: a bar, and in words what there is to say."""
     words = f"<strong>{html.escape(name)}</strong>: {status.phase}"
-    if status.phase == jobs.RUNNING and not status.step:
+    if status.phase == RUNNING and not status.step:
         words += ", getting ready"
     elif status.steps:
         words += f", step {status.step} of {status.steps}"
-    if status.phase == jobs.RUNNING and status.seconds_left:
+    if status.phase == RUNNING and status.seconds_left:
         words += f", about {clock(status.seconds_left)} left"
-    if status.phase == jobs.STOPPED:
+    if status.phase == STOPPED:
         words += " (Resume goes on exactly there)"
     bar = f'<progress aria-label="Progress" value="{status.step}" max="{max(1, status.steps)}"></progress>'
     said = "".join(f'<p class="warning">{html.escape(text)}</p>' for text in status.said[-3:])

@@ -8,8 +8,9 @@ from typing import Any
 
 import gradio as gr
 
-from sincut.page.apply_tab import about_words, apply_tab, chosen_words, models_tab
+from sincut.page.apply_tab import apply_tab
 from sincut.page.desk import HIDDEN, Desk, told
+from sincut.page.models_tab import about_words, chosen_words, models_tab
 from sincut.page.similar_tab import similar_tab
 from sincut.page.train_tab import train_tab
 

@@ -1,7 +1,5 @@
 """Trainings as processes of their own: started here and resumed by the command, and the other way round."""
 
-import json
-import math
 import subprocess
 import sys
 import time
@@ -18,8 +16,8 @@ from sincut.config.sections import Config
 from sincut.errors import ConfigError, ImageError, Interrupted, ModelError, RunError
 from sincut.files import is_locked, locked
 from sincut.model.model import Model, describe
-from sincut.page import jobs
-from sincut.page.jobs import DONE, FAILED, RUNNING, STOPPED, Order, Trainings
+from sincut.page.jobs import Order, Trainings
+from sincut.page.status import DONE, RUNNING, STOPPED
 from sincut.pictures import images
 from sincut.report import record
 from sincut.runs import run
@@ -132,24 +130,6 @@ def test_only_runs_in_the_folder_are_found(tmp_path: Path, tiny: Config) -> None
             trainings.path(name)
 
 
-def test_status_of_damaged_folders(tmp_path: Path) -> None:
-    folder = tmp_path / "runs" / "odd"
-    folder.mkdir(parents=True)
-    (folder / "model.safetensors").write_bytes(b"no model")
-    (folder / "metrics.jsonl").write_text('{"step": 3, "steps": 9, "losses": {"D": 1.0}}\n[]\n{"step": "x"}\n{"st')
-    (folder / "training.log").write_text(
-        '{"event": "Warned", "message": "odd"}\n{"event"\nsincut: it failed; mend it\n'
-    )
-    trainings = Trainings(tmp_path / "runs")
-    status = trainings.status("odd")
-    assert status.phase == FAILED and status.said == ("odd", "it failed; mend it")
-    assert trainings.history("odd").losses == {3: {"D": 1.0}}
-    with pytest.raises(ModelError):
-        trainings.about("odd")
-    with pytest.raises(RunError, match="no checkpoint"):
-        trainings.resume("odd")
-
-
 def test_a_folder_that_another_process_holds_is_running(tmp_path: Path, tiny: Config) -> None:
     folder = tmp_path / "runs" / "held"
     folder.mkdir(parents=True)
@@ -204,23 +184,6 @@ def test_paths_are_of_runs_and_models_alone(tmp_path: Path, tiny: Config) -> Non
     for name in (*wrong, "none.safetensors", "x" * 5000, "a\0b"):
         with pytest.raises(RunError, match="no such run"):
             trainings.path(name)
-
-
-def test_numbers_of_strangers_disturb_nobody(tmp_path: Path, tiny: Config) -> None:
-    runs = tmp_path / "runs"
-    for name, steps in (("inf", math.inf), ("nan", math.nan), ("text", "many"), ("none", None), ("huge", 10**400)):
-        (runs / name).mkdir(parents=True)
-        model = make_model(tiny)
-        model.provenance |= {"steps": steps, "planned_steps": steps, "seconds": steps}
-        model.save(runs / name / "model.safetensors")
-        lines = [{"step": 3, "losses": {}, "steps": steps, "seconds_left": steps}, {"step": steps, "losses": {}}]
-        (runs / name / "metrics.jsonl").write_text("".join(json.dumps(line) + "\n" for line in lines))
-        planned = {"event": "Planned", "steps": steps}
-        (runs / name / "training.log").write_text(json.dumps(planned) + '\n{"event": "Planned"}\n')
-    found = Trainings(runs, "cpu").statuses()
-    assert len(found) == 5 and {status.phase for status in found.values()} == {FAILED}
-    assert {(status.step, status.steps) for status in found.values()} == {(0, 0)}
-    assert jobs._progress(runs / "nan") == (3, 0, 0.0)
 
 
 def test_closing_tells_what_can_be_resumed(tmp_path: Path) -> None:

@@ -298,9 +298,9 @@ def test_ctrl_c_saves_a_training_that_a_closed_tab_has_left(server: Server) -> N
 def test_the_extra_is_named_where_it_is_missing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     from sincut.page.serve import serve
 
-    for name in ("ui", "desk", "train_tab", "apply_tab"):
-        monkeypatch.delitem(sys.modules, f"sincut.{name}", raising=False)
-        monkeypatch.delattr(f"sincut.{name}", raising=False)
+    for name in ("ui", "desk", "train_tab", "models_tab", "apply_tab", "similar_tab"):
+        monkeypatch.delitem(sys.modules, f"sincut.page.{name}", raising=False)
+        monkeypatch.delattr(f"sincut.page.{name}", raising=False)
     monkeypatch.setitem(sys.modules, "gradio", None)
     for name in (*OFFLINE, *NOT_FROM_OUTSIDE, "NO_PROXY"):
         monkeypatch.setenv(name, os.environ.get(name, ""))
@@ -309,20 +309,3 @@ def test_the_extra_is_named_where_it_is_missing(tmp_path: Path, monkeypatch: pyt
             tmp_path, host="127.0.0.1", port=None, device="cpu", max_upload=1, max_pixels=1, open_=False,
             stop=lambda: True, say=print,
         )  # fmt: skip
-
-
-def test_names_and_directions_of_strangers_are_no_markdown(tmp_path: Path) -> None:
-    from sincut.page.apply_tab import about_words, chosen_words
-    from sincut.page.desk import Desk
-    from sincut.page.jobs import Trainings
-
-    name = "![a](x) <b> www.evil.example"
-    (tmp_path / name).mkdir()
-    model = make_model(overlay(Config(), TINY))
-    model.provenance |= {"direction": "photo ![x](http://evil.example/p.png)", "steps": float("inf")}
-    model.provenance["seconds"] = float("nan")
-    model.save(tmp_path / name / "model.safetensors")
-    desk = Desk(tmp_path, tmp_path, Trainings(tmp_path, "cpu"), "cpu")
-    words = chosen_words(desk, name)
-    assert words.endswith("which takes photos (photo → painting).") and not set(words) & set("![]<")
-    assert "evil." not in words and "not known" in about_words(desk, name)

@@ -1,0 +1,49 @@
+"""Where a run stands, also in damaged folders and with numbers of strangers."""
+
+import json
+import math
+from pathlib import Path
+
+import pytest
+from helpers import make_model
+
+from sincut.config.sections import Config
+from sincut.errors import ModelError, RunError
+from sincut.page import status as status_
+from sincut.page.jobs import Trainings
+from sincut.page.status import FAILED
+
+
+def test_status_of_damaged_folders(tmp_path: Path) -> None:
+    folder = tmp_path / "runs" / "odd"
+    folder.mkdir(parents=True)
+    (folder / "model.safetensors").write_bytes(b"no model")
+    (folder / "metrics.jsonl").write_text('{"step": 3, "steps": 9, "losses": {"D": 1.0}}\n[]\n{"step": "x"}\n{"st')
+    (folder / "training.log").write_text(
+        '{"event": "Warned", "message": "odd"}\n{"event"\nsincut: it failed; mend it\n'
+    )
+    trainings = Trainings(tmp_path / "runs")
+    status = trainings.status("odd")
+    assert status.phase == FAILED and status.said == ("odd", "it failed; mend it")
+    assert trainings.history("odd").losses == {3: {"D": 1.0}}
+    with pytest.raises(ModelError):
+        trainings.about("odd")
+    with pytest.raises(RunError, match="no checkpoint"):
+        trainings.resume("odd")
+
+
+def test_numbers_of_strangers_disturb_nobody(tmp_path: Path, tiny: Config) -> None:
+    runs = tmp_path / "runs"
+    for name, steps in (("inf", math.inf), ("nan", math.nan), ("text", "many"), ("none", None), ("huge", 10**400)):
+        (runs / name).mkdir(parents=True)
+        model = make_model(tiny)
+        model.provenance |= {"steps": steps, "planned_steps": steps, "seconds": steps}
+        model.save(runs / name / "model.safetensors")
+        lines = [{"step": 3, "losses": {}, "steps": steps, "seconds_left": steps}, {"step": steps, "losses": {}}]
+        (runs / name / "metrics.jsonl").write_text("".join(json.dumps(line) + "\n" for line in lines))
+        planned = {"event": "Planned", "steps": steps}
+        (runs / name / "training.log").write_text(json.dumps(planned) + '\n{"event": "Planned"}\n')
+    found = Trainings(runs, "cpu").statuses()
+    assert len(found) == 5 and {status.phase for status in found.values()} == {FAILED}
+    assert {(status.step, status.steps) for status in found.values()} == {(0, 0)}
+    assert status_._progress(runs / "nan") == (3, 0, 0.0)
