@@ -23,10 +23,11 @@ from sincut.config.sections import Config
 from sincut.errors import ConfigError, ModelError
 from sincut.files import write_whole
 from sincut.model.card import model_card
+from sincut.model.limits import Limits
 from sincut.nets.balance import REACH, Balance
 from sincut.nets.colour import ColourMap
 from sincut.nets.layers import CHROMA_REACH, SMOOTH_REACH, smoothed, without_border, without_chroma_grain
-from sincut.nets.networks import Generator, Projector
+from sincut.nets.networks import STRIDE, Generator, Projector
 
 FORMAT = "sincut"
 VERSION = 8  # since 2 colour.smooth, networks.smooth; 3 colour.grain, colour.balance; 4 losses.large, networks.detail;
@@ -83,6 +84,11 @@ class Model:
     def halo(self) -> int:
         """How many pixels to any side of an output pixel can influence it, a multiple of G's stride."""
         return self.generator.halo + self._margin + self._finishing
+
+    @property
+    def limits(self) -> Limits:
+        """Any size, in tiles that start at multiples of G's stride and have a halo around them."""
+        return Limits(self.halo, STRIDE)
 
     @property
     def noise_reach(self) -> int:

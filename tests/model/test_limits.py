@@ -1,0 +1,27 @@
+"""The limits of a translator, and that a model tells those of its own networks."""
+
+import pytest
+from helpers import make_model
+
+from sincut.config.sections import Config
+from sincut.model.limits import Limits
+from sincut.nets.networks import STRIDE
+
+
+def test_a_model_tells_its_halo_and_stride(tiny: Config) -> None:
+    model = make_model(tiny)
+    assert model.limits == Limits(model.halo, STRIDE, None)
+    assert not model.limits.whole_only and model.limits.border == model.halo > 0
+
+
+def test_lengths_are_rounded_up_to_the_stride() -> None:
+    limits = Limits(None, 8)
+    assert [limits.aligned(length) for length in (0, 1, 8, 9)] == [0, 8, 8, 16]
+    assert limits.whole_only and limits.border == 0
+
+
+@pytest.mark.parametrize("wrong", [(0, 0), (-2, 2), (3, 2), (4, 2, 99), (None, 4, 15)])
+def test_contradictions_are_refused(wrong: tuple[int | None, ...]) -> None:
+    with pytest.raises(ValueError, match="px"):
+        Limits(*wrong)  # type: ignore[arg-type]
+    assert Limits(4, 2, 100).most_pixels == 100
