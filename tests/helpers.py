@@ -1,9 +1,12 @@
 """What tests of several rooms share: a scene, a small model, the real command in a process of its own."""
 
+import itertools
+import json
 import os
 import subprocess
 import sys
 import time
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -89,3 +92,15 @@ def assert_clear_error(result: subprocess.CompletedProcess[str], code: int, *wor
     for word in words:
         assert word in last, f"{word!r} is not in {last!r}"
     assert result.stdout == ""
+
+
+def stop_after(steps: int) -> Callable[[], bool]:
+    """A `stop` that is true when it is asked for the `steps`-th time: after that step."""
+    asked = itertools.count(1)
+    return lambda: next(asked) >= steps
+
+
+def logged_steps(run: Path) -> list[int]:
+    """Steps of the lines of a run's metrics that hold losses; every line must be whole."""
+    lines = [json.loads(line) for line in (run / "metrics.jsonl").read_text().splitlines()]
+    return [line["step"] for line in lines if "losses" in line]

@@ -18,14 +18,14 @@ ONLY_IN = {
     "click": {"cli"},
     "rich": {"cli", "cli.console"},
     "PIL": {
-        *("pictures.images", "pictures.tiff_exif", "report.compare", "report.figure", "runs.run", "notebook"),
+        *("pictures.images", "pictures.tiff_exif", "report.compare", "report.figure", "runs.inputs", "notebook"),
         "translation.translate",
     },
     "gradio": {"page.ui", "page.desk", *(f"page.{tab}_tab" for tab in ("train", "models", "apply", "similar"))},
 }
 TOUCH_FILES = {
     *("files", "devices", "config.sections", "pictures.images", "pictures.libvips", "model.model", "batch.folder"),
-    *("batch.manifest", "batch.remote", "report.record", "report.report", "runs.run", "page.status", "page.jobs"),
+    *("batch.manifest", "batch.remote", "report.record", "report.report", "runs.folder", "page.status", "page.jobs"),
 }
 
 

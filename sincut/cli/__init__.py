@@ -159,11 +159,12 @@ def train(
     assert painting is not None and photo is not None
     config = None if resume and not preset else resolve(preset or DEFAULT_PRESET, flags)
     from sincut.cli.console import Reporter
-    from sincut.runs import run
+    from sincut.runs.folder import default_folder, load_checkpoint
+    from sincut.runs.run import train as train_run
 
     if config is None and output is not None and flags:  # --resume: what was typed must agree with what is stored
-        config = override(run.load_checkpoint(output)[1], flags)
-    folder = output or run.default_folder(painting, photo)
+        config = override(load_checkpoint(output)[1], flags)
+    folder = output or default_folder(painting, photo)
     listeners: list[Any] = []
     if tensorboard:
         from sincut.runs.board import Board
@@ -177,7 +178,7 @@ def train(
     again += ["--tensorboard"] if tensorboard else []
     with Reporter(as_json) as reporter, _stoppable() as stop:
         try:
-            result = run.train(
+            result = train_run(
                 painting, photo, folder, config=config, reverse=reverse, resume=resume,
                 device=found, on_event=all_of(reporter, *listeners), stop=stop, started=STARTED,
             )  # fmt: skip

@@ -30,7 +30,7 @@ from sincut.page.status import LOG_FILE, RUNNING, STOPPING, Status, history_of, 
 from sincut.pictures import images
 from sincut.report import record
 from sincut.report.record import METRICS_FILE, History
-from sincut.runs.run import default_folder
+from sincut.runs.folder import default_folder
 
 INPUTS = "inputs"
 RUN_FILES = (MODEL_FILE, LOG_FILE, CHECKPOINT_FILE)  # one of them makes a folder a run

@@ -1,0 +1,50 @@
+"""The curve of time against quality: one training per time and seed, gone on with where it was stopped."""
+
+import json
+import shutil
+from pathlib import Path
+
+import pytest
+from helpers import scene, sincut
+
+from sincut.model.model import Model
+from sincut.pictures.images import Picture, load, save
+
+
+@pytest.mark.slow
+def test_curve_trains_for_each_time_and_goes_on_where_it_was_stopped(tmp_path: Path, tiny_flags: list[str]) -> None:
+    painting, photo, folder = tmp_path / "painting.png", tmp_path / "photo.png", tmp_path / "curve"
+    for seed, path in enumerate((painting, photo)):
+        save(Picture(scene(96, 110, seed)), path)
+    command = ["curve", str(painting), str(photo), "-o", str(folder), "--seeds", "0,1", "--device", "cpu", *tiny_flags]
+    for setting in ("crops.count=3", "schedule.least_steps=0"):
+        command += ["--set", setting]
+    result = sincut(*command, "--minutes", "0.1", "--truth", str(photo), "--json")
+    assert result.returncode == 0, result.stderr
+    rows = json.loads(result.stdout)
+    assert [(row["minutes"], row["seed"]) for row in rows] == [(0.1, 0), (0.1, 1)]
+    assert all(row["members"] > 0 and row["steps"] > 0 for row in rows)
+    assert all(row["crops"] == 3 and "colour" in row and "psnr_output" in row for row in rows)
+    assert json.loads((folder / "curve.json").read_text()) == rows
+    first = folder / "0.1-minutes-seed-0"
+    assert load(first / "translated.png").size == (96, 110)
+    assert Model.load(first).config.schedule.least_steps == 0
+
+    model = (first / "model.safetensors").stat().st_mtime_ns
+    shutil.rmtree(folder / "0.1-minutes-seed-1")
+    result = sincut(*command, "--minutes", "0.1")
+    assert result.returncode == 0, result.stderr
+    assert "sharpness" in result.stdout
+    assert (first / "model.safetensors").stat().st_mtime_ns == model  # finished: not done again
+    assert (folder / "0.1-minutes-seed-1" / "translated.png").exists()
+
+
+def test_curve_refuses_wrong_usage(tmp_path: Path) -> None:
+    name = str(tmp_path / "a.png")
+    assert sincut("curve", name, name, "-o", name, "--minutes", "soon").returncode == 2
+    assert sincut("curve", name, name, "-o", name, "--reverse", "--truth", name).returncode == 2
+    save(Picture(scene(96, 110, 0)), Path(name))
+    save(Picture(scene(48, 55, 0)), tmp_path / "small.png")
+    result = sincut("curve", name, name, "-o", str(tmp_path / "curve"), "--truth", str(tmp_path / "small.png"))
+    assert result.returncode == 1 and "the truth has 55x48 pixels" in result.stderr
+    assert not (tmp_path / "curve").exists()
