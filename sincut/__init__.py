@@ -17,8 +17,8 @@ _MENU = {
     "Config": "sincut.config.sections",
     "Model": "sincut.model.model",
     "Options": "sincut.translation.translate",
-    "Picture": "sincut.pictures.images",
-    "Saving": "sincut.pictures.images",
+    "Picture": "sincut.pictures.picture",
+    "Saving": "sincut.pictures.writing",
     "SincutError": "sincut.errors",
     "Translator": "sincut.translation.translate",
     "principal_components": "sincut.translation.similarity",
@@ -36,7 +36,8 @@ if TYPE_CHECKING:
     from sincut.config.sections import Config, presets, resolve
     from sincut.errors import SincutError
     from sincut.model.model import Model
-    from sincut.pictures.images import Picture, Saving
+    from sincut.pictures.picture import Picture
+    from sincut.pictures.writing import Saving
     from sincut.runs.run import train
     from sincut.translation.blend import Blend
     from sincut.translation.similarity import principal_components, similarity_maps

@@ -39,7 +39,10 @@ from sincut.model.model import Model
 from sincut.nets.colour import ColourMap
 from sincut.nets.layers import EqualConv2d, EqualLinear, UpBlock
 from sincut.nets.networks import STRIDE, Discriminator, Generator
-from sincut.pictures.images import AS_IT_CAME, Picture, load, resized, save
+from sincut.pictures.picture import Picture
+from sincut.pictures.reading import load
+from sincut.pictures.resampling import resized
+from sincut.pictures.writing import AS_IT_CAME, save
 from sincut.translation.translate import PLAIN, Translator
 
 MEGAPIXELS = (1.0, 4.0, 16.0, 64.0)

@@ -15,7 +15,7 @@ from PIL import Image
 from sincut.errors import RunError
 from sincut.events import Evaluated, Event, Planned, Progress, Saved, Started, Trained, Warned
 from sincut.model import card
-from sincut.pictures import images
+from sincut.pictures import reading, resampling, writing
 from sincut.translation.translate import PLAIN, Options, Translator
 
 SECONDS = 1.0  # between updates of the view
@@ -53,7 +53,7 @@ class Live:
         if isinstance(event, Warned):
             self.warnings.append(event.message)
         if isinstance(event, Saved) and event.kind == "preview":
-            self.picture = card.data_uri(images.thumbnail(images.load(event.path), SIDE))
+            self.picture = card.data_uri(resampling.thumbnail(reading.load(event.path), SIDE))
         if isinstance(event, Trained):
             self.rows["left"] = f"nothing; {event.seconds:.0f} s in all"
         if not isinstance(event, Progress) or time.monotonic() - self.shown >= SECONDS:
@@ -89,7 +89,7 @@ class Comparison:
 
 def translate(translator: Translator, image: Path | str | Image.Image, options: Options = PLAIN) -> Comparison:
     """`translator.apply` of a path or a PIL image, with both pictures. Raises `ImageError`."""
-    source: Any = images.to_pil(images.load(Path(image))) if isinstance(image, Path | str) else image
+    source: Any = writing.to_pil(reading.load(Path(image))) if isinstance(image, Path | str) else image
     return Comparison(source, translator.apply(source, options))
 
 

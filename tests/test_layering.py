@@ -18,13 +18,16 @@ ONLY_IN = {
     "click": {"cli"},
     "rich": {"cli", "cli.console"},
     "PIL": {
-        *("pictures.images", "pictures.tiff_exif", "report.compare", "report.figure", "runs.inputs", "notebook"),
+        *("pictures.formats", "pictures.jpeg", "pictures.masks", "pictures.metadata", "pictures.modes"),
+        *("pictures.opening", "pictures.profiles", "pictures.reading", "pictures.resampling", "pictures.tiff_exif"),
+        *("pictures.writing", "report.compare", "report.figure", "runs.inputs", "notebook"),
         "translation.translate",
     },
     "gradio": {"page.ui", "page.desk", *(f"page.{tab}_tab" for tab in ("train", "models", "apply", "similar"))},
 }
 TOUCH_FILES = {
-    *("files", "devices", "config.sections", "pictures.images", "pictures.libvips", "model.model", "batch.folder"),
+    *("pictures.jpeg", "pictures.large", "pictures.libvips", "pictures.opening", "pictures.resampling"),
+    *("files", "devices", "config.sections", "model.model", "batch.folder"),
     *("batch.manifest", "batch.remote", "report.record", "report.report", "runs.folder", "page.status", "page.jobs"),
 }
 

@@ -15,8 +15,8 @@ from sincut.config.sections import Config
 from sincut.errors import RunError
 from sincut.events import Evaluated, Planned, Progress, Saved, Started, Warned
 from sincut.model import card
-from sincut.pictures import images
-from sincut.pictures.images import Picture
+from sincut.pictures import resampling, writing
+from sincut.pictures.picture import Picture
 from sincut.translation.translate import Translator
 
 NOTEBOOK = ROOT / "examples" / "quickstart.ipynb"
@@ -24,7 +24,7 @@ NOTEBOOK = ROOT / "examples" / "quickstart.ipynb"
 
 def test_a_card_shows_pictures_figures_and_unusual_settings(tiny: Config) -> None:
     model = make_model(tiny)
-    picture = card.data_uri(images.thumbnail(Picture(scene(20, 30, 1)))).split(",")[1]
+    picture = card.data_uri(resampling.thumbnail(Picture(scene(20, 30, 1)))).split(",")[1]
     model.provenance |= {"thumbnails": dict.fromkeys(card.PICTURES, picture), "figures": {"tone": 0.5}}
     shown = Translator(model)._repr_html_()
     assert shown.count("<img") == 3 and "tone 0.5" in shown
@@ -57,7 +57,7 @@ def test_the_live_view_keeps_one_output(tmp_path: Path, monkeypatch: pytest.Monk
     monkeypatch.setitem(sys.modules, "IPython.display", fake)
     monkeypatch.setattr(notebook, "SECONDS", 0.0)
     preview = tmp_path / "000002.jpg"
-    images.save(Picture(scene(20, 30, 1)), preview)
+    writing.save(Picture(scene(20, 30, 1)), preview)
     live = notebook.Live()
     for event in (
         Started(0, "cpu", "float32", "", 1, {}), Planned(0, 4, 0.1, 2), Progress(2, 4, {"G": 1.5}, 0.1, 0.2, 1.0, 7.0),

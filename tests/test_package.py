@@ -61,9 +61,11 @@ def test_core_dependencies_are_the_eight_with_lower_bounds() -> None:
 
 
 def test_examples_are_one_scene_in_three_pictures() -> None:
-    from sincut.pictures import images
+    from sincut.pictures import reading
 
-    painting, photo, truth = (images.load(ROOT / "examples" / f"{name}.jpg") for name in ("painting", "photo", "truth"))
+    painting, photo, truth = (
+        reading.load(ROOT / "examples" / f"{name}.jpg") for name in ("painting", "photo", "truth")
+    )
     assert painting.size == truth.size
     for picture in (painting, photo, truth):
         assert 0.8e6 < picture.size[0] * picture.size[1] < 1.3e6

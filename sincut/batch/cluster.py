@@ -35,7 +35,7 @@ from sincut.errors import DamagedError, ImageError, ModelError, RunError, Sincut
 from sincut.events import Listener, PictureDone, PictureFailed, Warned, ignore
 from sincut.files import make_folder, read_whole, write_whole
 from sincut.model.model import MODEL_FILE, Model, model_path
-from sincut.pictures.images import AS_IT_CAME, Saving
+from sincut.pictures.writing import AS_IT_CAME, Saving
 from sincut.translation.translate import MEMORY_SHARE, PLAIN, Options, load
 
 IN_FLIGHT = 3  # pictures for each worker: one is read, one translated, one written

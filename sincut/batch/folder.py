@@ -24,8 +24,11 @@ from sincut.errors import ConfigError, DamagedError, ImageError, ModelError, Run
 from sincut.events import BatchStarted, Listener, PictureDone, PictureFailed, PictureStarted, Warned, ignore
 from sincut.files import locked, make_folder, remove_parts, sha256
 from sincut.model.model import MODEL_FILE, model_path
-from sincut.pictures import images
-from sincut.pictures.images import AS_IT_CAME, HEIF, SUFFIXES, WRITABLE, Picture, Saving, writable_format
+from sincut.pictures import formats, reading, writing
+from sincut.pictures.formats import HEIF, SUFFIXES, WRITABLE, writable_format
+from sincut.pictures.opening import MAX_PIXELS
+from sincut.pictures.picture import Picture
+from sincut.pictures.writing import AS_IT_CAME, Saving
 from sincut.translation.translate import PLAIN, Options, Translator
 
 SAMPLED = 1000  # pictures whose size is looked at, to say how much there is to do
@@ -55,7 +58,7 @@ class Plan:
     recipe: Mapping[str, Any] = field(default_factory=dict)
     refused: tuple[str, ...] = ()
 
-    def pixels(self, max_pixels: int = images.MAX_PIXELS) -> int:
+    def pixels(self, max_pixels: int = MAX_PIXELS) -> int:
         """Of all jobs, from the sizes that their files declare; of very many, estimated from a sample."""
         here = [job.source for job in self.jobs if not isinstance(job.source, Url)]
         there = [job.source for job in self.jobs if isinstance(job.source, Url)]
@@ -69,7 +72,7 @@ def _pixels(sources: Sequence[AnyPath], step: int, max_pixels: int) -> int:
         staged = Staged(source, source)
         try:
             staged.fetch()
-            h, w = images.size_of(staged.source, max_pixels)
+            h, w = reading.size_of(staged.source, max_pixels)
         except ImageError:
             continue
         finally:
@@ -517,7 +520,7 @@ def run_bytes(
         source = Path(place, "stdin")
         source.write_bytes(data)
         try:
-            suffix = f".{format_}" if format_ else images.suffix_of(source)
+            suffix = f".{format_}" if format_ else reading.suffix_of(source)
             target = Path(place, f"stdout{suffix}")
             notes = translator.apply_file(source, target, options, saving)
         except (ImageError, MemoryError) as error:
@@ -596,10 +599,10 @@ def read(job: Job, translator: Translator, options: Options, hashed: bool = True
         found = replace(found, before=stat_of(job.source) or (0, 0))
         found.staged.fetch()
         found = replace(found, sha256=sha256(source) if hashed and found.before[0] else "")
-        h, w = images.size_of(source, options.max_pixels)
-        images.check_fits_format(found.staged.target, (h, w))
-        fits = translator.fits((h, w), options, images.bytes_in_memory(source))
-        picture = images.load(source, options.max_pixels) if fits else None
+        h, w = reading.size_of(source, options.max_pixels)
+        formats.check_fits_format(found.staged.target, (h, w))
+        fits = translator.fits((h, w), options, reading.bytes_in_memory(source))
+        picture = reading.load(source, options.max_pixels) if fits else None
         return replace(found, picture=picture, pixels=h * w)
     except (SincutError, MemoryError) as error:
         return replace(found, error=error)
@@ -620,7 +623,7 @@ def apply_staged(
 def save(picture: Picture, staged: Staged, saving: Saving) -> tuple[str, ...]:
     """Write a translated picture, put it in its place, and return all notes on it. Raises `ImageError`."""
     try:
-        notes = picture.notes + images.save(picture, staged.target, saving)
+        notes = picture.notes + writing.save(picture, staged.target, saving)
         staged.publish()
     finally:
         staged.close()

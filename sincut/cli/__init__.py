@@ -353,7 +353,8 @@ def apply(
     of_folders = as_json or dry_run or watch or include or exclude or retry_failed or overwrite
     if any(streams) and (not all(streams) or len(inputs) > 1 or len(models) > 1 or of_folders):
         raise click.UsageError("- is for one picture from stdin to stdout: sincut apply MODEL - -o -")
-    from sincut.pictures.images import MAX_PIXELS, Saving
+    from sincut.pictures.opening import MAX_PIXELS
+    from sincut.pictures.writing import Saving
     from sincut.translation.blend import Blend
     from sincut.translation.translate import Options
 
@@ -447,10 +448,10 @@ def _apply_to_stream(model: Path, options: Any, saving: Any, format_: str | None
 @click.option("--json", "as_json", is_flag=True, help="One JSON object on stdout.")
 def evaluate(painting: Path, photo: Path, output: Path, truth: Path | None, as_json: bool) -> None:
     """Figures for OUTPUT, a translation of PAINTING into the look of PHOTO."""
-    from sincut.pictures import images
+    from sincut.pictures import reading
     from sincut.report.evaluate import measure, missing_inception
 
-    pictures = [images.load(path) for path in (painting, photo, output, *([truth] if truth else []))]
+    pictures = [reading.load(path) for path in (painting, photo, output, *([truth] if truth else []))]
     figures = measure(*pictures)
     if as_json:
         _print_json({"sifid": None, **figures})
@@ -561,19 +562,19 @@ def similarity(
     """What MODEL's encoder takes for similar: a patch of the translated IMAGE against all patches of IMAGE."""
     if output is None and not as_json:
         raise click.UsageError("give -o, --json or both: where does the result go?")
-    from sincut.pictures import images
+    from sincut.pictures import formats, reading, writing
     from sincut.report.figure import heat_maps
     from sincut.translation import similarity
     from sincut.translation.translate import load
 
     if output:
         _check_kept(output, model, image)
-        images.writable_format(output)
-    translator, picture = load(model, _device(device), heads=True), images.load(image)
+        formats.writable_format(output)
+    translator, picture = load(model, _device(device), heads=True), reading.load(image)
     maps = similarity.similarity_maps(translator, picture, point, layers)
     if output:
         panels, low, high = similarity.shown(maps, translator.model.config.losses.temperature, cosine)
-        images.save(heat_maps(picture, panels, point, low, high), output)
+        writing.save(heat_maps(picture, panels, point, low, high), output)
     if as_json:
         rows = {str(i): similarity.figures(found, similarity.place_of(point, i)) for i, found in maps.items()}
         everywhere = similarity.figures(similarity.all_layers(maps), similarity.place_of(point, min(maps)))
@@ -588,15 +589,15 @@ def similarity(
 @click.option("--device", default="auto", show_default=True, help=DEVICE_HELP)
 def features(model: Path, image: Path, layer: int | None, output: Path, device: str) -> None:
     """The first three principal components of the encoder's features of IMAGE as red, green and blue."""
-    from sincut.pictures import images
+    from sincut.pictures import formats, reading, writing
     from sincut.report.figure import enlarged
     from sincut.translation.similarity import principal_components
     from sincut.translation.translate import load
 
     _check_kept(output, model, image)
-    images.writable_format(output)
-    translator, picture = load(model, _device(device)), images.load(image)
-    images.save(enlarged(picture, principal_components(translator, picture, layer)), output)
+    formats.writable_format(output)
+    translator, picture = load(model, _device(device)), reading.load(image)
+    writing.save(enlarged(picture, principal_components(translator, picture, layer)), output)
 
 
 @main.command()
@@ -740,7 +741,7 @@ def ui(
     Ctrl-C ends it; trainings are saved and can be resumed, there or with `sincut train --resume`.
     """
     from sincut.page.serve import LOCAL, serve
-    from sincut.pictures.images import MAX_PIXELS
+    from sincut.pictures.opening import MAX_PIXELS
 
     if host not in LOCAL:
         anyone = f"warning: anyone who reaches {host} over the network can use this page, there are no passwords"

@@ -12,8 +12,8 @@ from sincut.events import Event, PictureDone, PictureStarted, TileDone
 from sincut.page import uploads
 from sincut.page.desk import COMPUTE, HIDDEN, Desk, clock, plain, told
 from sincut.page.models_tab import chosen_words
-from sincut.pictures import images
-from sincut.pictures.images import Saving
+from sincut.pictures import formats
+from sincut.pictures.writing import Saving
 from sincut.translation.blend import Blend
 from sincut.translation.translate import Options
 
@@ -80,7 +80,7 @@ def _choose_model(desk: Desk, chosen: Any) -> tuple[Any, Any, Any]:
 def _source_fields(desk: Desk) -> list[Any]:
     """Files that are dropped, or a file or folder that is named, where its results go, and whether again."""
     files = gr.File(
-        label="Pictures", file_count="multiple", file_types=sorted(images.SUFFIXES), height=170,
+        label="Pictures", file_count="multiple", file_types=sorted(formats.SUFFIXES), height=170,
         elem_id="drop-pictures",
     )  # fmt: skip
     whole = gr.UploadButton("Add a whole folder…", file_count="directory", size="sm")
@@ -90,7 +90,7 @@ def _source_fields(desk: Desk) -> list[Any]:
         overwrite = gr.Checkbox(label="Style again what is there already")
 
     def add(listed: list[str] | None, found: list[str]) -> list[str]:
-        return [*(listed or []), *(path for path in found if Path(path).suffix.lower() in images.SUFFIXES)]
+        return [*(listed or []), *(path for path in found if Path(path).suffix.lower() in formats.SUFFIXES)]
 
     whole.upload(told(add), [files, whole], files, **HIDDEN)
     return [files, source, output, overwrite]

@@ -17,7 +17,8 @@ from sincut.errors import ImageError, SincutError
 from sincut.model.model import model_path
 from sincut.page import uploads
 from sincut.page.jobs import Trainings
-from sincut.pictures import images
+from sincut.pictures import reading, resampling, writing
+from sincut.pictures.opening import MAX_PIXELS
 from sincut.report.record import PREVIEWS
 from sincut.translation.translate import Translator, load
 
@@ -56,7 +57,7 @@ class Desk:
     place: Path  # for uploads and results
     trainings: Trainings
     device: Any
-    max_pixels: int = images.MAX_PIXELS
+    max_pixels: int = MAX_PIXELS
     computing: threading.Lock = field(default_factory=threading.Lock)
     loaded: dict[tuple[str, Any], Translator] = field(default_factory=dict)
     closing: bool = False  # the server is about to end
@@ -100,10 +101,10 @@ class Desk:
 def _cover(trainings: Trainings, name: str, last: Sequence[Path]) -> Any:
     with suppress(SincutError):
         if last:
-            return images.to_pil(images.viewable(last[0], COVER_MEGAPIXELS))
+            return writing.to_pil(reading.viewable(last[0], COVER_MEGAPIXELS))
         thumbnails = trainings.about(name)[1].get("thumbnails")
         found = thumbnails if isinstance(thumbnails, dict) else {}
-        picture = images.from_thumbnail(str(found.get("output") or found.get("target") or ""))
+        picture = resampling.from_thumbnail(str(found.get("output") or found.get("target") or ""))
         if picture is not None:
             return picture
     return np.full((90, 120, 3), 128, np.uint8)

@@ -27,7 +27,7 @@ from sincut.files import is_locked, make_folder, sha256
 from sincut.method.crops import check_size
 from sincut.model.model import CHECKPOINT_FILE, MODEL_FILE, describe, load_metadata
 from sincut.page.status import LOG_FILE, RUNNING, STOPPING, Status, history_of, last_words, status_at_rest
-from sincut.pictures import images
+from sincut.pictures import reading
 from sincut.report import record
 from sincut.report.record import METRICS_FILE, History
 from sincut.runs.folder import default_folder
@@ -65,7 +65,7 @@ class Order:
             raise ConfigError(f"{self.name!r} is no name for a run; use letters, digits, spaces, - and _")
         config = resolve(self.preset, [*self.settings, *schedule_flags(self.minutes, seed=self.seed)])
         for path in (self.painting, self.photo):
-            check_size(str(path), *images.size_of(path), config.crops)
+            check_size(str(path), *reading.size_of(path), config.crops)
         return config
 
 

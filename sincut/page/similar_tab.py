@@ -8,8 +8,8 @@ import gradio as gr
 from sincut.page import jobs
 from sincut.page.desk import COMPUTE, HIDDEN, Desk, told
 from sincut.page.uploads import as_file
-from sincut.pictures import images
-from sincut.pictures.images import Picture
+from sincut.pictures import formats, reading, writing
+from sincut.pictures.picture import Picture
 from sincut.report import figure
 from sincut.translation import similarity
 
@@ -20,7 +20,7 @@ def similar_tab(desk: Desk, chosen: Any) -> None:
     """A picture to click on, and maps: of all layers of PatchNCE together, and of each."""
     said = gr.Markdown("")
     file = gr.File(
-        label="Another picture", file_types=sorted(images.SUFFIXES), height=110, elem_id="drop-similar"
+        label="Another picture", file_types=sorted(formats.SUFFIXES), height=110, elem_id="drop-similar"
     )  # fmt: skip
     shown = gr.State("")  # the file behind the picture
     picture = gr.Image(
@@ -35,7 +35,7 @@ def similar_tab(desk: Desk, chosen: Any) -> None:
         path = Path(upload) if upload else _own_picture(desk, name)
         if path is None:
             return "", None, None, "Drop a picture, then click on it."
-        small = as_file(images.viewable(path, MEGAPIXELS, desk.max_pixels), path.stem, desk.place)
+        small = as_file(reading.viewable(path, MEGAPIXELS, desk.max_pixels), path.stem, desk.place)
         return (
             str(small),
             str(small),
@@ -45,7 +45,7 @@ def similar_tab(desk: Desk, chosen: Any) -> None:
 
     def look(small: str, name: str, event: gr.SelectData) -> Any:
         x, y = (int(place) for place in event.index)
-        return _maps(desk, name, images.load(Path(small)), (x, y))
+        return _maps(desk, name, reading.load(Path(small)), (x, y))
 
     outputs = [shown, picture, maps, said]
     for event in (file.change, chosen.change):
@@ -68,4 +68,4 @@ def _maps(desk: Desk, name: str, picture: Picture, point: tuple[int, int]) -> An
     with desk.translator(name, heads=True) as translator:
         found = similarity.similarity_maps(translator, picture, point)
         panels, low, high = similarity.shown(found, translator.model.config.losses.temperature, False)
-    return images.to_pil(figure.heat_maps(picture, panels, point, low, high))
+    return writing.to_pil(figure.heat_maps(picture, panels, point, low, high))

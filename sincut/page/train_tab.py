@@ -12,7 +12,7 @@ from sincut.config.sections import load_preset, presets
 from sincut.page.desk import HIDDEN, Desk, clock, told
 from sincut.page.jobs import Order
 from sincut.page.status import DONE, RUNNING, STOPPED, STOPPING, Status
-from sincut.pictures import images
+from sincut.pictures import formats
 from sincut.report import record
 
 POLL_SECONDS = 2.0
@@ -86,7 +86,7 @@ def train_tab(desk: Desk, page: Any) -> None:
 def _drop(role: str) -> tuple[Any, Any]:
     """A place to drop one picture, and where it is shown then."""
     with gr.Column(min_width=280):
-        file = gr.File(label=role, file_types=sorted(images.SUFFIXES), height=140, elem_id=f"drop-{role.lower()}")
+        file = gr.File(label=role, file_types=sorted(formats.SUFFIXES), height=140, elem_id=f"drop-{role.lower()}")
         return file, gr.Image(label=role, interactive=False, height=260, visible=False, buttons=["fullscreen"])
 
 

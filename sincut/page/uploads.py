@@ -19,8 +19,10 @@ from sincut.batch import folder
 from sincut.errors import ImageError, RunError
 from sincut.events import Listener, ignore
 from sincut.files import make_folder
-from sincut.pictures import images
-from sincut.pictures.images import Picture, Saving
+from sincut.pictures import reading, writing
+from sincut.pictures.opening import MAX_PIXELS
+from sincut.pictures.picture import Picture
+from sincut.pictures.writing import Saving
 from sincut.translation.translate import Options, Translator
 
 SCREEN_MEGAPIXELS = 2.0  # of a picture that is shown
@@ -89,18 +91,18 @@ def translate_folder(
     return Batch(tuple(result.done), tuple(result.skipped), tuple(failed), result.left)
 
 
-def on_screen(path: Path, place: Path, max_pixels: int = images.MAX_PIXELS) -> Path:
+def on_screen(path: Path, place: Path, max_pixels: int = MAX_PIXELS) -> Path:
     """A copy that any browser can show, in `place`. Raises `ImageError`."""
-    h, w = images.size_of(path, max_pixels)
+    h, w = reading.size_of(path, max_pixels)
     if h * w > TOO_LARGE_TO_SHOW:
         raise ImageError(f"{path.name}: {w}x{h} pixels are too many to be shown here; open the file instead")
-    return as_file(images.viewable(path, SCREEN_MEGAPIXELS, max_pixels), path.stem, place)
+    return as_file(reading.viewable(path, SCREEN_MEGAPIXELS, max_pixels), path.stem, place)
 
 
 def as_file(picture: Picture, name: str, place: Path) -> Path:
     """A picture as a JPEG file of that name, in a folder of its own in `place`."""
     target = Path(tempfile.mkdtemp(prefix=PREFIX, dir=place)) / f"{UNSAFE.sub('_', name)[:80]}.jpg"
-    images.save(picture, target)
+    writing.save(picture, target)
     return target
 
 

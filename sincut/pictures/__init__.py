@@ -1,4 +1,7 @@
 """Pictures in files: pixels, and all that a file carries beside them."""
 
 # In this order: each imports only those before it.
-MODULES = ("hidden", "libvips", "tiff_exif", "images")
+MODULES = (
+    *("picture", "formats", "profiles", "modes", "jpeg", "tiff_exif", "metadata", "resampling", "hidden", "libvips"),
+    *("opening", "reading", "masks", "writing", "large"),
+)

@@ -13,7 +13,7 @@ import torch.nn.functional as F
 from numpy.typing import NDArray
 from torch import Tensor
 
-Pixels = NDArray[np.uint8] | NDArray[np.uint16]
+from sincut.pictures.picture import Pixels
 
 MOST_CELLS = 4e6  # on which hidden colours are guessed
 

@@ -17,8 +17,9 @@ from PIL import Image, ImageDraw, ImageFont
 from sincut.errors import ImageError, RunError
 from sincut.files import write_whole
 from sincut.model.model import MODEL_FILE, Model
-from sincut.pictures import images
-from sincut.pictures.images import Picture, Saving
+from sincut.pictures import formats, reading, writing
+from sincut.pictures.picture import Picture, eight_bit
+from sincut.pictures.writing import Saving
 from sincut.report import evaluate, record
 from sincut.report.report import FIGURES, PAGES, Fit, asset, compressed, document
 from sincut.translation.translate import Translator
@@ -86,13 +87,13 @@ def compare(
     Raises `ImageError`, `ModelError`, or `RunError` for runs of different pictures where none is given.
     """
     models = {path: Model.load(path) for path in outputs if is_model(path)}
-    source = images.load(picture) if picture else _kept(models, 0)
-    look = images.load(photo) if photo else _kept(models, 1)
+    source = reading.load(picture) if picture else _kept(models, 0)
+    look = reading.load(photo) if photo else _kept(models, 1)
     results = []
     for path, name in zip(outputs, names(outputs), strict=True):
         known: dict[str, float] = {}
         if path not in models:
-            out = images.load(path)
+            out = reading.load(path)
         elif source is not None:
             out = Translator(models[path], device).apply_picture(source)
         else:
@@ -110,13 +111,13 @@ def write(comparison: Comparison, path: Path) -> None:
     if path.suffix.lower() in PAGES:
         write_whole(path, page(comparison).encode(), ImageError)
     else:
-        images.save(images.from_pil(sheet(comparison)), path, Saving(quality=93))
+        writing.save(reading.from_pil(sheet(comparison)), path, Saving(quality=93))
 
 
 def check_output(path: Path) -> None:
     """Raise `ImageError` where a file of this name cannot be written, before anything is computed."""
     if path.suffix.lower() not in PAGES:
-        images.writable_format(path)
+        formats.writable_format(path)
 
 
 def is_model(path: Path) -> bool:
@@ -220,7 +221,7 @@ def _kept(models: dict[Path, Model], part: int) -> Picture | None:
         told.add(str(entry.get("sha256")) if isinstance(entry, dict) else "")
         file = (path if path.is_dir() else path.parent) / record.PREVIEWS / record.INPUTS[role]
         if found is None and file.is_file():
-            found = images.load(file)
+            found = reading.load(file)
     if len(told) > 1 and part == 0:
         raise RunError("these models learned from different pictures; say with --picture what they shall translate")
     return found if len(told) == 1 else None
@@ -233,7 +234,7 @@ def _last_preview(path: Path, model: Model) -> tuple[Picture, dict[str, float]]:
         raise RunError(f"{path}: there is no copy of the painting and no preview beside it; give --picture")
     figures = model.provenance.get("figures")
     known = figures.items() if isinstance(figures, dict) else ()
-    return images.load(found[max(found)]), {str(k): v for k, v in known if isinstance(v, float | int)}
+    return reading.load(found[max(found)]), {str(k): v for k, v in known if isinstance(v, float | int)}
 
 
 def _measured(source: Picture, look: Picture, out: Picture) -> dict[str, float]:
@@ -242,7 +243,7 @@ def _measured(source: Picture, look: Picture, out: Picture) -> dict[str, float]:
 
 
 def _fitted(picture: Picture, width: int, height: int) -> Image.Image:
-    image = Image.fromarray(images.eight_bit(picture.pixels))
+    image = Image.fromarray(eight_bit(picture.pixels))
     factor = min(width / image.width, height / image.height)
     size = max(1, round(image.width * factor)), max(1, round(image.height * factor))
     return image.resize(size, Image.Resampling.LANCZOS)

@@ -22,7 +22,7 @@ from kornia.metrics import psnr, ssim
 from torch import Tensor
 
 from sincut.errors import ImageError
-from sincut.pictures.images import Picture, to_tensor
+from sincut.pictures.picture import Picture, to_tensor
 
 SCALES = 3  # each half the size of the one before
 PATCH = 7  # px

@@ -12,7 +12,8 @@ from numpy.typing import NDArray
 from PIL import Image, ImageDraw, ImageFont
 from torch import Tensor
 
-from sincut.pictures.images import Picture, shrink
+from sincut.pictures.picture import Picture
+from sincut.pictures.resampling import shrink
 
 LARGEST = 1.2  # megapixels of a panel; larger pictures are scaled down
 LIGHTNESS = (3.0, 96.0)  # L* of the lowest and of the highest value

@@ -27,8 +27,9 @@ from sincut.errors import ImageError, RunError
 from sincut.events import Listener, Warned
 from sincut.files import sha256, write_whole
 from sincut.model.model import Model
-from sincut.pictures import images
-from sincut.pictures.images import Picture, Saving
+from sincut.pictures import reading, resampling, writing
+from sincut.pictures.picture import Picture
+from sincut.pictures.writing import Saving
 from sincut.report import evaluate, record
 from sincut.report.record import History
 
@@ -138,7 +139,7 @@ def page(folder: Path, painting: Path | None = None, photo: Path | None = None) 
         if path is None:
             continue
         known = model.provenance.get(role)
-        images.size_of(path)  # says what is wrong with what is no picture
+        reading.size_of(path)  # says what is wrong with what is no picture
         if isinstance(known, dict) and known.get("sha256") != sha256(path):
             raise RunError(f"{path}: is not the {role} of this run, which was {known.get('name')}; give that file")
     return Report(folder).page(model.config, model.provenance, painting=painting, photo=photo)
@@ -307,7 +308,7 @@ class _Pictures:
             key = path, path.stat().st_mtime_ns, fit
             if key not in self.known:
                 self.known[key] = None
-                self.known[key] = compressed(images.load(path), fit)
+                self.known[key] = compressed(reading.load(path), fit)
         except (ImageError, OSError):
             return None
         return self.known[key]
@@ -321,9 +322,9 @@ def compressed(picture: Picture, fit: Fit) -> dict[str, Any]:
     """A JPEG as a data URI of at most `fit.limit` bytes before base64, with its size and its share of the original."""
     megapixels = fit.megapixels
     while True:
-        small = images.shrink(picture, megapixels)
+        small = resampling.shrink(picture, megapixels)
         for quality in QUALITIES:
-            data, _ = images.encode(small, "JPEG", Saving(quality=quality, strip=True))
+            data, _ = writing.encode(small, "JPEG", Saving(quality=quality, strip=True))
             if len(data) <= fit.limit:
                 h, w = small.size
                 uri = "data:image/jpeg;base64," + base64.b64encode(data).decode()

@@ -10,7 +10,8 @@ from typing import Any
 from sincut.config.sections import Config
 from sincut.errors import RunError
 from sincut.events import Checkpoint, Evaluated, Event, Planned, Preview, Progress, Saved, Started, Trained
-from sincut.pictures import images
+from sincut.pictures import reading
+from sincut.pictures.picture import eight_bit
 
 FOLDER = "tensorboard"
 
@@ -48,7 +49,7 @@ class Board:
         if isinstance(event, Preview):
             self.preview_step = event.step
         if isinstance(event, Saved) and event.kind == "preview":
-            pixels = images.eight_bit(images.load(event.path).pixels)
+            pixels = eight_bit(reading.load(event.path).pixels)
             self.writer.add_image("preview", pixels, self.preview_step, dataformats="HWC")
         if isinstance(event, Saved | Trained):
             self.writer.flush()

@@ -17,7 +17,7 @@ from sincut.config.sections import Config, override, schedule_flags
 from sincut.errors import Interrupted, RunError
 from sincut.files import make_folder, write_whole
 from sincut.model.model import Model
-from sincut.pictures import images
+from sincut.pictures import reading, writing
 from sincut.report import evaluate
 from sincut.runs.pairs import Pair, command, finished
 from sincut.translation.translate import Translator
@@ -46,7 +46,7 @@ def curve(
     Raises `ImageError` where the truth is not of the painting's size, `RunError` where a training fails, `Interrupted`
     where one was stopped: the same call goes on.
     """
-    pictures = [images.load(path) for path in (painting, photo, *([truth] if truth else []))]
+    pictures = [reading.load(path) for path in (painting, photo, *([truth] if truth else []))]
     source, target, *true = pictures if not reverse else [pictures[1], pictures[0], *pictures[2:]]
     for picture in true:
         evaluate.check_truth(picture, source)  # before the hours of training, not after
@@ -59,7 +59,7 @@ def curve(
             _train(Pair(run.name, painting, photo, run, own, reverse), device)
             model = Model.load(run)
             output = Translator(model, device).apply_picture(source)
-            images.save(output, run / OUTPUT_FILE)
+            writing.save(output, run / OUTPUT_FILE)
             figures = evaluate.measure(source, target, output, *true)
             usual = {"members": 1, "steps": 0, "crops": config.crops.count}  # early models tell less
             size = {name: model.provenance.get(name, value) for name, value in usual.items()}

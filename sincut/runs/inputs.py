@@ -12,8 +12,8 @@ from torch import Tensor
 
 from sincut.errors import ImageError
 from sincut.files import sha256
-from sincut.pictures import images
-from sincut.pictures.images import Picture
+from sincut.pictures import reading
+from sincut.pictures.picture import Picture, to_pixels
 
 AnyImage = Path | str | Image.Image | np.ndarray | Tensor
 
@@ -36,18 +36,18 @@ class Source:
 def source_of(image: AnyImage, role: str) -> Source:
     if isinstance(image, Path | str):
         path = Path(image)
-        return Source(path.name, str(path), images.load(path), sha256(path), str(path.absolute()))
+        return Source(path.name, str(path), reading.load(path), sha256(path), str(path.absolute()))
     if isinstance(image, Tensor):
         tensor = image[0] if image.ndim == 4 and len(image) == 1 else image
         if tensor.ndim != 3 or len(tensor) != 3 or not tensor.is_floating_point():
             raise ImageError(f"{role}: a tensor of {image.dtype} {tuple(image.shape)}; give floats (3, H, W) in [0, 1]")
-        picture = Picture(images.to_pixels(tensor[None] * 2 - 1))
+        picture = Picture(to_pixels(tensor[None] * 2 - 1))
     elif isinstance(image, np.ndarray):
         if image.dtype != np.uint8 or image.ndim != 3 or image.shape[2] != 3:
             raise ImageError(f"{role}: an array of {image.dtype} {image.shape}; give uint8 of shape (H, W, 3)")
         picture = Picture(np.ascontiguousarray(image))
     else:
-        picture = images.from_pil(image)
+        picture = reading.from_pil(image)
     return Source(role, role, picture, hashlib.sha256(picture.pixels.tobytes()).hexdigest())
 
 

@@ -12,8 +12,8 @@ import torch
 from sincut.config.sections import Config
 from sincut.events import Checkpoint, Evaluated, Event, Listener, Preview, Progress, Saved, Started, Trained, Warned
 from sincut.model.model import CHECKPOINT_FILE, MODEL_FILE, Model, save_tensors
-from sincut.pictures import images
-from sincut.pictures.images import Saving
+from sincut.pictures import resampling, writing
+from sincut.pictures.writing import Saving
 from sincut.report import evaluate, record
 from sincut.report.record import PREVIEWS, History
 from sincut.report.report import Report
@@ -36,7 +36,7 @@ class Recorder:
         device: torch.device | str,
         on_event: Listener,
     ) -> None:
-        painting, photo = (images.shrink(source.picture, config.output.preview_megapixels) for source in sources)
+        painting, photo = (resampling.shrink(source.picture, config.output.preview_megapixels) for source in sources)
         self.scene, self.look = (photo, painting) if reverse else (painting, photo)
         self.folder, self.config, self.device, self.on_event = folder, config, device, on_event
         self.inputs: dict[str, Any] = dict(
@@ -55,7 +55,7 @@ class Recorder:
         for role, picture in (("painting", painting), ("photo", photo)):
             path = folder / PREVIEWS / record.INPUTS[role]
             if not path.exists():
-                images.save(picture, path, Saving(quality=KEPT_QUALITY, strip=True))
+                writing.save(picture, path, Saving(quality=KEPT_QUALITY, strip=True))
 
     def __call__(self, event: Event) -> None:
         if isinstance(event, Started):
@@ -82,8 +82,8 @@ class Recorder:
     def _preview(self, event: Preview) -> None:
         out = Translator(event.model, self.device).apply_picture(self.scene)
         path = self.folder / PREVIEWS / f"{event.step:06d}.jpg"
-        images.save(out, path)
-        self.thumbnails["output"] = as_text(images.thumbnail(out))
+        writing.save(out, path)
+        self.thumbnails["output"] = as_text(resampling.thumbnail(out))
         self.on_event(Saved(path, "preview"))
         if min(*self.scene.size, *self.look.size) < evaluate.SMALLEST:
             return

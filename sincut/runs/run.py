@@ -14,7 +14,8 @@ from sincut.events import Listener, Warned, ignore
 from sincut.method import training
 from sincut.method.crops import check_size
 from sincut.model.model import MODEL_FILE
-from sincut.pictures import images
+from sincut.pictures import resampling
+from sincut.pictures.picture import to_tensor
 from sincut.runs.folder import opened
 from sincut.runs.inputs import AnyImage, Source, as_text, source_of
 from sincut.runs.recorder import Recorder
@@ -65,8 +66,8 @@ def train(
             listener = recorder = Recorder(folder.path, sources, reverse, config, device, on_event)
             stack.callback(recorder.close)
         model = training.train(
-            images.to_tensor(first.picture.pixels),
-            images.to_tensor(second.picture.pixels),
+            to_tensor(first.picture.pixels),
+            to_tensor(second.picture.pixels),
             config,
             device=device,
             precision=precision,
@@ -94,7 +95,7 @@ def _provenance(inputs: dict[str, Any], first: Source, second: Source, config: C
         "training_scale": scales,
         "versions": {"sincut": __version__, "torch": str(torch.__version__)},
         "thumbnails": {
-            "source": as_text(images.thumbnail(first.picture)),
-            "target": as_text(images.thumbnail(second.picture)),
+            "source": as_text(resampling.thumbnail(first.picture)),
+            "target": as_text(resampling.thumbnail(second.picture)),
         },
     }

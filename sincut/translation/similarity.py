@@ -16,9 +16,8 @@ from torch import Tensor
 
 from sincut.errors import ConfigError, ModelError
 from sincut.nets.networks import STRIDE
-from sincut.pictures import images
 from sincut.pictures.hidden import visible_everywhere
-from sincut.pictures.images import Picture
+from sincut.pictures.picture import Picture, Pixels
 from sincut.translation.translate import Box, Translator, mirror
 
 ROWS_AT_ONCE = 16_384  # of features that are projected together
@@ -154,9 +153,7 @@ def _check_point(picture: Picture, point: tuple[int, int]) -> None:
         raise ConfigError(f"the point {point[0]},{point[1]} is outside; x is 0 to {w - 1}, y is 0 to {h - 1}")
 
 
-def _query(
-    translator: Translator, pixels: images.Pixels, point: tuple[int, int], layers: Sequence[int]
-) -> dict[int, Tensor]:
+def _query(translator: Translator, pixels: Pixels, point: tuple[int, int], layers: Sequence[int]) -> dict[int, Tensor]:
     """The features (1, C) of the output at a point, from a translated window around it that is mirrored at borders."""
     h, w = pixels.shape[:2]
     generator, last = translator.model.generator, max(layers)
@@ -179,7 +176,7 @@ def _project(head: torch.nn.Module, rows: Tensor) -> Tensor:
         return torch.nn.functional.normalize(head(rows.float()), dim=1)
 
 
-def _rows(translator: Translator, pixels: images.Pixels, layer: int) -> Iterator[tuple[Box, Tensor, tuple[int, int]]]:
+def _rows(translator: Translator, pixels: Pixels, layer: int) -> Iterator[tuple[Box, Tensor, tuple[int, int]]]:
     """The features of each tile as float64 rows (h*w, C), with their h and w."""
     for box, features in translator.encoded(pixels, layer):
         h, w = features[layer].shape[2:]

@@ -33,10 +33,13 @@ from sincut.errors import ConfigError, ImageError
 from sincut.events import Listener, PictureStarted, TileDone, ignore
 from sincut.model.model import Model
 from sincut.nets.networks import STRIDE
-from sincut.pictures import images
+from sincut.pictures import formats, masks, reading, resampling, writing
 from sincut.pictures import libvips as vips
 from sincut.pictures.hidden import visible_everywhere
-from sincut.pictures.images import AS_IT_CAME, Picture, Saving
+from sincut.pictures.large import open_large
+from sincut.pictures.opening import MAX_PIXELS
+from sincut.pictures.picture import Picture, Pixels, to_pixels, to_tensor
+from sincut.pictures.writing import AS_IT_CAME, Saving
 from sincut.translation.blend import WHOLE, Blend
 
 Box = tuple[int, int, int, int]  # top, left, bottom, right
@@ -69,7 +72,7 @@ class Options:
 
     tile: Tile = "auto"
     max_memory: int | None = None
-    max_pixels: int = images.MAX_PIXELS
+    max_pixels: int = MAX_PIXELS
     blend: Blend = WHOLE
     mask: Path | None = None
     scale: float | str = 1.0
@@ -89,12 +92,12 @@ class _Scene:
 
     size: tuple[int, int]
     dtype: np.dtype[Any]
-    window: Callable[[Tensor, Tensor], images.Pixels]  # at rows (h,) and columns (w,), consecutive or mirrored
-    rows: Callable[[int, int], images.Pixels]  # whole rows top..bottom
+    window: Callable[[Tensor, Tensor], Pixels]  # at rows (h,) and columns (w,), consecutive or mirrored
+    rows: Callable[[int, int], Pixels]  # whole rows top..bottom
 
     def tensor(self, rows: Tensor, columns: Tensor) -> Tensor:
         """A window (1, 3, h, w) in [-1, 1]."""
-        return images.to_tensor(self.window(rows, columns))
+        return to_tensor(self.window(rows, columns))
 
 
 class Translator:
@@ -136,10 +139,10 @@ class Translator:
         if isinstance(image, np.ndarray):
             return self._apply_array(image, options)
         if isinstance(image, Image.Image):
-            picture = images.from_pil(image)
+            picture = reading.from_pil(image)
         else:
-            picture = images.load(Path(image), options.max_pixels)
-        return images.to_pil(self.apply_picture(picture, options, on_event))
+            picture = reading.load(Path(image), options.max_pixels)
+        return writing.to_pil(self.apply_picture(picture, options, on_event))
 
     def apply_file(
         self,
@@ -153,12 +156,12 @@ class Translator:
 
         A picture that does not fit into `options.max_memory` goes from file to file in rows of tiles.
         """
-        size = images.size_of(source, options.max_pixels)
-        images.check_fits_format(target, size)
-        if not self.fits(size, options, images.bytes_in_memory(source)):
+        size = reading.size_of(source, options.max_pixels)
+        formats.check_fits_format(target, size)
+        if not self.fits(size, options, reading.bytes_in_memory(source)):
             return self._apply_streaming(source, target, options, saving, on_event)
-        picture = self.apply_loaded(images.load(source, options.max_pixels), source, target, options, on_event)
-        return picture.notes + images.save(picture, target, saving)
+        picture = self.apply_loaded(reading.load(source, options.max_pixels), source, target, options, on_event)
+        return picture.notes + writing.save(picture, target, saving)
 
     def apply_loaded(
         self,
@@ -189,7 +192,7 @@ class Translator:
         )
         out: Any = picture.pixels.copy()
 
-        def write(box: Box, pixels: images.Pixels | None) -> None:
+        def write(box: Box, pixels: Pixels | None) -> None:
             top, left, bottom, right = box
             if pixels is not None:
                 out[top:bottom, left:right] = pixels
@@ -200,14 +203,14 @@ class Translator:
     def _apply_scene(
         self,
         scene: _Scene,
-        write: Callable[[Box, images.Pixels | None], None],
+        write: Callable[[Box, Pixels | None], None],
         side: int,
         options: Options,
         on_event: Listener,
     ) -> tuple[str, ...]:
         """Translate, blend, and write pixels (h, w, 3) box by box, row by row; None where the source stays."""
         h, w = scene.size
-        mask = images.load_mask(options.mask, (h, w), options.max_pixels) if options.mask else None
+        mask = masks.load_mask(options.mask, (h, w), options.max_pixels) if options.mask else None
         factor = self._factor(h, w, options.scale)
 
         def wanted(box: Box) -> bool:
@@ -218,7 +221,7 @@ class Translator:
                 top, left, bottom, right = box
                 before = scene.tensor(torch.arange(top, bottom), torch.arange(left, right))
                 output = options.blend(before, output.cpu(), mask.weight(box) if mask else None)
-            write(box, None if output is None else images.to_pixels(output, scene.dtype))
+            write(box, None if output is None else to_pixels(output, scene.dtype))
 
         if factor == 1:
             self._run(scene.tensor, finish, h, w, side, on_event, wanted)
@@ -226,14 +229,14 @@ class Translator:
             self._run_scaled(scene, finish, factor, side, on_event)
         return self._remarks(w, factor, options.scale)
 
-    def fits(self, size: tuple[int, int], options: Options, per_pixel: int = images.BYTES_PER_PIXEL) -> bool:
+    def fits(self, size: tuple[int, int], options: Options, per_pixel: int = reading.BYTES_PER_PIXEL) -> bool:
         """Whether a picture (H, W) can be held in memory within `options.max_memory`, translated and encoded there.
 
-        `per_pixel` is what `images.bytes_in_memory` says of its file.
+        `per_pixel` is what `reading.bytes_in_memory` says of its file.
         """
         return self._needs(size, options, per_pixel) <= self._budget(options)
 
-    def _needs(self, size: tuple[int, int], options: Options, per_pixel: int = images.BYTES_PER_PIXEL) -> int:
+    def _needs(self, size: tuple[int, int], options: Options, per_pixel: int = reading.BYTES_PER_PIXEL) -> int:
         """Bytes for a picture in memory and the smallest useful tile."""
         h, w = size
         side = min(max(h, w), FASTEST_TILE) + 2 * self.halo
@@ -322,7 +325,7 @@ class Translator:
         h, w = scene.size
         small_h, small_w = max(1, round(h * factor)), max(1, round(w * factor))
         half = np.float32(np.iinfo(scene.dtype).max / 2)
-        small = images.resized_rows(scene.rows, (h, w), (small_h, small_w)) / half  # (h', w', 3) float32, in [0, 2]
+        small = resampling.resized_rows(scene.rows, (h, w), (small_h, small_w)) / half  # (h', w', 3) float32, in [0, 2]
         translated = np.empty((small_h, small_w, 3), np.float32)
         matrix = self.model.colour.matrix.float()
 
@@ -341,7 +344,7 @@ class Translator:
         step = max(1, PIXELS_AT_ONCE // w)
         for top in range(0, h, step):
             bottom = min(top + step, h)
-            out = torch.from_numpy(images.resized(translated, (h, w), (top, bottom))).permute(2, 0, 1)[None]
+            out = torch.from_numpy(resampling.resized(translated, (h, w), (top, bottom))).permute(2, 0, 1)[None]
             if factor < 1:
                 whole = torch.from_numpy(scene.rows(top, bottom) / half).permute(2, 0, 1)[None]
                 out = out + torch.einsum("oc,nchw->nohw", matrix, whole.float())
@@ -352,18 +355,18 @@ class Translator:
     ) -> tuple[str, ...]:
         """From file to file in rows of tiles, for pictures that do not fit into memory."""
         if not vips.installed():
-            size, budget = images.size_of(source, options.max_pixels), self._budget(options)
-            need = self._needs(size, options, images.bytes_in_memory(source))
+            size, budget = reading.size_of(source, options.max_pixels), self._budget(options)
+            need = self._needs(size, options, reading.bytes_in_memory(source))
             needed = f"{source}: {size[1]}x{size[0]} pixels need {need / 1e9:.1f} GB, {budget / 1e9:.1f} GB are allowed"
             raise ImageError(f"{needed}; pip install 'sincut[large]' or raise --max-memory")
-        with images.open_large(source, target, saving, options.max_pixels) as large:
+        with open_large(source, target, saving, options.max_pixels) as large:
             h, w = large.reader.size
             side = self._streaming_tile((h, w), large.reader.bytes_per_pixel, options)
             memory = used_memory() + self._streaming_needs((h, w), side, large.reader.bytes_per_pixel, options)
             self._announce(source, target, (h, w), side, memory, options, on_event)
             band: Any = None
 
-            def write(box: Box, pixels: images.Pixels | None) -> None:
+            def write(box: Box, pixels: Pixels | None) -> None:
                 nonlocal band
                 top, left, bottom, right = box
                 if left == 0:
@@ -409,7 +412,7 @@ class Translator:
         self._run(read, write, h, w, self.tile_size(h, w, Options(tile)))
         return out
 
-    def translate_box(self, pixels: images.Pixels, box: Box) -> Tensor:
+    def translate_box(self, pixels: Pixels, box: Box) -> Tensor:
         """What stands in a small box, which starts at even places, of a translated (H, W, 3).
 
         (1, 3, h, w), not clipped.
@@ -419,7 +422,7 @@ class Translator:
         window = _window_of(pixels)(*_seen(rows, columns, pixels.shape, self.halo))
         return self._translate_window(window, self._noise(rows, columns))[:, :, : bottom - top, : right - left]
 
-    def encoded(self, pixels: images.Pixels, last: int) -> Iterator[tuple[Box, list[Tensor]]]:
+    def encoded(self, pixels: Pixels, last: int) -> Iterator[tuple[Box, list[Tensor]]]:
         """Tiles of (H, W, 3) with the encoder's features of layers 0..last there, as PatchNCE has seen them.
 
         Layers 0 and 1 are (1, C, h, w), the others (1, C, h/2, w/2), where odd h and w have been rounded up. Tiles are
@@ -443,7 +446,7 @@ class Translator:
             return _even(max(STRIDE, int(options.tile)))
         device = self.compute.device
         on_cpu = device.type == "cpu"
-        free = self._budget(options) - h * w * images.BYTES_PER_PIXEL if on_cpu else available_memory(device)
+        free = self._budget(options) - h * w * reading.BYTES_PER_PIXEL if on_cpu else available_memory(device)
         side = int(math.sqrt(max(0.0, free * TILE_SHARE / self._bytes_per_pixel()))) - 2 * self.halo
         return min(_even(max(h, w)), max(SMALLEST_TILE, min(FASTEST_TILE, side // 64 * 64)))
 
@@ -570,9 +573,9 @@ def load(
     return Translator(Model.load(Path(path), heads), device, precision)
 
 
-def _window_of(pixels: images.Pixels) -> Callable[[Tensor, Tensor], Tensor]:
+def _window_of(pixels: Pixels) -> Callable[[Tensor, Tensor], Tensor]:
     """Windows (1, 3, h, w) in [-1, 1] of (H, W, 3)."""
-    return lambda rows, columns: images.to_tensor(pixels[_span(rows)][:, _span(columns)])
+    return lambda rows, columns: to_tensor(pixels[_span(rows)][:, _span(columns)])
 
 
 def _nothing(box: Box, tile: Tensor | None) -> None:

@@ -328,7 +328,7 @@ def test_what_cannot_be_written_is_tried_again(
 
     out, translator = tmp_path / "out", Translator(make_model(tiny))
     with monkeypatch.context() as patched:
-        patched.setattr("sincut.pictures.images.write_whole", full)
+        patched.setattr("sincut.pictures.writing.write_whole", full)
         _, failed = folder.run(folder.plan([tree], Naming(out), recipe=RECIPE), translator)
     assert len(failed) == 4
     assert len(folder.plan([tree], Naming(out), recipe=RECIPE).jobs) == 4

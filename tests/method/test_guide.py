@@ -7,7 +7,7 @@ from helpers import scene
 
 from sincut.method.guide import _blur, _normal_scores, _small, _transport, coarse_guide, comparable_texture
 from sincut.nets.layers import calm_variance
-from sincut.pictures.images import to_tensor
+from sincut.pictures.picture import to_tensor
 
 
 def landscape(top: tuple[int, int, int], bottom: tuple[int, int, int], rough: int, seed: int) -> torch.Tensor:

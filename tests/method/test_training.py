@@ -21,7 +21,7 @@ from sincut.method.training import Training, _at, _consensus, _median, _position
 from sincut.model.model import Model
 from sincut.nets.colour import colour_transport
 from sincut.nets.layers import EqualConv2d, chroma_grain
-from sincut.pictures.images import to_tensor
+from sincut.pictures.picture import to_tensor
 
 CPU = torch.device("cpu")
 PLAIN = Compute(CPU, torch.float32, "test")
@@ -869,10 +869,10 @@ def test_shared_example_pair_fits_the_standard_preset() -> None:
 
     from sincut.config.sections import resolve
     from sincut.method.crops import check_size
-    from sincut.pictures import images
+    from sincut.pictures import reading
 
     data = Path(SHARED) / "data"
     if not data.is_dir():
         pytest.skip("no shared example pair beside the project")
     for name in ("monet.jpg", "etretat.jpg"):
-        check_size(name, *images.load(data / name).size, resolve().crops)
+        check_size(name, *reading.load(data / name).size, resolve().crops)

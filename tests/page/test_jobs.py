@@ -18,7 +18,7 @@ from sincut.files import is_locked, locked
 from sincut.model.model import Model, describe
 from sincut.page.jobs import Order, Trainings
 from sincut.page.status import DONE, RUNNING, STOPPED
-from sincut.pictures import images
+from sincut.pictures import reading, resampling
 from sincut.report import record
 from sincut.runs import run
 
@@ -156,12 +156,12 @@ def test_describe_reads_what_load_reads(model_file: Path, tmp_path: Path) -> Non
 def test_thumbnails_of_strangers_do_no_harm(painting: Path) -> None:
     import base64
 
-    own = base64.b64encode(images.thumbnail(images.load(painting))).decode()
-    found = images.from_thumbnail(own)
+    own = base64.b64encode(resampling.thumbnail(reading.load(painting))).decode()
+    found = resampling.from_thumbnail(own)
     assert found is not None and max(found.size) <= 160
     other = base64.b64encode(painting.read_bytes()).decode()  # a PNG
     for text in ("", "no base64 !", other, own[:200], "€"):
-        assert images.from_thumbnail(text) is None
+        assert resampling.from_thumbnail(text) is None
 
 
 def test_a_new_run_finds_a_free_name(tmp_path: Path) -> None:

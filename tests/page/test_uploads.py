@@ -12,7 +12,7 @@ from PIL import Image
 
 from sincut.errors import ImageError, RunError
 from sincut.page import uploads
-from sincut.pictures.images import Saving
+from sincut.pictures.writing import Saving
 from sincut.translation.blend import Blend
 from sincut.translation.translate import Options, Translator, load
 

@@ -14,9 +14,10 @@ from PIL import Image
 from sincut.config.sections import Config, overlay
 from sincut.errors import ConfigError, ImageError
 from sincut.pictures import hidden as alpha
-from sincut.pictures import images
+from sincut.pictures import reading, writing
 from sincut.pictures.hidden import visible_everywhere
-from sincut.pictures.images import Saving
+from sincut.pictures.picture import Picture, eight_bit, to_pixels, to_tensor
+from sincut.pictures.writing import Saving
 from sincut.translation.translate import Options, Translator
 
 NETWORKS = {
@@ -132,7 +133,7 @@ def test_every_cell_of_the_table(tmp_path: Path, suffix: str, mode: str, want: t
     target = target_of(source)
     target.parent.mkdir()
     notes = TRANSLATOR.apply_file(source, target)
-    before, after = images.load(source), images.load(target)
+    before, after = reading.load(source), reading.load(target)
     assert after.size == (H, W)
     assert after.pixels.dtype == (np.uint16 if bits == 16 else np.uint8)
     assert (after.alpha is not None) == alpha
@@ -221,11 +222,11 @@ def test_a_wide_gamut_is_translated_in_srgb_and_written_in_its_own_space(tmp_pat
     wide = pyvips.Image.new_from_array(RGB).copy(interpretation="srgb")
     wide = wide.icc_transform("p3", input_profile="srgb", depth=depth)
     wide.write_to_file(str(source))
-    picture = images.load(source)
-    assert np.abs(images.eight_bit(picture.pixels).astype(int) - RGB).max() <= 3  # the same colours, in sRGB
+    picture = reading.load(source)
+    assert np.abs(eight_bit(picture.pixels).astype(int) - RGB).max() <= 3  # the same colours, in sRGB
     assert any("own ICC profile" in note for note in picture.notes)
-    images.save(picture, tmp_path / "b.png")
-    again = images.load(tmp_path / "b.png")
+    writing.save(picture, tmp_path / "b.png")
+    again = reading.load(tmp_path / "b.png")
     assert again.icc == picture.icc and again.pixels.dtype == picture.pixels.dtype
     assert np.abs(again.pixels.astype(float) - picture.pixels).max() <= 3 * (257 if depth == 16 else 1)
 
@@ -235,13 +236,13 @@ def test_srgb_under_any_name_keeps_its_very_numbers(tmp_path: Path) -> None:
 
     profile = ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB")).tobytes()
     Image.fromarray(RGB).save(tmp_path / "a.png", icc_profile=profile)
-    picture = images.load(tmp_path / "a.png")
+    picture = reading.load(tmp_path / "a.png")
     assert np.array_equal(picture.pixels, RGB) and picture.icc == profile and not picture.notes
 
 
 def test_a_damaged_profile_stops_no_picture(tmp_path: Path) -> None:
     Image.fromarray(RGB).save(tmp_path / "a.png", icc_profile=b"no profile at all")
-    assert np.array_equal(images.load(tmp_path / "a.png").pixels, RGB)
+    assert np.array_equal(reading.load(tmp_path / "a.png").pixels, RGB)
     TRANSLATOR.apply_file(tmp_path / "a.png", tmp_path / "b.png")
 
 
@@ -250,7 +251,7 @@ def test_colours_that_cannot_be_seen_change_nothing_that_can() -> None:
     visible[8:30, 10:40] = 255
     one, other = RGB.copy(), RGB.copy()
     one[visible == 0], other[visible == 0] = 0, (255, 0, 255)
-    outs = [TRANSLATOR.apply_picture(images.Picture(pixels, visible)).pixels for pixels in (one, other)]
+    outs = [TRANSLATOR.apply_picture(Picture(pixels, visible)).pixels for pixels in (one, other)]
     assert np.array_equal(outs[0][visible > 0], outs[1][visible > 0])
     filled = visible_everywhere(one, visible)
     assert np.array_equal(filled[visible > 0], RGB[visible > 0])
@@ -275,8 +276,8 @@ def test_greys_come_out_as_asked(tmp_path: Path) -> None:
         with Image.open(tmp_path / f"grey{suffix}") as image:
             assert image.mode in ("L", "LA", "I;16"), (mode, image.mode)
             assert (image.mode == "LA") == (mode == "LA") and (image.mode == "I;16") == (mode == "L16")
-        colour = images.eight_bit(TRANSLATOR.apply_picture(images.load(source)).pixels).astype(float)
-        grey = images.eight_bit(images.load(tmp_path / f"grey{suffix}").pixels)[..., 0]
+        colour = eight_bit(TRANSLATOR.apply_picture(reading.load(source)).pixels).astype(float)
+        grey = eight_bit(reading.load(tmp_path / f"grey{suffix}").pixels)[..., 0]
         assert np.corrcoef(grey.ravel(), (colour @ [0.299, 0.587, 0.114]).ravel())[0, 1] > 0.95
 
 
@@ -302,7 +303,7 @@ def test_without_the_extra_sixteen_bits_become_eight_and_it_is_named(
     monkeypatch.setattr("sincut.pictures.libvips.installed", lambda: False)
     notes = TRANSLATOR.apply_file(source, tmp_path / "b.png")
     assert "sincut[large]" in " ".join(notes)
-    assert images.load(tmp_path / "b.png").pixels.dtype == np.uint8
+    assert reading.load(tmp_path / "b.png").pixels.dtype == np.uint8
     with pytest.raises(ImageError, match=r"pip install 'sincut\[large\]'"):
         TRANSLATOR.apply_file(source, tmp_path / "b.png", Options(max_memory=1))
 
@@ -313,14 +314,14 @@ def test_heic_without_the_extra_names_it(tmp_path: Path, monkeypatch: pytest.Mon
     source = make(tmp_path / "a.heic", "RGB")
     monkeypatch.setitem(sys.modules, "pillow_heif", None)
     with pytest.raises(ImageError, match=r"sincut\[heic\]"):
-        images.load(source)
+        reading.load(source)
 
 
 def test_deep_pixels_are_rounded_not_cut() -> None:
     values = np.array([0, 127, 128, 129, 385, 386, 65535], np.uint16)
-    assert images.eight_bit(values).tolist() == [0, 0, 0, 1, 1, 2, 255]
+    assert eight_bit(values).tolist() == [0, 0, 0, 1, 1, 2, 255]
     ramp = np.arange(0, 65536, 257, dtype=np.uint16).reshape(16, 16, 1).repeat(3, axis=2)
-    assert np.array_equal(images.to_pixels(images.to_tensor(ramp), np.uint16), ramp)
+    assert np.array_equal(to_pixels(to_tensor(ramp), np.uint16), ramp)
 
 
 def test_the_limit_of_pixels_is_named(tmp_path: Path) -> None:
@@ -333,7 +334,7 @@ def test_the_limit_of_pixels_is_named(tmp_path: Path) -> None:
 def test_a_file_that_was_replaced_is_read_anew(tmp_path: Path) -> None:
     for array in (DEEP, DEEP[:20, ::-1]):
         deep(tmp_path / "a.png", np.ascontiguousarray(array))
-        assert np.array_equal(images.load(tmp_path / "a.png").pixels, array)
+        assert np.array_equal(reading.load(tmp_path / "a.png").pixels, array)
 
 
 @pytest.mark.parametrize("suffix", [".jpg", ".png", ".webp", ".tif"])
@@ -345,7 +346,7 @@ def test_orientation_in_xmp_turns_nothing_twice(tmp_path: Path, suffix: str, mem
     if memory and suffix == ".webp":
         return
     TRANSLATOR.apply_file(source, target, Options(max_memory=memory))
-    picture = images.load(target)
+    picture = reading.load(target)
     assert picture.size == (W, H) and not any("upright" in note for note in picture.notes)
     with Image.open(target) as image:
         assert "museum" in str(image.info.get("xmp") or image.info.get("XML:com.adobe.xmp"))
@@ -357,14 +358,14 @@ def test_a_jpeg_s_exif_does_not_describe_the_tiff(tmp_path: Path) -> None:
         odd[tag] = value
     Image.fromarray(RGB).save(tmp_path / "a.jpg", exif=odd)
     TRANSLATOR.apply_file(tmp_path / "a.jpg", tmp_path / "b.tif")
-    picture = images.load(tmp_path / "b.tif")
-    assert np.array_equal(picture.pixels, TRANSLATOR.apply_picture(images.load(tmp_path / "a.jpg")).pixels)
+    picture = reading.load(tmp_path / "b.tif")
+    assert np.array_equal(picture.pixels, TRANSLATOR.apply_picture(reading.load(tmp_path / "a.jpg")).pixels)
 
 
 def test_long_metadata_is_dropped_only_where_it_has_to_be(tmp_path: Path) -> None:
-    long = images.Picture(RGB, xmp=XMP + b" " * 70_000, exif=b"Exif\0\0" + exif().tobytes()[6:] + b" " * 70_000)
-    assert images.save(long, tmp_path / "a.png") == ()
-    notes = images.save(long, tmp_path / "a.jpg")
+    long = Picture(RGB, xmp=XMP + b" " * 70_000, exif=b"Exif\0\0" + exif().tobytes()[6:] + b" " * 70_000)
+    assert writing.save(long, tmp_path / "a.png") == ()
+    notes = writing.save(long, tmp_path / "a.jpg")
     assert any("XMP" in note for note in notes) and any("EXIF" in note for note in notes)
 
 
@@ -378,9 +379,9 @@ def test_a_wide_gamut_is_streamed_as_in_memory(tmp_path: Path, suffix: str, bits
     wide.write_to_file(str(source))
     for name, memory in (("memory", None), ("streamed", 1)):
         TRANSLATOR.apply_file(source, tmp_path / f"{name}{suffix}", Options(max_memory=memory), Saving(100, strip))
-    want, got = (images.load(tmp_path / f"{name}{suffix}") for name in ("memory", "streamed"))
+    want, got = (reading.load(tmp_path / f"{name}{suffix}") for name in ("memory", "streamed"))
     assert got.icc == want.icc == (None if strip else p3()) and got.pixels.dtype == want.pixels.dtype
-    difference = np.abs(images.eight_bit(got.pixels).astype(int) - images.eight_bit(want.pixels))
+    difference = np.abs(eight_bit(got.pixels).astype(int) - eight_bit(want.pixels))
     assert difference.max() <= (12 if suffix == ".jpg" else 4) and difference.mean() < 1.5
 
 
@@ -390,8 +391,8 @@ def test_a_profile_that_is_srgb_changes_no_number_of_a_streamed_picture(tmp_path
     profile = ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB")).tobytes()
     Image.fromarray(RGB).save(tmp_path / "a.png", icc_profile=profile)
     TRANSLATOR.apply_file(tmp_path / "a.png", tmp_path / "b.png", Options(max_memory=1))
-    out = images.load(tmp_path / "b.png")
-    want = TRANSLATOR.apply_picture(images.load(tmp_path / "a.png"))
+    out = reading.load(tmp_path / "b.png")
+    want = TRANSLATOR.apply_picture(reading.load(tmp_path / "a.png"))
     assert out.icc == profile and np.array_equal(out.pixels, want.pixels)
 
 
@@ -400,14 +401,14 @@ def test_cmyk_goes_through_rows_too(tmp_path: Path) -> None:
         Image.fromarray(RGB).convert("CMYK").point(lambda v: v // 2 + 30).save(tmp_path / name, quality=95)
         for kind, memory in (("memory", None), ("streamed", 1)):
             TRANSLATOR.apply_file(tmp_path / name, tmp_path / f"{kind}.png", Options(max_memory=memory))
-        want, got = (images.load(tmp_path / f"{kind}.png").pixels.astype(int) for kind in ("memory", "streamed"))
+        want, got = (reading.load(tmp_path / f"{kind}.png").pixels.astype(int) for kind in ("memory", "streamed"))
         assert np.abs(want - got).max() <= 4, name
 
 
 def test_formats_that_end_before_the_picture_say_so(tmp_path: Path) -> None:
-    long = images.Picture(np.zeros((2, 16_400, 3), np.uint8))
-    images.save(long, tmp_path / "a.png")
-    for apply in (lambda path: images.save(long, path), lambda path: TRANSLATOR.apply_file(tmp_path / "a.png", path)):
+    long = Picture(np.zeros((2, 16_400, 3), np.uint8))
+    writing.save(long, tmp_path / "a.png")
+    for apply in (lambda path: writing.save(long, path), lambda path: TRANSLATOR.apply_file(tmp_path / "a.png", path)):
         with pytest.raises(ImageError, match=r"b\.webp: WEBP files end at 16383 px a side, the picture has 16400"):
             apply(tmp_path / "b.webp")
 
@@ -420,12 +421,12 @@ def test_programs_and_vectors_are_no_pictures(tmp_path: Path) -> None:
     (tmp_path / "c.png").write_text("1,2,3\n4,5,6\n")
     for name in ("a.jpg", "b.png", "c.png"):
         with pytest.raises(ImageError, match="not a picture in a known format"):
-            images.load(tmp_path / name)
+            reading.load(tmp_path / name)
 
 
 def test_alpha_of_greys_is_kept_in_every_format(tmp_path: Path) -> None:
     source = make(tmp_path / "a.png", "LA")
     for suffix in (".png", ".tif", ".webp"):
         TRANSLATOR.apply_file(source, tmp_path / f"b{suffix}", saving=Saving(greys="keep"))
-        out = images.load(tmp_path / f"b{suffix}")
+        out = reading.load(tmp_path / f"b{suffix}")
         assert np.array_equal(out.alpha, ALPHA) and (np.ptp(out.pixels.astype(int), axis=2) <= 2).all()

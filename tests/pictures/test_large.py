@@ -11,10 +11,9 @@ from PIL import Image, JpegImagePlugin
 from sincut.config.sections import Config, overlay
 from sincut.errors import ImageError
 from sincut.events import Event, PictureStarted
-from sincut.pictures import images
-from sincut.pictures import libvips as vips
+from sincut.pictures import large, reading
 from sincut.pictures import tiff_exif as tiff
-from sincut.pictures.images import Saving
+from sincut.pictures.writing import Saving
 from sincut.translation.blend import Blend
 from sincut.translation.translate import Options, Translator
 
@@ -48,9 +47,9 @@ def test_streamed_equals_translated_in_memory(
     tmp_path: Path, name: str, array: np.ndarray, options: dict[str, object]
 ) -> None:
     source, target = write(tmp_path / name, array, **options), tmp_path / f"out-{name}"
-    want = TRANSLATOR.apply_picture(images.load(source), Options(tile=64))
+    want = TRANSLATOR.apply_picture(reading.load(source), Options(tile=64))
     TRANSLATOR.apply_file(source, target, NO_ROOM)
-    got = images.load(target)
+    got = reading.load(target)
     assert got.pixels.dtype == array.dtype
     assert np.abs(got.pixels.astype(int) - want.pixels.astype(int)).max() <= (0 if array.dtype == np.uint8 else 1)
     assert (got.alpha is None) == (want.alpha is None) and (got.alpha is None or np.array_equal(got.alpha, want.alpha))
@@ -73,7 +72,7 @@ def test_streamed_jpeg_greys_and_strength(tmp_path: Path) -> None:
     with Image.open(tmp_path / "b.jpg") as image:
         assert image.mode == "L" and image.size == (W, H)
         assert image.getexif()[0x010E] == "a description" and image.getexif().get(0x0112, 1) == 1
-    want = TRANSLATOR.apply_picture(images.load(source), Options(tile=64, blend=Blend(0.5))).pixels
+    want = TRANSLATOR.apply_picture(reading.load(source), Options(tile=64, blend=Blend(0.5))).pixels
     grey = np.asarray(Image.fromarray(want).convert("L")).astype(float)
     with Image.open(tmp_path / "b.jpg") as image:
         assert np.abs(np.asarray(image) - grey).mean() < 2
@@ -82,7 +81,7 @@ def test_streamed_jpeg_greys_and_strength(tmp_path: Path) -> None:
 def test_alpha_of_a_streamed_jpeg_is_laid_on_white(tmp_path: Path) -> None:
     source = write(tmp_path / "a.tif", np.dstack([RGB, np.zeros((H, W), np.uint8)]))
     notes = TRANSLATOR.apply_file(source, tmp_path / "b.jpg", NO_ROOM)
-    assert "white" in " ".join(notes) and images.load(tmp_path / "b.jpg").pixels.min() > 250
+    assert "white" in " ".join(notes) and reading.load(tmp_path / "b.jpg").pixels.min() > 250
 
 
 def test_what_is_expected_is_said_before(tmp_path: Path) -> None:
@@ -126,9 +125,9 @@ def test_masks_scales_and_hidden_colours_are_streamed_as_in_memory(tmp_path: Pat
         {"mask": tmp_path / "mask.png"},
         {"mask": tmp_path / "mask.png", "scale": 0.5, "blend": Blend(0.6, "colour")},
     ):
-        want = TRANSLATOR.apply_picture(images.load(source), Options(tile=64, **extra))
+        want = TRANSLATOR.apply_picture(reading.load(source), Options(tile=64, **extra))
         TRANSLATOR.apply_file(source, tmp_path / "b.tif", Options(tile=64, max_memory=1, **extra))
-        got = images.load(tmp_path / "b.tif")
+        got = reading.load(tmp_path / "b.tif")
         assert np.array_equal(got.pixels, want.pixels) and np.array_equal(got.alpha, want.alpha), extra
 
 
@@ -148,7 +147,7 @@ def test_exif_is_written_into_every_kind_of_tiff(
     with source.open("r+b") as file:
         tiff.add_exif(file, exif)
     if "bigtiff" in options:
-        monkeypatch.setattr(vips, "LARGEST_TIFF", 1)
+        monkeypatch.setattr(large, "LARGEST_TIFF", 1)
     notes = TRANSLATOR.apply_file(source, target, Options(tile=64, max_memory=memory))
     assert "EXIF" not in " ".join(notes)
     for path in (source, target):
@@ -160,8 +159,8 @@ def test_exif_is_written_into_every_kind_of_tiff(
         assert pyvips.Image.new_from_file(str(path)).avg() > 0  # libvips still reads all of it
     big = target.read_bytes()[2] == 43
     assert big == ("bigtiff" in options and memory == 1)
-    want = TRANSLATOR.apply_picture(images.load(source), Options(tile=64)).pixels
-    assert np.abs(images.load(target).pixels.astype(int) - want).max() <= 1
+    want = TRANSLATOR.apply_picture(reading.load(source), Options(tile=64)).pixels
+    assert np.abs(reading.load(target).pixels.astype(int) - want).max() <= 1
 
 
 def test_a_streamed_jpeg_keeps_its_quality(tmp_path: Path) -> None:

@@ -11,6 +11,7 @@ from PIL import Image
 from sincut.cli import main
 from sincut.config.sections import Config
 from sincut.errors import ImageError, RunError
+from sincut.pictures import reading
 from sincut.report import compare
 
 
@@ -63,7 +64,7 @@ def test_compare_refuses_runs_of_different_pictures(runs: list[Path], tiny: Conf
 @pytest.mark.parametrize("count", [1, 4, 7])
 def test_sheet_has_room_for_any_number_and_any_name(tmp_path: Path, count: int) -> None:
     names = ["x" * 200, "山水画 Ἀκρόπολις", "<b>&", "short", "a b " * 40, "\u202egpj", "é"]
-    picture = compare.images.from_pil(Image.fromarray(scene(60, 80, 0)))
+    picture = reading.from_pil(Image.fromarray(scene(60, 80, 0)))
     figures = {"colour": 0.5, "tone": 0.25}
     results = [compare.Result(name, tmp_path / name[:9], picture, figures) for name in names[:count]]
     sheet = compare.sheet(compare.Comparison(picture, None, results))

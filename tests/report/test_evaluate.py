@@ -9,7 +9,7 @@ import torch
 from helpers import scene
 
 from sincut.errors import ImageError
-from sincut.pictures.images import Picture
+from sincut.pictures.picture import Picture
 from sincut.report import evaluate
 from sincut.report.evaluate import complaints, measure, single_image_fid
 

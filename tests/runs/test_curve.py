@@ -8,7 +8,9 @@ import pytest
 from helpers import scene, sincut
 
 from sincut.model.model import Model
-from sincut.pictures.images import Picture, load, save
+from sincut.pictures.picture import Picture
+from sincut.pictures.reading import load
+from sincut.pictures.writing import save
 
 
 @pytest.mark.slow

@@ -14,8 +14,8 @@ from PIL import Image
 from sincut.config.sections import Config, overlay
 from sincut.errors import ConfigError, ImageError
 from sincut.events import Event, TileDone
-from sincut.pictures import images
-from sincut.pictures.images import Picture
+from sincut.pictures import masks
+from sincut.pictures.picture import Picture, to_tensor
 from sincut.translation.blend import Blend
 from sincut.translation.translate import Options, Translator, _TileTooLargeError
 
@@ -31,12 +31,12 @@ WHOLE = TRANSLATOR.apply_picture(PICTURE).pixels.astype(int)
 
 
 def lab(pixels: np.ndarray) -> torch.Tensor:
-    return rgb_to_lab((images.to_tensor(pixels) + 1) / 2)
+    return rgb_to_lab((to_tensor(pixels) + 1) / 2)
 
 
 def weights(path: Path, size: tuple[int, int]) -> np.ndarray:
     """0 to 255, whole."""
-    return images.load_mask(path, size).weight((0, 0, *size))[0, 0].numpy() * 255
+    return masks.load_mask(path, size).weight((0, 0, *size))[0, 0].numpy() * 255
 
 
 def mask_file(path: Path, values: np.ndarray) -> Path:
@@ -97,13 +97,13 @@ def test_hard_edges_of_a_mask_are_softened_and_its_size_adapts(tmp_path: Path) -
     assert mask.shape == (600, 800)
     assert mask[:, :380].max() == 0 and mask[:, 420:].min() == 255 and len(np.unique(mask)) > 4
     with pytest.raises(ImageError, match=r"m\.png: the mask is 400x300, the picture 300x600"):
-        images.load_mask(tmp_path / "m.png", (600, 300))
+        masks.load_mask(tmp_path / "m.png", (600, 300))
     turned = Image.Exif()
     turned[0x0112] = 6  # what lies there as 400x300 is seen as 300x400
     Image.fromarray(values).save(tmp_path / "turned.png", exif=turned)
-    assert images.load_mask(tmp_path / "turned.png", (800, 600)).size == (800, 600)
+    assert masks.load_mask(tmp_path / "turned.png", (800, 600)).size == (800, 600)
     with pytest.raises(ImageError, match=r"turned\.png: the mask is 300x400, the picture 800x600"):
-        images.load_mask(tmp_path / "turned.png", (600, 800))
+        masks.load_mask(tmp_path / "turned.png", (600, 800))
     see_through = Image.new("RGBA", (60, 30), (255, 255, 255, 0))  # white, but not to be seen
     see_through.paste((255, 255, 255, 255), (0, 0, 20, 30))
     see_through.paste((0, 0, 0, 255), (20, 0, 40, 30))

@@ -15,8 +15,7 @@ from sincut.config.sections import Config, overlay
 from sincut.errors import ConfigError, ModelError
 from sincut.model.model import CHECKPOINT_FILE, MODEL_FILE, Model, load_tensors, save_tensors
 from sincut.nets.networks import Projector
-from sincut.pictures import images
-from sincut.pictures.images import Picture
+from sincut.pictures.picture import Picture, to_tensor
 from sincut.report import figure
 from sincut.translation import similarity
 from sincut.translation.translate import Translator
@@ -35,7 +34,7 @@ def test_similarity_is_the_cosine_of_projected_features(tiny: Config, size: tupl
     tiny = overlay(tiny, {"colour": {"smooth": 0.0, "grain": False}, "networks": {"smooth": 0.0, "blocks": 4}})
     translator, picture = Translator(with_heads(tiny), precision="float32"), Picture(scene(*size, 3))
     model, pad = translator.model, 64
-    x = images.to_tensor(picture.pixels)
+    x = to_tensor(picture.pixels)
     h, w = size
 
     def encoded(image: torch.Tensor, layer: int) -> torch.Tensor:

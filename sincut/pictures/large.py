@@ -1,0 +1,265 @@
+"""Pictures beyond memory, with libvips: read by regions, written row by row."""
+
+import contextlib
+import queue
+import struct
+import tempfile
+import threading
+import zlib
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, NoReturn
+
+import numpy as np
+from numpy.typing import NDArray
+from torch import Tensor
+
+from sincut.errors import DamagedError, ImageError
+from sincut.files import written_whole
+from sincut.pictures.formats import DEEP, DEFAULT_QUALITY, FULL_CHROMA, WITH_ALPHA, writable_format
+from sincut.pictures.hidden import Filling
+from sincut.pictures.jpeg import quality_of
+from sincut.pictures.libvips import MOST, in_space, lazy_image, library, luma, reason, upright_srgb, with_metadata
+from sincut.pictures.metadata import UPRIGHT, add_to_tiff, carried_by, orientation_of
+from sincut.pictures.modes import IN_PROFILE
+from sincut.pictures.opening import MAX_PIXELS, opened
+from sincut.pictures.picture import Pixels
+from sincut.pictures.profiles import transforms_of
+from sincut.pictures.resampling import ROWS_AT_ONCE
+from sincut.pictures.writing import Saving
+
+if TYPE_CHECKING:
+    import pyvips
+
+STREAMED = {"TIFF", "PNG", "JPEG"}  # formats that `Writer` writes
+TIFF_TILE = 256  # px
+LARGEST_TIFF = 2 * 10**9  # bytes of pixels beyond which a TIFF file needs 64-bit offsets
+QUEUED = 2  # parts of rows that wait for libvips
+MOST_IN_CHUNK = 16 * 2**20  # bytes
+PNG_SIGNATURE = b"\x89PNG\r\n\x1a\n"
+
+
+class Reader:
+    """A picture file by regions, upright, in sRGB where `icc` is given, 8 or 16 bits a channel."""
+
+    def __init__(self, source: Path, grey: bool, icc: bytes | None, orientation: int = 1) -> None:
+        vips = library()
+        try:
+            image = lazy_image(source)
+            self.pyramid = image.get_typeof("n-subifds") != 0 or _is_pyramid(image, source)
+            self.image, notes = upright_srgb(image, grey, icc, orientation)
+            self.region = vips.Region.new(self.image)
+        except vips.Error as error:
+            raise DamagedError(f"{source}: is damaged or cannot be read ({reason(error)}); copy it again") from None
+        self.source, self.bands, self.deep = source, self.image.bands, self.image.format == "ushort"
+        self.size = self.image.height, self.image.width
+        self.dtype = np.dtype(np.uint16 if self.deep else np.uint8)
+        self.bytes_per_pixel = self.bands * self.dtype.itemsize
+        self.converted = any("translated in sRGB" in note for note in notes)
+        self.notes = [*notes, *(["greys became RGB"] if grey else [])]
+        self.lock = threading.Lock()  # windows are read in a thread, rows in another
+
+    def read(self, rows: NDArray[np.int64], columns: NDArray[np.int64]) -> Pixels:
+        """The pixels (h, w, bands) at rows and columns, in any order within a window."""
+        top, left = int(rows.min()), int(columns.min())
+        part = self._fetch(top, left, int(rows.max()) + 1, int(columns.max()) + 1)
+        return part[rows - top][:, columns - left]
+
+    def rows(self, top: int, bottom: int) -> Pixels:
+        """Whole rows (bottom - top, W, bands)."""
+        return self._fetch(top, 0, bottom, self.size[1]).copy()
+
+    def _fetch(self, top: int, left: int, bottom: int, right: int) -> Pixels:
+        vips = library()
+        try:
+            with self.lock:
+                data = self.region.fetch(left, top, right - left, bottom - top)
+        except vips.Error as error:
+            what = f"is damaged or cannot be read ({reason(error)}); copy it again or repair it"
+            raise DamagedError(f"{self.source}: {what}") from None
+        found: Pixels = np.frombuffer(data, self.dtype).reshape(bottom - top, right - left, self.bands)
+        return found
+
+
+class Writer:
+    """A TIFF (tiled, BigTIFF, a pyramid where the source was one), PNG or JPEG file that is given row by row.
+
+    libvips pulls pixels and a translation pushes them, so they meet in a queue: rows go in as an uncompressed PNG
+    stream, and a thread lets libvips read that and write the file. Used as a context manager.
+    """
+
+    def __init__(
+        self,
+        path: Path,
+        format_: str,
+        like: Reader,
+        grey: bool,
+        jpeg: tuple[int, bool],
+        icc: bytes | None,
+        exif: bytes | None,
+        xmp: bytes | None,
+        dpi: tuple[float, float] | None,
+    ) -> None:
+        """`jpeg` is its quality and whether its colours are subsampled. TIFF files get no EXIF.
+
+        What is given is sRGB; where the reader has converted it from `icc`, it is written in that space again.
+        """
+        self.path, self.format, self.like, self.grey, self.jpeg = path, format_, like, grey, jpeg
+        self.metadata = icc, exif if format_ != "TIFF" else None, xmp, dpi
+        self.queue: queue.Queue[bytes | None] = queue.Queue(QUEUED)
+        self.left, self.ended, self.failed = memoryview(b""), False, ""
+        self.packer = zlib.compressobj(0)
+        self.thread = threading.Thread(target=self._save, daemon=True)
+
+    def __enter__(self) -> "Writer":
+        h, w = self.like.size
+        kind = 6 if self.like.bands == 4 else 2  # RGB, with alpha or without
+        header = struct.pack(">IIBBBBB", w, h, 16 if self.like.deep else 8, kind, 0, 0, 0)
+        self.thread.start()
+        self._put(PNG_SIGNATURE + _chunk(b"IHDR", header))
+        return self
+
+    def write(self, rows: Pixels) -> None:
+        """The next rows (h, W, bands). Raises `ImageError` where the file cannot be written."""
+        lines = rows.astype(">u2") if self.like.deep else rows
+        lines = lines.reshape(len(rows), -1).view(np.uint8)
+        filtered = np.zeros((len(lines), 1 + lines.shape[1]), np.uint8)  # each line begins with the filter "none"
+        filtered[:, 1:] = lines
+        for part in np.array_split(filtered, max(1, filtered.nbytes // MOST_IN_CHUNK)):
+            self._put(_chunk(b"IDAT", self.packer.compress(part.tobytes())))
+
+    def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
+        if kind is None:
+            self._put(_chunk(b"IDAT", self.packer.flush()) + _chunk(b"IEND", b""))
+        self._offer(None)  # no more bytes will come
+        self.thread.join()
+        if kind is None and self.failed:
+            self._refuse()
+
+    def _put(self, data: bytes) -> None:
+        if not self._offer(data):
+            self._refuse()
+
+    def _offer(self, data: bytes | None) -> bool:
+        """Queue a part for libvips, as soon as there is room; False where nobody reads any longer."""
+        while self.thread.is_alive() and not self.failed:
+            with contextlib.suppress(queue.Full):
+                self.queue.put(data, timeout=0.1)
+                return True
+        return False
+
+    def _refuse(self) -> NoReturn:
+        raise ImageError(f"cannot be written ({self.failed}); free some space or choose another place with -o")
+
+    def _next(self, count: int) -> bytes:
+        """Up to `count` bytes of the stream for libvips; none at its end."""
+        while not self.left and not self.ended:
+            data = self.queue.get()
+            self.left, self.ended = memoryview(data or b""), data is None
+        part, self.left = self.left[:count], self.left[count:]
+        return bytes(part)
+
+    def _save(self) -> None:
+        vips = library()
+        source = vips.SourceCustom()
+        source.on_read(self._next)
+        icc, exif, xmp, dpi = self.metadata
+        folder = tempfile.TemporaryDirectory()
+        try:
+            image = vips.Image.new_from_source(source, "", access="sequential", unlimited=True)
+            if self.format == "JPEG":
+                image = image.flatten(background=MOST if self.like.deep else 255) if image.hasalpha() else image
+                image = image.colourspace("srgb")
+            if icc and self.like.converted:
+                image = in_space(image, icc, Path(folder.name))
+            image = luma(image) if self.grey else image
+            image = with_metadata(image, icc, exif, xmp, dpi)
+            if self.format == "TIFF":
+                h, w = self.like.size
+                layout = {"tile": True, "tile_width": TIFF_TILE, "tile_height": TIFF_TILE, "pyramid": self.like.pyramid}
+                big = h * w * self.like.bytes_per_pixel > LARGEST_TIFF
+                image.tiffsave(self.path, compression="deflate", predictor="horizontal", bigtiff=big, **layout)
+            elif self.format == "PNG":
+                image.pngsave(self.path)
+            else:
+                quality, subsampled = self.jpeg
+                image.jpegsave(self.path, Q=quality, subsample_mode="on" if subsampled else "off")
+        except vips.Error as error:
+            self.failed = reason(error)
+        except Exception as error:  # in a thread nobody else would hear of it
+            self.failed = str(error) or type(error).__name__
+        finally:
+            folder.cleanup()
+
+
+class Large:
+    """A picture that is read and written row by row."""
+
+    def __init__(self, reader: Reader, writer: Writer, notes: tuple[str, ...]) -> None:
+        self.reader, self.writer, self.notes = reader, writer, notes
+        self.filling = Filling(reader.size, reader.dtype) if reader.bands == 4 else None
+        if self.filling is not None:  # it is looked at once, before the first pixel
+            h, step = reader.size[0], ROWS_AT_ONCE // self.filling.cell * self.filling.cell or self.filling.cell
+            for top in range(0, h, step):
+                rows = reader.rows(top, min(top + step, h))
+                self.filling.add(top, rows[..., :3], rows[..., 3])
+
+    def window(self, rows: Tensor, columns: Tensor) -> Pixels:
+        """The pixels (h, w, 3) at rows and columns, with colours below transparent places that are near."""
+        return self._filled(self.reader.read(rows.numpy(), columns.numpy()), rows.numpy(), columns.numpy())
+
+    def rows(self, top: int, bottom: int) -> Pixels:
+        """The same of whole rows (bottom - top, W, 3)."""
+        found = self.reader.rows(top, bottom)
+        return self._filled(found, np.arange(top, bottom), np.arange(found.shape[1]))
+
+    def _filled(self, found: Pixels, rows: NDArray[np.int64], columns: NDArray[np.int64]) -> Pixels:
+        colours = found[..., :3]
+        return colours if self.filling is None else self.filling.fill(colours, found[..., 3], rows, columns)
+
+
+@contextmanager
+def open_large(source: Path, target: Path, saving: Saving, max_pixels: int = MAX_PIXELS) -> Iterator[Large]:
+    """Read `source` by regions and write `target` by rows; it appears when the block ends well. Raises `ImageError`."""
+    format_ = writable_format(target)
+    if format_ not in STREAMED:
+        raise ImageError(f"{target}: {format_} files of this size cannot be written; use one of .tif, .png, .jpg")
+    with opened(source, max_pixels) as image:
+        carried, orientation = carried_by(image), orientation_of(image)
+        of_rgb = image.mode in IN_PROFILE and not carried["grey"]
+    grey, tables, icc = carried["grey"], carried["jpeg"].get("qtables"), carried["icc"]
+    is_srgb = of_rgb and icc and not transforms_of(icc)  # its numbers are taken as they are
+    reader = Reader(source, grey, None if is_srgb else icc, orientation)
+    notes = [*([UPRIGHT] if orientation != 1 else []), *reader.notes]
+    if reader.bands == 4 and format_ not in WITH_ALPHA:
+        notes.append(f"{format_} has no alpha: transparent parts were laid on white")
+    if reader.deep and format_ not in DEEP:
+        notes.append(f"{format_} has 8 bits a channel")
+    kept: tuple[Any, ...] = (icc if of_rgb else None, carried["exif"], carried["xmp"], carried["dpi"])
+    kept = (None,) * len(kept) if saving.strip else kept
+    as_grey = grey and saving.greys == "keep"
+    with written_whole(target, ImageError) as temporary:
+        quality = saving.quality or (quality_of(tables) if tables else 0) or DEFAULT_QUALITY.get(format_, 0)
+        subsampled = quality < FULL_CHROMA if saving.quality or not tables else carried["jpeg"].get("subsampling") != 0
+        with Writer(temporary, format_, reader, as_grey, (quality, subsampled), *kept) as writer:
+            yield Large(reader, writer, tuple(notes))
+        if kept[1] and format_ == "TIFF":
+            with temporary.open("r+b") as file:
+                add_to_tiff(file, kept[1])
+
+
+def _is_pyramid(image: "pyvips.Image", source: Path) -> bool:
+    """Whether the second page of a TIFF file is the first one at half size."""
+    if image.get_typeof("n-pages") == 0 or image.get("n-pages") < 2:
+        return False
+    try:
+        second = lazy_image(source, page=1)
+    except library().Error:
+        return False
+    return all(abs(a - 2 * b) <= 2 for a, b in ((image.width, second.width), (image.height, second.height)))
+
+
+def _chunk(kind: bytes, data: bytes) -> bytes:
+    """A chunk of a PNG stream (https://www.w3.org/TR/png-3/, section 5.3)."""
+    return struct.pack(">I", len(data)) + kind + data + struct.pack(">I", zlib.crc32(data, zlib.crc32(kind)))
