@@ -78,7 +78,8 @@ class Trainings:
     processes: dict[str, "subprocess.Popen[bytes]"] = field(default_factory=dict)
     asked: set[str] = field(default_factory=set)  # to stop
     known: dict[str, tuple[tuple[Any, ...], Status]] = field(default_factory=dict)  # by the files that tell it
-    lock: threading.RLock = field(default_factory=threading.RLock)
+    closed: bool = False  # no training can be started any more
+    lock: threading.RLock = field(default_factory=threading.RLock)  # of the fields above
 
     def names(self) -> list[str]:
         """Of all runs, the latest first: folders below that of all runs."""
@@ -127,23 +128,25 @@ class Trainings:
         """Ask a training to save and end. Raises `RunError` for one that was started elsewhere."""
         with self.lock:
             process = self.processes.get(name)
-            if process is None or process.poll() is not None:
-                if self.status(name).phase == RUNNING:
-                    raise RunError(f"{name}: was started elsewhere; stop it there, with Ctrl-C")
-                return
-            if name not in self.asked:  # asked twice, it would not save
-                self.asked.add(name)
-                _interrupt(process)
+            if process is not None and process.poll() is None:
+                self._interrupt(name, process)
+            elif self.status(name).phase == RUNNING:
+                raise RunError(f"{name}: was started elsewhere; stop it there, with Ctrl-C")
 
     def close(self) -> list[str]:
-        """Stop all that was started here, and wait until everything is saved; returns what can be resumed of it."""
-        running = [name for name, process in self.processes.items() if process.poll() is None]
-        for name in running:
-            self.stop(name)
+        """Stop all trainings that were started here and wait until they have saved; from now on none can be started.
+
+        Returns the names of those that can be resumed. Waits `CLOSING_SECONDS` at most.
+        """
+        with self.lock:
+            self.closed = True
+            running = {name: process for name, process in self.processes.items() if process.poll() is None}
+            for name, process in running.items():
+                self._interrupt(name, process)
         until = time.monotonic() + CLOSING_SECONDS
-        for name in running:
+        for process in running.values():
             with suppress(subprocess.TimeoutExpired):
-                self.processes[name].wait(max(0.1, until - time.monotonic()))
+                process.wait(max(0.1, until - time.monotonic()))
         return [name for name in running if self._status(self.runs / name).is_resumable]
 
     def status(self, name: str) -> Status:
@@ -182,32 +185,41 @@ class Trainings:
         return describe(self.path(name))
 
     def _begin(self, folder: Path, arguments: list[str]) -> str:
+        """Start `sincut train` with these arguments for a run folder; returns the run's name. Raises `RunError`."""
         name = self._name(folder)
         command = [sys.executable, "-m", "sincut", "train", *arguments, "-o", str(folder), "--json"]
         command += ["--device", self.device] if self.device != "auto" else []
-        with self.lock, (folder / LOG_FILE).open("wb") as log:
+        with self.lock:
+            if self.closed:
+                raise RunError(f"{name}: sincut ui is closing and starts no more trainings; start it again first")
             if name in self.processes and self.processes[name].poll() is None:
                 raise RunError(f"{name}: is being trained already; wait for it or stop it")
             self.asked.discard(name)
-            # A session of its own: Ctrl-C in this one's terminal must not reach it twice.
-            apart: dict[str, Any] = {"start_new_session": True}
-            if os.name == "nt":
-                apart = {"creationflags": subprocess.CREATE_NEW_PROCESS_GROUP}  # type: ignore[attr-defined,unused-ignore]
-            self.processes[name] = subprocess.Popen(
-                command, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=log, **apart
-            )
+            with (folder / LOG_FILE).open("wb") as log:
+                self.processes[name] = subprocess.Popen(
+                    command, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=log, **_apart()
+                )
         return name
+
+    def _interrupt(self, name: str, process: "subprocess.Popen[bytes]") -> None:
+        """Send what Ctrl-C sends, once: a training that is interrupted twice ends without saving."""
+        if name in self.asked:
+            return
+        self.asked.add(name)
+        if os.name == "nt":
+            process.send_signal(signal.CTRL_BREAK_EVENT)  # type: ignore[attr-defined,unused-ignore]
+        else:
+            process.send_signal(signal.SIGINT)
 
     def _name(self, path: Path) -> str:
         return path.relative_to(self.runs).as_posix()
 
 
-def _interrupt(process: "subprocess.Popen[bytes]") -> None:
-    """What Ctrl-C does."""
+def _apart() -> dict[str, Any]:
+    """Options of `Popen` for a session of its own: Ctrl-C in this terminal must not reach the training twice."""
     if os.name == "nt":
-        process.send_signal(signal.CTRL_BREAK_EVENT)  # type: ignore[attr-defined,unused-ignore]
-    else:
-        process.send_signal(signal.SIGINT)
+        return {"creationflags": subprocess.CREATE_NEW_PROCESS_GROUP}  # type: ignore[attr-defined,unused-ignore]
+    return {"start_new_session": True}
 
 
 def _below(runs: Path, names: Sequence[str]) -> Iterator[Path]:

@@ -2,6 +2,7 @@
 
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Callable
 from contextlib import nullcontext
@@ -94,9 +95,74 @@ def test_pictures_of_a_run_are_known_by_their_bytes(painting: Path, photo: Path,
     assert begun[1] == [str(elsewhere), str(photo), "--resume"]
 
 
-def test_close_saves_what_is_running(painting: Path, photo: Path, tmp_path: Path) -> None:
-    trainings = Trainings(tmp_path / "runs")
-    assert trainings.close() == []
+@pytest.mark.slow
+def test_close_saves_what_is_running(painting: Path, photo: Path, tmp_path: Path, tiny_flags: list[str]) -> None:
+    trainings = Trainings(tmp_path / "runs", "cpu")
+    flags = settings(tiny_flags, "schedule.steps=100000", "output.log_every=1")
+    name = trainings.start(Order(painting, photo, settings=flags, name="one"))
+    assert waited(lambda: trainings.status(name).step > 0)
+    assert trainings.close() == [name]
+    assert trainings.processes[name].poll() == 130 and not is_locked(tmp_path / "runs" / name)
+    status = trainings.status(name)
+    assert status.phase == STOPPED and trainings.about(name)[1]["steps"] == status.step > 0
+
+
+class FakeProcess:
+    """A training as `Trainings` sees it, which ends when it is interrupted."""
+
+    def __init__(self, *_: object, on_poll: Callable[[], None] = lambda: None, **__: object) -> None:
+        self.on_poll, self.signals = on_poll, list[int]()
+
+    def poll(self) -> int | None:
+        self.on_poll()
+        return 130 if self.signals else None
+
+    def send_signal(self, number: int) -> None:
+        self.signals.append(number)
+
+    def wait(self, timeout: float) -> int:
+        assert self.signals and timeout > 0
+        return 130
+
+
+def test_a_training_that_is_begun_while_all_are_closed_changes_nothing(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    trainings, refused = Trainings(tmp_path, "cpu"), list[str]()
+    for name in ("one", "two", "late"):
+        (tmp_path / name).mkdir()
+        (tmp_path / name / "checkpoint.safetensors").touch()
+
+    def begin() -> None:
+        try:
+            trainings._begin(tmp_path / "late", [])
+        except RunError as error:
+            refused.append(str(error))
+
+    visitor = threading.Thread(target=begin)
+
+    def come() -> None:
+        if not visitor.ident:
+            visitor.start()
+            visitor.join(0.3)  # it is through now, or waits for the lock
+
+    monkeypatch.setattr(subprocess, "Popen", FakeProcess)
+    fakes = {"one": FakeProcess(on_poll=come), "two": FakeProcess()}
+    trainings.processes.update(fakes)  # type: ignore[arg-type]
+    assert trainings.close() == ["one", "two"]
+    visitor.join()
+    assert all(len(fake.signals) == 1 for fake in fakes.values())
+    assert set(trainings.processes) == {"one", "two"} and "late: sincut ui is closing" in refused[0]
+
+
+def test_a_training_that_runs_keeps_its_log_where_another_is_refused(tmp_path: Path) -> None:
+    trainings = Trainings(tmp_path, "cpu")
+    (tmp_path / "one").mkdir()
+    (tmp_path / "one" / "training.log").write_text("so far")
+    trainings.processes["one"] = FakeProcess()  # type: ignore[assignment]
+    with pytest.raises(RunError, match="being trained already"):
+        trainings._begin(tmp_path / "one", [])
+    assert (tmp_path / "one" / "training.log").read_text() == "so far"
 
 
 def test_orders_are_refused_before_anything_is_written(painting: Path, photo: Path, tmp_path: Path) -> None:
