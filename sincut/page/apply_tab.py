@@ -36,25 +36,22 @@ def apply_tab(desk: Desk, chosen: Any) -> tuple[Any, Any, Any]:
         name: str, uploaded: Any, source: str, output: str, overwrite: bool, strength: float, keep: str, scale: Any,
         format_: str, strip: bool, request: gr.Request, progress: Any = gr.Progress(),  # noqa: B008
     ) -> list[Any]:  # fmt: skip
-        options = Options(
-            max_pixels=desk.max_pixels, blend=Blend(float(strength), KEEP[keep]), scale=_scale(str(scale))
-        )
-        given = options, Saving(strip=bool(strip)), None if format_ == SAME else format_
-        batch = _style(
-            desk,
-            str(request.session_hash),
-            name,
-            uploaded or [],
-            (source or "", output or "", overwrite),
-            given,
-            progress,
-        )
-        return _batch_shown(desk, batch)
+        tab, named = str(request.session_hash), (source or "", output or "", overwrite)
+        with desk.stops.running(tab):
+            options = Options(
+                max_pixels=desk.max_pixels, blend=Blend(float(strength), KEEP[keep]), scale=_scale(str(scale))
+            )
+            given = options, Saving(strip=bool(strip)), None if format_ == SAME else format_
+            return _batch_shown(desk, _style(desk, tab, name, uploaded or [], named, given, progress))
+
+    def expect(request: gr.Request) -> None:
+        desk.stops.expect(str(request.session_hash))
 
     def halt(request: gr.Request) -> None:
-        desk.stops.add(str(request.session_hash))
+        desk.stops.ask(str(request.session_hash))
 
-    style.click(
+    # Stop counts from the click on, while the job waits in the queue.
+    style.click(expect, None, None, **HIDDEN).then(
         told(run), [chosen, *sources, *options], results,
         concurrency_limit=1, concurrency_id=COMPUTE, show_progress_on=results[0], api_visibility="private",
     )  # fmt: skip
@@ -143,11 +140,13 @@ def _style(
     """Translate what was dropped, or else what was named."""
     if not name:
         raise RunError("no model yet: train one, or put one into the folder of runs")
-    desk.stops.discard(tab)
     model = desk.trainings.path(name)
     source, output, overwrite = named
     with desk.translator(name) as translator:
-        common: dict[str, Any] = {"on_event": _listener(progress), "stop": lambda: desk.closing or tab in desk.stops}
+        common: dict[str, Any] = {
+            "on_event": _listener(progress),
+            "stop": lambda: desk.closing or desk.stops.asked(tab),
+        }
         if uploaded or not source.strip():
             files = [Path(path) for path in uploaded]
             return uploads.translate_uploads(files, desk.place, model, translator, *given, **common)

@@ -49,6 +49,39 @@ def _toast(text: str) -> Exception:
     return found
 
 
+class Stops:
+    """Which tabs have a job queued or running, and which of them were asked to stop it. Safe to use from threads."""
+
+    def __init__(self) -> None:
+        self._asked: dict[str, bool] = {}  # by tab, while it has a job
+        self._lock = threading.Lock()
+
+    def expect(self, tab: str) -> None:
+        """A job of this tab is about to be queued; no change where there is one already."""
+        with self._lock:
+            self._asked.setdefault(tab, False)
+
+    def ask(self, tab: str) -> None:
+        """Ask to stop the tab's job, running or still queued; no effect where it has none."""
+        with self._lock:
+            if tab in self._asked:
+                self._asked[tab] = True
+
+    def asked(self, tab: str) -> bool:
+        """True if the tab's job is to stop."""
+        return self._asked.get(tab, False)
+
+    @contextmanager
+    def running(self, tab: str) -> Iterator[None]:
+        """The time in which the tab's job runs; it has none afterwards."""
+        self.expect(tab)
+        try:
+            yield
+        finally:
+            with self._lock:
+                self._asked.pop(tab, None)
+
+
 @dataclass
 class Desk:
     """What all tabs share: the trainings, the models that are loaded, and where files may be."""
@@ -62,7 +95,7 @@ class Desk:
     loaded: dict[tuple[str, Any], Translator] = field(default_factory=dict)
     closing: bool = False  # the server is about to end
     covers: dict[tuple[str, Any], Any] = field(default_factory=dict)
-    stops: set[str] = field(default_factory=set)  # tabs whose visitor has pressed Stop
+    stops: Stops = field(default_factory=Stops)  # of stylings
 
     @contextmanager
     def translator(self, name: str, **parts: bool) -> Iterator[Translator]:

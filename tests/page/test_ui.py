@@ -53,16 +53,34 @@ class Server:
         except HTTPError as error:
             return error.code, error.read().decode(errors="replace")
 
-    def call(self, name: str, session: str, *data: Any) -> dict[str, Any]:
-        """What an event of the page gives, as its own scripts ask for it; the last message of its process."""
-        config = json.loads(self.ask("/config")[1])
-        event = next(e for e in config["dependencies"] if e["api_name"] == name)
-        joined = self.ask("/gradio_api/queue/join", {"data": data, "fn_index": event["id"], "session_hash": session})
-        if joined[0] != 200:
-            return {"refused": joined[0]}
+    def config(self) -> dict[str, Any]:
+        """The parts of the page and its events, as its own scripts read them."""
+        return dict(json.loads(self.ask("/config")[1]))
+
+    def join(self, name: str, session: str, *data: Any) -> int:
+        """Put an event of the page into the queue, as its own scripts do; the status of that request."""
+        event = next(e["id"] for e in self.config()["dependencies"] if e["api_name"] == name)
+        return self.ask("/gradio_api/queue/join", {"data": data, "fn_index": event, "session_hash": session})[0]
+
+    def answers(self, session: str) -> list[dict[str, Any]]:
+        """The last messages of all events that a session has put into the queue, once all of them are done."""
         told = self.ask(f"/gradio_api/queue/data?session_hash={session}")[1]
         lines = [json.loads(line.removeprefix("data: ")) for line in told.splitlines() if line.startswith("data: ")]
-        return next(dict(line) for line in lines if line["msg"] == "process_completed")
+        return [line for line in lines if line["msg"] == "process_completed"]
+
+    def call(self, name: str, session: str, *data: Any) -> dict[str, Any]:
+        """What an event of the page gives; the last message of its process."""
+        status = self.join(name, session, *data)
+        return self.answers(session)[0] if status == 200 else {"refused": status}
+
+    def clicked(self, button: str) -> list[str]:
+        """The names of the events that a click on a button sets off, each after the one before it."""
+        config = self.config()
+        target = next([c["id"], "click"] for c in config["components"] if c["props"].get("elem_id") == button)
+        chain = [next(e for e in config["dependencies"] if target in e["targets"])]
+        while later := [e for e in config["dependencies"] if e["trigger_after"] == chain[-1]["id"]]:
+            chain += later
+        return [str(e["api_name"]) for e in chain]
 
 
 @pytest.fixture(scope="module")
@@ -172,6 +190,26 @@ def test_visitors_have_their_own_choices_and_results(server: Server) -> None:
     with Image.open(server.folder / "styled-two" / "other.png") as out, Image.open(server.folder / "other.png") as own:
         assert out.tobytes() == own.tobytes()
     assert [path.name for path in (server.folder / "styled-one").glob("*.png")] == ["painting.png"]
+
+
+def test_stop_counts_for_styling_that_waits_for_its_turn(server: Server) -> None:
+    (server.folder / "many").mkdir()
+    for number in range(100):
+        shutil.copy(server.folder / "painting.png", server.folder / "many" / f"{number}.png")
+    options = [False, 1, "everything from the translation", "1", "as it came", False]
+    for session in ("busy", "patient"):  # one styles, the other waits until it is done
+        assert server.call("refresh", session, "")["success"]
+        *first, last = server.clicked("style")
+        for name in first:
+            assert server.call(name, session)["success"]
+        assert last == "run" and server.join(last, session, "", None, "many", f"styled-{session}", *options) == 200
+    for session in ("patient", "busy"):
+        for name in server.clicked("stop-styling"):
+            server.join(name, session)
+    said = [json.dumps(answer["output"]["data"]) for answer in server.answers("patient")]
+    assert any("0 styled, 100 not reached: stopped" in text for text in said), said
+    server.answers("busy")
+    assert "100 styled" in json.dumps(server.call("run", "patient", "", None, "many", "styled-patient", *options))
 
 
 def eventually(condition: Callable[[], Any], seconds: float = WAIT) -> Any:
