@@ -230,12 +230,6 @@ def test_thumbnails_of_strangers_do_no_harm(painting: Path) -> None:
         assert resampling.from_thumbnail(text) is None
 
 
-def test_a_new_run_finds_a_free_name(tmp_path: Path) -> None:
-    (tmp_path / "x").mkdir()
-    assert run.default_folder(Path("a.png"), Path("b.png"), tmp_path, "x") == tmp_path / "x-2"
-    assert run.default_folder(Path("a.png"), Path("b.png"), tmp_path) == tmp_path / "a-to-b"
-
-
 def test_paths_are_of_runs_and_models_alone(tmp_path: Path, tiny: Config) -> None:
     runs = tmp_path / "runs"
     for name in ("one", "group/two", "a/b/three", "empty"):
