@@ -72,6 +72,13 @@ def use_fast_kernels(device: torch.device) -> None:
         torch.backends.cudnn.benchmark = True
 
 
+def prepared_device(name: str) -> torch.device:
+    """The device of that name, with `use_fast_kernels`: for a program that does nothing else. Raises `DeviceError`."""
+    device = find_device(name)
+    use_fast_kernels(device)
+    return device
+
+
 def find_compute(device: torch.device, precision: str = "auto") -> Compute:
     """The precision for a device: bfloat16 where the hardware multiplies it natively; else float16 on CUDA, or float32.
 

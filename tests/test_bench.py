@@ -7,7 +7,7 @@ import torch
 from helpers import sincut
 
 from sincut.bench import _forward_tflop, measure, measure_pictures, pixel_tflop, step_tflop
-from sincut.cli.console import bench_table, pictures_table
+from sincut.cli.machine import bench_table, pictures_table
 from sincut.config.sections import Config, overlay, resolve
 from sincut.nets.networks import Generator
 

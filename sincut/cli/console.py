@@ -1,152 +1,26 @@
-"""Events rendered for people with rich, or as JSON lines; everything goes to stderr, results go to stdout.
-
-On a terminal there is a progress bar; elsewhere (a log file, a pipe) plain lines at a calm pace.
-"""
+"""Results on stdout: as JSON, or as tables for people."""
 
 import json
-import time
-from dataclasses import fields
-from functools import singledispatchmethod
-from pathlib import PurePath
+from collections.abc import Sequence
 from typing import Any
 
-from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn
-
-from sincut import events
-from sincut.events import Event
-
-PLAIN_SECONDS = 10.0  # between progress lines where there is no terminal
+import click
 
 
-class Reporter:
-    """A listener that shows events; used as a context manager so that the bar is cleaned up."""
-
-    def __init__(self, as_json: bool = False) -> None:
-        self.console = Console(stderr=True, highlight=False, soft_wrap=True)
-        self.as_json = as_json
-        columns = TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TextColumn("{task.fields[note]}")
-        self.bar = Progress(*columns, console=self.console, disable=as_json or not self.console.is_terminal)
-        self.task: TaskID | None = None
-        self.shown = 0.0
-
-    def __enter__(self) -> "Reporter":
-        self.bar.start()
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self.bar.stop()
-
-    def __call__(self, event: Event) -> None:
-        if self.as_json:
-            self.console.file.write(json.dumps(as_dict(event)) + "\n")
-            self.console.file.flush()
-        else:
-            self._show(event)
-
-    def say(self, text: str) -> None:
-        """A line for people; nothing with --json."""
-        if not self.as_json:
-            self.console.print(text, markup=False)
-
-    @singledispatchmethod
-    def _show(self, event: Event) -> None:
-        """What there is to say of an event; of most others nothing."""
-
-    @_show.register
-    def _(self, event: events.Started) -> None:
-        counts = ", ".join(f"{name} {count / 1e6:.2f} M" for name, count in event.parameters.items())
-        threads = f", {event.threads} threads" if event.device == "cpu" else ""
-        self.say(f"Training on {event.device}{threads} in {event.precision} ({event.reason}); parameters: {counts}")
-        if event.step:
-            self.say(f"Going on after step {event.step}")
-
-    @_show.register
-    def _(self, event: events.Planned) -> None:
-        speed = f" ({event.step_seconds:.2f} s each)" if event.step_seconds else ""
-        known = event.member > 1 or event.distils
-        early = "; more would not help, so it ends before its minutes do" if event.ends_early and not known else ""
-        phase = f"training {event.member} of {event.members}: " if event.members > 1 else ""
-        phase = f"learning the median of the {event.members} trainings: " if event.distils else phase
-        self.say(f"{phase}{event.phase_steps or event.steps} steps of {event.crops} crops{speed}{early}")
-        self._bar("training", event.steps, event.step, "")
-
-    @_show.register
-    def _(self, event: events.Progress) -> None:
-        losses = " ".join(f"{name} {value:.3f}" for name, value in event.losses.items())
-        note = f"{losses}  {event.step_seconds:.2f} s/step, {clock(event.seconds_left)} left"
-        self._bar("training", event.steps or None, event.step, note)
-        self._plain(f"step {event.step}/{event.steps or '?'}  {note}", last=event.step == event.steps)
-
-    @_show.register
-    def _(self, event: events.Saved) -> None:
-        if event.kind in ("preview", "report"):
-            self.say(f"{event.kind}: {event.path}")
-
-    @_show.register
-    def _(self, event: events.Evaluated) -> None:
-        self.say(f"figures: {' '.join(f'{name} {value:.3f}' for name, value in event.figures.items())}")
-
-    @_show.register
-    def _(self, event: events.BatchStarted) -> None:
-        skipped = f", {event.skipped} there already (--overwrite does them again)" if event.skipped else ""
-        failed = f", {event.failed} failed before (--retry-failed tries them again)" if event.failed else ""
-        self.say(f"{event.pictures} to translate, {event.pixels / 1e6:.3g} megapixels{skipped}{failed}")
-
-    @_show.register
-    def _(self, event: events.PictureStarted) -> None:
-        said = f"{event.width}x{event.height}"
-        if event.tiles > 1:
-            expected = f", about {clock(event.seconds)}" if event.seconds else ""
-            said += f", {event.tiles} tiles, up to {event.memory / 1e9:.1f} GB{expected}"
-            self.say(f"{event.source}: {said}")
-        self._bar(event.source.name, event.tiles, 0, said, anew=True)
-
-    @_show.register
-    def _(self, event: events.TileDone) -> None:
-        left = f"{clock(event.seconds_left)} left" if event.seconds_left else ""
-        self._bar(None, event.tiles, event.done, left or None)
-        if event.tiles > 1:
-            self._plain(f"tile {event.done}/{event.tiles}  {left}", last=False)
-
-    @_show.register
-    def _(self, event: events.PictureDone) -> None:
-        notes = f" ({'; '.join(event.notes)})" if event.notes else ""
-        left = f"  {clock(event.seconds_left)} left for the others" if event.seconds_left else ""
-        self.say(f"{event.source} -> {event.target}  {event.seconds:.1f} s{left}{notes}")
-
-    @_show.register
-    def _(self, event: events.PictureFailed) -> None:
-        self.say(f"failed: {event.error}")
-
-    @_show.register
-    def _(self, event: events.Warned) -> None:
-        self.say(f"warning: {event.message}")
-
-    def _bar(self, description: str | None, total: int | None, done: int, note: str | None, anew: bool = False) -> None:
-        if self.task is None or anew:
-            if self.task is not None:
-                self.bar.remove_task(self.task)
-            self.task = self.bar.add_task(description or "", total=total, note=note or "")
-        changes = {"note": note} if note is not None else {}
-        self.bar.update(self.task, total=total, completed=done, **changes)  # type: ignore[arg-type]
-
-    def _plain(self, text: str, last: bool) -> None:
-        if not self.console.is_terminal and (last or time.monotonic() - self.shown >= PLAIN_SECONDS):
-            self.shown = time.monotonic()
-            self.say(text)
+def print_json(value: Any) -> None:
+    click.echo(json.dumps(value, indent=2))
 
 
-def as_dict(event: Event) -> dict[str, Any]:
-    """An event as a JSON object: its type, and its fields that are plain values."""
-    found: dict[str, Any] = {"event": type(event).__name__}
-    for entry in fields(event):
-        value = getattr(event, entry.name)
-        if isinstance(value, PurePath):
-            value = str(value)
-        if isinstance(value, str | int | float | tuple | dict) and entry.name != "state":
-            found[entry.name] = value
-    return found
+def print_table(titles: tuple[str, ...], rows: Sequence[tuple[str, ...]]) -> None:
+    from rich.console import Console
+    from rich.table import Table
+
+    table = Table(show_header=any(titles), box=None, pad_edge=False)
+    for title in titles:
+        table.add_column(title, overflow="fold")
+    for row in rows:
+        table.add_row(*row)
+    Console(markup=False, highlight=False).print(table)
 
 
 def clock(seconds: float) -> str:
@@ -159,42 +33,6 @@ def clock(seconds: float) -> str:
     return f"{whole // 3600}:{whole % 3600 // 60:02} h"
 
 
-def bench_table(figures: dict[str, Any]) -> list[tuple[str, str]]:
-    """The figures of `bench.measure` as rows for people."""
-    f = figures
-    peaks = f"{f['peak_forward_tflops']:.3g} TFLOP/s forward, {f['peak_tflops']:.3g} with backward"
-    step = f"{f['step_seconds']:.3g} s, {f['crops_per_second']:.3g} crops/s"
-    work = f"{f['step_tflop']:.3g} TFLOP necessary, {f['step_utilisation']:.0%} of the peak"
-    rows = [
-        ("device", f"{f['device']}, {f['threads']} threads, {f['precision']}"),
-        ("peak of a convolution", peaks),
-        ("training step", step),
-        ("", work),
-        ("first step after", f"{f['first_step_seconds']:.1f} s from the command's start"),
-        ("memory of training", f"{f['train_peak_rss_mb']:.0f} MB"),
-    ]
-    for a in f["apply"]:
-        speed = f"{a['megapixels_per_second']:.3g} MP/s, {a['utilisation']:.0%} of the peak"
-        rows.append(
-            (f"applying to {a['megapixels']:g} MP", f"{a['seconds']:.3g} s, {speed}, {a['peak_rss_mb']:.0f} MB")
-        )
-    if f.get("folder"):
-        b = f["folder"]
-        each = f"{b['seconds_per_picture']:.3g} s for a picture of {b['megapixels']:g} MP"
-        rows.append(
-            (
-                f"applying to a folder of {b['pictures']}",
-                f"{each}, {b['overlap_ratio']:.3g} times the bare translations",
-            )
-        )
-    return rows
-
-
-def pictures_table(figures: dict[str, Any]) -> list[tuple[str, str]]:
-    """The figures of `bench.measure_pictures` as rows for people."""
-    f = figures
-    rows = [(f"a picture of {f['megapixels']:.3g} MP", f"{1 / f['pictures_per_second']:.3g} s of {f['worker']}")]
-    rows += [
-        (f"{int(count):,} pictures", f"{hours:,.4g} hours of {f['worker']}") for count, hours in f["hours"].items()
-    ]
-    return rows
+def summary(provenance: dict[str, Any]) -> dict[str, Any]:
+    """Provenance without the thumbnails, which are no reading."""
+    return {key: value for key, value in provenance.items() if key != "thumbnails"}

@@ -24,7 +24,7 @@ def serve(
     """Serve the page until `stop` says so; then stop trainings, which save. Returns the names of those.
 
     Paths that visitors may name lie below the current folder. Raises `RunError` where the extra is missing, the host is
-    none of this machine's or the port is taken, and what `find_device` raises.
+    none of this machine's or the port is taken, and what `prepared_device` raises.
     """
     _check_host(host)
     os.environ.update(OFFLINE)
@@ -40,12 +40,11 @@ def serve(
         if (error.name or "").startswith("sincut"):
             raise
         raise RunError("the web page needs an extra: pip install 'sincut[ui]'") from None
-    from sincut.devices import find_device, use_fast_kernels
+    from sincut.devices import prepared_device
     from sincut.page.desk import Desk
     from sincut.page.jobs import Trainings
 
-    found = find_device(device)
-    use_fast_kernels(found)
+    found = prepared_device(device)
     trainings = Trainings(runs.absolute(), device)
     with tempfile.TemporaryDirectory(prefix="sincut-ui-") as place:
         os.environ["GRADIO_TEMP_DIR"] = place

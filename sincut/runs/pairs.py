@@ -21,7 +21,7 @@ from typing import Any
 
 from sincut.batch import cluster
 from sincut.config.sections import DEFAULT_PRESET, Config, resolve, schedule_flags
-from sincut.devices import find_device, use_fast_kernels
+from sincut.devices import prepared_device
 from sincut.errors import ConfigError, Interrupted, RunError, SincutError
 from sincut.files import make_folder, read_whole, sha256, write_whole
 from sincut.model.model import CHECKPOINT_FILE, MODEL_FILE, Model
@@ -308,8 +308,7 @@ def _train_in_worker(pair: Pair, device: str, threads: int) -> Outcome:
     signal.signal(signal.SIGINT, lambda *_: asked.set())
     torch.set_num_threads(threads)
     try:
-        found = find_device(device)
-        use_fast_kernels(found)
+        found = prepared_device(device)
         resume = (pair.folder / CHECKPOINT_FILE).exists()
         run.train(
             pair.painting, pair.photo, pair.folder, config=pair.config, reverse=pair.reverse, resume=resume,

@@ -61,7 +61,7 @@ def test_started_here_and_stopped_goes_on_by_the_command(
     before = trainings.status(name)
     assert 0 < before.step < before.steps == 100_000 and before.is_resumable
     inputs = [trainings.picture(name, role) for role in ("painting", "photo")]
-    monkeypatch.setattr("sincut.cli._stoppable", lambda: nullcontext(lambda: True))  # stop after one more step
+    monkeypatch.setattr("sincut.cli.train.stoppable", lambda: nullcontext(lambda: True))  # stop after one more step
     command = ["train", *map(str, inputs), "-o", str(tmp_path / "runs" / name), "--resume", "--device", "cpu"]
     resumed = CliRunner().invoke(main, command)
     assert resumed.exit_code == 130, resumed.output

@@ -5,7 +5,7 @@ import signal
 
 import pytest
 
-from sincut import cli
+from sincut.cli import signals
 from sincut.errors import RunError
 from sincut.page.serve import _check_host, _pass_proxies
 
@@ -28,14 +28,14 @@ def test_no_proxy_is_asked_for_the_page_itself(monkeypatch: pytest.MonkeyPatch) 
 
 @pytest.mark.skipif(not hasattr(signal, "SIGHUP"), reason="no terminals that hang up")
 def test_a_closed_terminal_asks_to_stop_unless_it_is_ignored(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(cli, "_leave_terminal", lambda: None)
+    monkeypatch.setattr(signals, "_leave_terminal", lambda: None)
     before = signal.signal(signal.SIGHUP, signal.SIG_IGN)
     try:
-        with cli._stoppable() as stop:  # as under nohup
+        with signals.stoppable() as stop:  # as under nohup
             signal.raise_signal(signal.SIGHUP)
             assert not stop()
         signal.signal(signal.SIGHUP, signal.SIG_DFL)
-        with cli._stoppable() as stop:
+        with signals.stoppable() as stop:
             signal.raise_signal(signal.SIGHUP)
             assert stop()
     finally:

@@ -8,7 +8,7 @@ import pytest
 from helpers import logged_steps, scene, stop_after
 
 import sincut
-from sincut.cli.console import Reporter
+from sincut.cli.progress import Reporter
 from sincut.config.sections import Config, overlay
 from sincut.errors import SincutError
 from sincut.events import Evaluated, Event, Saved, Warned

@@ -1,0 +1,150 @@
+"""Events rendered for people with rich, or as JSON lines; everything goes to stderr, results go to stdout.
+
+On a terminal there is a progress bar; elsewhere (a log file, a pipe) plain lines at a calm pace.
+"""
+
+import json
+import time
+from dataclasses import fields
+from functools import singledispatchmethod
+from pathlib import PurePath
+from typing import Any
+
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn
+
+from sincut import events
+from sincut.cli.console import clock
+from sincut.events import Event
+
+PLAIN_SECONDS = 10.0  # between progress lines where there is no terminal
+
+
+class Reporter:
+    """A listener that shows events; used as a context manager so that the bar is cleaned up."""
+
+    def __init__(self, as_json: bool = False) -> None:
+        self.console = Console(stderr=True, highlight=False, soft_wrap=True)
+        self.as_json = as_json
+        columns = TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TextColumn("{task.fields[note]}")
+        self.bar = Progress(*columns, console=self.console, disable=as_json or not self.console.is_terminal)
+        self.task: TaskID | None = None
+        self.shown = 0.0
+
+    def __enter__(self) -> "Reporter":
+        self.bar.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.bar.stop()
+
+    def __call__(self, event: Event) -> None:
+        if self.as_json:
+            self.console.file.write(json.dumps(as_dict(event)) + "\n")
+            self.console.file.flush()
+        else:
+            self._show(event)
+
+    def say(self, text: str) -> None:
+        """A line for people; nothing with --json."""
+        if not self.as_json:
+            self.console.print(text, markup=False)
+
+    @singledispatchmethod
+    def _show(self, event: Event) -> None:
+        """What there is to say of an event; of most others nothing."""
+
+    @_show.register
+    def _(self, event: events.Started) -> None:
+        counts = ", ".join(f"{name} {count / 1e6:.2f} M" for name, count in event.parameters.items())
+        threads = f", {event.threads} threads" if event.device == "cpu" else ""
+        self.say(f"Training on {event.device}{threads} in {event.precision} ({event.reason}); parameters: {counts}")
+        if event.step:
+            self.say(f"Going on after step {event.step}")
+
+    @_show.register
+    def _(self, event: events.Planned) -> None:
+        speed = f" ({event.step_seconds:.2f} s each)" if event.step_seconds else ""
+        known = event.member > 1 or event.distils
+        early = "; more would not help, so it ends before its minutes do" if event.ends_early and not known else ""
+        phase = f"training {event.member} of {event.members}: " if event.members > 1 else ""
+        phase = f"learning the median of the {event.members} trainings: " if event.distils else phase
+        self.say(f"{phase}{event.phase_steps or event.steps} steps of {event.crops} crops{speed}{early}")
+        self._bar("training", event.steps, event.step, "")
+
+    @_show.register
+    def _(self, event: events.Progress) -> None:
+        losses = " ".join(f"{name} {value:.3f}" for name, value in event.losses.items())
+        note = f"{losses}  {event.step_seconds:.2f} s/step, {clock(event.seconds_left)} left"
+        self._bar("training", event.steps or None, event.step, note)
+        self._plain(f"step {event.step}/{event.steps or '?'}  {note}", last=event.step == event.steps)
+
+    @_show.register
+    def _(self, event: events.Saved) -> None:
+        if event.kind in ("preview", "report"):
+            self.say(f"{event.kind}: {event.path}")
+
+    @_show.register
+    def _(self, event: events.Evaluated) -> None:
+        self.say(f"figures: {' '.join(f'{name} {value:.3f}' for name, value in event.figures.items())}")
+
+    @_show.register
+    def _(self, event: events.BatchStarted) -> None:
+        skipped = f", {event.skipped} there already (--overwrite does them again)" if event.skipped else ""
+        failed = f", {event.failed} failed before (--retry-failed tries them again)" if event.failed else ""
+        self.say(f"{event.pictures} to translate, {event.pixels / 1e6:.3g} megapixels{skipped}{failed}")
+
+    @_show.register
+    def _(self, event: events.PictureStarted) -> None:
+        said = f"{event.width}x{event.height}"
+        if event.tiles > 1:
+            expected = f", about {clock(event.seconds)}" if event.seconds else ""
+            said += f", {event.tiles} tiles, up to {event.memory / 1e9:.1f} GB{expected}"
+            self.say(f"{event.source}: {said}")
+        self._bar(event.source.name, event.tiles, 0, said, anew=True)
+
+    @_show.register
+    def _(self, event: events.TileDone) -> None:
+        left = f"{clock(event.seconds_left)} left" if event.seconds_left else ""
+        self._bar(None, event.tiles, event.done, left or None)
+        if event.tiles > 1:
+            self._plain(f"tile {event.done}/{event.tiles}  {left}", last=False)
+
+    @_show.register
+    def _(self, event: events.PictureDone) -> None:
+        notes = f" ({'; '.join(event.notes)})" if event.notes else ""
+        left = f"  {clock(event.seconds_left)} left for the others" if event.seconds_left else ""
+        self.say(f"{event.source} -> {event.target}  {event.seconds:.1f} s{left}{notes}")
+
+    @_show.register
+    def _(self, event: events.PictureFailed) -> None:
+        self.say(f"failed: {event.error}")
+
+    @_show.register
+    def _(self, event: events.Warned) -> None:
+        self.say(f"warning: {event.message}")
+
+    def _bar(self, description: str | None, total: int | None, done: int, note: str | None, anew: bool = False) -> None:
+        if self.task is None or anew:
+            if self.task is not None:
+                self.bar.remove_task(self.task)
+            self.task = self.bar.add_task(description or "", total=total, note=note or "")
+        changes = {"note": note} if note is not None else {}
+        self.bar.update(self.task, total=total, completed=done, **changes)  # type: ignore[arg-type]
+
+    def _plain(self, text: str, last: bool) -> None:
+        if not self.console.is_terminal and (last or time.monotonic() - self.shown >= PLAIN_SECONDS):
+            self.shown = time.monotonic()
+            self.say(text)
+
+
+def as_dict(event: Event) -> dict[str, Any]:
+    """An event as a JSON object: its type, and its fields that are plain values."""
+    found: dict[str, Any] = {"event": type(event).__name__}
+    for entry in fields(event):
+        value = getattr(event, entry.name)
+        if isinstance(value, PurePath):
+            value = str(value)
+        if isinstance(value, str | int | float | tuple | dict) and entry.name != "state":
+            found[entry.name] = value
+    return found
