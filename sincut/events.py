@@ -94,7 +94,7 @@ class Saved(Event):
 
 @dataclass(frozen=True)
 class Evaluated(Event):
-    """Figures of the last preview, see `sincut.report.evaluate`."""
+    """Figures of the last preview, see `sincut.report.measures`."""
 
     step: int
     figures: dict[str, float]

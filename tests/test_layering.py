@@ -20,7 +20,7 @@ ONLY_IN = {  # modules, or whole rooms
     "PIL": {
         *("pictures.formats", "pictures.jpeg", "pictures.masks", "pictures.metadata", "pictures.modes"),
         *("pictures.opening", "pictures.profiles", "pictures.reading", "pictures.resampling", "pictures.tiff_exif"),
-        *("pictures.writing", "report.compare", "report.figure", "runs.inputs", "notebook"),
+        *("pictures.writing", "report.compare", "report.heat_maps", "runs.inputs", "notebook"),
         "translation.translate",
     },
     "gradio": {"page.ui", "page.desk", *(f"page.{tab}_tab" for tab in ("train", "models", "apply", "similar"))},
@@ -28,7 +28,7 @@ ONLY_IN = {  # modules, or whole rooms
 TOUCH_FILES = {
     *("pictures.jpeg", "pictures.large", "pictures.libvips", "pictures.opening", "pictures.resampling"),
     *("files", "devices", "config.sections", "model.model", "batch.folder"),
-    *("batch.manifest", "batch.remote", "report.record", "report.report", "runs.folder", "page.status", "page.jobs"),
+    *("batch.manifest", "batch.remote", "report.history", "report.html", "runs.folder", "page.status", "page.jobs"),
 }
 
 

@@ -20,7 +20,7 @@ from sincut.errors import RunError
 def evaluate(painting: Path, photo: Path, output: Path, truth: Path | None, as_json: bool) -> None:
     """Figures for OUTPUT, a translation of PAINTING into the look of PHOTO."""
     from sincut.pictures import reading
-    from sincut.report.evaluate import measure, missing_inception
+    from sincut.report.measures import measure, missing_inception
 
     pictures = [reading.load(path) for path in (painting, photo, output, *([truth] if truth else []))]
     figures = measure(*pictures)
@@ -72,7 +72,7 @@ def compare(
 @click.option("--json", "as_json", is_flag=True, help="One JSON object on stdout.")
 def report(run: Path, output: Path | None, painting: Path | None, photo: Path | None, as_json: bool) -> None:
     """Write the page that explains a RUN folder: pictures, curves, settings, provenance. One file, nothing to load."""
-    from sincut.report.report import write
+    from sincut.report.run_page import write
 
     _check_kept(output, run, painting, photo)
     path = write(run, output, painting, photo)
@@ -123,7 +123,7 @@ def similarity(
         raise click.UsageError("give -o, --json or both: where does the result go?")
     from sincut.devices import prepared_device
     from sincut.pictures import formats, reading, writing
-    from sincut.report.figure import heat_maps
+    from sincut.report.heat_maps import heat_maps
     from sincut.translation import similarity
     from sincut.translation.translate import load
 
@@ -151,7 +151,7 @@ def features(model: Path, image: Path, layer: int | None, output: Path, device: 
     """The first three principal components of the encoder's features of IMAGE as red, green and blue."""
     from sincut.devices import prepared_device
     from sincut.pictures import formats, reading, writing
-    from sincut.report.figure import enlarged
+    from sincut.report.heat_maps import enlarged
     from sincut.translation.similarity import principal_components
     from sincut.translation.translate import load
 

@@ -19,7 +19,7 @@ from sincut.page import uploads
 from sincut.page.jobs import Trainings
 from sincut.pictures import reading, resampling, writing
 from sincut.pictures.opening import MAX_PIXELS
-from sincut.report.record import PREVIEWS
+from sincut.report.history import PREVIEWS
 from sincut.translation.translate import Translator, load
 
 COVER_MEGAPIXELS = 0.12

@@ -28,8 +28,7 @@ from sincut.method.crops import check_size
 from sincut.model.model import CHECKPOINT_FILE, MODEL_FILE, describe, load_metadata
 from sincut.page.status import LOG_FILE, RUNNING, STOPPING, Status, history_of, last_words, status_at_rest
 from sincut.pictures import reading
-from sincut.report import record
-from sincut.report.record import METRICS_FILE, History
+from sincut.report.history import METRICS_FILE, History, previews
 from sincut.runs.folder import default_folder
 
 INPUTS = "inputs"
@@ -174,7 +173,7 @@ class Trainings:
 
     def previews(self, name: str) -> list[Path]:
         """Pictures of the whole painting, the last one last."""
-        return list(record.previews(self.path(name)).values())
+        return list(previews(self.path(name)).values())
 
     def picture(self, name: str, role: str) -> Path | None:
         """The painting or the photo, where it was copied into the run folder."""

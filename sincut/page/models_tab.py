@@ -9,7 +9,7 @@ from sincut.config.sections import Config
 from sincut.errors import SincutError
 from sincut.page import jobs
 from sincut.page.desk import HIDDEN, Desk, clock, plain, told
-from sincut.report import record
+from sincut.report.history import number
 
 
 def models_tab(desk: Desk, chosen: Any, tabs: Any, said: Any) -> tuple[Any, Any, Any]:
@@ -59,7 +59,7 @@ def about_words(desk: Desk, name: str) -> str:
         found = provenance.get(role)
         if isinstance(found, dict):
             rows[role] = f"{found.get('name')}, {found.get('width')}×{found.get('height')}"
-    steps, planned, seconds = (record.number(provenance.get(key)) for key in ("steps", "planned_steps", "seconds"))
+    steps, planned, seconds = (number(provenance.get(key)) for key in ("steps", "planned_steps", "seconds"))
     rows["trained"] = f"{steps or 0} of {planned or '?'} steps, seed {provenance.get('seed')}"
     rows["time"] = clock(seconds) if seconds is not None else "not known"
     figures = provenance.get("figures")

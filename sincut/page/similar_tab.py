@@ -10,7 +10,7 @@ from sincut.page.desk import COMPUTE, HIDDEN, Desk, told
 from sincut.page.uploads import as_file
 from sincut.pictures import formats, reading, writing
 from sincut.pictures.picture import Picture
-from sincut.report import figure
+from sincut.report.heat_maps import heat_maps
 from sincut.translation import similarity
 
 MEGAPIXELS = 0.5  # of a picture that is looked at
@@ -68,4 +68,4 @@ def _maps(desk: Desk, name: str, picture: Picture, point: tuple[int, int]) -> An
     with desk.translator(name, heads=True) as translator:
         found = similarity.similarity_maps(translator, picture, point)
         panels, low, high = similarity.shown(found, translator.model.config.losses.temperature, False)
-    return writing.to_pil(figure.heat_maps(picture, panels, point, low, high))
+    return writing.to_pil(heat_maps(picture, panels, point, low, high))

@@ -8,7 +8,7 @@ from typing import Any
 
 from sincut.errors import SincutError
 from sincut.model.model import CHECKPOINT_FILE, describe
-from sincut.report.record import History, number
+from sincut.report.history import History, number
 
 LOG_FILE = "training.log"
 RUNNING, STOPPING, DONE, STOPPED, FAILED = "running", "stopping", "finished", "stopped", "failed"

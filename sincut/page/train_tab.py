@@ -13,7 +13,7 @@ from sincut.page.desk import HIDDEN, Desk, clock, told
 from sincut.page.jobs import Order
 from sincut.page.status import DONE, RUNNING, STOPPED, STOPPING, Status
 from sincut.pictures import formats
-from sincut.report import record
+from sincut.report.history import History
 
 POLL_SECONDS = 2.0
 POINTS = 400  # of a curve, at most
@@ -198,7 +198,7 @@ def _in_full(name: str, status: Status) -> str:
     return f'<p role="status">{words}</p>{bar}{said}'
 
 
-def _curves(history: record.History) -> tuple[Any, Any]:
+def _curves(history: History) -> tuple[Any, Any]:
     """Losses and figures by step, as data frames."""
     found = []
     for title, by_step in (("loss", history.losses), ("figure", history.figures)):

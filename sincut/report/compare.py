@@ -1,7 +1,7 @@
 """Several results on one picture, side by side: a contact sheet for choosing presets and seeds.
 
 What is compared are run folders and model files, applied to one picture, and pictures that are translated already. A
-picture file or an HTML page shows source, photo and results with their names and the figures of `evaluate.measure`.
+picture file or an HTML page shows source, photo and results with their names and the figures of `measures.measure`.
 """
 
 import html
@@ -20,8 +20,11 @@ from sincut.model.model import MODEL_FILE, Model
 from sincut.pictures import formats, reading, writing
 from sincut.pictures.picture import Picture, eight_bit
 from sincut.pictures.writing import Saving
-from sincut.report import evaluate, record
-from sincut.report.report import FIGURES, PAGES, Fit, asset, compressed, document
+from sincut.report import measures
+from sincut.report.history import INPUTS, PREVIEWS, previews
+from sincut.report.html import PAGES, asset, document
+from sincut.report.measures import FIGURES
+from sincut.report.thumbnails import Fit, compressed
 from sincut.translation.translate import Translator
 
 CELL = Fit(0.6, 220_000)  # of a picture in a page
@@ -219,7 +222,7 @@ def _kept(models: dict[Path, Model], part: int) -> Picture | None:
         role = ("photo", "painting")[part] if reverse else ("painting", "photo")[part]
         entry = model.provenance.get(role)
         told.add(str(entry.get("sha256")) if isinstance(entry, dict) else "")
-        file = (path if path.is_dir() else path.parent) / record.PREVIEWS / record.INPUTS[role]
+        file = (path if path.is_dir() else path.parent) / PREVIEWS / INPUTS[role]
         if found is None and file.is_file():
             found = reading.load(file)
     if len(told) > 1 and part == 0:
@@ -229,7 +232,7 @@ def _kept(models: dict[Path, Model], part: int) -> Picture | None:
 
 def _last_preview(path: Path, model: Model) -> tuple[Picture, dict[str, float]]:
     """Of a run folder, with the figures that the training took of it."""
-    found = record.previews(path if path.is_dir() else path.parent)
+    found = previews(path if path.is_dir() else path.parent)
     if not found:
         raise RunError(f"{path}: there is no copy of the painting and no preview beside it; give --picture")
     figures = model.provenance.get("figures")
@@ -239,7 +242,7 @@ def _last_preview(path: Path, model: Model) -> tuple[Picture, dict[str, float]]:
 
 def _measured(source: Picture, look: Picture, out: Picture) -> dict[str, float]:
     smallest = min(*source.size, *look.size, *out.size)
-    return evaluate.measure(source, look, out) if smallest >= evaluate.SMALLEST else {}
+    return measures.measure(source, look, out) if smallest >= measures.SMALLEST else {}
 
 
 def _fitted(picture: Picture, width: int, height: int) -> Image.Image:

@@ -18,7 +18,7 @@ from sincut.errors import Interrupted, RunError
 from sincut.files import make_folder, write_whole
 from sincut.model.model import Model
 from sincut.pictures import reading, writing
-from sincut.report import evaluate
+from sincut.report import measures
 from sincut.runs.pairs import Pair, command, finished
 from sincut.translation.translate import Translator
 
@@ -40,7 +40,7 @@ def curve(
     device: torch.device | str = "cpu",
     on_row: Callable[[dict[str, Any]], None] = lambda row: None,
 ) -> list[dict[str, Any]]:
-    """For each minutes and seed in turn `members` (trainings), `steps`, `crops` of each, and `evaluate`'s figures.
+    """For each minutes and seed in turn `members` (trainings), `steps`, `crops` of each, and `measures`'s figures.
 
     The rows are written to `curve.json` in `folder` too, as far as they are known. `config` holds all other settings.
     Raises `ImageError` where the truth is not of the painting's size, `RunError` where a training fails, `Interrupted`
@@ -49,7 +49,7 @@ def curve(
     pictures = [reading.load(path) for path in (painting, photo, *([truth] if truth else []))]
     source, target, *true = pictures if not reverse else [pictures[1], pictures[0], *pictures[2:]]
     for picture in true:
-        evaluate.check_truth(picture, source)  # before the hours of training, not after
+        measures.check_truth(picture, source)  # before the hours of training, not after
     make_folder(folder, RunError)
     rows: list[dict[str, Any]] = []
     for seed in seeds:
@@ -60,7 +60,7 @@ def curve(
             model = Model.load(run)
             output = Translator(model, device).apply_picture(source)
             writing.save(output, run / OUTPUT_FILE)
-            figures = evaluate.measure(source, target, output, *true)
+            figures = measures.measure(source, target, output, *true)
             usual = {"members": 1, "steps": 0, "crops": config.crops.count}  # early models tell less
             size = {name: model.provenance.get(name, value) for name, value in usual.items()}
             rows.append({"minutes": budget, "seed": seed, **size, **figures})

@@ -17,8 +17,8 @@ from sincut.config.sections import Config
 from sincut.errors import ConfigError, ModelError, RunError
 from sincut.files import locked, make_folder, remove_parts
 from sincut.model.model import CHECKPOINT_FILE, MODEL_FILE, describe, load_tensors
-from sincut.report import record
-from sincut.report.record import METRICS_FILE, PREVIEWS
+from sincut.report import history
+from sincut.report.history import METRICS_FILE, PREVIEWS
 from sincut.runs.inputs import identity, short
 
 
@@ -72,7 +72,7 @@ class RunFolder:
         if changed:
             what = "; ".join(changed)
             raise RunError(f"{self.path}: cannot be resumed, this has changed: {what}; use the same, or a new folder")
-        record.forget_after(self.path, int(state["steps_done"]))
+        history.forget_after(self.path, int(state["steps_done"]))
         return state, config or stored
 
     def steps(self) -> int | None:
@@ -92,7 +92,7 @@ def opened(path: Path, resume: bool) -> Iterator[RunFolder]:
         if taken and not resume:
             raise RunError(f"{path}: holds a run already; go on with --resume or choose another folder with -o")
         if not resume:  # what a run left that was killed before its first checkpoint
-            kept = (path / PREVIEWS / name for name in record.INPUTS.values())
+            kept = (path / PREVIEWS / name for name in history.INPUTS.values())
             for old in (path / METRICS_FILE, *(path / PREVIEWS).glob("*.jpg"), *kept):
                 old.unlink(missing_ok=True)
         for folder in (path, path / PREVIEWS):

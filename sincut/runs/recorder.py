@@ -14,9 +14,9 @@ from sincut.events import Checkpoint, Evaluated, Event, Listener, Preview, Progr
 from sincut.model.model import CHECKPOINT_FILE, MODEL_FILE, Model, save_tensors
 from sincut.pictures import resampling, writing
 from sincut.pictures.writing import Saving
-from sincut.report import evaluate, record
-from sincut.report.record import PREVIEWS, History
-from sincut.report.report import Report
+from sincut.report import history, measures
+from sincut.report.history import PREVIEWS, History
+from sincut.report.run_page import Report
 from sincut.runs.inputs import Source, as_text
 from sincut.translation.translate import Translator
 
@@ -53,7 +53,7 @@ class Recorder:
         self.figures: dict[str, float] = {}
         self.told: set[str] = set()
         for role, picture in (("painting", painting), ("photo", photo)):
-            path = folder / PREVIEWS / record.INPUTS[role]
+            path = folder / PREVIEWS / history.INPUTS[role]
             if not path.exists():
                 writing.save(picture, path, Saving(quality=KEPT_QUALITY, strip=True))
 
@@ -85,13 +85,13 @@ class Recorder:
         writing.save(out, path)
         self.thumbnails["output"] = as_text(resampling.thumbnail(out))
         self.on_event(Saved(path, "preview"))
-        if min(*self.scene.size, *self.look.size) < evaluate.SMALLEST:
+        if min(*self.scene.size, *self.look.size) < measures.SMALLEST:
             return
-        self.figures.update(evaluate.measure(self.scene, self.look, out))
+        self.figures.update(measures.measure(self.scene, self.look, out))
         self._append({"step": event.step, "figures": dict(self.figures)})
         self.on_event(Evaluated(event.step, dict(self.figures)))
         settled = event.step >= SETTLED * event.steps
-        for complaint in evaluate.complaints(self.figures) if settled else ():
+        for complaint in measures.complaints(self.figures) if settled else ():
             if complaint.split()[0] not in self.told:
                 self.told.add(complaint.split()[0])
                 self.on_event(Warned(f"step {event.step}: {complaint}; another --seed may do better"))
@@ -111,7 +111,7 @@ class Recorder:
             session, self.session = self.session, None
             told = {**asdict(session), **self.paths, **_machine()}
             self._append({"step": told.pop("step"), "session": told})
-        record.append(self.folder, values)
+        history.append(self.folder, values)
         self.history.add(values)
 
 

@@ -20,7 +20,7 @@ from sincut.model.model import Model, describe
 from sincut.page.jobs import Order, Trainings
 from sincut.page.status import DONE, RUNNING, STOPPED
 from sincut.pictures import reading, resampling
-from sincut.report import record
+from sincut.report import history
 from sincut.runs import run
 
 
@@ -66,7 +66,7 @@ def test_started_here_and_stopped_goes_on_by_the_command(
     resumed = CliRunner().invoke(main, command)
     assert resumed.exit_code == 130, resumed.output
     assert trainings.about(name)[1]["steps"] == before.step + 1 and trainings.about(name)[1]["seed"] == 3
-    lines = [record.parsed(line) for line in record.lines(tmp_path / "runs" / name)]
+    lines = [history.parsed(line) for line in history.lines(tmp_path / "runs" / name)]
     steps = [line["step"] for line in lines if "losses" in line]
     assert steps == list(range(1, before.step + 2))
 

@@ -23,7 +23,7 @@ def loaded_figures(run: Path) -> dict[str, float]:
 def test_a_run_that_goes_wrong_is_warned_of_once(
     tiny: Config, painting: Path, photo: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("sincut.report.evaluate.LEAST_TONE", 2.0)  # nothing is good enough
+    monkeypatch.setattr("sincut.report.measures.LEAST_TONE", 2.0)  # nothing is good enough
     events: list[Event] = []
     config = overlay(tiny, {"output": {"previews": 4}})
     sincut.train(painting, photo, tmp_path / "run", config=config, on_event=events.append)

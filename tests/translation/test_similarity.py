@@ -7,7 +7,6 @@ import pytest
 import torch
 import torch.nn.functional as F
 from helpers import assert_clear_error, make_model, scene, sincut
-from kornia.color import rgb_to_lab
 from PIL import Image
 from safetensors.torch import load_file
 
@@ -16,7 +15,6 @@ from sincut.errors import ConfigError, ModelError
 from sincut.model.model import CHECKPOINT_FILE, MODEL_FILE, Model, load_tensors, save_tensors
 from sincut.nets.networks import Projector
 from sincut.pictures.picture import Picture, to_tensor
-from sincut.report import figure
 from sincut.translation import similarity
 from sincut.translation.translate import Translator
 
@@ -174,24 +172,6 @@ def test_hostile_heads_are_refused(tiny: Config, tmp_path: Path, lie: str) -> No
     with pytest.raises(ModelError, match=r"m\.safetensors: its projection heads do not fit"):
         Model.load(path, heads=True)
     assert Model.load(path).config == tiny  # translating needs none
-
-
-def test_heat_colours_rise_evenly_in_lightness() -> None:
-    lab = rgb_to_lab(torch.from_numpy(figure.colours()).float().T[None, :, :, None] / 255)[0, :, :, 0]
-    steps = lab[0].diff()
-    assert lab[0, 0] < 6 and lab[0, -1] > 92
-    assert steps.min() > -0.2 and (lab[0] - torch.linspace(3, 96, 256)).abs().max() < 3
-
-
-def test_heat_maps_mark_the_point_and_stand_side_by_side() -> None:
-    picture = Picture(scene(100, 80, 1))
-    drawn = figure.heat_maps(picture, {"a": torch.zeros(100, 80), "b": torch.ones(50, 40)}, (40, 50), "0", "1").pixels
-    assert drawn.shape[1] > 160 and drawn.shape[0] > 100
-    first, second = drawn[25:115, 10:80], drawn[25:115, 100:160]
-    assert second.mean() > first.mean() + 100
-    assert first.max() > 200  # the ring
-    four = figure.heat_maps(picture, {str(i): torch.zeros(100, 80) for i in range(4)}, (40, 50), "0", "1").pixels
-    assert four.shape[1] == drawn.shape[1] and four.shape[0] > 1.9 * drawn.shape[0]  # two rows of two
 
 
 @pytest.mark.slow

@@ -1,7 +1,7 @@
 """What a run folder says of its run: the names of its files, and the history in `metrics.jsonl`.
 
 A line of `metrics.jsonl` is a JSON object with a `step` and one of three things: `losses` (with the learning rate and
-the times of `events.Progress`), `figures` (of `evaluate.measure`), or a `session`, written where a training begins or
+the times of `events.Progress`), `figures` (of `measures.measure`), or a `session`, written where a training begins or
 goes on: when, on what machine, from which files. A damaged line is left out, never an error.
 """
 

@@ -10,8 +10,8 @@ from helpers import scene
 
 from sincut.errors import ImageError
 from sincut.pictures.picture import Picture
-from sincut.report import evaluate
-from sincut.report.evaluate import complaints, measure, single_image_fid
+from sincut.report import measures
+from sincut.report.measures import complaints, measure, single_image_fid
 
 PAINTING, PHOTO = Picture(scene(96, 110, 1)), Picture(scene(90, 120, 2))
 
@@ -73,9 +73,9 @@ def test_a_negative_and_a_blank_picture_are_complained_about() -> None:
 def hub(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
     """A place of its own for what torch has downloaded, empty at first."""
     monkeypatch.setenv("TORCH_HOME", str(tmp_path))
-    evaluate._inception.cache_clear()
+    measures._inception.cache_clear()
     yield tmp_path / "hub" / "checkpoints"
-    evaluate._inception.cache_clear()
+    measures._inception.cache_clear()
 
 
 def test_sifid_says_which_weights_are_missing(hub: Path) -> None:
@@ -87,16 +87,16 @@ def test_sifid_says_which_weights_are_missing(hub: Path) -> None:
 def test_sifid_is_a_distance_of_inception_s_features(hub: Path) -> None:
     from torchvision.models import Inception_V3_Weights, inception_v3
 
-    assert Path(str(Inception_V3_Weights.IMAGENET1K_V1.url)).name == evaluate.INCEPTION_FILE
+    assert Path(str(Inception_V3_Weights.IMAGENET1K_V1.url)).name == measures.INCEPTION_FILE
     torch.manual_seed(0)
     network = inception_v3(weights=None, init_weights=False, aux_logits=False)  # a stand-in for the trained weights
     hub.mkdir(parents=True)
-    torch.save(network.state_dict(), hub / evaluate.INCEPTION_FILE)
+    torch.save(network.state_dict(), hub / measures.INCEPTION_FILE)
     assert single_image_fid(PHOTO, PHOTO) == pytest.approx(0, abs=1e-6)
     assert 0 < single_image_fid(PAINTING, Picture(PAINTING.pixels // 8 * 8)) < single_image_fid(PAINTING, PHOTO)
     flat = Picture(np.full((80, 90, 3), 99, np.uint8))  # features of no variance: the distance of the means is left
     assert single_image_fid(flat, flat) == pytest.approx(0, abs=1e-6)
-    features, others = (evaluate._inception_statistics(p) for p in (PAINTING, PHOTO))
+    features, others = (measures._inception_statistics(p) for p in (PAINTING, PHOTO))
     by_eigenvalues = sum(
         float(v)
         for v in (

@@ -17,7 +17,7 @@ import sincut
 from sincut.config.sections import Config, overlay
 from sincut.errors import ImageError, Interrupted, ModelError, RunError
 from sincut.events import Event, Saved, Warned
-from sincut.report import record, report
+from sincut.report import history, run_page
 
 HOSTILE = "</script><img src=x onerror=window.broken=1>&\u2028'\"山.jpg"
 
@@ -36,12 +36,12 @@ def put_run(run: Path, config: Config, name: str = "painting.png", size: tuple[i
     model.provenance |= {"seed": 7, "steps": 100, "planned_steps": 100, "crops": 2, "seconds": 64.0}
     model.save(run / "model.safetensors")
     session = {"device": "cpu", "precision": "float32", "threads": 2, "time": "2026-01-02T03:04:05+00:00"}
-    record.append(run, {"step": 0, "session": {**session, "painting": f"in put/{name}", "photo": "photo.png"}})
+    history.append(run, {"step": 0, "session": {**session, "painting": f"in put/{name}", "photo": "photo.png"}})
     for step in range(10, 101, 10):
-        record.append(run, {"step": step, "losses": {"D": 1 / step, "NCE": 2 / step}, "step_seconds": 0.5})
+        history.append(run, {"step": step, "losses": {"D": 1 / step, "NCE": 2 / step}, "step_seconds": 0.5})
     for step in (10, 50, 100):
         figures = {"colour": step / 200, "texture": 0.5, "structure": 0.8, "tone": 0.9, "sharpness": 1.1}
-        record.append(run, {"step": step, "figures": figures})
+        history.append(run, {"step": step, "figures": figures})
     return run
 
 
@@ -64,7 +64,7 @@ def data_of(page: str) -> dict[str, Any]:
 
 
 def test_page_tells_the_whole_run(tiny: Config, tmp_path: Path) -> None:
-    data = data_of(report.page(put_run(tmp_path / "run", tiny)))
+    data = data_of(run_page.page(put_run(tmp_path / "run", tiny)))
     assert [frame["step"] for frame in data["timeline"]] == [10, 50, 100]
     assert data["timeline"][1]["figures"]["colour"] == 0.25
     assert data["losses"]["steps"] == list(range(10, 101, 10))
@@ -84,7 +84,7 @@ def test_page_tells_the_whole_run(tiny: Config, tmp_path: Path) -> None:
 
 
 def test_page_is_self_contained_and_hostile_names_are_text(tiny: Config, tmp_path: Path) -> None:
-    page = report.page(put_run(tmp_path / "run", tiny, HOSTILE))
+    page = run_page.page(put_run(tmp_path / "run", tiny, HOSTILE))
     assert data_of(page)["names"]["painting"] == HOSTILE
     assert "<img src=x" not in page and page.count("</script>") == 3
     tags = Tags()
@@ -107,11 +107,11 @@ def test_page_stays_below_its_bound(tiny: Config, tmp_path: Path) -> None:
     with (run / "metrics.jsonl").open("a") as file:
         for step in range(200, 9000):
             file.write(json.dumps({"step": step, "losses": {f"loss{i}": step / 7 for i in range(9)}}) + "\n")
-    page = report.page(run)
-    assert 500_000 < len(page.encode()) < report.MAX_BYTES
+    page = run_page.page(run)
+    assert 500_000 < len(page.encode()) < run_page.MAX_BYTES
     data = data_of(page)
-    assert len(data["timeline"]) <= report.FRAMES and data["timeline"][-1]["step"] == 225
-    assert len(data["losses"]["steps"]) <= report.POINTS
+    assert len(data["timeline"]) <= run_page.FRAMES and data["timeline"][-1]["step"] == 225
+    assert len(data["losses"]["steps"]) <= run_page.POINTS
 
 
 def test_damaged_metrics_and_previews_are_left_out(tiny: Config, tmp_path: Path) -> None:
@@ -121,7 +121,7 @@ def test_damaged_metrics_and_previews_are_left_out(tiny: Config, tmp_path: Path)
     bad += [b'{"step": 3, "losses": {"D": ' + b"9" * 400 + b"}}", b'{"step": 4, "session": 5, "figures": []}']
     (run / "metrics.jsonl").write_bytes((run / "metrics.jsonl").read_bytes() + b"\n".join(bad))
     (run / "previews" / "000050.jpg").write_bytes(b"no picture")
-    data = data_of(report.page(run))
+    data = data_of(run_page.page(run))
     assert data["losses"]["steps"] == list(range(10, 101, 10))
     assert [frame["step"] for frame in data["timeline"]] == [10, 100]
 
@@ -154,7 +154,7 @@ def test_a_report_that_cannot_be_written_is_told_and_stops_nothing(
     def fail(*_: object) -> None:
         raise RunError("report.html: cannot be written")
 
-    monkeypatch.setattr(report, "write_whole", fail)
+    monkeypatch.setattr(run_page, "write_whole", fail)
     events: list[Event] = []
     sincut.train(painting, photo, tmp_path / "run", config=tiny, on_event=events.append)
     assert sincut.load(tmp_path / "run").model.provenance["steps"] == 4
@@ -163,7 +163,7 @@ def test_a_report_that_cannot_be_written_is_told_and_stops_nothing(
 
 def test_a_report_is_written_whole(tiny: Config, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     run = put_run(tmp_path / "run", tiny)
-    path = report.write(run)
+    path = run_page.write(run)
     before = path.read_bytes()
 
     def full(_: int) -> None:
@@ -171,20 +171,20 @@ def test_a_report_is_written_whole(tiny: Config, tmp_path: Path, monkeypatch: py
 
     monkeypatch.setattr("sincut.files.os.fsync", full)
     with pytest.raises(RunError, match="No space left"):
-        report.write(run)
+        run_page.write(run)
     assert path.read_bytes() == before and not list(run.glob(".report*"))
 
 
 def test_runs_without_copies_take_the_files_they_are_given(tiny: Config, painting: Path, tmp_path: Path) -> None:
     run = put_run(tmp_path / "run", tiny)
     (run / "previews" / "painting.jpeg").unlink()
-    assert data_of(report.page(run))["pictures"]["source"] is None
+    assert data_of(run_page.page(run))["pictures"]["source"] is None
     with pytest.raises(RunError, match="is not the painting of this run"):
-        report.page(run, painting=painting)
+        run_page.page(run, painting=painting)
     with pytest.raises(ImageError):
-        report.page(run, painting=tmp_path / "none.png")
+        run_page.page(run, painting=tmp_path / "none.png")
     with pytest.raises(ModelError, match="no model there"):
-        report.page(tmp_path / "nowhere")
+        run_page.page(tmp_path / "nowhere")
 
 
 # ---- in a browser
@@ -228,7 +228,7 @@ def test_browser_slides_zooms_and_scrubs(browser: Any, tiny: Config, tmp_path: P
     from selenium.webdriver import ActionChains, Keys
 
     run = put_run(tmp_path / "run", tiny)
-    report.write(run)
+    run_page.write(run)
     opened(browser, run)
     find = browser.find_element
     middle, split = clip(browser), find("id", "split")
@@ -262,7 +262,7 @@ def test_browser_slides_zooms_and_scrubs(browser: Any, tiny: Config, tmp_path: P
 @pytest.mark.slow
 def test_browser_asks_the_network_for_nothing_and_runs_no_names(browser: Any, tiny: Config, tmp_path: Path) -> None:
     run = put_run(tmp_path / "run", tiny, HOSTILE)
-    report.write(run)
+    run_page.write(run)
     opened(browser, run)
     assert browser.find_element("id", "title").text.startswith("</script><img src=x onerror")
     assert browser.execute_script("return window.broken === undefined")
@@ -278,7 +278,7 @@ def test_browser_is_light_and_dark_and_as_wide_as_it_may_be(
     browser: Any, tiny: Config, tmp_path: Path, width: int
 ) -> None:
     run = put_run(tmp_path / "run", tiny, "a_very_long_name_without_any_place_to_break_it_" * 4 + ".jpg")
-    report.write(run)
+    run_page.write(run)
     colour = "return getComputedStyle(document.body).backgroundColor"
     seen = {}
     for scheme in ("light", "dark"):
@@ -301,13 +301,7 @@ def test_no_error_of_a_report_ends_a_training(tiny: Config, tmp_path: Path, monk
         raise ZeroDivisionError("nothing")
 
     heard: list[Event] = []
-    page = report.Report(tmp_path)
+    page = run_page.Report(tmp_path)
     monkeypatch.setattr(page, "page", broken)
     assert not page.write_live(make_model(tiny), heard.append)
     assert isinstance(heard[0], Warned) and "left as it was: nothing" in heard[0].message
-
-
-def test_a_session_stands_at_the_step_of_its_line() -> None:
-    history = record.History()
-    history.add({"step": 5, "session": {"step": "seven", "painting": "a.png"}})
-    assert history.sessions == [{"step": 5, "painting": "a.png"}]

@@ -34,6 +34,20 @@ SAMPLES = 16_384  # pixels or patches compared
 
 WORST_LOOK, LEAST_STRUCTURE, LEAST_TONE = 1.0, 0.25, 0.0  # beyond these a translation has gone wrong
 
+# What the figures mean: in words, and which way is better (0: nearer to 1).
+FIGURES: dict[str, tuple[str, int]] = {
+    "colour": ("Distance to the photo’s colours; 1: as the untouched painting, 0: none", -1),
+    "texture": ("Distance to the photo’s texture; 1: as the untouched painting, 0: none", -1),
+    "structure": ("Shapes kept; 1: all of them", 1),
+    "tone": ("Light and dark kept; 1: all of it, below 0: a negative", 1),
+    "sharpness": ("Edges at pixel scale; 1: as strong as the photo’s", 0),
+    "sifid": ("Single-image Fréchet distance to the photo; 0: alike", -1),
+    "psnr_output": ("PSNR to the truth in dB; higher is nearer", 1),
+    "ssim_output": ("SSIM to the truth; 1: equal", 1),
+    "psnr_painting": ("PSNR of the untouched painting to the truth, dB", 1),
+    "ssim_painting": ("SSIM of the untouched painting to the truth", 1),
+}
+
 
 def measure(painting: Picture, photo: Picture, output: Picture, truth: Picture | None = None) -> dict[str, float]:
     """Figures by name, see the module's text; `sifid` only where its weights are on the machine.

@@ -8,51 +8,33 @@ Pictures are JPEGs, compressed until they fit: painting, photo and the last prev
 most `FRAMES` of them. The whole file stays below `MAX_BYTES`.
 """
 
-import base64
-import hashlib
-import html
 import json
 import shlex
 import string
 import time
-from dataclasses import dataclass, fields
+from dataclasses import fields
 from datetime import UTC, datetime
-from importlib import resources
 from pathlib import Path
 from typing import Any
 
 from sincut import __version__
 from sincut.config.sections import Config
-from sincut.errors import ImageError, RunError
+from sincut.errors import RunError
 from sincut.events import Listener, Warned
 from sincut.files import sha256, write_whole
 from sincut.model.model import Model
-from sincut.pictures import reading, resampling, writing
-from sincut.pictures.picture import Picture
-from sincut.pictures.writing import Saving
-from sincut.report import evaluate, record
-from sincut.report.record import History
+from sincut.pictures import reading
+from sincut.report import measures
+from sincut.report.history import INPUTS, PREVIEWS, REPORT_FILE, History, number, previews
+from sincut.report.html import PAGES, as_block, asset, document, short
+from sincut.report.measures import FIGURES
+from sincut.report.thumbnails import FRAME, LARGE, SIDE, Pictures, thumbnail
 
-PAGES = {".html", ".htm"}
 MAX_BYTES = 4_000_000  # of the whole page
 FRAMES = 24  # previews on the timeline
 POINTS = 500  # on a curve
-LONGEST_TEXT = 600  # characters; longer ones come from no file system and no setting
 SHARE = 0.01  # of the time, at most, that rewriting the page may take while a training runs
 
-# What the figures mean: in words, and which way is better (0: nearer to 1).
-FIGURES: dict[str, tuple[str, int]] = {
-    "colour": ("Distance to the photo’s colours; 1: as the untouched painting, 0: none", -1),
-    "texture": ("Distance to the photo’s texture; 1: as the untouched painting, 0: none", -1),
-    "structure": ("Shapes kept; 1: all of them", 1),
-    "tone": ("Light and dark kept; 1: all of it, below 0: a negative", 1),
-    "sharpness": ("Edges at pixel scale; 1: as strong as the photo’s", 0),
-    "sifid": ("Single-image Fréchet distance to the photo; 0: alike", -1),
-    "psnr_output": ("PSNR to the truth in dB; higher is nearer", 1),
-    "ssim_output": ("SSIM to the truth; 1: equal", 1),
-    "psnr_painting": ("PSNR of the untouched painting to the truth, dB", 1),
-    "ssim_painting": ("SSIM of the untouched painting to the truth", 1),
-}
 LOSSES = {
     "D": "discriminator",
     "D_large": "discriminator of large forms",
@@ -65,26 +47,13 @@ LOSSES = {
 }
 
 
-@dataclass(frozen=True)
-class Fit:
-    """How large a picture may be in the page."""
-
-    megapixels: float
-    limit: int  # bytes
-
-
-LARGE, SIDE, FRAME = Fit(1.5, 700_000), Fit(0.5, 250_000), Fit(0.26, 34_000)
-QUALITIES = (86, 78, 68, 56, 44, 32)
-THUMBNAIL = 60_000  # bytes of one in a model file, at most, to be shown
-
-
 class Report:
     """The page of a run folder, kept up while the run goes on; pictures are compressed once."""
 
     def __init__(self, folder: Path, history: History | None = None) -> None:
-        self.folder, self.path = folder, folder / record.REPORT_FILE
+        self.folder, self.path = folder, folder / REPORT_FILE
         self.history = history
-        self.pictures = _Pictures()
+        self.pictures = Pictures()
         self.written = self.cost = 0.0
 
     def write_if_due(self, model: Model, on_event: Listener) -> None:
@@ -150,7 +119,7 @@ def write(folder: Path, output: Path | None = None, painting: Path | None = None
 
     `RunError`, too, where the name does not end as those of pages do.
     """
-    path = output or folder / record.REPORT_FILE
+    path = output or folder / REPORT_FILE
     if path.suffix.lower() not in PAGES:
         raise RunError(f"{path}: is no name of a page; let -o end in .html")
     write_whole(path, page(folder, painting, photo).encode(), RunError)
@@ -207,7 +176,7 @@ class _Told:
         found = self.history.figures
         last = found[max(found)] if found else {}
         known = {"colour", "texture", "structure", "tone"} <= set(last)
-        return evaluate.complaints(last) if known else []
+        return measures.complaints(last) if known else []
 
     def commands(self) -> list[dict[str, str]]:
         session = self.history.sessions[-1] if self.history.sessions else {}
@@ -225,7 +194,7 @@ class _Told:
             ("Go on with the training", resume, note),
             ("Write this page again", ["sincut", "report", run], ""),
         ]
-        return [{"label": label, "text": _short(shlex.join(words), 4000), "note": note} for label, words, note in rows]
+        return [{"label": label, "text": short(shlex.join(words), 4000), "note": note} for label, words, note in rows]
 
     def settings(self) -> list[dict[str, Any]]:
         usual = Config()
@@ -244,7 +213,7 @@ class _Told:
             known = self.provenance.get(role)
             known = known if isinstance(known, dict) else {}
             size = f"{_number(known.get('width'))} × {_number(known.get('height'))} px"
-            digest = _short(str(known.get("sha256", "")), 64)
+            digest = short(str(known.get("sha256", "")), 64)
             rows.append({"role": role, "name": self.names[role], "size": size, "sha256": digest})
         return rows
 
@@ -264,7 +233,7 @@ class _Told:
             ("Scales seen", ", ".join(scales)),
             ("Versions", ", ".join(named)),
         ]
-        return [(name, _short(value)) for name, value in rows if value]
+        return [(name, short(value)) for name, value in rows if value]
 
     def machine(self) -> list[tuple[str, str]]:
         last, state = self.history.last, self.state()
@@ -286,92 +255,45 @@ class _Told:
             ("System", str(session.get("system", ""))),
             ("Parameters", ", ".join(f"{name} {_number(count) / 1e6:.2f} M" for name, count in named)),
         ]
-        return [(name, _short(value)) for name, value in rows if value]
+        return [(name, short(value)) for name, value in rows if value]
 
     def sessions(self) -> list[dict[str, str]]:
         """When the run began and went on, the last twenty times."""
         return [
-            {"step": f"{session['step']:,}", **{key: _short(str(session.get(key, ""))) for key in ("time", "device")}}
+            {"step": f"{session['step']:,}", **{key: short(str(session.get(key, ""))) for key in ("time", "device")}}
             for session in self.history.sessions[-20:]
         ]
-
-
-class _Pictures:
-    """Compressed pictures by file and time of its last change, so that none is compressed twice."""
-
-    def __init__(self) -> None:
-        self.known: dict[tuple[Path, int, Fit], dict[str, Any] | None] = {}
-
-    def of(self, path: Path, fit: Fit) -> dict[str, Any] | None:
-        """Data URI and size; None for a file that is not there or is damaged."""
-        try:
-            key = path, path.stat().st_mtime_ns, fit
-            if key not in self.known:
-                self.known[key] = None
-                self.known[key] = compressed(reading.load(path), fit)
-        except (ImageError, OSError):
-            return None
-        return self.known[key]
-
-    def forget(self, fit: Fit, but: set[Path]) -> None:
-        """Drop what is no longer shown."""
-        self.known = {key: value for key, value in self.known.items() if key[2] != fit or key[0] in but}
-
-
-def compressed(picture: Picture, fit: Fit) -> dict[str, Any]:
-    """A JPEG as a data URI of at most `fit.limit` bytes before base64, with its size and its share of the original."""
-    megapixels = fit.megapixels
-    while True:
-        small = resampling.shrink(picture, megapixels)
-        for quality in QUALITIES:
-            data, _ = writing.encode(small, "JPEG", Saving(quality=quality, strip=True))
-            if len(data) <= fit.limit:
-                h, w = small.size
-                uri = "data:image/jpeg;base64," + base64.b64encode(data).decode()
-                return {"src": uri, "width": w, "height": h}
-        megapixels = min(megapixels, small.size[0] * small.size[1] / 1e6) / 2
 
 
 def _large(
     folder: Path,
     provenance: dict[str, Any],
     roles: tuple[str, str],
-    pictures: _Pictures,
+    pictures: Pictures,
     files: dict[str, Path | None],
 ) -> dict[str, Any]:
     """Source, translation and target, each None where nothing is left of it."""
-    kept = {role: folder / record.PREVIEWS / name for role, name in record.INPUTS.items()}
+    kept = {role: folder / PREVIEWS / name for role, name in INPUTS.items()}
     thumbnails = provenance.get("thumbnails")
     found: dict[str, Any] = {}
     for part, role, fit in (("source", roles[0], LARGE), ("target", roles[1], SIDE)):
         found[part] = pictures.of(files[role] or kept[role], fit)
         if found[part] is None and isinstance(thumbnails, dict):
-            found[part] = _thumbnail(thumbnails.get(part))
+            found[part] = thumbnail(thumbnails.get(part))
         if found[part] is not None:
             known = provenance.get(role)
             width = _number(known.get("width")) if isinstance(known, dict) else 0
             found[part] = {**found[part], "full": width}
-    shown = record.previews(folder)
+    shown = previews(folder)
     last = list(shown.values())[-1:]
     found["result"] = pictures.of(last[0], LARGE) if last else None
     pictures.forget(LARGE, {*last, *kept.values()})
     return found
 
 
-def _thumbnail(text: Any) -> dict[str, Any] | None:
-    """A thumbnail of a model file, which may come from a stranger."""
-    try:
-        data = base64.b64decode(text, validate=True) if isinstance(text, str) and len(text) < 2 * THUMBNAIL else b""
-    except ValueError:
-        return None
-    if not data.startswith(b"\xff\xd8") or len(data) > THUMBNAIL:
-        return None
-    return {"src": "data:image/jpeg;base64," + base64.b64encode(data).decode(), "thumbnail": True}
-
-
-def _timeline(folder: Path, history: History, pictures: _Pictures) -> list[dict[str, Any]]:
+def _timeline(folder: Path, history: History, pictures: Pictures) -> list[dict[str, Any]]:
     """At most `FRAMES` previews: every one, or every second, fourth, ..., and the last."""
-    shown = list(record.previews(folder).items())
+    shown = list(previews(folder).items())
     stride = 1
     while len(shown[::stride]) >= FRAMES:
         stride *= 2  # so that a frame that was chosen once, and compressed, mostly stays
@@ -394,7 +316,7 @@ def _series(rows: dict[int, dict[str, float]], about: dict[str, str]) -> dict[st
     curves = []
     for name in names:
         means = [_mean([rows[step][name] for step in group if name in rows[step]]) for group in groups]
-        curves.append({"name": _short(name, 40), "about": about.get(name, ""), "values": means})
+        curves.append({"name": short(name, 40), "about": about.get(name, ""), "values": means})
     return {"steps": [group[-1] for group in groups], "curves": curves}
 
 
@@ -407,7 +329,7 @@ def _mean(values: list[float]) -> float | None:
 
 
 def _rounded(figures: dict[str, float]) -> dict[str, float]:
-    return {_short(name, 40): float(f"{value:.4g}") for name, value in list(figures.items())[:12]}
+    return {short(name, 40): float(f"{value:.4g}") for name, value in list(figures.items())[:12]}
 
 
 def _render(title: str, data: dict[str, Any]) -> str:
@@ -420,41 +342,17 @@ def _render(title: str, data: dict[str, Any]) -> str:
     return document(f"{title} · sincut", style, body, scripts)
 
 
-def document(title: str, style: str, body: str, scripts: tuple[str, ...] = ()) -> str:
-    """An HTML document that may load nothing, and run and use only these scripts and this style."""
-    allowed = " ".join(_hash(script) for script in scripts) or "'none'"
-    policy = f"default-src 'none'; img-src data:; style-src {_hash(style)}; script-src {allowed}; base-uri 'none'"
-    return string.Template(asset("page.html")).substitute(
-        policy=f"{policy}; form-action 'none'", title=html.escape(_short(title)), style=style, body=body
-    )
-
-
-def as_block(data: Any) -> str:
-    """JSON that nothing inside can end: it may stand in a script element."""
-    text = json.dumps(data, ensure_ascii=True, allow_nan=False, separators=(",", ":"))
-    return text.replace("<", "\\u003c").replace(">", "\\u003e").replace("&", "\\u0026")
-
-
-def asset(name: str) -> str:
-    """A file that is shipped in the package for its pages."""
-    return resources.files("sincut.report").joinpath("assets", name).read_text(encoding="utf-8")
-
-
-def _hash(text: str) -> str:
-    return f"'sha256-{base64.b64encode(hashlib.sha256(text.encode()).digest()).decode()}'"
-
-
 def _now() -> str:
     return datetime.now(UTC).isoformat(timespec="seconds")
 
 
 def _name(known: Any, role: str) -> str:
-    return _short(str(known["name"])) if isinstance(known, dict) and known.get("name") else role
+    return short(str(known["name"])) if isinstance(known, dict) and known.get("name") else role
 
 
 def _number(value: Any) -> Any:
     """A number for people; 0 for what is none."""
-    return record.number(value) or 0
+    return number(value) or 0
 
 
 def _pair(values: Any) -> tuple[float, float]:
@@ -465,9 +363,3 @@ def _pair(values: Any) -> tuple[float, float]:
 def _plain(value: Any) -> Any:
     """A setting as in a TOML file."""
     return json.dumps(list(value) if isinstance(value, tuple) else value)
-
-
-def _short(text: str, longest: int = LONGEST_TEXT) -> str:
-    """Text of bounded length, without lone surrogates (names that are not UTF-8 have some)."""
-    text = text.encode("utf-8", "replace").decode()
-    return text if len(text) <= longest else text[: longest - 1] + "…"
