@@ -1,5 +1,10 @@
-"""What a training says, written into its run folder: metrics, previews with their figures, checkpoints, the report."""
+"""The recorder of a run: writes into its folder what the training says, and passes it on.
 
+At each preview the picture and its figures, at each checkpoint the checkpoint and the model, at every few steps a line
+of metrics; the report is kept up with all of them.
+"""
+
+import contextlib
 import json
 import platform
 from dataclasses import asdict
@@ -10,48 +15,49 @@ from typing import Any
 import torch
 
 from sincut.config.sections import Config
+from sincut.errors import ImageError, ModelError
 from sincut.events import Checkpoint, Evaluated, Event, Listener, Preview, Progress, Saved, Started, Trained, Warned
 from sincut.model.model import CHECKPOINT_FILE, MODEL_FILE, Model, save_tensors
-from sincut.pictures import resampling, writing
+from sincut.pictures import reading, resampling, writing
 from sincut.pictures.writing import Saving
 from sincut.report import history, measures
 from sincut.report.history import PREVIEWS, History
 from sincut.report.run_page import Report
-from sincut.runs.inputs import Source, as_text
+from sincut.runs.inputs import Inputs, thumbnail
 from sincut.translation.translate import Translator
 
-KEPT_QUALITY = 92  # of the JPEGs of the two pictures
-SETTLED = 0.5  # of the steps, before which no figure is alarming
+KEPT_QUALITY = 92  # of the JPEGs of the two pictures, 1 to 100
+SETTLED = 0.5  # share of the steps that are done before figures can be a cause for alarm
 
 
 class Recorder:
-    """A listener that writes what the events say into a run folder, then passes them on."""
+    """A listener that writes what events say into a run folder, then passes them on to `on_event`.
+
+    Previews are translated on `device` in `precision`, those of the training. Raises `RunError` or `ModelError` if a
+    file cannot be written, which ends the training.
+    """
 
     def __init__(
         self,
         folder: Path,
-        sources: tuple[Source, Source],
-        reverse: bool,
+        inputs: Inputs,
         config: Config,
         device: torch.device | str,
+        precision: str,
         on_event: Listener,
     ) -> None:
-        painting, photo = (resampling.shrink(source.picture, config.output.preview_megapixels) for source in sources)
-        self.scene, self.look = (photo, painting) if reverse else (painting, photo)
-        self.folder, self.config, self.device, self.on_event = folder, config, device, on_event
-        self.inputs: dict[str, Any] = dict(
-            zip(("painting", "photo"), (source.identity() for source in sources), strict=True)
-        )
-        self.inputs["direction"] = "photo -> painting" if reverse else "painting -> photo"
-        self.files = [source.file for source in sources]  # where they lie; in the checkpoint, which stays here
-        self.paths = {"painting": sources[0].path, "photo": sources[1].path}
+        self.folder, self.inputs, self.config, self.on_event = folder, inputs, config, on_event
+        self.device, self.precision = device, precision
+        painting, photo = (resampling.shrink(side.picture, config.output.preview_megapixels) for side in inputs.both)
+        self.scene, self.look = (photo, painting) if inputs.reverse else (painting, photo)
         self.history = History.read(folder)
         self.report = Report(folder, self.history)
-        self.session: Started | None = None  # until its first line of metrics
-        self.model: Model | None = None  # that the report does not show yet
-        self.thumbnails: dict[str, str] = {}
-        self.figures: dict[str, float] = {}
-        self.told: set[str] = set()
+        self.session: Started | None = None  # until it stands in the metrics
+        self.model: Model | None = None  # the latest, until the report shows it as it stays
+        self.losses: dict[str, float] = {}  # of the last line of metrics, as the run was resumed
+        self.figures: dict[str, float] = {}  # of the last preview
+        self.preview = ""  # its thumbnail, see `inputs.thumbnail`
+        self.told: set[str] = set()  # figures that were complained about
         for role, picture in (("painting", painting), ("photo", photo)):
             path = folder / PREVIEWS / history.INPUTS[role]
             if not path.exists():
@@ -60,6 +66,7 @@ class Recorder:
     def __call__(self, event: Event) -> None:
         if isinstance(event, Started):
             self.session = event
+            self._recall(event.step)
         if isinstance(event, Progress):
             self._append(asdict(event))
         if isinstance(event, Trained):
@@ -67,27 +74,61 @@ class Recorder:
         self.on_event(event)
         if isinstance(event, Preview):
             self._preview(event)
+            self._live(event.model)
         if isinstance(event, Checkpoint):
             self._checkpoint(event)
-        if isinstance(event, Preview | Checkpoint):
-            self.model = event.model
-            self.report.write_if_due(event.model, self.on_event)
+            self._live(event.model)
+
+    def complete(self, model: Model) -> None:
+        """Add to the model's provenance what the training does not know: figures and thumbnail of the last preview.
+
+        And the losses, if it has done no step since the run was resumed.
+        """
+        known = model.provenance
+        if self.figures:
+            known["figures"] = dict(self.figures)
+        if self.preview:
+            known["thumbnails"] = {**known.get("thumbnails", {}), "output": self.preview}
+        if self.losses and not known.get("losses"):
+            known["losses"] = dict(self.losses)
+
+    def save(self, model: Model) -> None:
+        """Write the model file, complete. Raises `ModelError`."""
+        self.complete(model)
+        path = self.folder / MODEL_FILE
+        model.save(path)
+        self.model = model
+        self.on_event(Saved(path, "model"))
 
     def close(self) -> None:
-        """The report as it stays: the training is over, or has stopped."""
-        if self.model is not None and self.report.write_live(self.model, self.on_event, going_on=False):
+        """Write the report as it stays, now that the training is over or has stopped; not if there is no model."""
+        model, self.model = self.model, None
+        if model is None or not (self.folder / MODEL_FILE).exists():
+            return
+        if self.report.write_live(model, self.on_event, going_on=False):
             self.on_event(Saved(self.report.path, "report"))
-        self.model = None
+
+    def _recall(self, step: int) -> None:
+        """Losses, figures and thumbnail as they were after `step`, from what earlier sessions left in the folder."""
+        self.losses, self.figures = _latest(self.history.losses, step), _latest(self.history.figures, step)
+        shown = [path for at, path in history.previews(self.folder).items() if at <= step]
+        with contextlib.suppress(ImageError):  # a damaged one; the next preview makes another
+            self.preview = thumbnail(reading.load(shown[-1])) if shown else ""
+
+    def _live(self, model: Model) -> None:
+        self.model = model
+        self.report.write_if_due(model, self.on_event)
 
     def _preview(self, event: Preview) -> None:
-        out = Translator(event.model, self.device).apply_picture(self.scene)
+        """Translate the picture that is learned from, measure it, and warn of figures that are alarming."""
+        out = Translator(event.model, self.device, self.precision).apply_picture(self.scene)
         path = self.folder / PREVIEWS / f"{event.step:06d}.jpg"
         writing.save(out, path)
-        self.thumbnails["output"] = as_text(resampling.thumbnail(out))
+        self.preview = thumbnail(out)
         self.on_event(Saved(path, "preview"))
         if min(*self.scene.size, *self.look.size) < measures.SMALLEST:
             return
-        self.figures.update(measures.measure(self.scene, self.look, out))
+        self.figures = measures.measure(self.scene, self.look, out)
         self._append({"step": event.step, "figures": dict(self.figures)})
         self.on_event(Evaluated(event.step, dict(self.figures)))
         settled = event.step >= SETTLED * event.steps
@@ -97,25 +138,37 @@ class Recorder:
                 self.on_event(Warned(f"step {event.step}: {complaint}; another --seed may do better"))
 
     def _checkpoint(self, event: Checkpoint) -> None:
-        event.model.provenance.setdefault("thumbnails", {}).update(self.thumbnails)
-        event.model.provenance.update({"figures": dict(self.figures)} if self.figures else {})
-        inputs = {**self.inputs, "paths": self.files}
+        """Write the checkpoint, then the model. The checkpoint is first: a run that has it loses nothing.
+
+        It is also the larger by far. If there is no room for it there may still be some for the model.
+        """
+        inputs = {**self.inputs.identities(), "paths": [side.file for side in self.inputs.both]}
         metadata = {"config": json.dumps(self.config.to_dict()), "inputs": json.dumps(inputs)}
-        save_tensors(self.folder / CHECKPOINT_FILE, event.state, metadata)  # first: a run that has it can go on
-        event.model.save(self.folder / MODEL_FILE)
-        self.on_event(Saved(self.folder / MODEL_FILE, "model"))
+        try:
+            save_tensors(self.folder / CHECKPOINT_FILE, event.state, metadata)
+        except ModelError as error:
+            self.save(event.model)
+            raise ModelError(f"{error}; the model of step {event.step} is saved") from None
+        self.save(event.model)
 
     def _append(self, values: dict[str, Any]) -> None:
-        """A line of metrics; before the first of them, one about the session."""
+        """Add a line to the metrics; before the first one of this session, a line about the session."""
         if self.session is not None:
             session, self.session = self.session, None
-            told = {**asdict(session), **self.paths, **_machine()}
+            paths = {"painting": self.inputs.painting.path, "photo": self.inputs.photo.path}
+            told = {**asdict(session), **paths, **_machine()}
             self._append({"step": told.pop("step"), "session": told})
         history.append(self.folder, values)
         self.history.add(values)
 
 
+def _latest(rows: dict[int, dict[str, float]], step: int) -> dict[str, float]:
+    """The row of the last step up to `step`, {} without one."""
+    past = [at for at in rows if at <= step]
+    return dict(rows[max(past)]) if past else {}
+
+
 def _machine() -> dict[str, str]:
-    """When and on what this process trains, beside what the events say."""
+    """The time and the system this process trains on."""
     system = f"{platform.system()} {platform.machine()}, Python {platform.python_version()}"
     return {"time": datetime.now(UTC).isoformat(timespec="seconds"), "system": system}

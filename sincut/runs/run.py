@@ -3,21 +3,21 @@
 import contextlib
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import torch
 
 from sincut import __version__
 from sincut.config.sections import Config, resolve
 from sincut.devices import find_device
+from sincut.errors import RunError
 from sincut.events import Listener, Warned, ignore
 from sincut.method import training
 from sincut.method.crops import check_size
-from sincut.model.model import MODEL_FILE
-from sincut.pictures import resampling
+from sincut.model.model import Model
 from sincut.pictures.picture import to_tensor
-from sincut.runs.folder import opened
-from sincut.runs.inputs import AnyImage, Source, as_text, source_of
+from sincut.runs.folder import State, opened
+from sincut.runs.inputs import AnyImage, Inputs, source_of, thumbnail
 from sincut.runs.recorder import Recorder
 from sincut.translation.translate import Translator
 
@@ -38,64 +38,95 @@ def train(
 ) -> Translator:
     """Learn to translate `painting` into the look of `photo`, from these two pictures alone.
 
-    Pictures are paths, PIL images, uint8 arrays (H, W, 3) or float tensors (3, H, W) in [0, 1]. `output` is the run
-    folder; without one nothing is written. `config` comes from `sincut.resolve("standard", ["schedule.minutes=3"])` or
-    is built by hand; the preset `standard` by default, the stored one with `resume`. `reverse` learns photo ->
-    painting. `on_event`, `stop` and `started` are those of `training.train`. Raises `SincutError`s for what the caller
-    can mend.
+    Blocks until the training is over, with the preset `standard` some minutes; returns the translator, on `device`.
+
+    painting, photo: a path, a PIL image, a uint8 array (H, W, 3), or a float tensor (3, H, W) or (1, 3, H, W) in
+        [0, 1], no side shorter than `crops.size` px. A path is kept in the checkpoint, to find the picture again.
+    output: the run folder, made if it is missing (see `sincut.runs.folder`); None: nothing is written.
+    config: all settings, as from `sincut.resolve("standard", ["schedule.minutes=3"])`. None: the preset `standard`;
+        with `resume` those of the run, from which given ones may differ in the section `output` only.
+    reverse: learn photo -> painting instead.
+    resume: go on with the run in `output` from its last checkpoint; on the same machine the same weights follow, bit
+        for bit, as if it had never stopped. A run at its end stays as it is.
+    device: "cpu", "cuda", "cuda:1", "mps", "auto", or a `torch.device`.
+    precision: of the training, its previews and the translator: "float32", "bfloat16", "float16", or "auto", the
+        fastest that the device multiplies natively.
+    on_event: called in this thread with each event of `sincut.events`; what it raises ends the training.
+    stop: asked after each step; once it is true, everything is saved and `Interrupted` raised.
+    started: when `schedule.minutes` began to run, by `time.monotonic()`; None: now.
+
+    Raises `ImageError` for a picture that cannot be read, has another form or is too small; `DeviceError` for an
+    unknown device or precision; `RunError` for a folder that is in use, filled already, or does not fit what is to be
+    resumed; `ModelError` for a damaged checkpoint, or a model that cannot be written; `TrainingError` if a loss is no
+    longer finite or the device's memory is not enough; `Interrupted` once it is stopped. All are `SincutError`s, and
+    leave the last model and checkpoint in the folder.
     """
-    sources = source_of(painting, "painting"), source_of(photo, "photo")
-    if sources[0].sha256 == sources[1].sha256:
+    if resume and output is None:
+        raise RunError("there is no run folder to go on in; give output, or leave resume away")
+    inputs = Inputs(source_of(painting, "painting"), source_of(photo, "photo"), reverse)
+    if inputs.painting.sha256 == inputs.photo.sha256:
         on_event(Warned("painting and photo are the same picture: there is no look to learn from it"))
-    direction = "photo -> painting" if reverse else "painting -> photo"
-    inputs = {"painting": sources[0].identity(), "photo": sources[1].identity(), "direction": direction}
-    first, second = reversed(sources) if reverse else sources
-    device = find_device(device)
+    how = _How(find_device(device), precision, stop, started)
     if not resume:
         config = config or resolve()
-        for source in sources:  # before a folder is made
-            check_size(source.path, *source.picture.size, config.crops)
-    with contextlib.ExitStack() as stack:
-        folder = stack.enter_context(opened(Path(output), resume)) if output is not None else None
-        state = None
-        if folder is not None and resume:
-            state, config = folder.resume(config, inputs)
-        config = config or resolve()
-        listener = on_event
-        if folder is not None:
-            listener = recorder = Recorder(folder.path, sources, reverse, config, device, on_event)
-            stack.callback(recorder.close)
-        model = training.train(
-            to_tensor(first.picture.pixels),
-            to_tensor(second.picture.pixels),
+        for side in inputs.both:  # before a folder is made
+            check_size(side.path, *side.picture.size, config.crops)
+    if output is None:
+        model = how.learn(inputs, config or resolve(), on_event)
+    else:
+        model = _learn_in(Path(output), inputs, config, resume, how, on_event)
+    return Translator(model, how.device, precision)
+
+
+class _How(NamedTuple):
+    """How a training computes and when it stops, see `train`."""
+
+    device: torch.device
+    precision: str
+    stop: Callable[[], bool]
+    started: float | None
+
+    def learn(self, inputs: Inputs, config: Config, on_event: Listener, state: State | None = None) -> Model:
+        """The model that `training.train` makes of the pictures, from `state` on."""
+        return training.train(
+            to_tensor(inputs.source.picture.pixels),
+            to_tensor(inputs.target.picture.pixels),
             config,
-            device=device,
-            precision=precision,
-            on_event=listener,
-            stop=stop,
-            started=started,
+            device=self.device,
+            precision=self.precision,
+            on_event=on_event,
+            stop=self.stop,
+            started=self.started,
             state=state,
-            provenance=_provenance(inputs, first, second, config),
+            provenance=_provenance(inputs, config),
         )
-        if folder is not None and folder.steps() != model.provenance["steps"]:  # stopped after the last checkpoint
-            model.save(folder.path / MODEL_FILE)
-    return Translator(model, device, precision)
 
 
-def _provenance(inputs: dict[str, Any], first: Source, second: Source, config: Config) -> dict[str, Any]:
+def _learn_in(path: Path, inputs: Inputs, config: Config | None, resume: bool, how: _How, on_event: Listener) -> Model:
+    """The model, learned with a run folder that records it."""
+    with opened(path, resume) as folder:
+        state, config = folder.resume(config, inputs.identities()) if resume else (None, config or resolve())
+        recorder = Recorder(folder.path, inputs, config, how.device, how.precision, on_event)
+        with contextlib.closing(recorder):
+            model = how.learn(inputs, config, recorder, state)
+            if folder.steps() == model.provenance["steps"]:
+                recorder.complete(model)
+            else:  # nothing was left to do, but the model of the last checkpoint had not been written
+                recorder.save(model)
+    return model
+
+
+def _provenance(inputs: Inputs, config: Config) -> dict[str, Any]:
     """Where a model comes from, apart from how far its training is."""
     scales = {}
-    for role, source in (("source", first), ("target", second)):
-        width, low, high = source.picture.size[1], config.crops.low, config.crops.high
+    for role, side in (("source", inputs.source), ("target", inputs.target)):
+        width, low, high = side.picture.size[1], config.crops.low, config.crops.high
         by_width = config.crops.scale == "width"
         scales[role] = [low / width, high / width] if by_width else [low, high]
     return {
-        **inputs,
+        **inputs.identities(),
         "seed": config.schedule.seed,
         "training_scale": scales,
         "versions": {"sincut": __version__, "torch": str(torch.__version__)},
-        "thumbnails": {
-            "source": as_text(resampling.thumbnail(first.picture)),
-            "target": as_text(resampling.thumbnail(second.picture)),
-        },
+        "thumbnails": {"source": thumbnail(inputs.source.picture), "target": thumbnail(inputs.target.picture)},
     }

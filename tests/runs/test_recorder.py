@@ -2,17 +2,21 @@
 
 import json
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 from helpers import logged_steps, scene, stop_after
 
 import sincut
+from sincut import files
 from sincut.cli.progress import Reporter
 from sincut.config.sections import Config, overlay
-from sincut.errors import SincutError
-from sincut.events import Evaluated, Event, Saved, Warned
-from sincut.model.model import MODEL_FILE, load_tensors
+from sincut.errors import Interrupted, ModelError, SincutError
+from sincut.events import Evaluated, Event, Preview, Saved, Warned
+from sincut.model.model import CHECKPOINT_FILE, MODEL_FILE, load_tensors
+from sincut.pictures.reading import load
+from sincut.pictures.writing import save
 
 
 def loaded_figures(run: Path) -> dict[str, float]:
@@ -118,3 +122,121 @@ def test_a_full_disk_stops_with_a_clear_line_and_keeps_the_last_model(
         sincut.train(painting, photo, run, config=config)
     assert sincut.load(run).model.provenance["steps"] >= 1
     assert not [path for path in run.rglob("*") if path.name.startswith(".") and path.name != ".lock"]
+
+
+def told(run: Path) -> dict[str, Any]:
+    """What the model file of a run tells beside its weights."""
+    return sincut.load(run).model.provenance
+
+
+def test_a_resumed_run_keeps_figures_and_thumbnail(tiny: Config, painting: Path, photo: Path, tmp_path: Path) -> None:
+    """The model that is saved before the next preview tells of the last one."""
+    run, config = tmp_path / "run", overlay(tiny, {"schedule": {"steps": 12}})
+    with pytest.raises(Interrupted):
+        sincut.train(painting, photo, run, config=config, stop=stop_after(6))
+    before = told(run)
+    with pytest.raises(Interrupted):
+        sincut.train(painting, photo, run, resume=True, stop=stop_after(1))
+    after = told(run)
+    assert (before["steps"], after["steps"]) == (6, 7)
+    assert "structure" in before["figures"] and after["figures"] == before["figures"]
+    assert set(after["thumbnails"]) == {"source", "target", "output"}
+
+
+def test_a_model_that_is_rewritten_at_the_end_tells_all(
+    tiny: Config, painting: Path, photo: Path, tmp_path: Path
+) -> None:
+    """As after a power cut between the last checkpoint and the model that belongs to it."""
+    run = tmp_path / "run"
+    with pytest.raises(Interrupted):
+        sincut.train(painting, photo, run, config=tiny, stop=stop_after(3))
+    early = (run / MODEL_FILE).read_bytes()
+    sincut.train(painting, photo, run, resume=True)
+    whole = told(run)
+    for left in (early, early[:5000], None):
+        (run / MODEL_FILE).unlink()
+        if left is not None:
+            (run / MODEL_FILE).write_bytes(left)
+        returned = sincut.train(painting, photo, run, resume=True).model.provenance
+        again = told(run)
+        assert again["losses"] == whole["losses"] and {"D", "G", "NCE"} <= set(again["losses"])
+        assert again["figures"] == whole["figures"] == returned["figures"]
+        assert set(again["thumbnails"]) == {"source", "target", "output"}
+        assert '"kind":"finished"' in (run / "report.html").read_text()
+
+
+def test_the_last_preview_shows_what_the_model_makes(
+    tiny: Config, ensemble: Config, painting: Path, photo: Path, tmp_path: Path
+) -> None:
+    for config, last in ((tiny, "000004.jpg"), (ensemble, "000011.jpg")):
+        run = tmp_path / last
+        trained = sincut.train(painting, photo, run, config=config)
+        save(trained.apply_picture(load(painting)), tmp_path / "want.jpg")
+        assert max(run.glob("previews/*.jpg")).name == last
+        assert (run / "previews" / last).read_bytes() == (tmp_path / "want.jpg").read_bytes()
+
+
+@pytest.mark.parametrize("precision", ["auto", "float32", "bfloat16"])
+def test_previews_have_the_precision_of_the_training(
+    tiny: Config, painting: Path, photo: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, precision: str
+) -> None:
+    """Where "auto" means bfloat16 and where it means float32."""
+    for native in (False, True):
+        monkeypatch.setattr("sincut.devices.cpu_has_bfloat16", lambda native=native: native)
+        run = tmp_path / f"{native}"
+        trained = sincut.train(painting, photo, run, config=tiny, precision=precision)
+        save(trained.apply_picture(load(painting)), tmp_path / "want.jpg")
+        assert (run / "previews/000004.jpg").read_bytes() == (tmp_path / "want.jpg").read_bytes()
+
+
+def full_disk(monkeypatch: pytest.MonkeyPatch, run: Path, *names: str) -> None:
+    """No room for these files of a run any more, but for others."""
+    whole = files.write_whole
+
+    def write(path: Path, data: bytes, kind: type[SincutError]) -> None:
+        if path.parent == run and path.name in names:
+            raise kind(f"{path}: cannot be written (No space left on device); free some space")
+        whole(path, data, kind)
+
+    monkeypatch.setattr("sincut.model.model.write_whole", write)
+
+
+def test_a_model_is_written_where_its_checkpoint_finds_no_room(
+    tiny: Config, painting: Path, photo: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    run, events = tmp_path / "run", list[Event]()
+    full_disk(monkeypatch, run, CHECKPOINT_FILE)
+    with pytest.raises(ModelError, match=r"checkpoint.*No space left on device.*model of step 4 is saved"):
+        sincut.train(painting, photo, run, config=tiny, on_event=events.append)
+    assert told(run)["steps"] == 4 and "figures" in told(run)
+    saved = [event.kind for event in events if isinstance(event, Saved) and event.kind != "preview"]
+    assert saved == ["model", "report"]  # which is true: there is a model to apply
+    assert '"kind":"finished"' in (run / "report.html").read_text()
+
+
+def test_no_report_is_told_of_a_run_that_could_save_nothing(
+    tiny: Config, painting: Path, photo: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    run, events = tmp_path / "run", list[Event]()
+    full_disk(monkeypatch, run, CHECKPOINT_FILE, MODEL_FILE)
+    with pytest.raises(ModelError, match=r"model.*No space left on device"):
+        sincut.train(painting, photo, run, config=tiny, on_event=events.append)
+    assert {event.kind for event in events if isinstance(event, Saved)} == {"preview"}
+    assert any(isinstance(event, Preview) for event in events)
+
+
+def test_a_run_that_lost_its_last_checkpoint_goes_on_from_the_one_before(
+    tiny: Config, painting: Path, photo: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    run, whole = tmp_path / "run", tmp_path / "whole"
+    sincut.train(painting, photo, whole, config=tiny)
+    with pytest.raises(Interrupted):
+        sincut.train(painting, photo, run, config=tiny, stop=stop_after(1))
+    with monkeypatch.context() as patch, pytest.raises(ModelError, match="model of step 4"):
+        full_disk(patch, run, CHECKPOINT_FILE)
+        sincut.train(painting, photo, run, resume=True)
+    assert told(run)["steps"] == 4
+    sincut.train(painting, photo, run, resume=True)
+    (want, _), (got, _) = (load_tensors(folder / MODEL_FILE) for folder in (whole, run))
+    assert set(want) == set(got) and all(want[key].equal(got[key]) for key in want)
+    assert told(run)["figures"] == told(whole)["figures"]

@@ -10,7 +10,7 @@ from helpers import logged_steps, scene, stop_after
 
 import sincut
 from sincut.config.sections import Config, overlay
-from sincut.errors import Interrupted
+from sincut.errors import Interrupted, RunError
 from sincut.events import Event, Warned
 from sincut.model.model import CHECKPOINT_FILE, load_tensors, save_tensors
 
@@ -19,6 +19,11 @@ def test_library_trains_and_applies_without_files(tiny: Config) -> None:
     translator = sincut.train(scene(72, 90, 1), scene(70, 80, 2), config=tiny)
     assert translator.apply(scene(33, 20, 3)).shape == (33, 20, 3)
     assert translator.model.provenance["steps"] == 4
+
+
+def test_resuming_without_a_folder_is_refused(tiny: Config) -> None:
+    with pytest.raises(RunError, match="no run folder to go on in"):
+        sincut.train(scene(72, 90, 1), scene(70, 80, 2), config=tiny, resume=True)
 
 
 def test_twelve_steps_equal_five_and_seven(tiny: Config, painting: Path, photo: Path, tmp_path: Path) -> None:
