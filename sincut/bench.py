@@ -28,7 +28,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from sincut.batch import folder
+from sincut.batch import pipe
+from sincut.batch.plan import make_plans
 from sincut.config.sections import Config
 from sincut.devices import Compute, find_compute, use_fast_kernels
 from sincut.errors import SincutError
@@ -280,8 +281,8 @@ def _folder(config: Config, device: torch.device, megapixels: float) -> dict[str
                 translator.apply_picture(picture)
 
         def command(number: int) -> None:
-            ((_, plan),) = folder.plans([model], [source], Path(made, f"out-{number}"), PLAIN, AS_IT_CAME)
-            done, _ = folder.run(plan, translator)
+            ((_, plan),) = make_plans([model], [source], Path(made, f"out-{number}"), PLAIN, AS_IT_CAME)
+            done, _ = pipe.run(plan, translator)
             if len(done) != FOLDER_PICTURES:
                 raise SincutError("some made-up pictures could not be translated")
 

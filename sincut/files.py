@@ -82,6 +82,15 @@ def sha256(path: Path) -> str:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
 
+def stat_of(path: Path) -> tuple[int, int] | None:
+    """Size in bytes and modification time in ns of a file; None where there is none."""
+    try:
+        stat = path.stat()
+    except OSError:
+        return None
+    return stat.st_size, stat.st_mtime_ns
+
+
 @contextmanager
 def locked(folder: Path) -> Iterator[None]:
     """Hold the folder for this process; the lock goes with the process, however it ends. Raises `RunError`."""

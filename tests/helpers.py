@@ -12,6 +12,7 @@ from pathlib import Path
 import numpy as np
 import torch
 
+from sincut.batch.plan import Plan
 from sincut.config.sections import Config
 from sincut.model.model import ColourMap, Model
 from sincut.nets.balance import Balance
@@ -31,6 +32,8 @@ TINY = {
     "schedule": {"steps": 4},
     "output": {"log_every": 2, "previews": 2},
 }
+
+RECIPE = {"model": "abc", "strength": 1.0}  # of a manifest
 
 
 def scene(height: int, width: int, seed: int) -> np.ndarray:
@@ -104,3 +107,14 @@ def logged_steps(run: Path) -> list[int]:
     """Steps of the lines of a run's metrics that hold losses; every line must be whole."""
     lines = [json.loads(line) for line in (run / "metrics.jsonl").read_text().splitlines()]
     return [line["step"] for line in lines if "losses" in line]
+
+
+def targets(plan: Plan, output: Path) -> list[str]:
+    """Where a plan's jobs go, below the output folder."""
+    return [job.target.relative_to(output).as_posix() for job in plan.jobs]
+
+
+def lines_of(folder: Path) -> list[dict[str, object]]:
+    """The entries of a folder's manifest, without those that only say that something is begun."""
+    lines = (folder / "manifest.jsonl").read_text(encoding="utf-8").splitlines()
+    return [entry for entry in map(json.loads, lines) if entry["status"] != "begun"]

@@ -18,11 +18,13 @@ import pytest
 from helpers import make_model, scene
 from PIL import Image
 
-from sincut.batch.folder import Naming, plan, run
-from sincut.batch.manifest import stat_of
+from sincut.batch.naming import Naming
+from sincut.batch.pipe import run
+from sincut.batch.plan import make_plan
 from sincut.config.sections import Config
 from sincut.errors import RunError
 from sincut.events import Event, PictureDone
+from sincut.files import stat_of
 from sincut.translation.translate import Translator
 
 posix = pytest.mark.skipif(sys.platform == "win32", reason="POSIX permissions and limits")
@@ -78,14 +80,14 @@ def test_a_full_disk_stops_one_picture_and_leaves_no_part(tmp_path: Path, tiny: 
     small, large = (picture(tmp_path / "in" / f"{name}.png", 0, *size)
                     for name, size in (("small", (10, 12)), ("large", (150, 200))))  # fmt: skip
     assert small.stat().st_size < 4_000 < 20_000 < large.stat().st_size
-    jobs = plan([tmp_path / "in"], Naming(tmp_path / "out"), recipe={"a": 1})
+    jobs = make_plan([tmp_path / "in"], Naming(tmp_path / "out"), recipe={"a": 1})
     with files_of_at_most(20_000):
         done, failed = run(jobs, translator(tiny))
     assert [job.source for job in done] == [small]
     assert [job.source for job, _ in failed] == [large]
     assert "cannot be written" in failed[0][1] and "\n" not in failed[0][1]
     assert sorted(p.name for p in (tmp_path / "out").iterdir()) == [".lock", "manifest.jsonl", "small.png"]
-    again = plan([tmp_path / "in"], Naming(tmp_path / "out"), recipe={"a": 1})  # there is room now
+    again = make_plan([tmp_path / "in"], Naming(tmp_path / "out"), recipe={"a": 1})  # there is room now
     assert [job.source for job in again.jobs] == [large]
     assert not run(again, translator(tiny))[1]
 
@@ -97,7 +99,7 @@ def test_a_folder_that_cannot_be_written_is_named(open_folder: Path, tiny: Confi
     target.mkdir()
     target.chmod(0o555)
     with as_a_user(), pytest.raises(RunError, match=r"out.*cannot be") as caught:
-        run(plan([source.parent], Naming(target), recipe={"a": 1}), translator(tiny))
+        run(make_plan([source.parent], Naming(target), recipe={"a": 1}), translator(tiny))
     assert "\n" not in str(caught.value)
     assert not list(target.iterdir())
 
@@ -111,7 +113,9 @@ def test_what_may_not_be_read_is_told_and_the_others_go_on(open_folder: Path, ti
     (open_folder / "out").mkdir()
     (open_folder / "out").chmod(0o777)
     with as_a_user():
-        done, failed = run(plan([open_folder / "in"], Naming(open_folder / "out"), recipe={"a": 1}), translator(tiny))
+        done, failed = run(
+            make_plan([open_folder / "in"], Naming(open_folder / "out"), recipe={"a": 1}), translator(tiny)
+        )
     assert sorted(job.source.name for job in done) == ["a.png", "c.png", "d.png"]
     assert [job.source.name for job, _ in failed] == ["b.png"]
     assert "b.png" in failed[0][1] and "\n" not in failed[0][1]
@@ -119,7 +123,7 @@ def test_what_may_not_be_read_is_told_and_the_others_go_on(open_folder: Path, ti
 
 def test_a_source_that_vanishes_stops_no_other(tmp_path: Path, tiny: Config) -> None:
     sources = [picture(tmp_path / "in" / f"{number}.png", number) for number in range(4)]
-    jobs = plan([tmp_path / "in"], Naming(tmp_path / "out"), recipe={"a": 1})
+    jobs = make_plan([tmp_path / "in"], Naming(tmp_path / "out"), recipe={"a": 1})
     sources[1].unlink()
     done, failed = run(jobs, translator(tiny))
     assert [job.source for job in done] == [sources[0], *sources[2:]]
@@ -135,9 +139,9 @@ def test_a_hundred_thousand_files_are_planned_and_known(tmp_path: Path) -> None:
         if number % 1000 == 0:
             path.parent.mkdir(parents=True)
         path.touch()
-    jobs = plan([source], Naming(tmp_path / "out"), recipe={"a": 1})
+    jobs = make_plan([source], Naming(tmp_path / "out"), recipe={"a": 1})
     assert len(jobs.jobs) == count and len({job.target for job in jobs.jobs}) == count
-    chosen = plan([source], Naming(tmp_path / "other"), recipe={"a": 1}, include=("*/0?42?.png",))
+    chosen = make_plan([source], Naming(tmp_path / "other"), recipe={"a": 1}, include=("*/0?42?.png",))
     assert len(chosen.jobs) == 100
 
     manifest = jobs.manifest
@@ -152,7 +156,7 @@ def test_a_hundred_thousand_files_are_planned_and_known(tmp_path: Path) -> None:
         names = {"output": name, "source": str(job.source), "written": stat_of(job.target)}
         lines.append(json.dumps({**entry, **names}))
     (tmp_path / "out" / "manifest.jsonl").write_text("\n".join(lines) + "\n")
-    again = plan([source], Naming(tmp_path / "out"), recipe={"a": 1})
+    again = make_plan([source], Naming(tmp_path / "out"), recipe={"a": 1})
     assert len(again.skipped) + len(again.jobs) == 1000 and again.manifest is not None
     assert len(again.manifest.known) == count
 
@@ -173,7 +177,7 @@ def test_memory_stays_flat_over_many_pictures(tmp_path: Path, tiny: Config) -> N
     if not Path("/proc/self/statm").exists():
         pytest.skip("memory is read from /proc")
     done, failed = run(
-        plan([tmp_path / "in"], Naming(tmp_path / "out"), recipe={"a": 1}), translator(tiny), on_event=listen
+        make_plan([tmp_path / "in"], Naming(tmp_path / "out"), recipe={"a": 1}), translator(tiny), on_event=listen
     )
     assert (len(done), len(failed)) == (285, 15)
     assert np.mean(sizes[-50:]) - np.mean(sizes[50:100]) < 15  # MB

@@ -17,9 +17,8 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
-from sincut.batch.remote import AnyPath, Pieces, Url
+from sincut.batch.remote import AnyPath, Pieces, Url, sha256_of, stamp_of
 from sincut.errors import ImageError, RunError
-from sincut.files import sha256
 
 MANIFEST_FILE = "manifest.jsonl"
 BEGUN, DONE, FAILED = "begun", "done", "failed"
@@ -92,7 +91,7 @@ class Manifest:
             self.pieces.flush()
 
     def _begin(self, source: AnyPath, output: AnyPath) -> None:
-        found = None if isinstance(source, Url) else stat_of(source)  # of use in place only, where no Url is
+        found = None if isinstance(source, Url) else stamp_of(source)  # of use in place only, where no Url is
         name, (size, mtime_ns) = self._name(output), found or (0, 0)
         self._append({"output": name, "status": BEGUN, "size": size, "mtime_ns": mtime_ns})
         self._remember_begun(name, size, mtime_ns)
@@ -146,19 +145,19 @@ class Manifest:
         done a second time.
         """
         known = self.known.get(self._name(output))
-        written = stat_of(output)
+        written = stamp_of(output)
         if known is None or written is None:
             return False
         if source == output or written != known.written or known.source != _path_digest(str(source)):
             return True
         if known.recipe != _digest(recipe):
             return False
-        return stat_of(source) == (known.size, known.mtime_ns) or _hash(source) == known.sha256  # only touched
+        return stamp_of(source) == (known.size, known.mtime_ns) or sha256_of(source) == known.sha256  # only touched
 
     def is_unchanged(self, source: AnyPath, output: AnyPath) -> bool:
         """Whether the source is as it was when the entry of `output` was written."""
         known = self.known.get(self._name(output))
-        return known is not None and stat_of(source) == (known.size, known.mtime_ns)
+        return known is not None and stamp_of(source) == (known.size, known.mtime_ns)
 
     def _name(self, output: AnyPath) -> str:
         try:
@@ -200,26 +199,11 @@ class Manifest:
         seconds: float, error: str = "", written: tuple[int, int] | None = None,
     ) -> Entry:  # fmt: skip
         """An entry on a picture that has been done, or has failed where there is an `error`."""
-        written = None if error else written or stat_of(output)
+        written = None if error else written or stamp_of(output)
         status = FAILED if error else DONE
         return Entry(
             self._name(output), status, str(source), digest, *before, recipe, round(seconds, 3), written, error
         )
-
-
-def stat_of(path: AnyPath) -> tuple[int, int] | None:
-    """Size and time of a file; None where there is none."""
-    if isinstance(path, Url):
-        return path.stamp()
-    try:
-        found = path.stat()
-    except OSError:
-        return None
-    return found.st_size, found.st_mtime_ns
-
-
-def _hash(path: AnyPath) -> str:
-    return path.sha256() if isinstance(path, Url) else sha256(path)
 
 
 def _digest(recipe: Mapping[str, Any]) -> bytes:

@@ -20,7 +20,7 @@ from pathlib import Path, PurePosixPath
 from typing import Any
 
 from sincut.errors import ConfigError, ImageError, RunError, SincutError
-from sincut.files import PART
+from sincut.files import PART, sha256, stat_of
 
 EXTRA = "pip install 'sincut[remote]'"
 ALIASES = {"s3a": "s3", "s3n": "s3", "gcs": "gs", "abfss": "abfs", "az": "abfs"}  # one name for one place
@@ -186,6 +186,16 @@ def _place_here(text: str, rest: str) -> Path:
 def exists(path: AnyPath) -> bool:
     """Whether there is something; unlike `Path.exists` this says no to what cannot be looked at."""
     return path.exists() if isinstance(path, Url) else os.path.exists(path)
+
+
+def stamp_of(path: AnyPath) -> tuple[int, int] | None:
+    """Size and time of a file, as `files.stat_of` and `Url.stamp` give them; None where there is none."""
+    return path.stamp() if isinstance(path, Url) else stat_of(path)
+
+
+def sha256_of(path: AnyPath) -> str:
+    """The SHA-256 of a file's bytes, as hex digits. Raises OSError for a local file, `ImageError` for a URL."""
+    return path.sha256() if isinstance(path, Url) else sha256(path)
 
 
 def put(local: Path, url: Url) -> None:

@@ -4,9 +4,9 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
-from sincut.batch.manifest import stat_of
 from sincut.batch.remote import AnyPath
 from sincut.errors import RunError
+from sincut.files import stat_of
 
 SETTLED_SECONDS = 2.0  # for which a file has to stay as it is before it counts as complete
 TICK_MS = 500  # between two looks

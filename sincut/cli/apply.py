@@ -95,9 +95,11 @@ def apply(
             "--in-place: what a lost worker had is sent again, and would be translated twice; give -o"
         )
     os.environ.setdefault("ONEDNN_PRIMITIVE_CACHE_CAPACITY", KERNELS_KEPT)  # read when torch is loaded
-    from sincut.batch import folder
+    from sincut.batch import pipe
+    from sincut.batch.plan import Plan, forecast, make_plans, split_models
+    from sincut.batch.tally import Result
 
-    models, inputs = folder.split_models(paths)
+    models, inputs = split_models(paths)
     streams = Path("-") in inputs, output == Path("-")
     of_folders = as_json or dry_run or watch or include or exclude or retry_failed or overwrite
     if any(streams) and (not all(streams) or len(inputs) > 1 or len(models) > 1 or of_folders):
@@ -114,8 +116,8 @@ def apply(
         _apply_to_stream(models[0], options, saving, format_, device)
         return
 
-    def plans(arrived: set[Path] | None = None) -> list[tuple[Path, folder.Plan]]:
-        return folder.plans(
+    def plans(arrived: set[Path] | None = None) -> list[tuple[Path, Plan]]:
+        return make_plans(
             models, inputs, output, options, saving,
             format_=format_, overwrite=overwrite, include=include, exclude=exclude, retry_failed=retry_failed,
             arrived=arrived,
@@ -132,28 +134,29 @@ def apply(
 
     found = prepared_device(device)
     if dry_run:
-        rows = [folder.forecast(plan, load(model, found), options) for model, plan in first]
+        rows = [forecast(plan, load(model, found), options) for model, plan in first]
         if as_json:
             print_json(rows)
         else:
             print_table(tuple(rows[0]), [tuple(str(value) for value in row.values()) for row in rows])
         return
     translators = {model: load(model, found) for model in models}
-    result = folder.Result()
+    result = Result()
     with Reporter(as_json) as reporter, stoppable() as stop, contextlib.ExitStack() as stack:
         if engine == "ray":
-            from sincut.batch import cluster
+            from sincut.batch import driver
+            from sincut.batch.ray_ import Pool, joined
 
-            pool = cluster.Pool(workers, worker_cpus, worker_gpus, ray_address)
+            pool = Pool(workers, worker_cpus, worker_gpus, ray_address)
             if watch or any(plan.jobs for _, plan in first):
-                stack.enter_context(cluster.joined(pool))
+                stack.enter_context(joined(pool))
 
-        def run(plans: list[tuple[Path, folder.Plan]]) -> None:
+        def run(plans: list[tuple[Path, Plan]]) -> None:
             for model, plan in plans:
                 if engine == "ray":
-                    ended = cluster.run(plan, model, pool, options, saving, reporter, stop)
+                    ended = driver.run(plan, model, pool, options, saving, reporter, stop)
                 else:
-                    ended = folder.run(plan, translators[model], options, saving, reporter, stop)
+                    ended = pipe.run(plan, translators[model], options, saving, reporter, stop)
                 result.add(plan, *ended)
 
         run(first)
@@ -180,12 +183,12 @@ def apply(
 
 def _apply_to_stream(model: Path, options: Any, saving: Any, format_: str | None, device: str) -> None:
     """From stdin to stdout; what there is to say goes to stderr."""
-    from sincut.batch import folder
     from sincut.devices import prepared_device
+    from sincut.translation.piped import apply_bytes
     from sincut.translation.translate import load
 
     translator = load(model, prepared_device(device))
-    written, notes = folder.run_bytes(sys.stdin.buffer.read(), translator, options, saving, format_)
+    written, notes = apply_bytes(sys.stdin.buffer.read(), translator, options, saving, format_)
     sys.stdout.buffer.write(written)
     sys.stdout.buffer.flush()
     click.echo("\n".join(notes), err=True, nl=bool(notes))

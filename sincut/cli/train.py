@@ -16,7 +16,7 @@ from sincut.cli.types import DEVICE_HELP, EXISTING, JSON_HELP, LISTED, cluster_o
 from sincut.errors import Interrupted, RunError
 
 if TYPE_CHECKING:
-    from sincut.batch.cluster import Pool
+    from sincut.batch.ray_ import Pool
 
 
 @click.command()
@@ -77,7 +77,7 @@ def train(
 
     flags = [*settings, *schedule_flags(minutes, steps, seed)]
     if pairs is not None:
-        from sincut.batch.cluster import Pool
+        from sincut.batch.ray_ import Pool
 
         pool = Pool(workers, worker_cpus, worker_gpus, ray_address) if engine == "ray" else None
         _train_pairs(pairs, output or Path("runs"), preset, flags, device, pool, as_json)

@@ -12,8 +12,8 @@ from typing import Any
 import gradio as gr
 import numpy as np
 
-from sincut.batch.manifest import stat_of
 from sincut.errors import ImageError, SincutError
+from sincut.files import stat_of
 from sincut.model.model import model_path
 from sincut.page import uploads
 from sincut.page.jobs import Trainings

@@ -20,10 +20,9 @@ from dataclasses import dataclass, field
 from pathlib import Path, PurePath
 from typing import Any
 
-from sincut.batch.manifest import stat_of
 from sincut.config.sections import Config, resolve, schedule_flags
 from sincut.errors import ConfigError, ModelError, RunError
-from sincut.files import is_locked, make_folder, sha256
+from sincut.files import is_locked, make_folder, sha256, stat_of
 from sincut.method.crops import check_size
 from sincut.model.model import CHECKPOINT_FILE, MODEL_FILE, describe, load_metadata
 from sincut.page.status import LOG_FILE, RUNNING, STOPPING, Status, history_of, last_words, status_at_rest

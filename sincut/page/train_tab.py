@@ -7,8 +7,8 @@ from typing import Any
 import gradio as gr
 import pandas as pd
 
-from sincut.batch.manifest import stat_of
 from sincut.config.sections import load_preset, presets
+from sincut.files import stat_of
 from sincut.page.desk import HIDDEN, Desk, clock, told
 from sincut.page.jobs import Order
 from sincut.page.status import DONE, RUNNING, STOPPED, STOPPING, Status

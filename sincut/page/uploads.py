@@ -15,7 +15,10 @@ from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
-from sincut.batch import folder
+from sincut.batch import pipe
+from sincut.batch.naming import Job
+from sincut.batch.plan import make_plans
+from sincut.batch.tally import Result
 from sincut.errors import ImageError, RunError
 from sincut.events import Listener, ignore
 from sincut.files import make_folder
@@ -37,14 +40,14 @@ UNSAFE = re.compile(r'[\x00-\x1f<>:"/\\|?*]')  # in names of files, on any syste
 class Batch:
     """What has become of some pictures. `skipped` were there already; `archive` is a zip file of all results."""
 
-    done: tuple[folder.Job, ...]
-    skipped: tuple[folder.Job, ...]
+    done: tuple[Job, ...]
+    skipped: tuple[Job, ...]
     failed: tuple[str, ...]
     left: int
     archive: Path | None = None
 
     @property
-    def shown(self) -> tuple[folder.Job, ...]:
+    def shown(self) -> tuple[Job, ...]:
         """What there is to look at."""
         return (*self.done, *self.skipped)
 
@@ -83,9 +86,9 @@ def translate_folder(
     stop: Callable[[], bool] = lambda: False,
 ) -> Batch:  # fmt: skip
     """Translate a file or all of a folder into the folder `output`, as `sincut apply` does. Raises `SincutError`."""
-    ((_, plan),) = folder.plans([model], [source], output, options, saving, format_=format_, overwrite=overwrite)
-    result = folder.Result()
-    result.add(plan, *folder.run(plan, translator, options, saving, on_event, stop))
+    ((_, plan),) = make_plans([model], [source], output, options, saving, format_=format_, overwrite=overwrite)
+    result = Result()
+    result.add(plan, *pipe.run(plan, translator, options, saving, on_event, stop))
     failed = [reason for _, reason in result.failed]
     failed += [f"{job.source}: failed before and is as it was" for job in result.failed_before]
     return Batch(tuple(result.done), tuple(result.skipped), tuple(failed), result.left)

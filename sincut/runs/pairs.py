@@ -19,7 +19,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from sincut.batch import cluster
+from sincut.batch.ray_ import Pool, first_line, joined, room
 from sincut.config.sections import DEFAULT_PRESET, Config, resolve, schedule_flags
 from sincut.devices import prepared_device
 from sincut.errors import ConfigError, Interrupted, RunError, SincutError
@@ -150,7 +150,7 @@ def train(
     on_line: Say = lambda name, line: None,
     on_outcome: Callable[[Outcome], None] = lambda outcome: None,
     stop: Callable[[], bool] = lambda: False,
-    pool: cluster.Pool | None = None,
+    pool: Pool | None = None,
 ) -> list[Outcome]:
     """Train all rows, one after the other on this machine, or with a `pool` side by side on a Ray cluster.
 
@@ -166,7 +166,7 @@ def train(
 
 
 def _outcomes(
-    rows: Sequence[Pair | Outcome], device: str, on_line: Say, stop: Callable[[], bool], pool: cluster.Pool | None
+    rows: Sequence[Pair | Outcome], device: str, on_line: Say, stop: Callable[[], bool], pool: Pool | None
 ) -> Iterator[tuple[int, Outcome]]:
     """Of each row by its number, as they come."""
     todo: list[tuple[int, Pair]] = []
@@ -263,14 +263,14 @@ def _train_apart(pair: Pair, device: str, on_line: Say, stop: Callable[[], bool]
 
 
 def _on_cluster(
-    todo: list[tuple[int, Pair]], device: str, stop: Callable[[], bool], pool: cluster.Pool
+    todo: list[tuple[int, Pair]], device: str, stop: Callable[[], bool], pool: Pool
 ) -> Iterator[tuple[int, Outcome]]:
-    with cluster.joined(pool) as ray:
+    with joined(pool) as ray:
         needs = {"num_cpus": pool.cpus, "num_gpus": pool.gpus, "max_retries": RETRIES}
-        task, room = ray.remote(**needs)(_train_in_worker), cluster.room(ray, pool)
+        task, most = ray.remote(**needs)(_train_in_worker), room(ray, pool)
         waiting, flying, asked = deque(todo), dict[Any, tuple[int, Pair]](), False
         while waiting or flying:
-            while waiting and len(flying) < (pool.workers or room) and not asked:
+            while waiting and len(flying) < (pool.workers or most) and not asked:
                 number, pair = waiting.popleft()
                 place = _absolute(pair)
                 flying[task.remote(place, device, max(1, int(pool.cpus)))] = number, pair
@@ -286,7 +286,7 @@ def _on_cluster(
                 except ray.exceptions.TaskCancelledError:
                     outcome = Outcome(pair.name, STOPPED, str(pair.folder))
                 except ray.exceptions.RayError as error:
-                    what = cluster.first_line(getattr(error, "cause", error))
+                    what = first_line(getattr(error, "cause", error))
                     reason = f"{pair.name}: its worker is gone ({what}); the same command goes on"
                     outcome = Outcome(pair.name, FAILED, str(pair.folder), error=reason)
                 yield number, outcome

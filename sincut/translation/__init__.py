@@ -1,4 +1,4 @@
 """A model applied to a picture of any size."""
 
 # In this order: each imports only those before it.
-MODULES = ("blend", "translate", "similarity")
+MODULES = ("blend", "translate", "piped", "similarity")

@@ -12,9 +12,11 @@ import pytest
 from helpers import make_model, scene
 from PIL import Image
 
-from sincut.batch import folder, remote
-from sincut.batch.folder import Naming
+from sincut.batch import remote
 from sincut.batch.manifest import Manifest
+from sincut.batch.naming import Naming
+from sincut.batch.pipe import run
+from sincut.batch.plan import Plan, make_plan, split_models
 from sincut.batch.remote import Url, place
 from sincut.batch.watch import check
 from sincut.config.sections import Config
@@ -84,11 +86,11 @@ def test_a_tree_goes_there_and_comes_back(
     memory.put(str(tree), "/bucket/in", recursive=True)
     source, out = place("memory://bucket/in"), place("memory://bucket/out")
     translator, calm = Translator(make_model(tiny)), tmp_path / "calm"
-    folder.run(folder.plan([tree], Naming(calm)), translator)
+    run(make_plan([tree], Naming(calm)), translator)
 
     events: list[Event] = []
-    plan = folder.plan([source], Naming(out), recipe=RECIPE)
-    done, failed = folder.run(plan, translator, on_event=events.append)
+    plan = make_plan([source], Naming(out), recipe=RECIPE)
+    done, failed = run(plan, translator, on_event=events.append)
     names = ["a.jpg", "b c.png", "deep/er/d.tif", "deep/é.gif.png"]
     assert [str(job.target) for job in done] == [f"memory://bucket/out/{name}" for name in sorted(names)] and not failed
     assert all(memory.cat(f"/bucket/out/{name}") == (calm / name).read_bytes() for name in names)
@@ -98,11 +100,11 @@ def test_a_tree_goes_there_and_comes_back(
     assert len(told) == 8 and all(name.startswith("memory://bucket/in/") for name in told)
 
     home = tmp_path / "home"  # from there to here, and from here to there
-    folder.run(folder.plan([source], Naming(home), recipe=RECIPE), translator)
-    folder.run(folder.plan([tree], Naming(place("memory://bucket/again")), recipe=RECIPE), translator)
+    run(make_plan([source], Naming(home), recipe=RECIPE), translator)
+    run(make_plan([tree], Naming(place("memory://bucket/again")), recipe=RECIPE), translator)
     for name in names:
         assert (home / name).read_bytes() == memory.cat(f"/bucket/again/{name}") == (calm / name).read_bytes()
-    assert not folder.plan([source], Naming(home), recipe=RECIPE).jobs
+    assert not make_plan([source], Naming(home), recipe=RECIPE).jobs
 
 
 def test_the_manifest_there_knows_what_is_done(
@@ -112,10 +114,10 @@ def test_the_manifest_there_knows_what_is_done(
     memory.pipe("/in/bad.png", b"no picture")
     translator = Translator(make_model(tiny))
 
-    def plan(recipe: dict[str, str] = RECIPE, **options: bool) -> folder.Plan:
-        return folder.plan([place("memory://in")], Naming(place("memory://out")), recipe=recipe, **options)
+    def plan(recipe: dict[str, str] = RECIPE, **options: bool) -> Plan:
+        return make_plan([place("memory://in")], Naming(place("memory://out")), recipe=recipe, **options)
 
-    done, failed = folder.run(plan(), translator)
+    done, failed = run(plan(), translator)
     assert len(done) == 4 and [job.source.name for job, _ in failed] == ["bad.png"]
     assert failed[0][1].startswith("memory://in/bad.png: is not a picture")
     assert not plan().jobs and len(plan().skipped) == 4 and len(plan().failed) == 1
@@ -131,14 +133,14 @@ def test_a_crash_there_is_made_good(memory: fsspec.AbstractFileSystem, tree: Pat
     """What was announced and written, but not told, is done again; what nobody knows is left as it is."""
     memory.put(str(tree), "/in", recursive=True)
     memory.pipe("/out/a.jpg", b"my own")
-    plan = folder.plan([place("memory://in")], Naming(place("memory://out")), recipe=RECIPE)
+    plan = make_plan([place("memory://in")], Naming(place("memory://out")), recipe=RECIPE)
     assert [job.source.name for job in plan.skipped] == ["a.jpg"]
     assert plan.manifest is not None
     plan.manifest.announce((job.source, job.target) for job in plan.jobs)
     memory.pipe("/out/b c.png", b"written, then killed")
-    again = folder.plan([place("memory://in")], Naming(place("memory://out")), recipe=RECIPE)
+    again = make_plan([place("memory://in")], Naming(place("memory://out")), recipe=RECIPE)
     assert again.jobs == plan.jobs
-    folder.run(again, Translator(make_model(tiny)))
+    run(again, Translator(make_model(tiny)))
     assert memory.cat("/out/b c.png")[:4] == b"\x89PNG" and memory.cat("/out/a.jpg") == b"my own"
     assert len(lines_of(memory, "/out")) == 3
 
@@ -161,18 +163,18 @@ def test_a_plan_asks_for_no_picture_by_itself(
     memory.put(str(tree), "/in", recursive=True)
     asked: list[str] = []
 
-    def plan() -> folder.Plan:
+    def plan() -> Plan:
         asked.clear()
         with monkeypatch.context() as patched:
             real = type(memory).info
             patched.setattr(type(memory), "info", lambda self, path, **rest: asked.append(path) or real(self, path))
-            return folder.plan([place("memory://in")], Naming(place("memory://out")), recipe=RECIPE)
+            return make_plan([place("memory://in")], Naming(place("memory://out")), recipe=RECIPE)
 
     first = plan()
     assert len(first.jobs) == 4 and not [
         path for path in asked if Path(path).suffix in (".jpg", ".png", ".tif", ".gif")
     ]
-    folder.run(first, Translator(make_model(tiny)))
+    run(first, Translator(make_model(tiny)))
     assert len(plan().skipped) == 4
     assert not [path for path in asked if Path(path).suffix in (".jpg", ".png", ".tif", ".gif")]
 
@@ -187,9 +189,9 @@ def test_names_cannot_lead_out_of_the_output(
     found = {**memory.find("/in", detail=True), **{f"/in/{name}": {} for name in names}, **folders}
     with monkeypatch.context() as patched:
         patched.setattr(type(memory), "find", lambda self, key, detail: found)
-        plan = folder.plan([place("memory://in")], Naming(tmp_path / "out"))
+        plan = make_plan([place("memory://in")], Naming(tmp_path / "out"))
     events: list[Event] = []
-    done, failed = folder.run(plan, Translator(make_model(tiny)), on_event=events.append)
+    done, failed = run(plan, Translator(make_model(tiny)), on_event=events.append)
     assert len(done) == 4 and not failed
     told = [event.message for event in events if isinstance(event, Warned)]
     assert len(told) == 4 and all("is no name of a file" in line for line in told)
@@ -206,10 +208,10 @@ def test_names_are_no_patterns_and_no_chains(
     out = place("memory://o[1]::x")
     for inputs in ([tmp_path / name for name in names], [out]):
         target = out if len(inputs) > 1 else place("memory://again?")
-        done, failed = folder.run(folder.plan(inputs, Naming(target), recipe=RECIPE), translator)
+        done, failed = run(make_plan(inputs, Naming(target), recipe=RECIPE), translator)
         assert [job.target.name for job in done] == names and not failed
         assert len({memory.cat_file(f"/{str(target)[9:]}/{name}") for name in names}) == 4
-        plan = folder.plan(inputs, Naming(target), recipe=RECIPE)
+        plan = make_plan(inputs, Naming(target), recipe=RECIPE)
         assert not plan.jobs and len(plan.skipped) == 4 and not [path for path in memory.find("/") if PART in path]
 
 
@@ -225,7 +227,7 @@ def test_nothing_temporary_is_left_where_a_run_ends_early(
     memory.put(str(tree), "/in", recursive=True)
     (tmp_path / "temporary").mkdir()
     monkeypatch.setattr("tempfile.tempdir", str(tmp_path / "temporary"))
-    plan = folder.plan([place("memory://in")], Naming(tmp_path / "out"), recipe=RECIPE)
+    plan = make_plan([place("memory://in")], Naming(tmp_path / "out"), recipe=RECIPE)
 
     def listen(event: Event) -> None:
         if how == "error" and isinstance(event, PictureStarted):
@@ -233,7 +235,7 @@ def test_nothing_temporary_is_left_where_a_run_ends_early(
 
     asked = iter([False, True])
     with contextlib.suppress(KeyError):
-        done, _ = folder.run(plan, Translator(make_model(tiny)), on_event=listen, stop=lambda: next(asked))
+        done, _ = run(plan, Translator(make_model(tiny)), on_event=listen, stop=lambda: next(asked))
         assert len(done) == 1 and how == "stop"
     assert not list((tmp_path / "temporary").iterdir())
 
@@ -243,24 +245,24 @@ def test_sizes_are_sampled_here_and_there(memory: fsspec.AbstractFileSystem, tre
         memory.put(str(tree / "a.jpg"), f"/in/{number}.jpg")
     Image.fromarray(scene(40, 50, 0)).save(tmp_path / "large.png")
     for inputs in ([tmp_path / "large.png", place("memory://in")], [place("memory://in"), tmp_path / "large.png"]):
-        assert folder.plan(inputs, Naming(tmp_path / "out")).pixels() == 12 * 20 * 24 + 40 * 50
+        assert make_plan(inputs, Naming(tmp_path / "out")).pixels() == 12 * 20 * 24 + 40 * 50
 
 
 def test_what_makes_no_sense_there_is_refused(memory: fsspec.AbstractFileSystem, tree: Path, tmp_path: Path) -> None:
     memory.put(str(tree), "/in", recursive=True)
     source = place("memory://in")
     with pytest.raises(RunError, match="--in-place"):
-        folder.plan([source], Naming(None), recipe=RECIPE)
+        make_plan([source], Naming(None), recipe=RECIPE)
     with pytest.raises(RunError, match=r"lies in .*outside"):
-        folder.plan([source], Naming(place("memory://in/styled")))
+        make_plan([source], Naming(place("memory://in/styled")))
     with pytest.raises(RunError, match="an input would be overwritten"):
-        folder.plan([source / "a.jpg"], Naming(source), overwrite=True)
+        make_plan([source / "a.jpg"], Naming(source), overwrite=True)
     with pytest.raises(ImageError, match="memory://nothing: there is no such file"):
-        folder.plan([place("memory://nothing")], Naming(tmp_path))
+        make_plan([place("memory://nothing")], Naming(tmp_path))
     with pytest.raises(RunError, match="watched"):
         check([source])
     with pytest.raises(ConfigError, match="a model is a file of this machine"):
-        folder.split_models([place("s3://bucket/model.safetensors"), tree])
+        split_models([place("s3://bucket/model.safetensors"), tree])
 
 
 def test_a_file_is_whole_or_not_there(
@@ -270,7 +272,7 @@ def test_a_file_is_whole_or_not_there(
         raise ConnectionResetError("the line is cut")
 
     memory.pipe("/out/a.jpg", b"before")
-    plan = folder.plan([tree / "a.jpg"], Naming(place("memory://out")), overwrite=True, recipe=RECIPE)
+    plan = make_plan([tree / "a.jpg"], Naming(place("memory://out")), overwrite=True, recipe=RECIPE)
     for step in ("put_file", "cp_file"):
         with monkeypatch.context() as patched:
             patched.setattr(type(memory), step, broken)
@@ -279,7 +281,7 @@ def test_a_file_is_whole_or_not_there(
                 patched.setattr("sincut.batch.manifest.Manifest.flush", lambda *_: None)
             else:
                 patched.setattr(remote.Pieces, "flush", lambda self: self.waiting.clear())
-            done, failed = folder.run(plan, Translator(make_model(tiny)))
+            done, failed = run(plan, Translator(make_model(tiny)))
         assert not done and "memory://out/a.jpg: cannot be written (the line is cut)" in failed[0][1]
         assert memory.cat("/out/a.jpg") == b"before"
         assert not [path for path in memory.find("/") if PART in path]
@@ -287,10 +289,10 @@ def test_a_file_is_whole_or_not_there(
 
 def test_urls_of_this_machine_are_its_files(tree: Path, tmp_path: Path, tiny: Config) -> None:
     out = tmp_path / "out"
-    plan = folder.plan([place(f"file://{tree}")], Naming(place(f"file://{out}")), recipe=RECIPE)
-    done, failed = folder.run(plan, Translator(make_model(tiny)))
+    plan = make_plan([place(f"file://{tree}")], Naming(place(f"file://{out}")), recipe=RECIPE)
+    done, failed = run(plan, Translator(make_model(tiny)))
     assert len(done) == 4 and not failed and (out / "manifest.jsonl").is_file()
-    assert not folder.plan([tree], Naming(out), recipe=RECIPE).jobs
+    assert not make_plan([tree], Naming(out), recipe=RECIPE).jobs
 
 
 def test_beyond_memory_goes_through_files_of_this_machine(
@@ -299,10 +301,10 @@ def test_beyond_memory_goes_through_files_of_this_machine(
     memory.put(str(tree), "/in", recursive=True)
     translator, options = Translator(make_model(tiny)), Options(max_memory=1)
     events: list[Event] = []
-    plan = folder.plan([place("memory://in")], Naming(place("memory://out")), include=["*.png", "*.tif"])
-    done, failed = folder.run(plan, translator, options, on_event=events.append)
+    plan = make_plan([place("memory://in")], Naming(place("memory://out")), include=["*.png", "*.tif"])
+    done, failed = run(plan, translator, options, on_event=events.append)
     assert len(done) == 2 and not failed
-    folder.run(folder.plan([tree], Naming(tmp_path / "out"), include=["*.png", "*.tif"]), translator, options)
+    run(make_plan([tree], Naming(tmp_path / "out"), include=["*.png", "*.tif"]), translator, options)
     assert memory.cat("/out/b c.png") == (tmp_path / "out/b c.png").read_bytes()
     started = [event for event in events if isinstance(event, PictureStarted)]
     assert str(started[0].source) == "memory://in/b c.png"

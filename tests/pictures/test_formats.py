@@ -121,7 +121,7 @@ def make(path: Path, mode: str) -> Path:
 
 
 def target_of(source: Path) -> Path:
-    from sincut.batch.folder import Naming
+    from sincut.batch.naming import Naming
 
     return Naming(source.parent / "out").target(source, Path())
 

@@ -8,193 +8,32 @@ or files on a file system that all machines share.
 """
 
 import contextlib
-import io
-import math
-import os
-import signal
-import socket
-import sys
-import tempfile
-import threading
 import time
 from collections import deque
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
-import torch
-
 from sincut import __version__
-from sincut.batch import folder
-from sincut.batch.folder import Job, Pace, Plan
-from sincut.batch.manifest import stat_of
-from sincut.batch.remote import AnyPath, Url, place
-from sincut.devices import available_memory, use_fast_kernels, used_memory
-from sincut.errors import DamagedError, ImageError, ModelError, RunError, SincutError
+from sincut.batch.naming import Job
+from sincut.batch.plan import Plan
+from sincut.batch.ray_ import Pool, first_line, joined, needs, room
+from sincut.batch.remote import AnyPath, Url
+from sincut.batch.tally import Pace, begin, clear, held, manifested
+from sincut.batch.worker import Outcome, Worker
+from sincut.errors import ImageError, ModelError, RunError
 from sincut.events import Listener, PictureDone, PictureFailed, Warned, ignore
-from sincut.files import make_folder, read_whole, write_whole
-from sincut.model.model import MODEL_FILE, Model, model_path
+from sincut.files import read_whole, stat_of
+from sincut.model.model import Model, model_path
 from sincut.pictures.writing import AS_IT_CAME, Saving
-from sincut.translation.translate import MEMORY_SHARE, PLAIN, Options, load
+from sincut.translation.translate import PLAIN, Options
 
 IN_FLIGHT = 3  # pictures for each worker: one is read, one translated, one written
 DEATHS = 3  # of workers over one picture, before it counts as failed
 STILLBORN = 3  # workers that died before their first picture, and more by as many as there are, before all is given up
-DEFAULT_CPUS = 2.0  # for each worker
-KNOCK_SECONDS = 10.0
 LEAVE_SECONDS = 5.0  # for all workers together
 PATIENCE = 30.0  # seconds without any worker, after which that is told
-OBJECT_STORE = 2**28  # bytes, where Ray is started here: pictures do not go through it
-RAY_THREAD = "ray_listen_error_messages"
-FIRST_LINE = 300  # characters of what Ray has to say
-
-
-@dataclass(frozen=True)
-class Pool:
-    """How many workers, and what each of them needs.
-
-    `workers` None: as many as the cluster has room for now. `address` is that of a cluster, as in RAY_ADDRESS, which
-    counts where there is none; without either, Ray is started on this machine and ended with the work.
-    """
-
-    workers: int | None = None
-    cpus: float = DEFAULT_CPUS
-    gpus: float = 0.0
-    address: str | None = None
-
-
-@dataclass(frozen=True)
-class _Outcome:
-    """What a worker tells of one picture. `damaged` says that the source is at fault."""
-
-    before: tuple[int, int]
-    sha256: str
-    pixels: int
-    seconds: float
-    notes: tuple[str, ...] = ()
-    written: tuple[int, int] | None = None
-    error: str = ""
-    damaged: bool = False
-
-
-class _Worker:
-    """The model in a process of its own, somewhere; while it translates one picture, others are read and written."""
-
-    def __init__(
-        self, model: bytes, mask: tuple[str, bytes] | None, options: Options, cpus: float, gpus: float
-    ) -> None:
-        torch.set_num_threads(max(1, int(cpus)))
-        device = torch.device("cuda" if gpus else "cpu")
-        use_fast_kernels(device)
-        with tempfile.TemporaryDirectory(prefix="sincut-") as temporary:  # a worker that is killed leaves little behind
-            weights = Path(temporary, MODEL_FILE)
-            write_whole(weights, model, RunError)
-            self.translator = load(weights, device)
-        self.place = tempfile.TemporaryDirectory(prefix="sincut-")
-        if mask is not None:
-            options = replace(options, mask=Path(self.place.name, f"mask{mask[0]}"))
-            assert options.mask is not None
-            write_whole(options.mask, mask[1], RunError)
-        if options.max_memory is None:  # what is free is shared with the other workers of this machine
-            beside = max(1, (os.cpu_count() or 1) // max(1, int(cpus)))
-            free = MEMORY_SHARE * available_memory(torch.device("cpu")) / beside
-            options = replace(options, max_memory=round(used_memory() + free))
-        self.options, self.turn = options, threading.Lock()
-
-    def hello(self) -> str:
-        """The version of sincut there."""
-        return __version__
-
-    def leave(self) -> None:
-        """Remove the temporary files."""
-        self.place.cleanup()
-
-    def translate(self, source: str, target: str, saving: Saving) -> _Outcome:
-        job, began = Job(place(source), place(target)), time.monotonic()
-        read = folder.read(job, self.translator, self.options)
-        known = read.before, read.sha256, read.pixels
-        try:
-            if read.error is not None:
-                raise read.error
-            make_folder(read.staged.target.parent, ImageError)
-            if read.picture is None:
-                with self.turn:
-                    notes = folder.apply_staged(read.staged, self.translator, self.options, saving, ignore)
-            else:
-                with self.turn:
-                    picture = self.translator.apply_picture(read.picture, self.options)
-                read = replace(read, picture=None)
-                notes = folder.save(picture, read.staged, saving)
-            written = stat_of(job.target)
-        except (SincutError, MemoryError) as error:
-            reason, damaged = folder.reason_of(error, job, read.staged), isinstance(error, DamagedError)
-            return _Outcome(*known, time.monotonic() - began, error=reason, damaged=damaged)
-        finally:
-            read.staged.close()
-        return _Outcome(*known, time.monotonic() - began, notes, written)
-
-
-@contextlib.contextmanager
-def joined(pool: Pool) -> Iterator[Any]:
-    """The module `ray`, connected. What is started here ends with the block.
-
-    Raises `RunError` where the extra is missing or the cluster cannot be reached.
-    """
-    try:
-        import ray
-    except ImportError:
-        raise RunError("--engine ray needs an extra: pip install 'sincut[ray]'") from None
-    if ray.is_initialized():
-        yield ray
-        return
-    os.environ.setdefault("RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO", "0")
-    os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
-    address = pool.address or os.environ.get("RAY_ADDRESS")
-    quiet: dict[str, Any] = {"log_to_driver": False, "logging_level": "ERROR"}
-    handlers = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
-    try:
-        if address and address != "local":
-            _knock(address)
-            ray.init(address=address, **quiet)
-        else:
-            cpus = max(1, math.ceil(pool.cpus * (pool.workers or 1)), 0 if pool.workers else os.cpu_count() or 1)
-            ray.init("local", num_cpus=cpus, include_dashboard=False, object_store_memory=OBJECT_STORE, **quiet)
-        if threading.current_thread() is threading.main_thread():
-            for number, handler in handlers.items():  # Ray has its own, with which nothing would be saved
-                signal.signal(number, handler)
-    except (ConnectionError, RuntimeError, ValueError, OSError, AssertionError) as error:
-        where = f"at {address}, check --ray-address and RAY_ADDRESS" if address else "on this machine"
-        raise RunError(f"Ray cannot be reached {where} ({first_line(error)})") from None
-    try:
-        if not address and pool.gpus > ray.cluster_resources().get("GPU", 0):
-            raise RunError(
-                f"--worker-gpus {pool.gpus:g}: this machine has no such GPU; leave it out, or join a cluster"
-            )
-        with contextlib.redirect_stdout(_WithoutRay(sys.stdout)):
-            yield ray
-    finally:
-        ray.shutdown()
-
-
-def _knock(address: str) -> None:
-    """Raise OSError where nobody listens at host:port; Ray itself asks for minutes."""
-    host, _, port = address.removeprefix("ray://").rpartition(":")
-    if host and port.isdecimal():
-        socket.create_connection((host.strip("[]"), int(port)), timeout=KNOCK_SECONDS).close()
-
-
-class _WithoutRay(io.TextIOBase):
-    """Standard output without what Ray prints there of workers that died; `Warned` events say it."""
-
-    def __init__(self, stream: Any) -> None:
-        self.stream = stream
-
-    def write(self, text: str) -> int:
-        return len(text) if threading.current_thread().name == RAY_THREAD else self.stream.write(text)
-
-    def flush(self) -> None:
-        self.stream.flush()
 
 
 def run(
@@ -206,12 +45,12 @@ def run(
     on_event: Listener = ignore,
     stop: Callable[[], bool] = lambda: False,
 ) -> tuple[list[Job], list[tuple[Job, str]]]:
-    """`folder.run` on a Ray cluster.
+    """`pipe.run` on a Ray cluster.
 
     Raises `RunError` as `joined` does, and where workers cannot be started, and `ModelError` for a bad model.
     """
     if not plan.jobs:
-        folder.begin(plan, 0, on_event)
+        begin(plan, 0, on_event)
         return [], []
     for job in plan.jobs[:1]:
         if job.source == job.target:  # a worker may die between replacing a picture and saying so
@@ -220,13 +59,13 @@ def run(
             if isinstance(path, Url) and path.scheme == "memory":
                 raise RunError(f"{path}: is in the memory of one process, where no worker sees it")
     Model.load(model)  # a bad one is told before any machine starts
-    with joined(pool) as ray, folder.held(plan):
+    with joined(pool) as ray, held(plan):
         driver = _Driver(ray, plan, model, pool, options, saving, on_event)
         try:
             return driver.run(stop)
         finally:
             driver.end()
-            folder.clear(plan)  # of what killed workers were writing
+            clear(plan)  # of what killed workers were writing
 
 
 @dataclass
@@ -249,7 +88,7 @@ class _Driver:
         mask = (options.mask.suffix, read_whole(options.mask, ImageError)) if options.mask else None
         self.arguments = ray.put(weights), ray.put(mask), replace(options, mask=None), pool.cpus, pool.gpus
         needs = {"num_cpus": pool.cpus, "num_gpus": pool.gpus, "max_concurrency": IN_FLIGHT, "max_restarts": 0}
-        self.kind = ray.remote(**needs)(_Worker)
+        self.kind = ray.remote(**needs)(Worker)
         self.count = max(1, min(pool.workers or room(ray, pool), len(plan.jobs)))
         self.starting: dict[Any, _Seat] = {}
         self.seats: list[_Seat] = []
@@ -262,7 +101,7 @@ class _Driver:
 
     def run(self, stop: Callable[[], bool]) -> tuple[list[Job], list[tuple[Job, str]]]:
         plan, total = self.plan, self.plan.pixels(self.max_pixels)
-        folder.begin(plan, total, self.on_event)
+        begin(plan, total, self.on_event)
         self.pace = Pace(total, len(plan.jobs))
         for _ in range(self.count):
             self._start()
@@ -368,14 +207,14 @@ class _Driver:
             job, f"{job.source}: {DEATHS} workers died over it ({reason}); give workers more memory, or leave it out"
         )
 
-    def _note(self, job: Job, outcome: _Outcome) -> None:
+    def _note(self, job: Job, outcome: Outcome) -> None:
         error = outcome.error.replace(_absolute(job.source), str(job.source))
         written = outcome.written if isinstance(job.target, Url) else stat_of(job.target)
         if not error and written is None:
             error = f"{job.target}: was written by a worker, and is not to be seen here; use a shared folder or a URL"
         if not error or outcome.damaged:
             before, seconds = outcome.before, outcome.seconds
-            folder.manifested(self.plan, job, before, outcome.sha256, seconds, error, written)
+            manifested(self.plan, job, before, outcome.sha256, seconds, error, written)
         if error:
             self._fail(job, error)
             return
@@ -394,29 +233,12 @@ class _Driver:
         self.warned = True
         there, free = self.ray.cluster_resources(), self.ray.available_resources()
         has = ", ".join(f"{there.get(kind, 0):g} {kind}s ({free.get(kind, 0):g} free)" for kind in ("CPU", "GPU"))
-        self.on_event(Warned(f"no worker is ready yet; each needs {_needs(self.pool)}, there are {has}; still waiting"))
+        self.on_event(Warned(f"no worker is ready yet; each needs {needs(self.pool)}, there are {has}; still waiting"))
 
     def _kill(self, seat: _Seat) -> None:
         with contextlib.suppress(Exception):
             self.ray.kill(seat.actor)
 
 
-def room(ray: Any, pool: Pool) -> int:
-    """How many workers the cluster can hold now; it may grow, which `--workers` asks for."""
-    found = ray.cluster_resources()
-    by = [found.get("CPU", 1) / pool.cpus] if pool.cpus else []
-    by += [found.get("GPU", 0) / pool.gpus] if pool.gpus else []
-    return max(1, int(min(by, default=1)))
-
-
-def _needs(pool: Pool) -> str:
-    return f"{pool.cpus:g} CPUs" + (f" and {pool.gpus:g} GPUs" if pool.gpus else "")
-
-
 def _absolute(path: AnyPath) -> str:
     return str(path) if isinstance(path, Url) else str(path.absolute())
-
-
-def first_line(error: BaseException) -> str:
-    lines = [line.strip() for line in str(error).splitlines() if line.strip()]
-    return lines[0][:FIRST_LINE] if lines else type(error).__name__

@@ -11,11 +11,15 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from helpers import assert_clear_error, scene, sincut
+from helpers import scene, sincut
 from PIL import Image
 
-from sincut.batch import cluster, folder
-from sincut.batch.folder import Naming
+from sincut.batch import driver
+from sincut.batch.driver import DEATHS, IN_FLIGHT, _Driver, _Seat
+from sincut.batch.naming import Job, Naming
+from sincut.batch.pipe import run
+from sincut.batch.plan import Plan, make_plan
+from sincut.batch.ray_ import Pool, joined
 from sincut.batch.remote import place
 from sincut.config.sections import Config
 from sincut.errors import RunError
@@ -27,14 +31,14 @@ from sincut.translation.translate import Options, load
 
 RECIPE = {"model": "abc"}
 PICTURES = 24
-POOL = cluster.Pool(workers=2, cpus=1, address="local")
+POOL = Pool(workers=2, cpus=1, address="local")
 
 
 @pytest.fixture(scope="module")
 def cluster_here() -> Iterator[Any]:
     """One Ray for all tests of this file: its start takes seconds."""
     pytest.importorskip("ray")
-    with cluster.joined(POOL) as ray:
+    with joined(POOL) as ray:
         yield ray
 
 
@@ -45,7 +49,7 @@ def busy_workers() -> list[int]:
         try:
             raylet = Path(f"/proc/{(entry.parent / 'stat').read_text().rsplit(')')[-1].split()[1]}/stat").read_text()
             ours = int(raylet.rsplit(")")[-1].split()[1]) == os.getpid()
-            if ours and b"ray::_Worker.translate" in entry.read_bytes():
+            if ours and b"ray::Worker.translate" in entry.read_bytes():
                 found.append(int(entry.parent.name))
         except OSError:
             continue
@@ -76,8 +80,8 @@ def test_a_killed_worker_loses_nothing(tmp_path: Path, model_file: Path, cluster
                 killed.append(process)
                 os.kill(process, signal.SIGKILL)
 
-    plan = folder.plan([source], Naming(out), recipe=RECIPE)
-    done, failed = cluster.run(plan, model_file, POOL, on_event=kill_one)
+    plan = make_plan([source], Naming(out), recipe=RECIPE)
+    done, failed = driver.run(plan, model_file, POOL, on_event=kill_one)
     assert killed and any("it is done again" in message for message in told)
     assert len(done) == len(set(done)) == PICTURES and [job.source.name for job, _ in failed] == ["bad.png"]
     lines = [json.loads(line) for line in (out / "manifest.jsonl").read_text().splitlines()]
@@ -85,12 +89,12 @@ def test_a_killed_worker_loses_nothing(tmp_path: Path, model_file: Path, cluster
     assert sorted(line["output"] for line in ended) == sorted(job.target.name for job in plan.jobs)  # once each
     assert {line["output"] for line in ended if line["status"] == "failed"} == {"bad.png"}
 
-    calm_done, _ = folder.run(folder.plan([source], Naming(calm), recipe=RECIPE), load(model_file))
+    calm_done, _ = run(make_plan([source], Naming(calm), recipe=RECIPE), load(model_file))
     for job in calm_done:
         assert (out / job.target.name).read_bytes() == job.target.read_bytes()
-    again = folder.plan([source], Naming(out), recipe=RECIPE)
+    again = make_plan([source], Naming(out), recipe=RECIPE)
     assert not again.jobs and len(again.failed) == 1
-    assert cluster.run(again, model_file, POOL) == ([], [])
+    assert driver.run(again, model_file, POOL) == ([], [])
     leftovers = {path.name for path in out.iterdir()} - {job.target.name for job in done}
     assert leftovers == {"manifest.jsonl", ".lock"}
 
@@ -110,8 +114,8 @@ def test_a_stop_finishes_what_is_in_work(tmp_path: Path, model_file: Path, clust
         seen.append(event)
         there.update(copies_of(mask))
 
-    plan = folder.plan([source], Naming(out), recipe=RECIPE)
-    done, failed = cluster.run(
+    plan = make_plan([source], Naming(out), recipe=RECIPE)
+    done, failed = driver.run(
         plan,
         model_file,
         POOL,
@@ -121,7 +125,7 @@ def test_a_stop_finishes_what_is_in_work(tmp_path: Path, model_file: Path, clust
     )
     assert there and not copies_of(mask) and not any(copy.parent.exists() for copy in there)
     assert 0 < len(done) < PICTURES and not failed
-    assert len(folder.plan([source], Naming(out), recipe=RECIPE).skipped) == len(done)
+    assert len(make_plan([source], Naming(out), recipe=RECIPE).skipped) == len(done)
 
 
 @pytest.mark.slow
@@ -147,39 +151,39 @@ def test_pairs_are_trained_side_by_side(
 def test_without_the_extra_it_is_named(
     tmp_path: Path, model_file: Path, painting: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    plan = folder.plan([painting], Naming(tmp_path / "out.png"))
+    plan = make_plan([painting], Naming(tmp_path / "out.png"))
     monkeypatch.setitem(sys.modules, "ray", None)
     with pytest.raises(RunError, match=r"sincut\[ray\]"):
-        cluster.run(plan, model_file, POOL)
+        driver.run(plan, model_file, POOL)
 
 
 def test_the_memory_of_a_process_is_no_place_for_workers(tmp_path: Path, model_file: Path) -> None:
-    plan = folder.Plan((folder.Job(place("memory://in/a.png"), tmp_path / "a.png"),))
+    plan = Plan((Job(place("memory://in/a.png"), tmp_path / "a.png"),))
     with pytest.raises(RunError, match="where no worker sees it"):
-        cluster.run(plan, model_file, POOL)
+        driver.run(plan, model_file, POOL)
 
 
 def test_pictures_are_not_replaced_by_workers(tmp_path: Path, painting: Path, model_file: Path) -> None:
     """One that is replaced by a worker that dies before it says so would be translated twice."""
     before = painting.read_bytes()
     with pytest.raises(RunError, match="translated twice"):
-        cluster.run(folder.plan([painting], Naming(None)), model_file, POOL)
+        driver.run(make_plan([painting], Naming(None)), model_file, POOL)
     result = sincut("apply", model_file, painting, "--in-place", "--engine", "ray")
     assert result.returncode == 2 and "--in-place" in result.stderr and "give -o" in result.stderr
     assert painting.read_bytes() == before
 
 
-def driver(jobs: list[folder.Job]) -> Any:
+def driver_without_cluster(jobs: list[Job]) -> Any:
     """A driver without a cluster, whose workers are names."""
-    found = object.__new__(cluster._Driver)
-    found.plan, found.pool, found.on_event, found.count = folder.Plan(tuple(jobs)), POOL, lambda event: None, 1
+    found = object.__new__(_Driver)
+    found.plan, found.pool, found.on_event, found.count = Plan(tuple(jobs)), POOL, lambda event: None, 1
     found.waiting, found.suspects, found.deaths, found.failed = deque(jobs), deque(), {}, []
     found.flying, found.seats, found.starting = {}, [], {}
     found.started, found.sent = [], []
     found._start = lambda: found.started.append(1)
     found._kill = lambda seat: None
 
-    def send(seat: Any, job: folder.Job) -> None:
+    def send(seat: Any, job: Job) -> None:
         seat.jobs[len(found.sent)], found.flying[len(found.sent)] = job, seat
         found.sent.append(job)
 
@@ -188,30 +192,23 @@ def driver(jobs: list[folder.Job]) -> Any:
 
 
 def test_a_picture_over_which_workers_die_is_given_up_and_others_are_not(tmp_path: Path) -> None:
-    jobs = [folder.Job(tmp_path / f"{number}.png", tmp_path / f"out{number}.png") for number in range(6)]
-    one = driver(jobs)
+    jobs = [Job(tmp_path / f"{number}.png", tmp_path / f"out{number}.png") for number in range(6)]
+    one = driver_without_cluster(jobs)
     failures: list[Event] = []
     one.on_event = failures.append
     deadly = jobs[0]
     for _ in range(50):
         if not (one.waiting or one.suspects or one.flying):
             break
-        seat = cluster._Seat("worker")
+        seat = _Seat("worker")
         one.seats.append(seat)
         one._hand_out(seat)
-        assert len(seat.jobs) <= cluster.IN_FLIGHT
+        assert len(seat.jobs) <= IN_FLIGHT
         if deadly in seat.jobs.values():
             one._lost(seat, "out of memory")
             continue
         for reference in list(seat.jobs):
             del seat.jobs[reference], one.flying[reference]
     assert [job for job, _ in one.failed] == [deadly] and "3 workers died over it (out of memory)" in one.failed[0][1]
-    assert one.sent.count(deadly) == cluster.DEATHS and set(one.sent) == set(jobs)
+    assert one.sent.count(deadly) == DEATHS and set(one.sent) == set(jobs)
     assert sum(isinstance(event, PictureFailed) for event in failures) == 1
-
-
-def test_a_cluster_that_is_not_there_is_told(tmp_path: Path, painting: Path, model_file: Path) -> None:
-    pytest.importorskip("ray")
-    flags = ["--engine", "ray", "--ray-address", "127.0.0.1:1"]
-    result = sincut("apply", model_file, painting, "-o", tmp_path / "x.png", *flags)
-    assert_clear_error(result, 1, "127.0.0.1:1", "--ray-address")
