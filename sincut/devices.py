@@ -3,15 +3,15 @@
 The library takes a `torch.device` and never picks one; the command line turns `--device auto` into one here.
 """
 
-import os
 from dataclasses import dataclass
 from pathlib import Path
 
+import psutil
 import torch
 
 from sincut.errors import DeviceError
 
-TYPICAL_MEMORY = 500 * 10**6  # bytes that the program holds before any picture, where the system does not tell
+CONTROL_GROUP = Path("/sys/fs/cgroup")  # https://docs.kernel.org/admin-guide/cgroup-v2.html
 SCALE = 1024.0  # of the loss in float16, to begin with; torch's own 65536 overflows here and costs the first steps
 
 
@@ -102,17 +102,17 @@ def find_compute(device: torch.device, precision: str = "auto") -> Compute:
 
 
 def cpu_has_bfloat16() -> bool:
-    """Whether the processor multiplies bfloat16 natively (AVX-512 BF16 or AMX), by torch's own detection."""
-    capabilities = getattr(torch.cpu, "get_capabilities", None)
-    if capabilities is not None:
-        found = capabilities()
-        return bool(found.get("avx512_bf16") or found.get("amx_bf16") or found.get("bf16"))
+    """True if the processor multiplies bfloat16 natively (AVX-512 BF16 or AMX), by torch's own detection."""
+    ask = getattr(torch.cpu, "get_capabilities", None)
+    if ask is not None:
+        capabilities = ask()
+        return any(capabilities.get(name) for name in ("avx512_bf16", "amx_bf16", "bf16"))
     probes = ("_is_avx512_bf16_supported", "_is_amx_tile_supported")  # torch before 2.12
     return any(getattr(torch.cpu, probe, bool)() for probe in probes)
 
 
 def out_of_memory(error: RuntimeError) -> bool:
-    """Whether torch could not allocate; on a CPU it raises a plain RuntimeError for that."""
+    """True if torch could not allocate memory; on a CPU it raises a plain RuntimeError for that."""
     told = ("DefaultCPUAllocator", "out of memory", "not enough memory")
     return isinstance(error, torch.OutOfMemoryError) or any(words in str(error) for words in told)
 
@@ -126,43 +126,26 @@ def release_memory(device: torch.device) -> None:
 
 
 def used_memory() -> int:
-    """Bytes of memory that this process holds now; a guess where the system does not tell."""
-    try:
-        return int(Path("/proc/self/statm").read_text().split()[1]) * os.sysconf("SC_PAGE_SIZE")
-    except (OSError, ValueError, IndexError, AttributeError):
-        return TYPICAL_MEMORY
+    """Bytes of memory that this process holds now (its resident size)."""
+    return int(psutil.Process().memory_info().rss)
 
 
 def available_memory(device: torch.device) -> int:
-    """Bytes that are free on the device, within the limits of a container; a careful guess where nobody tells."""
+    """Bytes that are free on the device; of main memory, those that programs can have without swapping.
+
+    Within a container, no more than its limit leaves.
+    """
     if device.type == "cuda":
         return int(torch.cuda.mem_get_info(device)[0])
-    found = [_linux_available(), _container_left()]
-    known = [value for value in found if value is not None]
-    return min(known) if known else _physical_memory() // 2
-
-
-def _linux_available() -> int | None:
-    try:
-        lines = Path("/proc/meminfo").read_text().splitlines()
-        return next(int(line.split()[1]) * 1024 for line in lines if line.startswith("MemAvailable:"))
-    except (OSError, StopIteration, ValueError, IndexError):
-        return None
+    free, left = int(psutil.virtual_memory().available), _container_left()
+    return free if left is None else min(free, left)
 
 
 def _container_left() -> int | None:
-    """What a version 2 control group leaves of its limit."""
-    group = Path("/sys/fs/cgroup")
+    """Bytes that a version 2 control group leaves of its limit; None without a group or a limit."""
     try:
-        limit, used = (int((group / name).read_text()) for name in ("memory.max", "memory.current"))
-        told = dict(line.split() for line in (group / "memory.stat").read_text().splitlines())
-        return max(0, limit - used + int(told["inactive_file"]))  # cached files make room when asked to
+        limit, used = (int((CONTROL_GROUP / name).read_text()) for name in ("memory.max", "memory.current"))
+        figures = dict(line.split() for line in (CONTROL_GROUP / "memory.stat").read_text().splitlines())
+        return max(0, limit - used + int(figures["inactive_file"]))  # cached files make room when asked to
     except (OSError, ValueError, KeyError):  # no group, or its limit is "max"
         return None
-
-
-def _physical_memory() -> int:
-    try:
-        return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
-    except (AttributeError, ValueError, OSError):  # Windows
-        return 4 * 2**30

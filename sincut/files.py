@@ -1,21 +1,25 @@
 """Files that are whole or not there at all, and a folder that only one process writes to."""
 
-import errno
 import hashlib
 import os
+import sys
 import tempfile
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import IO
+
+from filelock import lock_descriptor, unlock_descriptor
 
 from sincut.errors import RunError, SincutError
 
 UMASK = os.umask(0o022)  # it can only be read by setting it, which no thread should see
 os.umask(UMASK)
-LOOKED_SECONDS = 0.1  # after which a folder is free again that `is_locked` was just looking at
 PART = ".sincut-part"  # ends the names of files that are being written
+PART_PREFIX = 20  # characters of the target's name in that of its part: some file systems end at 143 bytes
+LOCK_FILE = ".lock"
+EXCLUSIVE_LOOK_SECONDS = 0.1  # a lock held for less may be a look of an earlier version, or on Windows
+RETRY_SECONDS = 0.001
 
 
 def write_whole(path: Path, data: bytes, kind: type[SincutError]) -> None:
@@ -23,7 +27,7 @@ def write_whole(path: Path, data: bytes, kind: type[SincutError]) -> None:
 
     Raises `kind` with the remedy where that fails; nothing is left behind then.
     """
-    with written_whole(path, kind) as temporary:
+    with written_whole(path, kind) as temporary, writing(path, kind):
         temporary.write_bytes(data)
 
 
@@ -36,29 +40,36 @@ def read_whole(path: Path, kind: type[SincutError]) -> bytes:
 
 
 @contextmanager
-def written_whole(path: Path, kind: type[SincutError]) -> Iterator[Path]:
-    """A name beside `path` to write to; what is there when the block ends well takes the place of `path`, at once.
-
-    Raises `kind` with the remedy where files cannot be written; nothing is left behind then.
-    """
-    temporary = None
-    path = path.resolve() if path.is_symlink() else path  # a link stays one
+def writing(path: Path, kind: type[SincutError]) -> Iterator[None]:
+    """A block in which every OSError means that `path` cannot be written: raises `kind` with the remedy instead."""
     try:
-        with tempfile.NamedTemporaryFile(
-            dir=path.parent, prefix=f".{path.name[:40]}.", suffix=PART, delete=False
-        ) as file:
-            temporary = Path(file.name)
-        yield temporary
-        with temporary.open("rb+") as file:
-            os.fsync(file.fileno())
-        temporary.chmod(path.stat().st_mode & 0o777 if path.exists() else 0o666 & ~UMASK)
-        temporary.replace(path)
+        yield
     except OSError as error:
         what = error.strerror or error
         raise kind(f"{path}: cannot be written ({what}); free some space or choose another place with -o") from None
+
+
+@contextmanager
+def written_whole(path: Path, kind: type[SincutError]) -> Iterator[Path]:
+    """A temporary name beside `path` to write to; where the block ends well, that file replaces `path` in one step.
+
+    Raises `kind` with the remedy where the temporary file cannot be made, flushed or renamed; nothing is left behind
+    then. Errors of the block are its own: it writes within `writing` whatever may be blamed on `path`.
+    """
+    with writing(path, kind):
+        target = path.resolve() if path.is_symlink() else path  # a link stays one
+        prefix = f".{target.name[:PART_PREFIX]}."
+        with tempfile.NamedTemporaryFile(dir=target.parent, prefix=prefix, suffix=PART, delete=False) as file:
+            temporary = Path(file.name)
+    try:
+        yield temporary
+        with writing(path, kind):
+            with temporary.open("rb+") as file:
+                os.fsync(file.fileno())
+            temporary.chmod(target.stat().st_mode & 0o777 if target.exists() else 0o666 & ~UMASK)
+            temporary.replace(target)
     finally:
-        if temporary is not None:
-            temporary.unlink(missing_ok=True)
+        temporary.unlink(missing_ok=True)
 
 
 def remove_parts(folder: Path) -> None:
@@ -93,42 +104,67 @@ def stat_of(path: Path) -> tuple[int, int] | None:
 
 @contextmanager
 def locked(folder: Path) -> Iterator[None]:
-    """Hold the folder for this process; the lock goes with the process, however it ends. Raises `RunError`."""
+    """Hold the folder for this process; the lock goes with the process, however it ends.
+
+    Raises `RunError` if another process holds it, or if the folder cannot be written. On a file system without locks
+    the folder is not guarded.
+    """
     try:
-        file = (folder / ".lock").open("a+b")
+        file = (folder / LOCK_FILE).open("a+b")
     except OSError as error:
         raise RunError(f"{folder}: cannot be written ({error.strerror}); choose another folder with -o") from None
     with file:
-        taken = not _try_lock(file)
-        if taken:
-            time.sleep(LOOKED_SECONDS)
-        if taken and not _try_lock(file):
+        if not _lock(file.fileno()):
             raise RunError(f"{folder}: another sincut writes there; wait for it or choose another folder with -o")
         yield
 
 
 def is_locked(folder: Path) -> bool:
-    """Whether a process holds the folder now."""
+    """True if a process holds the folder now. A look changes nothing: neither another look nor `locked` notices it."""
     try:
-        file = (folder / ".lock").open("r+b")
+        file = (folder / LOCK_FILE).open("rb")
     except OSError:  # nobody has ever held it
         return False
     with file:
-        return not _try_lock(file)
+        return _is_held(file.fileno())
 
 
-def _try_lock(file: IO[bytes]) -> bool:
-    """Lock an open file without waiting; the operating system unlocks it when the file is closed."""
-    try:
-        if os.name == "nt":
-            import msvcrt
-
-            msvcrt.locking(file.fileno(), msvcrt.LK_NBLCK, 1)  # type: ignore[attr-defined,unused-ignore]
-        else:
-            import fcntl
-
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except OSError as error:
-        taken = (errno.EWOULDBLOCK, errno.EACCES, errno.EDEADLK)
-        return error.errno not in taken  # else a file system without locks: better unguarded than not at all
+def _lock(descriptor: int) -> bool:
+    """Lock an open file for this process; False if another one holds it. The system unlocks it when it is closed."""
+    patience = time.monotonic() + EXCLUSIVE_LOOK_SECONDS
+    while not _try_lock(descriptor):
+        if _is_held(descriptor) and time.monotonic() > patience:
+            return False
+        time.sleep(RETRY_SECONDS)  # somebody is only looking
     return True
+
+
+def _try_lock(descriptor: int) -> bool:
+    try:
+        return lock_descriptor(descriptor, blocking=False)
+    except OSError:  # a file system without locks: better unguarded than not at all
+        return True
+
+
+def _is_held(descriptor: int) -> bool:
+    """True if an open file is locked through another descriptor.
+
+    It is asked by a shared lock for an instant, with fcntl: filelock's own shared locks are a database of their own,
+    which `locked` and earlier versions would not see.
+    """
+    if sys.platform == "win32":  # filelock has no shared lock there
+        if not _try_lock(descriptor):
+            return True
+        with suppress(OSError):  # a file system without locks
+            unlock_descriptor(descriptor)
+        return False
+    import fcntl
+
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_SH | fcntl.LOCK_NB)
+    except (BlockingIOError, PermissionError):  # EACCES from some network file systems
+        return True
+    except OSError:  # a file system without locks
+        return False
+    fcntl.flock(descriptor, fcntl.LOCK_UN)
+    return False
