@@ -1,4 +1,4 @@
-"""What can go wrong through no bug of ours: a user's mistake or a file's fault.
+"""Errors that are no bugs: a user's mistake, or a file or machine that is at fault.
 
 Every message is one line that says where, what, and what to do. The command line prints it and exits with 1 (2 for
 wrong usage); anything else that is raised is a bug and keeps its traceback.
@@ -18,7 +18,11 @@ class ImageError(SincutError):
 
 
 class DamagedError(ImageError):
-    """A picture file that no other setting would make readable: it is damaged, empty, or no picture."""
+    """A picture file whose bytes are at fault: damaged, empty, or no picture.
+
+    A folder's manifest remembers it as failed, and it is left alone until it changes. What another try may mend
+    (rights, disks, memory, a missing extra) is a plain `ImageError`.
+    """
 
 
 class ModelError(SincutError):
@@ -26,15 +30,19 @@ class ModelError(SincutError):
 
 
 class RunError(SincutError):
-    """A run folder that is in use, already filled, or does not fit what was asked."""
+    """Work that cannot be done as asked.
+
+    A run or output folder is in use, filled already or closed to writing, the web page cannot have its address, or
+    pictures of a folder failed.
+    """
 
 
 class DeviceError(SincutError):
-    """A device that is not there."""
+    """A device or a precision that is not there."""
 
 
 class TrainingError(SincutError):
-    """Training that went wrong: losses that are not finite."""
+    """Training that went wrong: losses or weights that are not finite, or too little memory for the settings."""
 
 
 class Interrupted(SincutError):  # noqa: N818 (nothing has gone wrong)

@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from sincut.errors import DamagedError, ImageError
-from sincut.files import written_whole
+from sincut.files import writing, written_whole
 from sincut.pictures.formats import DEEP, DEFAULT_QUALITY, FULL_CHROMA, WITH_ALPHA, writable_format
 from sincut.pictures.hidden import Filling
 from sincut.pictures.jpeg import quality_of
@@ -245,7 +245,7 @@ def open_large(source: Path, target: Path, saving: Saving, max_pixels: int = MAX
         with Writer(temporary, format_, reader, as_grey, (quality, subsampled), *kept) as writer:
             yield Large(reader, writer, tuple(notes))
         if kept[1] and format_ == "TIFF":
-            with temporary.open("r+b") as file:
+            with writing(target, ImageError), temporary.open("r+b") as file:
                 add_to_tiff(file, kept[1])
 
 
