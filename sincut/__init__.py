@@ -16,14 +16,14 @@ _MENU = {
     "Blend": "sincut.translation.blend",
     "Config": "sincut.config.sections",
     "Model": "sincut.model.model",
-    "Options": "sincut.translation.translate",
+    "Options": "sincut.translation.options",
     "Picture": "sincut.pictures.picture",
     "Saving": "sincut.pictures.writing",
     "SincutError": "sincut.errors",
-    "Translator": "sincut.translation.translate",
+    "Translator": "sincut.translation.translator",
     "principal_components": "sincut.translation.similarity",
     "similarity_maps": "sincut.translation.similarity",
-    "load": "sincut.translation.translate",
+    "load": "sincut.translation.translator",
     "presets": "sincut.config.sections",
     "resolve": "sincut.config.sections",
     "train": "sincut.runs.run",
@@ -40,8 +40,9 @@ if TYPE_CHECKING:
     from sincut.pictures.writing import Saving
     from sincut.runs.run import train
     from sincut.translation.blend import Blend
+    from sincut.translation.options import Options
     from sincut.translation.similarity import principal_components, similarity_maps
-    from sincut.translation.translate import Options, Translator, load
+    from sincut.translation.translator import Translator, load
 
 
 def __getattr__(name: str) -> Any:

@@ -44,7 +44,8 @@ from sincut.pictures.picture import Picture
 from sincut.pictures.reading import load
 from sincut.pictures.resampling import resized
 from sincut.pictures.writing import AS_IT_CAME, save
-from sincut.translation.translate import PLAIN, Translator
+from sincut.translation.options import PLAIN
+from sincut.translation.translator import Translator
 
 MEGAPIXELS = (1.0, 4.0, 16.0, 64.0)
 BURST_SECONDS = 0.3  # of convolutions, to find the peak

@@ -16,7 +16,8 @@ from sincut.errors import RunError
 from sincut.events import Evaluated, Event, Planned, Progress, Saved, Started, Trained, Warned
 from sincut.model import card
 from sincut.pictures import reading, resampling, writing
-from sincut.translation.translate import PLAIN, Options, Translator
+from sincut.translation.options import PLAIN, Options
+from sincut.translation.translator import Translator
 
 SECONDS = 1.0  # between updates of the view
 SIDE = 480  # px of the pictures shown

@@ -21,7 +21,7 @@ ONLY_IN = {  # modules, or whole rooms
         *("pictures.formats", "pictures.jpeg", "pictures.masks", "pictures.metadata", "pictures.modes"),
         *("pictures.opening", "pictures.profiles", "pictures.reading", "pictures.resampling", "pictures.tiff_exif"),
         *("pictures.writing", "report.compare", "report.heat_maps", "runs.inputs", "notebook"),
-        "translation.translate",
+        "translation.translator",
     },
     "gradio": {"page.ui", "page.desk", *(f"page.{tab}_tab" for tab in ("train", "models", "apply", "similar"))},
 }

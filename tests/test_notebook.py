@@ -17,7 +17,7 @@ from sincut.events import Evaluated, Planned, Progress, Saved, Started, Warned
 from sincut.model import card
 from sincut.pictures import resampling, writing
 from sincut.pictures.picture import Picture
-from sincut.translation.translate import Translator
+from sincut.translation.translator import Translator
 
 NOTEBOOK = ROOT / "examples" / "quickstart.ipynb"
 

@@ -25,7 +25,7 @@ from sincut.config.sections import Config
 from sincut.errors import RunError
 from sincut.events import Event, PictureDone
 from sincut.files import stat_of
-from sincut.translation.translate import Translator
+from sincut.translation.translator import Translator
 
 posix = pytest.mark.skipif(sys.platform == "win32", reason="POSIX permissions and limits")
 NOBODY = 65534

@@ -27,7 +27,7 @@ from sincut.events import Listener, PictureDone, PictureFailed, Warned, ignore
 from sincut.files import read_whole, stat_of
 from sincut.model.model import Model, model_path
 from sincut.pictures.writing import AS_IT_CAME, Saving
-from sincut.translation.translate import PLAIN, Options
+from sincut.translation.options import PLAIN, Options
 
 IN_FLIGHT = 3  # pictures for each worker: one is read, one translated, one written
 DEATHS = 3  # of workers over one picture, before it counts as failed

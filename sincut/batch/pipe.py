@@ -15,7 +15,8 @@ from sincut.errors import DamagedError, ImageError, SincutError
 from sincut.events import Listener, PictureDone, PictureFailed, PictureStarted, ignore
 from sincut.files import make_folder
 from sincut.pictures.writing import AS_IT_CAME, Saving
-from sincut.translation.translate import PLAIN, Options, Translator
+from sincut.translation.options import PLAIN, Options
+from sincut.translation.translator import Translator
 
 
 def run(

@@ -23,7 +23,8 @@ from sincut.pictures import reading
 from sincut.pictures.formats import writable_format
 from sincut.pictures.opening import MAX_PIXELS
 from sincut.pictures.writing import Saving
-from sincut.translation.translate import PLAIN, Options, Translator
+from sincut.translation.options import PLAIN, Options
+from sincut.translation.translator import Translator
 
 SAMPLED = 1000  # pictures whose size is looked at, to say how much there is to do
 FETCHED = 8  # of these, at most, where each has to be brought here

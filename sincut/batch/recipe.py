@@ -7,7 +7,7 @@ from sincut.errors import ImageError, ModelError, SincutError
 from sincut.files import sha256
 from sincut.model.model import MODEL_FILE, model_path
 from sincut.pictures.writing import Saving
-from sincut.translation.translate import Options
+from sincut.translation.options import Options
 
 
 def recipe_of(model: Path, options: Options, saving: Saving) -> dict[str, Any]:

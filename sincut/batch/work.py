@@ -10,7 +10,8 @@ from sincut.files import sha256
 from sincut.pictures import formats, reading, writing
 from sincut.pictures.picture import Picture
 from sincut.pictures.writing import Saving
-from sincut.translation.translate import Options, Translator
+from sincut.translation.options import Options
+from sincut.translation.translator import Translator
 
 
 @dataclass(frozen=True)

@@ -19,7 +19,9 @@ from sincut.events import ignore
 from sincut.files import make_folder, write_whole
 from sincut.model.model import MODEL_FILE
 from sincut.pictures.writing import Saving
-from sincut.translation.translate import MEMORY_SHARE, Options, load
+from sincut.translation.memory import MEMORY_SHARE
+from sincut.translation.options import Options
+from sincut.translation.translator import load
 
 
 @dataclass(frozen=True)

@@ -107,7 +107,7 @@ def apply(
     from sincut.pictures.opening import MAX_PIXELS
     from sincut.pictures.writing import Saving
     from sincut.translation.blend import Blend
-    from sincut.translation.translate import Options
+    from sincut.translation.options import Options
 
     blend, saving = Blend(strength, keep or ""), Saving(quality, strip, greys)
     options = Options(int(tile) if tile.isdecimal() else tile, max_memory, max_pixels or MAX_PIXELS, blend, mask, scale)
@@ -130,7 +130,7 @@ def apply(
     first = plans()
     from sincut.cli.progress import Reporter
     from sincut.devices import prepared_device
-    from sincut.translation.translate import load
+    from sincut.translation.translator import load
 
     found = prepared_device(device)
     if dry_run:
@@ -185,7 +185,7 @@ def _apply_to_stream(model: Path, options: Any, saving: Any, format_: str | None
     """From stdin to stdout; what there is to say goes to stderr."""
     from sincut.devices import prepared_device
     from sincut.translation.piped import apply_bytes
-    from sincut.translation.translate import load
+    from sincut.translation.translator import load
 
     translator = load(model, prepared_device(device))
     written, notes = apply_bytes(sys.stdin.buffer.read(), translator, options, saving, format_)

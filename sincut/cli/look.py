@@ -125,7 +125,7 @@ def similarity(
     from sincut.pictures import formats, reading, writing
     from sincut.report.heat_maps import heat_maps
     from sincut.translation import similarity
-    from sincut.translation.translate import load
+    from sincut.translation.translator import load
 
     if output:
         _check_kept(output, model, image)
@@ -153,7 +153,7 @@ def features(model: Path, image: Path, layer: int | None, output: Path, device: 
     from sincut.pictures import formats, reading, writing
     from sincut.report.heat_maps import enlarged
     from sincut.translation.similarity import principal_components
-    from sincut.translation.translate import load
+    from sincut.translation.translator import load
 
     _check_kept(output, model, image)
     formats.writable_format(output)

@@ -15,7 +15,7 @@ from sincut.page.models_tab import chosen_words
 from sincut.pictures import formats
 from sincut.pictures.writing import Saving
 from sincut.translation.blend import Blend
-from sincut.translation.translate import Options
+from sincut.translation.options import Options
 
 LISTED = 200  # results that are offered one by one
 KEEP = {"everything from the translation": "", "keep my colours": "colour", "keep my texture and light": "texture"}

@@ -20,7 +20,7 @@ from sincut.page.jobs import Trainings
 from sincut.pictures import reading, resampling, writing
 from sincut.pictures.opening import MAX_PIXELS
 from sincut.report.history import PREVIEWS
-from sincut.translation.translate import Translator, load
+from sincut.translation.translator import Translator, load
 
 COVER_MEGAPIXELS = 0.12
 COMPUTE = "compute"  # what only one visitor does at a time

@@ -26,7 +26,8 @@ from sincut.pictures import reading, writing
 from sincut.pictures.opening import MAX_PIXELS
 from sincut.pictures.picture import Picture
 from sincut.pictures.writing import Saving
-from sincut.translation.translate import Options, Translator
+from sincut.translation.options import Options
+from sincut.translation.translator import Translator
 
 SCREEN_MEGAPIXELS = 2.0  # of a picture that is shown
 TOO_LARGE_TO_SHOW = 200e6  # pixels that would have to be decoded for it

@@ -25,7 +25,7 @@ from sincut.report.history import INPUTS, PREVIEWS, previews
 from sincut.report.html import PAGES, asset, document
 from sincut.report.measures import FIGURES
 from sincut.report.thumbnails import Fit, compressed
-from sincut.translation.translate import Translator
+from sincut.translation.translator import Translator
 
 CELL = Fit(0.6, 220_000)  # of a picture in a page
 MARGIN, GAP, PAD = 48, 36, 14  # px, of a contact sheet

@@ -24,7 +24,7 @@ from sincut.report import history, measures
 from sincut.report.history import PREVIEWS, History
 from sincut.report.run_page import Report
 from sincut.runs.inputs import Inputs, thumbnail
-from sincut.translation.translate import Translator
+from sincut.translation.translator import Translator
 
 KEPT_QUALITY = 92  # of the JPEGs of the two pictures, 1 to 100
 SETTLED = 0.5  # share of the steps that are done before figures can be a cause for alarm

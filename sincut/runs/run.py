@@ -19,7 +19,7 @@ from sincut.pictures.picture import to_tensor
 from sincut.runs.folder import State, opened
 from sincut.runs.inputs import AnyImage, Inputs, source_of, thumbnail
 from sincut.runs.recorder import Recorder
-from sincut.translation.translate import Translator
+from sincut.translation.translator import Translator
 
 
 def train(

@@ -1,4 +1,7 @@
 """A model applied to a picture of any size."""
 
 # In this order: each imports only those before it.
-MODULES = ("blend", "translate", "piped", "similarity")
+MODULES = (
+    *("blend", "options", "tiles", "noise", "memory", "engine", "scene", "rescaled", "pipeline", "streamed"),
+    *("translator", "piped", "similarity"),
+)

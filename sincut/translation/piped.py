@@ -6,7 +6,8 @@ from pathlib import Path
 from sincut.errors import ImageError
 from sincut.pictures.reading import suffix_of
 from sincut.pictures.writing import AS_IT_CAME, Saving
-from sincut.translation.translate import PLAIN, Options, Translator
+from sincut.translation.options import PLAIN, Options
+from sincut.translation.translator import Translator
 
 
 def apply_bytes(

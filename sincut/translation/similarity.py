@@ -18,7 +18,8 @@ from sincut.errors import ConfigError, ModelError
 from sincut.nets.networks import STRIDE
 from sincut.pictures.hidden import visible_everywhere
 from sincut.pictures.picture import Picture, Pixels
-from sincut.translation.translate import Box, Translator, mirror
+from sincut.translation.tiles import Box, mirror
+from sincut.translation.translator import Translator
 
 ROWS_AT_ONCE = 16_384  # of features that are projected together
 FEW = 200  # single places that are very similar must not leave all others dark

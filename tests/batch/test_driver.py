@@ -27,7 +27,8 @@ from sincut.events import Event, PictureDone, PictureFailed, Warned
 from sincut.model.model import Model
 from sincut.runs import pairs
 from sincut.runs.run import train
-from sincut.translation.translate import Options, load
+from sincut.translation.options import Options
+from sincut.translation.translator import load
 
 RECIPE = {"model": "abc"}
 PICTURES = 24

@@ -13,7 +13,8 @@ from sincut.batch.pipe import run
 from sincut.batch.plan import Plan, make_plan
 from sincut.config.sections import Config
 from sincut.files import sha256
-from sincut.translation.translate import Options, Translator
+from sincut.translation.options import Options
+from sincut.translation.translator import Translator
 
 
 def test_the_manifest_knows_what_is_done_by_which_recipe(tree: Path, tmp_path: Path, tiny: Config) -> None:

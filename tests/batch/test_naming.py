@@ -11,7 +11,7 @@ from sincut.batch.pipe import run
 from sincut.batch.plan import make_plan
 from sincut.config.sections import Config
 from sincut.errors import ConfigError, ImageError
-from sincut.translation.translate import Translator
+from sincut.translation.translator import Translator
 
 
 def test_one_file_goes_to_the_name_given(tree: Path, tmp_path: Path) -> None:

@@ -20,7 +20,8 @@ from sincut.config.sections import Config
 from sincut.errors import ConfigError, ImageError, RunError
 from sincut.events import Event, PictureDone, PictureFailed, PictureStarted
 from sincut.files import locked
-from sincut.translation.translate import Options, Translator
+from sincut.translation.options import Options
+from sincut.translation.translator import Translator
 
 KILLED_PICTURES = 300
 

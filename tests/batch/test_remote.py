@@ -23,7 +23,8 @@ from sincut.config.sections import Config
 from sincut.errors import ConfigError, ImageError, RunError
 from sincut.events import Event, PictureDone, PictureStarted, Warned
 from sincut.files import PART
-from sincut.translation.translate import Options, Translator
+from sincut.translation.options import Options
+from sincut.translation.translator import Translator
 
 RECIPE = {"model": "abc"}
 

@@ -13,7 +13,7 @@ from sincut.batch.pipe import run
 from sincut.batch.plan import make_plan
 from sincut.config.sections import Config
 from sincut.errors import ImageError, RunError
-from sincut.translation.translate import Translator
+from sincut.translation.translator import Translator
 
 
 def test_tree_is_mirrored_and_other_files_left_out(tree: Path, tmp_path: Path) -> None:

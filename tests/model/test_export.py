@@ -11,7 +11,7 @@ from sincut.config.sections import Config, overlay
 from sincut.errors import ModelError
 from sincut.model import export
 from sincut.model.model import Model
-from sincut.translation.translate import Translator
+from sincut.translation.translator import Translator
 
 
 @pytest.mark.parametrize("size", [(1, 1), (2, 3), (37, 51), (64, 48)])

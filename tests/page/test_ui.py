@@ -24,7 +24,7 @@ from PIL import Image
 from sincut.config.sections import Config, overlay
 from sincut.errors import RunError
 from sincut.page.serve import NOT_FROM_OUTSIDE, OFFLINE
-from sincut.translation.translate import load
+from sincut.translation.translator import load
 
 pytest.importorskip("gradio")
 pytestmark = pytest.mark.slow

@@ -14,7 +14,8 @@ from sincut.errors import ImageError, RunError
 from sincut.page import uploads
 from sincut.pictures.writing import Saving
 from sincut.translation.blend import Blend
-from sincut.translation.translate import Options, Translator, load
+from sincut.translation.options import Options
+from sincut.translation.translator import Translator, load
 
 PLAIN = Options(), Saving()
 

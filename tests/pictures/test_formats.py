@@ -18,7 +18,8 @@ from sincut.pictures import reading, writing
 from sincut.pictures.hidden import visible_everywhere
 from sincut.pictures.picture import Picture, eight_bit, to_pixels, to_tensor
 from sincut.pictures.writing import Saving
-from sincut.translation.translate import Options, Translator
+from sincut.translation.options import Options
+from sincut.translation.translator import Translator
 
 NETWORKS = {
     "networks": {

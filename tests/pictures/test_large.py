@@ -15,7 +15,8 @@ from sincut.pictures import large, reading
 from sincut.pictures import tiff_exif as tiff
 from sincut.pictures.writing import Saving
 from sincut.translation.blend import Blend
-from sincut.translation.translate import Options, Translator
+from sincut.translation.options import Options
+from sincut.translation.translator import Translator
 
 NETWORKS = {"networks": {"stem": 4, "inner": 6, "blocks": 2}, "losses": {"layers": [0, 2, 3]}}
 TRANSLATOR = Translator(make_model(overlay(Config(), NETWORKS)), precision="float32")

@@ -17,7 +17,9 @@ from sincut.events import Event, TileDone
 from sincut.pictures import masks
 from sincut.pictures.picture import Picture, to_tensor
 from sincut.translation.blend import Blend
-from sincut.translation.translate import Options, Translator, _TileTooLargeError
+from sincut.translation.engine import Engine, TileTooLargeError
+from sincut.translation.options import Options
+from sincut.translation.translator import Translator
 
 NETWORKS = {
     "networks": {"stem": 4, "inner": 6, "blocks": 2},
@@ -118,8 +120,8 @@ def test_tiles_outside_the_mask_cost_nothing(tmp_path: Path, monkeypatch: pytest
     values = np.zeros((H, W))
     values[:20, :20] = 200
     calls = []
-    original = Translator._translate_window
-    monkeypatch.setattr(Translator, "_translate_window", lambda self, *a: calls.append(1) or original(self, *a))
+    original = Engine.translate_window
+    monkeypatch.setattr(Engine, "translate_window", lambda self, *a: calls.append(1) or original(self, *a))
     events: list[Event] = []
     TRANSLATOR.apply_picture(PICTURE, Options(32, mask=mask_file(tmp_path / "m.png", values)), events.append)
     assert len(calls) == 1 and sum(isinstance(event, TileDone) for event in events) == 15
@@ -167,15 +169,15 @@ def test_sixteen_bits_go_through_all_of_it(tmp_path: Path) -> None:
 
 
 def test_tiles_are_halved_where_the_device_runs_out_of_memory(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    original, sides = Translator._translate_window, []
+    original, sides = Engine.translate_window, []
 
-    def small_device(self: Translator, window: torch.Tensor, noise: torch.Tensor) -> torch.Tensor:
+    def small_device(self: Engine, window: torch.Tensor, noise: torch.Tensor) -> torch.Tensor:
         sides.append(max(noise.shape[2:]) - 2 * self.model.noise_reach)
         if sides[-1] > 70:
-            raise _TileTooLargeError("a tile does not fit into the memory of cuda")
+            raise TileTooLargeError("a tile does not fit into the memory of cuda")
         return original(self, window, noise)
 
-    monkeypatch.setattr(Translator, "_translate_window", small_device)
+    monkeypatch.setattr(Engine, "translate_window", small_device)
     off = np.abs(TRANSLATOR.apply_picture(PICTURE, Options("off")).pixels - WHOLE)
     assert off.max() <= 1 and np.count_nonzero(off) <= 3  # alike to 1e-5: what is between two levels goes to either
     assert sides[0] == 130 and max(sides[1:]) <= 70 and len(sides) < 9
@@ -183,6 +185,6 @@ def test_tiles_are_halved_where_the_device_runs_out_of_memory(tmp_path: Path, mo
     corner[:20, :20] = 255  # of the parts of a halved tile, most lie outside of it
     masked = Options("off", mask=mask_file(tmp_path / "m.png", corner))
     assert np.array_equal(TRANSLATOR.apply_picture(PICTURE, masked).pixels[40:], PICTURE.pixels[40:])
-    monkeypatch.setattr(Translator, "_translate_window", lambda *a: (_ for _ in ()).throw(_TileTooLargeError("a tile")))
+    monkeypatch.setattr(Engine, "translate_window", lambda *a: (_ for _ in ()).throw(TileTooLargeError("a tile")))
     with pytest.raises(ImageError, match="a tile, and it is the smallest"):
         TRANSLATOR.apply_picture(PICTURE)

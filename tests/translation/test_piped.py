@@ -10,7 +10,7 @@ from PIL import Image
 from sincut.config.sections import Config
 from sincut.errors import ImageError
 from sincut.translation.piped import apply_bytes
-from sincut.translation.translate import Translator
+from sincut.translation.translator import Translator
 
 
 def test_a_pipe_keeps_its_format(tree: Path, tiny: Config) -> None:

@@ -16,7 +16,7 @@ from sincut.model.model import CHECKPOINT_FILE, MODEL_FILE, Model, load_tensors,
 from sincut.nets.networks import Projector
 from sincut.pictures.picture import Picture, to_tensor
 from sincut.translation import similarity
-from sincut.translation.translate import Translator
+from sincut.translation.translator import Translator
 
 
 def with_heads(config: Config) -> Model:

@@ -13,7 +13,10 @@ from PIL import Image
 from sincut.config.sections import Config, overlay
 from sincut.errors import ConfigError, ImageError
 from sincut.translation.blend import Blend
-from sincut.translation.translate import Options, Translator, load, mirror, noise_at, tile_boxes
+from sincut.translation.noise import noise_at
+from sincut.translation.options import Options
+from sincut.translation.tiles import mirror, tile_boxes
+from sincut.translation.translator import Translator, load
 
 NETWORKS = {"networks": {"stem": 4, "inner": 6, "blocks": 2}, "losses": {"layers": [0, 2, 3]}}
 TRANSLATOR = Translator(make_model(overlay(Config(), NETWORKS)), precision="float32")
@@ -77,7 +80,7 @@ def test_tiled_stays_close_to_whole_in_bfloat16() -> None:
 
 def test_the_middle_of_a_picture_is_the_bare_generator() -> None:
     image = torch.rand(1, 3, 120, 140) * 2 - 1
-    halo = TRANSLATOR.halo
+    halo = TRANSLATOR.model.limits.border
     noise = noise_at(torch.arange(120), torch.arange(140))
     with torch.inference_mode():
         bare = TRANSLATOR.model.translate(image, noise)
@@ -159,7 +162,7 @@ def test_tile_size_follows_request_and_memory(monkeypatch: pytest.MonkeyPatch) -
     assert TRANSLATOR.tile_size(50, 60) == 60
     sizes = []
     for free in (10**5, 10**8, 10**12):
-        monkeypatch.setattr("sincut.translation.translate.available_memory", lambda device, free=free: free)
+        monkeypatch.setattr("sincut.translation.memory.available_memory", lambda device, free=free: free)
         sizes.append(TRANSLATOR.tile_size(9000, 9000))
     assert sizes == sorted(sizes) and sizes[0] == 64 and sizes[-1] == 512
 

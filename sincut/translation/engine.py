@@ -1,0 +1,196 @@
+"""A model at work on a device: windows of a picture become translated tiles.
+
+G has no normalisation over space, so an output pixel depends on a window around it and on nothing else. A tile is
+computed from its own pixels plus a halo of the receptive radius, starts at a multiple of G's stride, and takes its
+noise by absolute position: it then holds the pixels of the whole picture, whatever the tiling (float32: to 1e-5).
+"""
+
+import time
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from itertools import zip_longest
+
+import torch
+from torch import Tensor
+
+from sincut.devices import Compute, out_of_memory, release_memory
+from sincut.errors import ImageError
+from sincut.events import Listener, TileDone, ignore
+from sincut.model.model import Model
+from sincut.translation.memory import FASTEST_TILE, SMALLEST_TILE, Memory, feature_bytes
+from sincut.translation.noise import noise_at
+from sincut.translation.tiles import Box, extended, mirrored_around, tile_boxes
+
+Read = Callable[[Tensor, Tensor], Tensor]  # rows (h,) and columns (w,) of a picture -> (1, 3, h, w) in [-1, 1]
+Write = Callable[[Box, Tensor | None], None]  # of a translated tile (1, 3, h, w) in [-1, 1], or of one left as it is
+Window = tuple[Tensor, Tensor]  # a tile with its halo (1, 3, h, w), and its noise (1, 1, h', w')
+
+PROBED_TILES = 4  # pictures of more tiles have one translated beforehand, to say how long all will take
+
+
+class TileTooLargeError(Exception):
+    """A tile was too large for the device; a smaller one may do."""
+
+
+def _everywhere(box: Box) -> bool:
+    """True: all tiles are to be translated."""
+    return True
+
+
+def _nowhere(box: Box, tile: Tensor | None) -> None:
+    """Writes a tile nowhere."""
+
+
+class Engine:
+    """A model on the device and in the precision of `compute`, which translates whatever is read through callables."""
+
+    def __init__(self, model: Model, compute: Compute) -> None:
+        self.model, self.compute, self.limits = model, compute, model.limits
+        self.memory = Memory(self.limits, feature_bytes(model.config.networks), compute.device)
+        self.pixel_seconds = 0.0  # of the last tiles; 0: not known yet
+
+    def run(
+        self,
+        read: Read,
+        write: Write,
+        size: tuple[int, int],
+        side: int,
+        on_event: Listener = ignore,
+        wanted: Callable[[Box], bool] = _everywhere,
+    ) -> None:
+        """Read windows of the mirrored picture (H, W), translate them, write the tiles in their middle, row by row.
+
+        The next window and its noise are made in a thread while this one is translated. A tile that is not `wanted` is
+        written as None. Where the device runs out of memory, tiles are halved, as often as it takes; `ImageError` where
+        the smallest is too large.
+        """
+        sweep = _Sweep(self, read, size, side)
+        boxes = list(tile_boxes(*size, side))
+        pixels = size[0] * size[1]
+        with ThreadPoolExecutor(1) as helper:
+            windows = _ahead(helper, lambda box: sweep.window(box) if wanted(box) else None, boxes)
+            for done, (box, window) in enumerate(windows, 1):
+                area = (box[2] - box[0]) * (box[3] - box[1])
+                if window is None:
+                    write(box, None)
+                else:
+                    began = time.perf_counter()
+                    write(box, sweep.tile(box, window))
+                    self._note_speed((time.perf_counter() - began) / area, area)
+                pixels -= area
+                on_event(TileDone(done, len(boxes), pixels * self.pixel_seconds))
+
+    def box_of(self, read: Read, size: tuple[int, ...], box: Box) -> Tensor:
+        """The translation (1, 3, h, w), not clipped, of a small box whose top and left are multiples of the stride."""
+        top, left, bottom, right = box
+        return self.translate_window(*self.window(read, size, box))[:, :, : bottom - top, : right - left]
+
+    def encoded(self, read: Read, size: tuple[int, int], last: int, side: int) -> Iterator[tuple[Box, list[Tensor]]]:
+        """Tiles of a picture (H, W) with the encoder's features of layers 0..last there.
+
+        Layers 0 and 1 are (1, C, h, w), the others (1, C, h/2, w/2), where odd h and w have been rounded up. Tiles are
+        exact, as in translating; the picture is continued by mirroring.
+        """
+        halo = self.model.encoder_halo(last)
+        for box in tile_boxes(*size, side):
+            top, left, bottom, right = box
+            window = read(*mirrored_around(*self._positions(box), size, halo)).to(self.compute.device)
+            with torch.inference_mode(), self.compute.autocast():
+                features = self.model.encode_middle(window.contiguous(memory_format=torch.channels_last), last)
+            yield box, [f[:, :, : bottom - top, : right - left] if i < 2 else f for i, f in enumerate(features)]
+
+    def probe(self, side: int = FASTEST_TILE) -> float:
+        """Seconds per pixel, from two empty tiles; the first one warms up whatever is set up at first use."""
+        blank = torch.zeros(1, 3, 1, 1)
+        for _ in range(2):
+            self.pixel_seconds = 0.0
+            self.run(lambda rows, columns: blank.expand(1, 3, len(rows), len(columns)), _nowhere, (side, side), side)
+        return self.pixel_seconds
+
+    def expected_seconds(self, pixels: int, tiles: int, side: int) -> float:
+        """Seconds for a picture, 0 if not known; before the first large picture a tile is timed for it."""
+        if not self.pixel_seconds and tiles > PROBED_TILES:
+            self.probe(side)
+        return self.pixel_seconds * pixels
+
+    def window(self, read: Read, size: tuple[int, ...], box: Box) -> Window:
+        """The pixels of a box with the halo around it, and its noise; sides are rounded up to the stride."""
+        rows, columns = self._positions(box)
+        reach = self.model.noise_reach
+        noise = noise_at(extended(rows, reach), extended(columns, reach))
+        return read(*mirrored_around(rows, columns, size, self.limits.border)), noise
+
+    @torch.inference_mode()
+    def translate_window(self, window: Tensor, noise: Tensor) -> Tensor:
+        """The translation (1, 3, h, w) of a window without its halo. Raises `TileTooLargeError`."""
+        device = self.compute.device
+        try:
+            window = window.to(device).contiguous(memory_format=torch.channels_last)
+            with self.compute.autocast():
+                return self.model.translate_middle(window, noise.to(device)).float()
+        except RuntimeError as error:
+            if not out_of_memory(error):
+                raise
+            h, w = window.shape[2:]
+            raise TileTooLargeError(f"a tile of {w}x{h} does not fit into the memory of {device}") from None
+
+    def _positions(self, box: Box) -> tuple[Tensor, Tensor]:
+        """Rows and columns of a box, up to the next multiple of the stride."""
+        top, left, bottom, right = box
+        return torch.arange(top, self.limits.aligned(bottom)), torch.arange(left, self.limits.aligned(right))
+
+    def _note_speed(self, pixel_seconds: float, area: int) -> None:
+        """Update the running mean over the last tiles; small ones count little."""
+        share = 0.3 * min(1.0, area / FASTEST_TILE**2) if self.pixel_seconds else 1.0
+        self.pixel_seconds += share * (pixel_seconds - self.pixel_seconds)
+
+
+class _Sweep:
+    """One pass over a picture (H, W) in tiles of `side` px, which shrink where the device runs out of memory."""
+
+    def __init__(self, engine: Engine, read: Read, size: tuple[int, int], side: int) -> None:
+        self.engine, self.read, self.size, self.side = engine, read, size, side
+
+    def window(self, box: Box) -> Window:
+        """The window of a tile, see `Engine.window`."""
+        return self.engine.window(self.read, self.size, box)
+
+    def tile(self, box: Box, window: Window) -> Tensor:
+        """The translated tile (1, 3, h, w) of a window, not clipped. Raises `ImageError`."""
+        h, w = box[2] - box[0], box[3] - box[1]
+        if max(h, w) <= self.side:
+            try:
+                return self.engine.translate_window(*window)[:, :, :h, :w]
+            except TileTooLargeError as error:
+                reason = str(error)
+            self._halve(max(h, w), reason)  # outside of `except`, which keeps what was allocated
+        return self._in_parts(box)
+
+    def _halve(self, side: int, reason: str) -> None:
+        """Use tiles of half of `side` px from now on."""
+        aligned = self.engine.limits.aligned
+        if side <= aligned(SMALLEST_TILE):
+            raise ImageError(f"{reason}, and it is the smallest; use --device cpu")
+        self.side = aligned(max(SMALLEST_TILE, side // 2))
+        release_memory(self.engine.compute.device)
+
+    def _in_parts(self, box: Box) -> Tensor:
+        """The tile (1, 3, h, w) put together on the CPU from tiles of `side` px."""
+        top, left, bottom, right = box
+        out = torch.empty(1, 3, bottom - top, right - left)
+        for t, l, b, r in tile_boxes(bottom - top, right - left, self.side):  # noqa: E741
+            part = top + t, left + l, top + b, left + r
+            out[:, :, t:b, l:r] = self.tile(part, self.window(part)).cpu()
+        return out
+
+
+def _ahead(
+    helper: ThreadPoolExecutor, prepare: Callable[[Box], Window | None], boxes: Sequence[Box]
+) -> Iterator[tuple[Box, Window | None]]:
+    """Each box with what is prepared of it; the next one is prepared in a thread while the caller works."""
+    coming = helper.submit(prepare, boxes[0])
+    for box, after in zip_longest(boxes, boxes[1:]):
+        window = coming.result()
+        if after is not None:
+            coming = helper.submit(prepare, after)
+        yield box, window

@@ -1,0 +1,100 @@
+"""The memory that translating takes, and the tiles that fit into what is free.
+
+Sizes are (H, W) in px: `size` is the picture's, `seen` the one at which G sees it, which differ with another scale.
+"""
+
+import math
+from dataclasses import dataclass
+
+import torch
+
+from sincut.config.sections import Networks
+from sincut.devices import available_memory, used_memory
+from sincut.model.limits import Limits
+from sincut.nets.networks import STRIDE
+from sincut.pictures import reading
+from sincut.translation.options import PLAIN, Options
+
+MEMORY_SHARE = 0.5  # of the free memory, that a picture may take by default
+TILE_SHARE = 0.5  # of what a picture leaves of that, for the feature maps of a tile
+FASTEST_TILE = 512  # px; larger tiles fall out of the processor's caches, smaller ones waste work on halos
+SMALLEST_TILE = 64  # px
+TILE_STEP = 64  # px: tiles chosen here have sides that are multiples of it
+BANDS_IN_FLIGHT = 8  # rows of tiles on their way: read, translated, queued, being compressed
+LIBRARY_BYTES = 300 * 10**6  # of libvips, its threads and its caches
+BYTES_OF_SCALED = 40  # per pixel of what a picture is scaled to
+PIXELS_AT_ONCE = 4_000_000  # of pictures that are put together from two scales
+BYTES_AT_ONCE = 60 * PIXELS_AT_ONCE
+
+
+def budget(options: Options) -> int:
+    """Bytes that a picture may take, beside what the program holds already."""
+    if options.max_memory is None:
+        return int(MEMORY_SHARE * available_memory(torch.device("cpu")))
+    return max(0, options.max_memory - used_memory())
+
+
+def feature_bytes(networks: Networks) -> int:
+    """Bytes per pixel of all feature maps alive at once, roughly: a few at full resolution, a few at half."""
+    return 4 * (4 * networks.stem + 6 * networks.inner // STRIDE**2 + 12)
+
+
+@dataclass(frozen=True)
+class Memory:
+    """The bytes that a model takes by the sizes of picture and tile, and the tiles that fit.
+
+    `per_pixel` are the bytes of a pixel's feature maps on `device`.
+    """
+
+    limits: Limits
+    per_pixel: int
+    device: torch.device
+
+    def tile_size(self, seen: tuple[int, int], options: Options = PLAIN) -> int:
+        """Side of the tiles in px, a multiple of the model's stride: as asked, or chosen by the free memory."""
+        limits, longest = self.limits, max(seen)
+        if options.tile == "off":
+            return limits.aligned(longest)
+        if options.tile != "auto":
+            return limits.aligned(max(limits.stride, int(options.tile)))
+        on_cpu = self.device.type == "cpu"
+        free = budget(options) - math.prod(seen) * reading.BYTES_PER_PIXEL if on_cpu else available_memory(self.device)
+        side = int(math.sqrt(max(0.0, free * TILE_SHARE / self.per_pixel))) - 2 * limits.border
+        side = max(SMALLEST_TILE, min(FASTEST_TILE, side // TILE_STEP * TILE_STEP))
+        return min(limits.aligned(longest), limits.aligned(side))
+
+    def fits(self, size: tuple[int, int], seen: tuple[int, int], options: Options, file_bytes: int) -> bool:
+        """True if a picture can be held in memory within `options.max_memory`, translated and encoded there.
+
+        `file_bytes` are those per pixel from reading a file to writing it, see `reading.bytes_in_memory`.
+        """
+        return self.needs(size, seen, file_bytes) <= budget(options)
+
+    def needs(self, size: tuple[int, int], seen: tuple[int, int], file_bytes: int = reading.BYTES_PER_PIXEL) -> int:
+        """Bytes for a picture in memory and the smallest useful tile."""
+        tile = self._tile_needs(min(max(size), FASTEST_TILE))
+        return math.prod(size) * file_bytes + _scaled_needs(size, seen) + tile
+
+    def streamed_tile(self, size: tuple[int, int], seen: tuple[int, int], file_bytes: int, options: Options) -> int:
+        """Side in px of the largest tile within the budget; of the smallest where even that is more than allowed."""
+        if options.tile not in ("auto", "off"):
+            return self.limits.aligned(max(self.limits.stride, int(options.tile)))
+        allowed = budget(options)
+        sides = range(FASTEST_TILE, SMALLEST_TILE - 1, -TILE_STEP)
+        fitting = (side for side in sides if self.streamed_needs(size, seen, side, file_bytes) <= allowed)
+        return self.limits.aligned(next(fitting, SMALLEST_TILE))
+
+    def streamed_needs(self, size: tuple[int, int], seen: tuple[int, int], side: int, file_bytes: int) -> int:
+        """Bytes: rows of tiles on their way through the program, the windows read, and a tile's feature maps."""
+        scaled = _scaled_needs(size, seen)
+        rows = 0 if scaled else BANDS_IN_FLIGHT * size[1] * (side + self.limits.border) * file_bytes
+        return rows + scaled + self._tile_needs(side) + LIBRARY_BYTES
+
+    def _tile_needs(self, side: int) -> int:
+        """Bytes of the feature maps of a tile with its halo."""
+        return (side + 2 * self.limits.border) ** 2 * self.per_pixel
+
+
+def _scaled_needs(size: tuple[int, int], seen: tuple[int, int]) -> int:
+    """Bytes for translating at another scale; 0 at the picture's own."""
+    return 0 if seen == size else math.prod(seen) * BYTES_OF_SCALED + BYTES_AT_ONCE

@@ -1,0 +1,41 @@
+"""Noise that depends on absolute positions alone, so that a tile gets the noise of the whole picture at its place.
+
+A counter-based generator: a position is hashed, the hash is the random number. The hash is written in arithmetic modulo
+2**32, so it gives the same bits on every machine.
+"""
+
+import math
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+
+def noise_at(rows: Tensor, columns: Tensor, seed: int = 0) -> Tensor:
+    """Standard normal noise (1, 1, H, W) at absolute positions (H,), (W,), which may be negative.
+
+    From two hashes of the position by the transform of Box and Muller (1958, "A note on the generation of random normal
+    deviates").
+    """
+    first = _uniform_at(rows, columns, 2 * seed)
+    second = _uniform_at(rows, columns, 2 * seed + 1)
+    noise = np.sqrt(-2 * np.log(first)) * np.cos(np.float32(2 * math.pi) * second)
+    return torch.from_numpy(noise)[None, None]
+
+
+def _uniform_at(rows: Tensor, columns: Tensor, seed: int) -> NDArray[np.float32]:
+    """Uniform float32 (H, W) in (0, 1), a hash of the position and the seed."""
+    y, x = (positions.numpy().astype(np.uint32) for positions in (rows, columns))  # arithmetic modulo 2**32
+    down = _mix(y * np.uint32(0x9E3779B1) + np.uint32(seed * 0x27D4EB2F & 0xFFFFFFFF))
+    bits = _mix(_mix(down[:, None] ^ (x * np.uint32(0x85EBCA6B))))
+    return ((bits + 0.5) / 2**32).astype(np.float32).clip(2**-33, 1 - 2**-24)
+
+
+def _mix(x: NDArray[Any]) -> NDArray[Any]:
+    """A bijection of 32-bit integers that changes half of the bits for any change of one."""
+    x = (x ^ (x >> 16)) * np.uint32(0x7FEB352D)
+    x = (x ^ (x >> 15)) * np.uint32(0x846CA68B)
+    x ^= x >> 16
+    return x

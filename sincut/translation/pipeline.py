@@ -1,0 +1,60 @@
+"""The way of one picture: what is expected is told, then it is scaled, translated in tiles, blended and written."""
+
+import math
+from collections.abc import Callable
+from pathlib import PurePath
+
+import torch
+from torch import Tensor
+
+from sincut.events import Listener, PictureStarted
+from sincut.pictures.masks import load_mask
+from sincut.pictures.picture import Pixels, to_pixels
+from sincut.translation.engine import Engine
+from sincut.translation.options import Options
+from sincut.translation.rescaled import Widths, translate_rescaled
+from sincut.translation.scene import Scene
+from sincut.translation.tiles import Box
+
+WritePixels = Callable[[Box, Pixels | None], None]  # pixels (h, w, 3) of a box, or None where the source stays
+
+
+def announce(
+    engine: Engine,
+    files: tuple[PurePath, PurePath],
+    size: tuple[int, int],
+    side: int,
+    memory: int,
+    options: Options,
+    on_event: Listener,
+) -> None:
+    """Tell size, tiles, memory (bytes) and time of a picture (H, W) on its way between two files."""
+    h, w = Widths.of(engine.model).seen(size, options.scale)
+    tiles = math.ceil(h / side) * math.ceil(w / side)
+    seconds = engine.expected_seconds(h * w, tiles, side)
+    on_event(PictureStarted(*files, size[1], size[0], tiles, memory, seconds))
+
+
+def translate_scene(
+    engine: Engine, scene: Scene, write: WritePixels, side: int, options: Options, on_event: Listener
+) -> tuple[str, ...]:
+    """Translate, blend, and write box by box, row by row. Returns notes for the user."""
+    mask = load_mask(options.mask, scene.size, options.max_pixels) if options.mask else None
+
+    def wanted(box: Box) -> bool:
+        return bool(options.blend.strength) and (mask is None or mask.touches(box))
+
+    def finish(box: Box, output: Tensor | None) -> None:
+        if output is not None and not (options.blend.is_whole and mask is None):
+            top, left, bottom, right = box
+            before = scene.tensor(torch.arange(top, bottom), torch.arange(left, right))
+            output = options.blend(before, output.cpu(), mask.weight(box) if mask else None)
+        write(box, None if output is None else to_pixels(output, scene.dtype))
+
+    widths, w = Widths.of(engine.model), scene.size[1]
+    factor = widths.factor(w, options.scale)
+    if factor == 1:
+        engine.run(scene.tensor, finish, scene.size, side, on_event, wanted)
+    else:
+        translate_rescaled(engine, scene, finish, factor, side, on_event)
+    return widths.remarks(w, options.scale)

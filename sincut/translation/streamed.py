@@ -1,0 +1,55 @@
+"""Pictures beyond memory: from file to file in rows of tiles."""
+
+from pathlib import Path
+from typing import Any
+
+from sincut.devices import used_memory
+from sincut.errors import ImageError
+from sincut.events import Listener
+from sincut.pictures import libvips, reading
+from sincut.pictures.large import open_large
+from sincut.pictures.picture import Pixels
+from sincut.pictures.writing import Saving
+from sincut.translation.engine import Engine
+from sincut.translation.memory import budget
+from sincut.translation.options import Options
+from sincut.translation.pipeline import announce, translate_scene
+from sincut.translation.rescaled import Widths
+from sincut.translation.scene import Scene
+from sincut.translation.tiles import Box
+
+
+def apply_streamed(
+    engine: Engine, source: Path, target: Path, options: Options, saving: Saving, on_event: Listener
+) -> tuple[str, ...]:
+    """Translate a file into a file that appears when it is complete; returns notes for the user. Raises `ImageError`.
+
+    Needs the extra `sincut[large]`.
+    """
+    widths, memory = Widths.of(engine.model), engine.memory
+    if not libvips.installed():
+        size, allowed = reading.size_of(source, options.max_pixels), budget(options)
+        need = memory.needs(size, widths.seen(size, options.scale), reading.bytes_in_memory(source))
+        needed = f"{source}: {size[1]}x{size[0]} pixels need {need / 1e9:.1f} GB, {allowed / 1e9:.1f} GB are allowed"
+        raise ImageError(f"{needed}; pip install 'sincut[large]' or raise --max-memory")
+    with open_large(source, target, saving, options.max_pixels) as large:
+        size, file_bytes = large.reader.size, large.reader.bytes_per_pixel
+        seen = widths.seen(size, options.scale)
+        side = memory.streamed_tile(size, seen, file_bytes, options)
+        needs = used_memory() + memory.streamed_needs(size, seen, side, file_bytes)
+        announce(engine, (source, target), size, side, needs, options, on_event)
+        band: Any = None  # the rows (h, W, 3 or 4) of the tiles that are being translated
+
+        def write(box: Box, pixels: Pixels | None) -> None:
+            nonlocal band
+            top, left, bottom, right = box
+            if left == 0:
+                band = large.reader.rows(top, bottom)
+            if pixels is not None:
+                band[:, left:right, :3] = pixels
+            if right == size[1]:
+                large.writer.write(band)
+
+        scene = Scene(size, large.reader.dtype, large.window, large.rows)
+        notes = translate_scene(engine, scene, write, side, options, on_event)
+    return (*large.notes, *notes)

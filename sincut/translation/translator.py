@@ -1,0 +1,209 @@
+"""A trained model, ready to translate pictures of any kind and size."""
+
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path, PurePath
+from typing import Any, TypeVar
+
+import numpy as np
+import torch
+from PIL import Image
+from torch import Tensor
+
+from sincut.devices import find_compute, find_device, used_memory
+from sincut.errors import ConfigError, ImageError
+from sincut.events import Listener, ignore
+from sincut.model.model import Model
+from sincut.pictures import formats, reading, writing
+from sincut.pictures.hidden import visible_everywhere
+from sincut.pictures.picture import Picture, Pixels
+from sincut.pictures.writing import AS_IT_CAME, Saving
+from sincut.translation.engine import Engine
+from sincut.translation.options import PLAIN, Options, Tile
+from sincut.translation.pipeline import announce, translate_scene
+from sincut.translation.rescaled import Widths
+from sincut.translation.scene import Scene
+from sincut.translation.streamed import apply_streamed
+from sincut.translation.tiles import Box, index_of
+
+AnyImage = TypeVar("AnyImage", Path, str, Image.Image, np.ndarray, Tensor)
+
+
+class Translator:
+    """A loaded model, ready to translate on a device.
+
+    >>> translator = sincut.load("runs/first")
+    >>> translator.apply("painting.jpg").save("out.png")
+    """
+
+    def __init__(self, model: Model, device: torch.device | str = "cpu", precision: str = "auto") -> None:
+        self.model = model
+        self.compute = find_compute(find_device(device), precision)
+        model.generator.to(self.compute.device, memory_format=torch.channels_last)  # type: ignore[call-overload]
+        self.engine = Engine(model, self.compute)
+
+    def _repr_html_(self) -> str:
+        """The model's card, shown in a notebook."""
+        return self.model._repr_html_()
+
+    def apply(self, image: AnyImage, options: Options = PLAIN, on_event: Listener = ignore) -> AnyImage | Image.Image:
+        """Translate one picture; the kind of the input decides that of the output, always of the same size.
+
+        - a path -> a PIL image with alpha, 8 bits a channel; ICC profile, EXIF and resolution are in its `info`, and
+          Pillow wants them named to write them: `out.save(path, exif=out.info.get("exif"))`. `apply_file` does all
+          that, and keeps 16 bits.
+        - a PIL image of any mode -> a PIL image, RGB, or RGBA where there is alpha
+        - an array (H, W), (H, W, 3) or (H, W, 4): uint8, uint16, or floats in [0, 1] -> (H, W, 3 or 4) of its dtype
+        - a tensor (3, H, W) or (N, 3, H, W), floats in [0, 1] -> the same shape and dtype
+
+        Tensors and arrays of floats are translated as they are: `ConfigError` where options ask for a blend, a mask or
+        another scale. Raises `ImageError` for what cannot be read or has another shape.
+        """
+        floats = isinstance(image, Tensor) or (isinstance(image, np.ndarray) and image.dtype.kind == "f")
+        if floats and not (options.blend.is_whole and options.mask is None and options.scale == 1):
+            raise ConfigError("blend, mask and scale are for pictures of integers; give a file, a PIL image or uint8")
+        if isinstance(image, Tensor):
+            return self._apply_tensor(image, options.tile)
+        if isinstance(image, np.ndarray):
+            return self._apply_array(image, options)
+        if isinstance(image, Image.Image):
+            picture = reading.from_pil(image)
+        else:
+            picture = reading.load(Path(image), options.max_pixels)
+        return writing.to_pil(self.apply_picture(picture, options, on_event))
+
+    def apply_file(
+        self,
+        source: Path,
+        target: Path,
+        options: Options = PLAIN,
+        saving: Saving = AS_IT_CAME,
+        on_event: Listener = ignore,
+    ) -> tuple[str, ...]:
+        """Translate a file into a file, whole or not at all; returns notes on conversions. Raises `ImageError`.
+
+        A picture that does not fit into `options.max_memory` goes from file to file in rows of tiles.
+        """
+        size = reading.size_of(source, options.max_pixels)
+        formats.check_fits_format(target, size)
+        if not self.fits(size, options, reading.bytes_in_memory(source)):
+            return apply_streamed(self.engine, source, target, options, saving, on_event)
+        picture = self.apply_loaded(reading.load(source, options.max_pixels), source, target, options, on_event)
+        return picture.notes + writing.save(picture, target, saving)
+
+    def apply_loaded(
+        self,
+        picture: Picture,
+        source: PurePath,
+        target: PurePath,
+        options: Options = PLAIN,
+        on_event: Listener = ignore,
+    ) -> Picture:
+        """`apply_picture` that tells which files it is working for, with the expected tiles, memory and time."""
+        seen = self._seen(picture.size, options)
+        memory = self.engine.memory.needs(picture.size, seen) + used_memory()
+        side = self.tile_size(*seen, options)
+        announce(self.engine, (source, target), picture.size, side, memory, options, on_event)
+        return self._apply_in_memory(picture, side, options, on_event)
+
+    def apply_picture(self, picture: Picture, options: Options = PLAIN, on_event: Listener = ignore) -> Picture:
+        """Translate a picture; its alpha and metadata stay as they are."""
+        side = self.tile_size(*self._seen(picture.size, options), options)
+        return self._apply_in_memory(picture, side, options, on_event)
+
+    def translate(self, image: Tensor, tile: Tile = "auto") -> Tensor:
+        """(1, 3, H, W) in [-1, 1] -> the same shape, not clipped, float32 on the image's device."""
+        out = torch.empty_like(image, dtype=torch.float32)
+
+        def read(rows: Tensor, columns: Tensor) -> Tensor:
+            return image[:, :, index_of(rows)][..., index_of(columns)].float()
+
+        def write(box: Box, translated: Tensor | None) -> None:
+            assert translated is not None
+            top, left, bottom, right = box
+            out[:, :, top:bottom, left:right] = translated.to(out.device)
+
+        h, w = image.shape[2:]
+        self.engine.run(read, write, (h, w), self.tile_size(h, w, Options(tile)))
+        return out
+
+    def translate_box(self, pixels: Pixels, box: Box) -> Tensor:
+        """The translation (1, 3, h, w), not clipped, of a small box of a picture (H, W, 3).
+
+        Its top and left must be multiples of the model's stride.
+        """
+        scene = Scene.of(pixels)
+        return self.engine.box_of(scene.tensor, scene.size, box)
+
+    def encoded(self, pixels: Pixels, last: int) -> Iterator[tuple[Box, list[Tensor]]]:
+        """Tiles of a picture (H, W, 3) with the encoder's features of layers 0..last there, see `Engine.encoded`."""
+        scene = Scene.of(pixels)
+        return self.engine.encoded(scene.tensor, scene.size, last, self.tile_size(*scene.size))
+
+    def fits(self, size: tuple[int, int], options: Options, file_bytes: int = reading.BYTES_PER_PIXEL) -> bool:
+        """True if a picture (H, W) can be held in memory within `options.max_memory`, translated and encoded there.
+
+        `file_bytes` are those per pixel from reading a file to writing it, see `reading.bytes_in_memory`.
+        """
+        return self.engine.memory.fits(size, self._seen(size, options), options, file_bytes)
+
+    def tile_size(self, h: int, w: int, options: Options = PLAIN) -> int:
+        """Side of the tiles in px, a multiple of the model's stride: as asked, or chosen by the free memory."""
+        return self.engine.memory.tile_size((h, w), options)
+
+    def probe(self) -> float:
+        """Seconds per pixel, from two empty tiles."""
+        return self.engine.probe()
+
+    def _seen(self, size: tuple[int, int], options: Options) -> tuple[int, int]:
+        """The size (H, W) at which G sees a picture of this size."""
+        return Widths.of(self.model).seen(size, options.scale)
+
+    def _apply_in_memory(self, picture: Picture, side: int, options: Options, on_event: Listener) -> Picture:
+        scene = Scene.of(visible_everywhere(picture.pixels, picture.alpha))
+        out: Any = picture.pixels.copy()
+
+        def write(box: Box, pixels: Pixels | None) -> None:
+            top, left, bottom, right = box
+            if pixels is not None:
+                out[top:bottom, left:right] = pixels
+
+        notes = translate_scene(self.engine, scene, write, side, options, on_event)
+        return replace(picture, pixels=out, notes=picture.notes + notes)
+
+    def _apply_tensor(self, image: Tensor, tile: Tile) -> Tensor:
+        shape = tuple(image.shape)
+        fits = image.ndim in (3, 4) and shape[-3] == 3 and min(shape[-2:]) > 0 and image.is_floating_point()
+        _check(fits, shape, "floats in [0, 1] of shape (3, H, W) or (N, 3, H, W)")
+        batch = image.reshape(-1, *shape[-3:])
+        out = torch.cat([self.translate(one * 2 - 1, tile) for one in torch.split(batch, 1)])
+        return ((out.clamp(-1, 1) + 1) / 2).to(image.dtype).reshape(shape)
+
+    def _apply_array(self, image: "np.ndarray", options: Options) -> "np.ndarray":
+        fits = image.ndim == 2 or (image.ndim == 3 and image.shape[2] in (3, 4))
+        integers = image.dtype in (np.uint8, np.uint16)
+        fits = fits and image.size > 0 and (integers or image.dtype.kind == "f")
+        _check(fits, image.shape, "uint8, uint16, or floats in [0, 1], of shape (H, W), (H, W, 3) or (H, W, 4)")
+        rgb = np.repeat(image[:, :, None], 3, axis=2) if image.ndim == 2 else image[:, :, :3]
+        if integers:
+            out: Any = self.apply_picture(Picture(np.ascontiguousarray(rgb)), options).pixels
+        else:
+            tensor = torch.from_numpy(rgb.astype(np.float32)).permute(2, 0, 1)
+            out = self._apply_tensor(tensor, options.tile).permute(1, 2, 0).numpy().astype(image.dtype)
+        return np.concatenate([out, image[:, :, 3:]], axis=2) if image.ndim == 3 and image.shape[2] == 4 else out
+
+
+def load(
+    path: Path | str, device: torch.device | str = "cpu", precision: str = "auto", heads: bool = False
+) -> Translator:
+    """The translator of a run folder or a model file; with the projection `heads` for `sincut.translation.similarity`.
+
+    Raises `ModelError`.
+    """
+    return Translator(Model.load(Path(path), heads), device, precision)
+
+
+def _check(ok: bool, shape: tuple[int, ...], wanted: str) -> None:
+    """Raise `ImageError` unless the shape is one that can be translated."""
+    if not ok:
+        raise ImageError(f"an image of shape {shape} cannot be translated; give {wanted}")
