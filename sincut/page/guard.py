@@ -1,60 +1,69 @@
-"""Who may ask the web page what.
+"""The middleware that decides which requests reach the web page.
 
-Requests that another site's page sends are refused (as are host names that only pretend to be this one), and so is
-everything that would make the server fetch an address.
+`TrustedHost` refuses host names that only pretend to be this machine's (DNS rebinding). `Guard` refuses what another
+site's page sends, everything that would make the server fetch an address, and bodies that are too long.
 """
 
 import json
 import re
-from collections.abc import Awaitable, Callable, MutableMapping
+from collections.abc import Mapping
 from typing import Any
 from urllib.parse import urlsplit
+
+from starlette.datastructures import Headers
+from starlette.middleware import Middleware
+from starlette.middleware.trustedhost import TrustedHostMiddleware
+from starlette.responses import PlainTextResponse
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 FETCHES = re.compile(r"(file|proxy)=\s*\w+:/", re.IGNORECASE)  # paths of Gradio's that name an address
 UPLOAD, UPLOAD_PATH = "multipart/form-data", "/gradio_api/upload"
 LONGEST_BODY = 10 * 2**20  # bytes of a request that is no upload
 
-Message = MutableMapping[str, Any]
-Send = Callable[[Message], Awaitable[None]]
-Receive = Callable[[], Awaitable[Message]]
-
 
 class _TooLongError(Exception):
-    """More has come than a request may bring."""
+    """More bytes have come than a request may bring."""
+
+
+def middleware(hosts: tuple[str, ...] | None, limit: int) -> list[Middleware]:
+    """What stands before the page: it answers to these host names (None: to any) and takes uploads of `limit` bytes.
+
+    Other host names are answered with status 400, what `Guard` refuses with 403 or 413.
+    """
+    guard = Middleware(Guard, limit=limit)
+    if hosts is None:
+        return [guard]
+    names = [f"[{name}]" if ":" in name else name for name in hosts]  # as an IPv6 address stands in the Host header
+    return [Middleware(TrustedHostMiddleware, allowed_hosts=names, www_redirect=False), guard]
 
 
 class Guard:
-    """ASGI middleware that answers 403 to what the page itself never asks, 413 to uploads of more than `limit` bytes.
+    """ASGI middleware: status 403 for requests the page itself never sends, 413 for uploads of more than `limit` bytes.
 
-    `hosts` None: any host name will do.
+    It holds for HTTP and for websockets alike.
     """
 
-    def __init__(
-        self, app: Callable[[Message, Receive, Send], Awaitable[None]], hosts: tuple[str, ...] | None, limit: int
-    ) -> None:
-        self.app, self.hosts, self.limit = app, hosts, limit
+    def __init__(self, app: ASGIApp, limit: int) -> None:
+        self.app, self.limit = app, limit
 
-    async def __call__(self, scope: Message, receive: Receive, send: Send) -> None:
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] == "lifespan":
             await self.app(scope, receive, send)
             return
-        headers = {name.decode("latin-1").lower(): value.decode("latin-1") for name, value in scope["headers"]}
-        allowed = self._is_ours(headers) and not FETCHES.search(scope["path"])
+        headers = Headers(scope=scope)
+        allowed = _is_same_origin(headers) and not FETCHES.search(scope["path"])
         kind = headers.get("content-type", "").lower()
         if allowed and scope["path"] == UPLOAD_PATH and kind.startswith(UPLOAD):
             await self._upload(headers, scope, receive, send)
             return
-        if allowed and scope.get("method") not in (None, "GET", "HEAD"):
-            body = await _whole(receive)
+        if allowed and scope["type"] == "http" and scope["method"] not in ("GET", "HEAD"):
+            body = await _read_body(receive)
             allowed = body is not None and not _names_an_address(body)
-            receive = _again(body or b"", receive)
-        if not allowed:
-            await _refuse(send, 403)
-            return
-        await self.app(scope, receive, send)
+            receive = _replayed(body or b"", receive)
+        await (self.app if allowed else _refusal(403))(scope, receive, send)
 
-    async def _upload(self, headers: dict[str, str], scope: Message, receive: Receive, send: Send) -> None:
-        """Let files through, as far as they are not too much: what is declared is believed, what comes is counted."""
+    async def _upload(self, headers: Mapping[str, str], scope: Scope, receive: Receive, send: Send) -> None:
+        """Pass files on unless they are too long: a declared length is checked first, then the bytes are counted."""
         declared, came = headers.get("content-length", "0"), 0
 
         async def counted() -> Message:
@@ -70,25 +79,25 @@ class Guard:
                 raise _TooLongError
             await self.app(scope, counted, send)
         except _TooLongError:
-            await _refuse(send, 413)
-
-    def _is_ours(self, headers: dict[str, str]) -> bool:
-        """Whether a request is for this host, and comes from its own page, or from no page at all."""
-        host, origin = headers.get("host", ""), headers.get("origin")
-        try:
-            name, page = urlsplit(f"//{host}").hostname, host if origin is None else urlsplit(origin).netloc
-        except ValueError:
-            return False
-        return (self.hosts is None or name in self.hosts) and page == host
+            await _refusal(413)(scope, receive, send)
 
 
-async def _refuse(send: Send, status: int) -> None:
-    await send({"type": "http.response.start", "status": status, "headers": [(b"content-type", b"text/plain")]})
-    await send({"type": "http.response.body", "body": b"refused"})
+def _refusal(status: int) -> ASGIApp:
+    """An answer without content, in the messages of the protocol that was asked in."""
+    return PlainTextResponse("refused", status)
 
 
-async def _whole(receive: Receive) -> bytes | None:
-    """The body of a request; None where it is longer than any of the page's."""
+def _is_same_origin(headers: Mapping[str, str]) -> bool:
+    """True for requests of the page itself, and for those that no page has sent (they name no origin)."""
+    origin = headers.get("origin")
+    try:
+        return origin is None or urlsplit(origin).netloc == headers.get("host")
+    except ValueError:
+        return False
+
+
+async def _read_body(receive: Receive) -> bytes | None:
+    """The whole body of a request; None if it is longer than `LONGEST_BODY`."""
     body, more = b"", True
     while more and len(body) <= LONGEST_BODY:
         message = await receive()
@@ -97,8 +106,8 @@ async def _whole(receive: Receive) -> bytes | None:
     return None if more else body
 
 
-def _again(body: bytes, receive: Receive) -> Receive:
-    """A `receive` that gives the body a second time, then what follows it."""
+def _replayed(body: bytes, receive: Receive) -> Receive:
+    """A `receive` that gives a body that was read already, then what follows it."""
     told = False
 
     async def first() -> Message:
@@ -112,7 +121,7 @@ def _again(body: bytes, receive: Receive) -> Receive:
 
 
 def _names_an_address(body: bytes) -> bool:
-    """Whether a file stands in this JSON that the server would have to fetch first."""
+    """True if this JSON holds a file that the server would have to fetch from an address first."""
     try:
         left: list[Any] = [json.loads(body)]
     except (ValueError, RecursionError):

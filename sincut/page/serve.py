@@ -1,4 +1,4 @@
-"""The web page on this machine: where it listens, and what happens to trainings when it ends."""
+"""The server of the web page: where it listens, and what happens to trainings when it ends."""
 
 import os
 import socket
@@ -6,14 +6,16 @@ import tempfile
 import time
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 from sincut.errors import RunError
-from sincut.page.guard import Guard
 
+# Switches off what Gradio and huggingface_hub would send home or fetch.
 OFFLINE = {"GRADIO_ANALYTICS_ENABLED": "False", "HF_HUB_OFFLINE": "1", "HF_HUB_DISABLE_TELEMETRY": "1"}
+# Variables with which Gradio would hand out other files or make the page public; removed.
 NOT_FROM_OUTSIDE = ("GRADIO_ALLOWED_PATHS", "GRADIO_SHARE", "GRADIO_ROOT_PATH", "GRADIO_MCP_SERVER", "GRADIO_VIBE_MODE")
 LOCAL = ("127.0.0.1", "localhost", "::1")
-UPLOADED_AT_ONCE = 10  # times the largest file: what one request may bring of several
+UPLOADED_AT_ONCE = 10  # times --max-upload: the bytes of all files of one request
 SECONDS_BETWEEN_LOOKS = 0.2
 
 
@@ -21,58 +23,74 @@ def serve(
     runs: Path, *, host: str, port: int | None, device: str, max_upload: int, max_pixels: int, open_: bool,
     stop: Callable[[], bool], say: Callable[[str], None],
 ) -> list[str]:  # fmt: skip
-    """Serve the page until `stop` says so; then stop trainings, which save. Returns the names of those.
+    """Serve the page until `stop` says so, then stop all trainings, which save. Returns the names of the saved runs.
 
-    Paths that visitors may name lie below the current folder. Raises `RunError` where the extra is missing, the host is
-    none of this machine's or the port is taken, and what `prepared_device` raises.
+    `max_upload` in bytes, `max_pixels` of one picture; `port` None: the first free one from 7860 on. Visitors may name
+    paths below the current folder. Raises `RunError` if the extra is missing, the host is none of this machine's or the
+    port is taken, and what `prepared_device` raises.
     """
     _check_host(host)
-    os.environ.update(OFFLINE)
-    _pass_proxies(host)
-    for name in NOT_FROM_OUTSIDE:
-        os.environ.pop(name, None)
-    try:
-        from httpx import HTTPError, InvalidURL
-        from starlette.middleware import Middleware
-
-        from sincut.page import ui
-    except ModuleNotFoundError as error:
-        if (error.name or "").startswith("sincut"):
-            raise
-        raise RunError("the web page needs an extra: pip install 'sincut[ui]'") from None
+    _set_environment(host)
+    ui = _imported_ui()
     from sincut.devices import prepared_device
     from sincut.page.desk import Desk
     from sincut.page.jobs import Trainings
 
-    found = prepared_device(device)
-    trainings = Trainings(runs.absolute(), device)
+    compute = prepared_device(device)
     with tempfile.TemporaryDirectory(prefix="sincut-ui-") as place:
         os.environ["GRADIO_TEMP_DIR"] = place
-        desk = Desk(Path.cwd(), Path(place), trainings, found, max_pixels)
+        desk = Desk(Path.cwd(), Path(place), Trainings(runs.absolute(), device), compute, max_pixels)
         page = ui.build(desk)
-        guard = Middleware(Guard, hosts=(*LOCAL, host) if host in LOCAL else None, limit=UPLOADED_AT_ONCE * max_upload)
-        try:
-            _, url, _ = ui.launch(page, host, port, max_upload, open_, {"middleware": [guard]})
-        except OSError:
-            where = "ports 7860 to 7959" if port is None else f"port {port}"
-            raise RunError(f"{host}: {where} cannot be listened on; give another one with --port") from None
-        except (HTTPError, InvalidURL) as error:
-            raise RunError(
-                f"--host {host}: the page does not answer there ({error}); check the proxy settings"
-            ) from None
+        url = _listen(ui, page, host, port, max_upload, open_)
         try:
             say(f"sincut is at {url} (Ctrl-C stops it)")
             while not stop():
                 time.sleep(SECONDS_BETWEEN_LOOKS)
         finally:
             desk.closing = True
-            left = trainings.close()
+            saved = desk.trainings.close()
             page.close(verbose=False)
-    return left
+    return saved
+
+
+def _imported_ui() -> Any:
+    """The module that builds the page. Raises `RunError` if the extra is not installed."""
+    try:
+        from sincut.page import ui
+    except ModuleNotFoundError as error:
+        if (error.name or "").startswith("sincut"):
+            raise
+        raise RunError("the web page needs an extra: pip install 'sincut[ui]'") from None
+    return ui
+
+
+def _listen(ui: Any, page: Any, host: str, port: int | None, max_upload: int, open_: bool) -> str:
+    """Serve the page in a thread; returns its address. Raises `RunError` if nobody can listen or be reached there."""
+    from httpx import HTTPError, InvalidURL
+
+    from sincut.page.guard import middleware
+
+    before = middleware(LOCAL if host in LOCAL else None, UPLOADED_AT_ONCE * max_upload)
+    try:
+        _, url, _ = ui.launch(page, host, port, max_upload, open_, {"middleware": before})
+    except OSError:
+        where = "ports 7860 to 7959" if port is None else f"port {port}"
+        raise RunError(f"{host}: {where} cannot be listened on; give another one with --port") from None
+    except (HTTPError, InvalidURL) as error:
+        raise RunError(f"--host {host}: the page does not answer there ({error}); check the proxy settings") from None
+    return str(url)
+
+
+def _set_environment(host: str) -> None:
+    """Settings that Gradio reads when it is imported: nothing is sent home, and nobody widens what the page may do."""
+    os.environ.update(OFFLINE)
+    _pass_proxies(host)
+    for name in NOT_FROM_OUTSIDE:
+        os.environ.pop(name, None)
 
 
 def _check_host(host: str) -> None:
-    """Raise `RunError` for what is no IPv4 address of this machine, nor a name of one."""
+    """Raise `RunError` unless the host is an IPv4 address of this machine or a name of one."""
     if ":" in host:
         raise RunError(f"--host {host}: IPv6 is not supported; give an IPv4 address, as in 127.0.0.1")
     try:
@@ -83,7 +101,10 @@ def _check_host(host: str) -> None:
 
 
 def _pass_proxies(host: str) -> None:
-    """Gradio asks itself once, which no proxy must answer; of the two spellings Python prefers the lower-case one."""
+    """Add this host to NO_PROXY: Gradio asks its own page once, which no proxy must answer.
+
+    Both spellings are set, as Python prefers the lower-case one.
+    """
     spellings = ("NO_PROXY", "no_proxy")
     given = [name.strip() for spelling in spellings for name in os.environ.get(spelling, "").split(",")]
     merged = ",".join(dict.fromkeys([*LOCAL, host, *filter(None, given)]))

@@ -3,9 +3,15 @@
 import asyncio
 from typing import Any
 
-from sincut.page.guard import LONGEST_BODY, Guard
+import pytest
+
+pytest.importorskip("starlette")
+
+from sincut.page.guard import LONGEST_BODY, Guard, middleware
 
 FORM = "multipart/form-data; boundary=x"
+HOSTS = ("localhost", "::1")
+HTTP, WEBSOCKET = {"type": "http", "method": "GET"}, {"type": "websocket"}
 
 
 def answer(path: str, chunks: list[bytes], limit: int = 1000, **headers: str) -> tuple[int, int]:
@@ -31,7 +37,7 @@ def answer(path: str, chunks: list[bytes], limit: int = 1000, **headers: str) ->
 
     told = [(k.replace("_", "-").encode(), v.encode()) for k, v in {"host": "localhost", **headers}.items()]
     scope = {"type": "http", "method": "POST", "path": path, "headers": told}
-    asyncio.run(Guard(app, ("localhost",), limit)(scope, receive, send))
+    asyncio.run(Guard(app, limit)(scope, receive, send))
     return statuses[0], came
 
 
@@ -45,3 +51,55 @@ def test_uploads_are_bounded_and_have_one_place() -> None:
     other = "/gradio_api/queue/join"
     assert answer(other, [b"x" * 2**20] * (LONGEST_BODY // 2**20 + 2), content_type=FORM) == (403, 0)
     assert answer(other, [b"{}"], content_type="application/json") == (200, 2)
+
+
+def answered(scope: dict[str, Any], headers: dict[str, str], hosts: tuple[str, ...] | None = HOSTS) -> list[Any]:
+    """All messages with which the guards answer, or the page behind them, which only says that it was reached."""
+    sent: list[Any] = []
+
+    async def page(scope: Any, receive: Any, send: Any) -> None:
+        await send({"type": "reached"})
+
+    async def receive() -> Any:
+        return {"type": "http.request" if scope["type"] == "http" else "websocket.connect"}
+
+    async def send(message: Any) -> None:
+        sent.append(message)
+
+    app: Any = page
+    for layer in reversed(middleware(hosts, 1000)):
+        app = layer.cls(app, *layer.args, **layer.kwargs)
+    told = [(name.encode(), value.encode()) for name, value in headers.items()]
+    asyncio.run(app({"path": "/", "headers": told, **scope}, receive, send))
+    return sent
+
+
+@pytest.mark.parametrize("scope", [HTTP, WEBSOCKET])
+def test_only_the_page_itself_is_let_in(scope: dict[str, Any]) -> None:
+    def status(**headers: str) -> Any:
+        return answered(scope, headers)[0].get("status", "reached")
+
+    for host in ("localhost", "localhost:7860", "LOCALHOST:1", "[::1]:7860"):
+        assert status(host=host) == status(host=host, origin=f"http://{host}") == "reached"
+        for origin in ("http://evil.example", "null", "http://localhost:2", "http://[bad"):
+            assert status(host=host, origin=origin) == 403
+    for host in ("evil.example", "localhost.evil.example", "evil.example:7860", "localhost@evil.example", "[bad", ""):
+        assert status(host=host) == status(host=host, origin=f"http://{host}") == 400
+    assert status() == 400
+    fetches = {**scope, "path": "/gradio_api/file=http://evil.example"}
+    assert answered(fetches, {"host": "localhost"})[0]["status"] == 403
+
+
+@pytest.mark.parametrize("scope", [HTTP, WEBSOCKET])
+def test_a_page_for_everybody_has_any_name_and_one_origin(scope: dict[str, Any]) -> None:
+    assert answered(scope, {"host": "anywhere"}, None) == [{"type": "reached"}]
+    assert answered(scope, {"host": "anywhere", "origin": "http://evil.example"}, None)[0]["status"] == 403
+    assert answered(scope, {"origin": "null"}, None)[0]["status"] == 403
+
+
+def test_websockets_are_refused_in_their_own_messages() -> None:
+    for headers in ({"host": "localhost", "origin": "http://evil.example"}, {"host": "evil.example"}):
+        kinds = [message["type"] for message in answered(WEBSOCKET, headers)]
+        assert kinds == ["websocket.http.response.start", "websocket.http.response.body"]
+        kinds = [message["type"] for message in answered(HTTP, headers)]
+        assert kinds == ["http.response.start", "http.response.body"]

@@ -1,5 +1,6 @@
 """Trainings as processes of their own: started here and resumed by the command, and the other way round."""
 
+import os
 import subprocess
 import sys
 import threading
@@ -7,6 +8,7 @@ import time
 from collections.abc import Callable
 from contextlib import nullcontext
 from pathlib import Path
+from typing import IO
 
 import pytest
 from click.testing import CliRunner
@@ -194,6 +196,30 @@ def test_only_runs_in_the_folder_are_found(tmp_path: Path, tiny: Config) -> None
     for name in ("../elsewhere", "/etc", "", ".", "a/../a"):
         with pytest.raises(RunError, match="no such run"):
             trainings.path(name)
+
+
+@pytest.mark.skipif(os.name == "nt", reason="Windows has no shared locks")
+def test_two_tabs_that_look_at_once_do_not_take_each_other_for_a_training(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    import fcntl
+
+    trainings, folder, flock = Trainings(tmp_path, "cpu"), tmp_path / "free", fcntl.flock
+    folder.mkdir()
+    (folder / "checkpoint.safetensors").touch()
+    with locked(folder):
+        pass  # now there is a lock file, which nobody holds
+    phases: list[str] = []
+
+    def while_another_looks(file: IO[bytes], operation: int) -> None:
+        flock(file, operation)
+        if not phases:
+            phases.append("begun")
+            phases.append(trainings.status("free").phase)
+
+    monkeypatch.setattr(fcntl, "flock", while_another_looks)
+    phases.append(trainings.status("free").phase)
+    assert phases == ["begun", STOPPED, STOPPED]
 
 
 def test_a_folder_that_another_process_holds_is_running(tmp_path: Path, tiny: Config) -> None:
