@@ -1,5 +1,6 @@
 """What a stranger installs: the wheel holds the presets; README, help and changelog are in step."""
 
+import ast
 import configparser
 import re
 import subprocess
@@ -14,6 +15,13 @@ from helpers import ROOT
 import sincut
 from sincut.cli import main
 
+LOOKS_AROUND = """
+import pkgutil, sincut, sincut._presets
+rooms = [module.name for module in pkgutil.walk_packages(sincut.__path__, "sincut.")]
+assert "sincut.cli.console" in rooms and all(callable(getattr(sincut, name)) for name in sincut.__all__)
+print(sincut.__file__)
+print(*sorted(preset.name for preset in sincut.presets()))
+"""
 README = (ROOT / "README.md").read_text(encoding="utf-8")
 
 
@@ -73,6 +81,19 @@ def test_examples_are_one_scene_in_three_pictures() -> None:
         assert 0.8e6 < picture.size[0] * picture.size[1] < 1.3e6
 
 
+def test_the_menu_is_the_same_for_people_programs_and_type_checkers() -> None:
+    assert len(sincut.__all__) == len(set(sincut.__all__)) == 14
+    assert set(sincut.__all__) == set(sincut._MENU) <= set(dir(sincut))
+    source = ast.parse(Path(sincut.__file__).read_text(encoding="utf-8"))
+    (checked,) = (n for n in source.body if isinstance(n, ast.If) and ast.unparse(n.test) == "TYPE_CHECKING")
+    imported = [node for node in checked.body if isinstance(node, ast.ImportFrom)]
+    assert {alias.name: node.module for node in imported for alias in node.names} == sincut._MENU
+    for name, module in sincut._MENU.items():
+        assert getattr(sincut, name).__module__ == module, f"{name} is defined elsewhere"
+    with pytest.raises(AttributeError, match="no attribute 'nothing'"):
+        sincut.nothing  # noqa: B018
+
+
 @pytest.mark.slow
 def test_a_built_wheel_finds_its_presets(tmp_path: Path) -> None:
     command = [sys.executable, "-m", "pip", "wheel", "--no-deps", "-q", "-w", str(tmp_path), str(ROOT)]
@@ -83,8 +104,9 @@ def test_a_built_wheel_finds_its_presets(tmp_path: Path) -> None:
         archive.extractall(tmp_path / "site")
         shipped = {Path(name).name for name in archive.namelist() if "/assets/" in name}
     assert shipped == {path.name for path in (ROOT / "sincut" / "report" / "assets").iterdir()}
-    code = "import sincut; print(sincut.__file__); print(*sorted(p.name for p in sincut.presets()))"
-    ran = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, cwd=tmp_path,
+    inside = {path.stem for path in (tmp_path / "site" / "sincut").iterdir()}
+    assert "_presets" in inside and not inside & set(sincut.__all__)  # a module would take the place of a function
+    ran = subprocess.run([sys.executable, "-c", LOOKS_AROUND], capture_output=True, text=True, cwd=tmp_path,
                          env={"PYTHONPATH": str(tmp_path / "site"), "PATH": ""})  # fmt: skip
     where, names = ran.stdout.splitlines()
     assert Path(where).is_relative_to(tmp_path / "site"), ran.stderr

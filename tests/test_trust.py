@@ -93,6 +93,17 @@ def test_a_full_disk_stops_one_picture_and_leaves_no_part(tmp_path: Path, tiny: 
 
 
 @posix
+def test_a_name_too_long_for_its_output_stops_no_other_picture(tmp_path: Path, tiny: Config) -> None:
+    names = ("a.png", "m" * 251 + ".gif", "z.png")  # the second becomes .gif.png
+    for number, name in enumerate(names):
+        picture(tmp_path / "in" / name, number)
+    done, failed = run(make_plan([tmp_path / "in"], Naming(tmp_path / "out"), recipe={"a": 1}), translator(tiny))
+    assert [job.source.name for job in done] == ["a.png", "z.png"]
+    assert [job.source.name for job, _ in failed] == [names[1]]
+    assert "cannot be written (File name too long)" in failed[0][1]
+
+
+@posix
 def test_a_folder_that_cannot_be_written_is_named(open_folder: Path, tiny: Config) -> None:
     source = picture(open_folder / "in" / "a.png", 0)
     target = open_folder / "out"
