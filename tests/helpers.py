@@ -118,3 +118,27 @@ def lines_of(folder: Path) -> list[dict[str, object]]:
     """The entries of a folder's manifest, without those that only say that something is begun."""
     lines = (folder / "manifest.jsonl").read_text(encoding="utf-8").splitlines()
     return [entry for entry in map(json.loads, lines) if entry["status"] != "begun"]
+
+
+def until_stopped(folder: Path) -> list[str]:
+    """A command that stands for a training: it leaves `begun` in the folder, and `saved` once SIGTERM has stopped it.
+
+    Between the two it says more than a pipe holds; `saved` holds the number of signals. Exits with 130.
+    """
+    return [sys.executable, "-c", _UNTIL_STOPPED, str(folder)]
+
+
+_UNTIL_STOPPED = """
+import pathlib, signal, sys, time
+asked = []
+signal.signal(signal.SIGTERM, lambda *_: asked.append(1))
+print("begun", file=sys.stderr, flush=True)
+pathlib.Path(sys.argv[1], "begun").touch()
+until = time.monotonic() + 60
+while not asked and time.monotonic() < until:
+    time.sleep(0.01)
+for number in range(5000):
+    print(f"a line that fills the pipe, {number}", file=sys.stderr)
+pathlib.Path(sys.argv[1], "saved").write_text(str(len(asked)))
+sys.exit(130)
+"""

@@ -1,4 +1,4 @@
-"""Time against quality: a training for each number of minutes and each seed, and figures for what each of them learned.
+"""The curve of quality over training time: a training for each number of minutes and each seed, and its figures.
 
 Every training is the command `sincut train` in a process of its own, so that its minutes are those a user waits. Its
 run folder lies below the one folder of the curve, with the painting translated at full size beside the model. What is
@@ -6,7 +6,6 @@ finished there is not done again, what was interrupted goes on.
 """
 
 import json
-import subprocess
 from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 from typing import Any
@@ -19,12 +18,14 @@ from sincut.files import make_folder, write_whole
 from sincut.model.model import Model
 from sincut.pictures import reading, writing
 from sincut.report import measures
+from sincut.runs.child import attend
 from sincut.runs.pairs import Pair, command, finished
 from sincut.translation.translator import Translator
 
 MINUTES = (2.0, 5.0, 10.0, 15.0, 30.0, 60.0)
 RESULT_FILE = "curve.json"
 OUTPUT_FILE = "translated.png"
+GOES_ON = "stopped; the same command goes on"
 
 
 def curve(
@@ -39,12 +40,15 @@ def curve(
     truth: Path | None = None,
     device: torch.device | str = "cpu",
     on_row: Callable[[dict[str, Any]], None] = lambda row: None,
+    stop: Callable[[], bool] = lambda: False,
 ) -> list[dict[str, Any]]:
-    """For each minutes and seed in turn `members` (trainings), `steps`, `crops` of each, and `measures`'s figures.
+    """Train for each of `seeds` and `minutes` in turn, translate what was learned from, and measure the translation.
 
-    The rows are written to `curve.json` in `folder` too, as far as they are known. `config` holds all other settings.
-    Raises `ImageError` where the truth is not of the painting's size, `RunError` where a training fails, `Interrupted`
-    where one was stopped: the same call goes on.
+    `config` holds all other settings. `truth`, of the painting's size, is what the translation should be. Returns a row
+    for each training: `minutes`, `seed`, `members` (trainings of its ensemble), `steps`, `crops` of a step, and the
+    figures of `report.measures`. The rows known so far stand in `curve.json` in `folder`, too, and go to `on_row`. Once
+    `stop` is true, a training saves and ends. Raises `ImageError` for a `truth` of another size, `RunError` if a
+    training fails, and `Interrupted` if one is stopped: the same call goes on.
     """
     pictures = [reading.load(path) for path in (painting, photo, *([truth] if truth else []))]
     source, target, *true = pictures if not reverse else [pictures[1], pictures[0], *pictures[2:]]
@@ -56,7 +60,7 @@ def curve(
         for budget in minutes:
             run = folder / f"{budget:g}-minutes-seed-{seed}"
             own = override(config, schedule_flags(budget, seed=seed))
-            _train(Pair(run.name, painting, photo, run, own, reverse), device)
+            _train(Pair(run.name, painting, photo, run, own, reverse), device, stop)
             model = Model.load(run)
             output = Translator(model, device).apply_picture(source)
             writing.save(output, run / OUTPUT_FILE)
@@ -69,18 +73,14 @@ def curve(
     return rows
 
 
-def _train(pair: Pair, device: torch.device | str) -> None:
-    """The run folder as `sincut train` makes it; nothing where it is finished."""
+def _train(pair: Pair, device: torch.device | str, stop: Callable[[], bool]) -> None:
+    """Train as the command `sincut train` does, unless the run folder is finished."""
     if finished(pair):
         return
-    with subprocess.Popen(command(pair, str(device)), stdout=subprocess.DEVNULL) as process:
-        while True:
-            try:
-                code = process.wait()
-                break
-            except KeyboardInterrupt:  # the training heard it too, and is saving its work
-                continue
-    if code == 130:
-        raise Interrupted("stopped; the same command goes on")
-    if code:
+    if stop():
+        raise Interrupted(GOES_ON)
+    ended = attend(command(pair, str(device)), stop=stop)
+    if ended.stopped:
+        raise Interrupted(GOES_ON)
+    if ended.code:
         raise RunError(f"{pair.folder}: the training failed, see above; mend it, then the same command goes on")

@@ -9,13 +9,12 @@ that fails stops no other.
 import csv
 import io
 import signal
-import subprocess
-import sys
 import threading
 import time
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict, dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -25,13 +24,13 @@ from sincut.devices import prepared_device
 from sincut.errors import ConfigError, Interrupted, RunError, SincutError
 from sincut.files import make_folder, read_whole, sha256, write_whole
 from sincut.model.model import CHECKPOINT_FILE, MODEL_FILE, Model
-from sincut.runs import run
+from sincut.runs import child, run
+from sincut.runs.child import TICK
 
 REQUIRED, OPTIONAL = ("painting", "photo"), ("name", "preset", "minutes", "steps", "seed", "reverse")
 TRUE, FALSE = ("yes", "true", "1"), ("no", "false", "0", "")
 TRAINED, SKIPPED, FAILED, STOPPED = "trained", "skipped", "failed", "stopped"
 RETRIES = 3  # of a training whose machine was lost
-TICK = 0.5  # seconds between two looks at whether to stop
 
 Say = Callable[[str, str], None]  # the name of a pair, and a line that its training says
 
@@ -216,48 +215,30 @@ def finished(pair: Pair) -> bool:
 
 
 def command(pair: Pair, device: str) -> list[str]:
-    """The command that trains a pair, or goes on with it; its settings go into a preset file beside the run folder.
+    """The command that trains a pair, or goes on with it. Its settings go into a preset file beside the run folder.
 
-    Raises `RunError`.
+    Raises `RunError` if that cannot be written.
     """
     preset = pair.folder.with_name(f".{pair.folder.name}.sincut.toml")  # no row has such a name
     make_folder(preset.parent, RunError)
     write_whole(preset, pair.config.to_toml().encode(), RunError)
-    words = [sys.executable, "-m", "sincut", "train", pair.painting, pair.photo, "-o", pair.folder, "--preset", preset]
-    words += ["--device", device, *(["--reverse"] if pair.reverse else [])]
-    words += ["--resume"] if (pair.folder / CHECKPOINT_FILE).exists() else []
-    return [str(word) for word in words]
+    flags = ["--reverse"] if pair.reverse else []
+    flags += ["--resume"] if (pair.folder / CHECKPOINT_FILE).exists() else []
+    return child.command(pair.painting, pair.photo, "-o", pair.folder, "--preset", preset, "--device", device, *flags)
 
 
 def _train_apart(pair: Pair, device: str, on_line: Say, stop: Callable[[], bool]) -> Outcome:
-    """Train in a process of its own, so that minutes are those a user waits and nothing is left of one for the next."""
+    """Train in a process of its own; see `child`. Raises what `on_line` or `stop` raises."""
     began = time.monotonic()
-    said: deque[str] = deque(maxlen=1)
     try:
         words = command(pair, device)
     except SincutError as error:
         return Outcome(pair.name, FAILED, str(pair.folder), error=f"{pair.name}: {error}")
-    output = {"stdout": subprocess.DEVNULL, "stderr": subprocess.PIPE}
-    with subprocess.Popen([*words, "--json"], **output, text=True, encoding="utf-8", errors="replace") as process:  # type: ignore[call-overload]
-
-        def listen() -> None:
-            for line in process.stderr:
-                said.append(line.rstrip("\n"))
-                on_line(pair.name, said[-1])
-
-        listener = threading.Thread(target=listen)
-        listener.start()
-        asked = False
-        while process.poll() is None:
-            if stop() and not asked:
-                asked = True
-                process.send_signal(signal.SIGTERM)  # saves and ends
-            listener.join(TICK)
-        listener.join()
-    if process.returncode == 130 or (process.returncode < 0 and (asked or stop())):  # before it could listen
+    ended = child.attend([*words, "--json"], partial(on_line, pair.name), stop)
+    if ended.stopped:
         return Outcome(pair.name, STOPPED, str(pair.folder))
-    if process.returncode:
-        reason = said[-1].removeprefix("sincut: ") if said else f"ended with code {process.returncode}"
+    if ended.code:
+        reason = ended.last_line.removeprefix("sincut: ") or f"ended with code {ended.code}"
         return Outcome(pair.name, FAILED, str(pair.folder), error=f"{pair.name}: {reason}")
     return _ended(pair, TRAINED, time.monotonic() - began)
 

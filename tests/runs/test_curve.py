@@ -5,12 +5,15 @@ import shutil
 from pathlib import Path
 
 import pytest
-from helpers import scene, sincut
+from helpers import scene, sincut, until_stopped
 
+from sincut.config.sections import Config
+from sincut.errors import Interrupted
 from sincut.model.model import Model
 from sincut.pictures.picture import Picture
 from sincut.pictures.reading import load
 from sincut.pictures.writing import save
+from sincut.runs import curve
 
 
 @pytest.mark.slow
@@ -39,6 +42,20 @@ def test_curve_trains_for_each_time_and_goes_on_where_it_was_stopped(tmp_path: P
     assert "sharpness" in result.stdout
     assert (first / "model.safetensors").stat().st_mtime_ns == model  # finished: not done again
     assert (folder / "0.1-minutes-seed-1" / "translated.png").exists()
+
+
+def test_a_curve_that_is_stopped_stops_its_training(
+    tiny: Config, painting: Path, photo: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Also before the first, and between two."""
+    monkeypatch.setattr(curve, "command", lambda *_: until_stopped(tmp_path))
+    with pytest.raises(Interrupted, match="the same command goes on"):
+        curve.curve(painting, photo, tmp_path / "curve", tiny, stop=lambda: (tmp_path / "begun").exists())
+    assert (tmp_path / "saved").exists()
+
+    monkeypatch.setattr(curve, "command", lambda *_: pytest.fail("is begun all the same"))
+    with pytest.raises(Interrupted):
+        curve.curve(painting, photo, tmp_path / "curve", tiny, stop=lambda: True)
 
 
 def test_curve_refuses_wrong_usage(tmp_path: Path) -> None:

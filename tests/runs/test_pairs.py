@@ -107,6 +107,28 @@ def test_a_training_that_cannot_listen_yet_is_stopped_all_the_same(
     assert [row.state for row in pairs.train(rows, "cpu")] == ["failed"]
 
 
+def test_a_listener_that_fails_ends_all_trainings(
+    painting: Path, photo: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As stderr piped into `head`: the training says more than a pipe holds, is stopped, and no other is begun."""
+    rows = load("painting,photo,name\npainting.png,photo.png,one\npainting.png,photo.png,two\n", tmp_path)
+    says = "import sys, time; print('line\\n' * 100_000, file=sys.stderr, flush=True); time.sleep(60)"
+    monkeypatch.setattr(pairs, "command", lambda *_: [sys.executable, "-c", says])
+    asked, heard = list[bool](), list[str]()
+
+    def fail(name: str, line: str) -> None:
+        heard.append(name)
+        raise BrokenPipeError(32, "Broken pipe")
+
+    def stop() -> bool:
+        asked.append(True)
+        return len(asked) > 10_000  # as many as there were in a moment
+
+    with pytest.raises(BrokenPipeError):
+        pairs.train(rows, "cpu", on_line=fail, stop=stop)
+    assert heard == ["one"] and len(asked) < 100
+
+
 @pytest.mark.slow
 def test_pairs_are_trained_once_resumed_and_told(table: Path, tmp_path: Path, tiny_flags: list[str]) -> None:
     """One was interrupted: the command goes on with it, trains the others, and names the bad row."""
