@@ -68,9 +68,8 @@ class Live:
     def _page(self) -> str:
         """All that is known, as HTML."""
         rows = [*self.rows.items(), *(("warning", text) for text in self.warnings[-WARNINGS:])]
-        bar = f'<progress value="{self.share:.3f}" style="width:100%"></progress>'
         pictures = card.side_by_side({"preview": self.picture})
-        return f'<div style="{card.STYLE}"><b>sincut training</b><br>{bar}{card.table(rows)}{pictures}</div>'
+        return str(card.card("sincut training", card.table(rows), pictures, progress=self.share))
 
 
 @dataclass(frozen=True)
@@ -85,7 +84,7 @@ class Comparison:
         self.output.save(path)
 
     def _repr_html_(self) -> str:
-        return card.side_by_side({"before": _shown(self.source), "after": _shown(self.output)})
+        return str(card.side_by_side({"before": _shown(self.source), "after": _shown(self.output)}))
 
 
 def translate(translator: Translator, image: Path | str | Image.Image, options: Options = PLAIN) -> Comparison:

@@ -10,7 +10,7 @@ PACKAGE = Path(__file__).parent.parent / "sincut"
 
 # A room may import from the rooms above it in this list, and never from one below.
 ROOMS = (
-    *("errors", "events", "files", "devices", "config", "pictures", "nets", "model", "method", "translation"),
+    *("errors", "events", "files", "devices", "markup", "config", "pictures", "nets", "model", "method", "translation"),
     *("batch", "report", "runs", "page", "notebook", "bench", "cli"),
 )
 FREE = {"__init__", "__main__"}
@@ -23,6 +23,8 @@ ONLY_IN = {  # modules, or whole rooms
         *("pictures.writing", "report.compare", "report.heat_maps", "runs.inputs", "notebook"),
         "translation.translator",
     },
+    "jinja2": {"markup"},
+    "markupsafe": {"markup"},
     "gradio": {"page.ui", "page.desk", *(f"page.{tab}_tab" for tab in ("train", "models", "apply", "similar"))},
 }
 TOUCH_FILES = {

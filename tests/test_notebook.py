@@ -32,13 +32,14 @@ def test_a_card_shows_pictures_figures_and_unusual_settings(tiny: Config) -> Non
 
 
 def test_a_strangers_card_is_escaped(tiny: Config) -> None:
-    bad = '"><script>alert(1)</script>'
+    bad = '"><script>alert(1)</script>{{ 7 * 6 }}\udc80'
     provenance: dict[str, Any] = {
         "painting": {"name": bad}, "photo": bad, "direction": bad, "figures": {bad: bad}, "steps": [bad],
         "thumbnails": {"source": bad, "target": 3, "output": "A" * 10**6},
     }  # fmt: skip
     shown = card.model_card(tiny, provenance)
     assert "<script" not in shown and "&lt;script" in shown and "<img" not in shown
+    assert '"&gt;' not in shown and "{{ 7 * 6 }}" in shown and shown.encode()
     assert len(shown) < 5000
     assert card.model_card(tiny, {"thumbnails": None, "figures": 3, "painting": None})
 
@@ -61,11 +62,18 @@ def test_the_live_view_keeps_one_output(tmp_path: Path, monkeypatch: pytest.Monk
     live = notebook.Live()
     for event in (
         Started(0, "cpu", "float32", "", 1, {}), Planned(0, 4, 0.1, 2), Progress(2, 4, {"G": 1.5}, 0.1, 0.2, 1.0, 7.0),
-        Saved(preview, "preview"), Evaluated(2, {"tone": 0.25}), Warned("<b>odd</b>"),
+        Saved(preview, "preview"), Evaluated(2, {"tone": 0.25}), Warned("<b>odd</b> {{ 7 * 6 }}"),
     ):  # fmt: skip
         live(event)
     last = pages[-1]
-    for text in ("2 of 4", 'value="0.500"', "G 1.500", "tone 0.250", "&lt;b&gt;odd", "data:image/jpeg"):
+    for text in (
+        "2 of 4",
+        'value="0.500"',
+        "G 1.500",
+        "tone 0.250",
+        "&lt;b&gt;odd&lt;/b&gt; {{ 7 * 6 }}",
+        "data:image/jpeg",
+    ):
         assert text in last
     monkeypatch.setitem(sys.modules, "IPython.display", None)
     with pytest.raises(RunError, match=r"sincut\[notebook\]"):

@@ -1,30 +1,28 @@
-"""A model as a small piece of HTML, for notebooks. Model files come from strangers: every text is escaped."""
+"""A model as a small piece of HTML, for notebooks. Model files come from strangers: templates escape every text."""
 
 import base64
 import binascii
-import html
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 from sincut.config.sections import Config
+from sincut.markup import Markup, render
 
 PICTURES = ("source", "target", "output")
 SHOWN = ("direction", "seed", "steps", "seconds")
-LONGEST = 200  # characters of a text
-LARGEST = 200_000  # characters of a thumbnail
-STYLE = "border:1px solid #8888;border-radius:6px;padding:0.6em;display:inline-block;max-width:46em"
+LARGEST_THUMBNAIL = 60_000  # bytes; a larger one was not made by sincut and is not shown
 
 
 def model_card(config: Config, provenance: Mapping[str, Any]) -> str:
     """Thumbnails, inputs, figures, and the settings that are not the defaults."""
     thumbnails = _mapping(provenance.get("thumbnails"))
-    pictures = {role: data_uri(thumbnails[role]) for role in PICTURES if role in thumbnails}
+    pictures = {role: thumbnail_uri(thumbnails.get(role)) for role in PICTURES}
     rows = [(role, _mapping(provenance.get(role)).get("name", "")) for role in ("painting", "photo")]
     rows += [(key, provenance[key]) for key in SHOWN if key in provenance]
     figures = _mapping(provenance.get("figures"))
     rows += [("figures", ", ".join(f"{name} {value}" for name, value in figures.items()))] if figures else []
     rows += [("settings", ", ".join(unusual(config)) or "the defaults")]
-    return f'<div style="{STYLE}"><b>sincut translator</b>{side_by_side(pictures)}{table(rows)}</div>'
+    return str(card("sincut translator", side_by_side(pictures), table(rows)))
 
 
 def unusual(config: Config) -> list[str]:
@@ -38,42 +36,34 @@ def unusual(config: Config) -> list[str]:
     ]
 
 
-def side_by_side(pictures: Mapping[str, str]) -> str:
-    """Titled pictures, given as data URIs, in a row; empty ones are left out."""
-    cells = [
-        f'<figure style="margin:0.4em"><img alt="{_text(title)}" src="{uri}" style="max-width:100%">'
-        f"<figcaption>{_text(title)}</figcaption></figure>"
-        for title, uri in pictures.items()
-        if uri
-    ]
-    return f'<div style="display:flex;flex-wrap:wrap">{"".join(cells)}</div>'
+def card(title: str, *parts: Markup, progress: float | None = None) -> Markup:
+    """A frame with a title, a bar for a `progress` in [0, 1], and parts one below the other."""
+    return render("model/assets/card.html", title=title, parts=parts, progress=progress)
 
 
-def table(rows: list[tuple[str, Any]]) -> str:
+def side_by_side(pictures: Mapping[str, str]) -> Markup:
+    """Titled pictures, given as data URIs, in a row; those whose URI is empty are left out."""
+    return render("model/assets/pictures.html", pictures=pictures)
+
+
+def table(rows: Iterable[tuple[str, Any]]) -> Markup:
     """Two columns of text."""
-    lines = [
-        f'<tr><th style="text-align:left">{_text(key)}</th><td style="text-align:left">{_text(value)}</td></tr>'
-        for key, value in rows
-    ]
-    return f"<table>{''.join(lines)}</table>"
+    return render("model/assets/table.html", rows=rows)
 
 
-def data_uri(data: Any, kind: str = "jpeg") -> str:
-    """Bytes, or their base64 text, as a picture for HTML; nothing for what is no base64 or too long."""
-    if isinstance(data, bytes):
-        data = base64.b64encode(data).decode()
-    elif not isinstance(data, str) or len(data) > LARGEST:
-        return ""
+def data_uri(data: bytes, kind: str = "jpeg") -> str:
+    """The bytes of a picture file as the source of an HTML image."""
+    return f"data:image/{kind};base64,{base64.b64encode(data).decode()}"
+
+
+def thumbnail_uri(text: Any) -> str:
+    """A model file's thumbnail, a JPEG in base64, as a data URI; empty for anything else that stands in its place."""
     try:
-        base64.b64decode(data, validate=True)
+        data = base64.b64decode(text, validate=True) if isinstance(text, str) else b""
     except (binascii.Error, ValueError):
         return ""
-    return f"data:image/{kind};base64,{data}"
+    return data_uri(data) if data.startswith(b"\xff\xd8") and len(data) <= LARGEST_THUMBNAIL else ""
 
 
 def _mapping(value: Any) -> Mapping[str, Any]:
     return value if isinstance(value, Mapping) else {}
-
-
-def _text(value: Any) -> str:
-    return html.escape(str(value)[:LONGEST])

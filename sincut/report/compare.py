@@ -4,7 +4,6 @@ What is compared are run folders and model files, applied to one picture, and pi
 picture file or an HTML page shows source, photo and results with their names and the figures of `measures.measure`.
 """
 
-import html
 import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
@@ -22,7 +21,7 @@ from sincut.pictures.picture import Picture, eight_bit
 from sincut.pictures.writing import Saving
 from sincut.report import measures
 from sincut.report.history import INPUTS, PREVIEWS, previews
-from sincut.report.html import PAGES, asset, document
+from sincut.report.html import PAGES, document
 from sincut.report.measures import FIGURES
 from sincut.report.thumbnails import Fit, compressed
 from sincut.translation.translator import Translator
@@ -174,31 +173,18 @@ def sheet(comparison: Comparison) -> Image.Image:
 def page(comparison: Comparison) -> str:
     """The same as one HTML document without scripts, its pictures inside, that loads nothing."""
     best = comparison.best()
-    figures = []
-    for title, picture, values in _cells(comparison):
-        small = compressed(picture, CELL)
-        name = html.escape(title.encode("utf-8", "replace").decode())
-        rows = "".join(
-            f"<div{' class=best' if best.get(key) == value else ''}><dt>{html.escape(key)}</dt>"
-            f"<dd>{'<span>best</span> ' if best.get(key) == value else ''}{value:.4g}</dd></div>"
-            for key, value in values.items()
-        )
-        box = f'width="{small["width"]}" height="{small["height"]}"'
-        figures.append(
-            f'<figure><img src="{small["src"]}" {box} alt="{name}">'
-            f"<figcaption><h2>{name}</h2>{f'<dl>{rows}</dl>' if rows else ''}</figcaption></figure>"
-        )
-    about = "".join(
-        f"<dt>{html.escape(name)}</dt><dd>{html.escape(FIGURES[name][0])}</dd>"
-        for name in comparison.figures()
-        if name in FIGURES
-    )
+    cells = [
+        {
+            **compressed(picture, CELL),
+            "title": title,
+            "figures": {name: f"{value:.4g}" for name, value in figures.items()},
+            "best": {name: best.get(name) == value for name, value in figures.items()},
+        }
+        for title, picture, figures in _cells(comparison)
+    ]
+    about = {name: FIGURES[name][0] for name in comparison.figures() if name in FIGURES}
     title = f"{len(comparison.results)} results compared"
-    body = (
-        f'<header class="top"><div><p class="over">sincut compare</p><h1>{title}</h1></div></header>'
-        f'<main><div class="grid">{"".join(figures)}</div>{f"<dl class=about>{about}</dl>" if about else ""}</main>'
-    )
-    return document(f"{title} · sincut", asset("page.css") + asset("compare.css"), body)
+    return document("compare.html", title, ("page.css", "compare.css"), cells=cells, about=about)
 
 
 def _cells(comparison: Comparison) -> list[tuple[str, Picture, dict[str, float]]]:

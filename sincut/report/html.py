@@ -2,41 +2,33 @@
 
 import base64
 import hashlib
-import html
-import json
-import string
+from collections.abc import Sequence
 from importlib import resources
 from typing import Any
 
+from sincut.markup import Markup, render
+
 PAGES = {".html", ".htm"}
-LONGEST_TEXT = 600  # characters; longer ones come from no file system and no setting
 
 
-def document(title: str, style: str, body: str, scripts: tuple[str, ...] = ()) -> str:
-    """An HTML document that may load nothing, and run and use only these scripts and this style."""
-    allowed = " ".join(_hash(script) for script in scripts) or "'none'"
+def document(template: str, title: str, styles: Sequence[str], scripts: Sequence[str] = (), **values: Any) -> str:
+    """An HTML document from a template of this room's assets, with its `title`, and `values` for the rest of it.
+
+    `styles` and `scripts` are names of assets, put into the document. Its content security policy allows these by their
+    hashes, and pictures that are inside it; everything else is refused by the browser.
+    """
+    style, code = Markup().join(map(asset, styles)), [asset(name) for name in scripts]
+    allowed = " ".join(map(_hash, code)) or "'none'"
     policy = f"default-src 'none'; img-src data:; style-src {_hash(style)}; script-src {allowed}; base-uri 'none'"
-    return string.Template(asset("page.html")).substitute(
-        policy=f"{policy}; form-action 'none'", title=html.escape(short(title)), style=style, body=body
-    )
+    policy = Markup(f"{policy}; form-action 'none'")  # of hashes and our own words
+    return str(render(f"report/assets/{template}", title=title, style=style, scripts=code, policy=policy, **values))
 
 
-def as_block(data: Any) -> str:
-    """JSON that nothing inside can end: it may stand in a script element."""
-    text = json.dumps(data, ensure_ascii=True, allow_nan=False, separators=(",", ":"))
-    return text.replace("<", "\\u003c").replace(">", "\\u003e").replace("&", "\\u0026")
-
-
-def asset(name: str) -> str:
-    """A file that is shipped in the package for its pages."""
-    return resources.files("sincut.report").joinpath("assets", name).read_text(encoding="utf-8")
-
-
-def short(text: str, longest: int = LONGEST_TEXT) -> str:
-    """Text of bounded length, without lone surrogates (names that are not UTF-8 have some)."""
-    text = text.encode("utf-8", "replace").decode()
-    return text if len(text) <= longest else text[: longest - 1] + "…"
+def asset(name: str) -> Markup:
+    """A text that sincut ships for its pages, and trusts."""
+    return Markup(resources.files("sincut.report").joinpath("assets", name).read_text(encoding="utf-8"))
 
 
 def _hash(text: str) -> str:
+    """The text's SHA-256 as content security policies write it."""
     return f"'sha256-{base64.b64encode(hashlib.sha256(text.encode()).digest()).decode()}'"

@@ -10,7 +10,6 @@ most `FRAMES` of them. The whole file stays below `MAX_BYTES`.
 
 import json
 import shlex
-import string
 import time
 from dataclasses import fields
 from datetime import UTC, datetime
@@ -22,13 +21,15 @@ from sincut.config.sections import Config
 from sincut.errors import RunError
 from sincut.events import Listener, Warned
 from sincut.files import sha256, write_whole
+from sincut.markup import short
+from sincut.model.card import thumbnail_uri
 from sincut.model.model import Model
 from sincut.pictures import reading
 from sincut.report import measures
 from sincut.report.history import INPUTS, PREVIEWS, REPORT_FILE, History, number, previews
-from sincut.report.html import PAGES, as_block, asset, document, short
+from sincut.report.html import PAGES, asset, document
 from sincut.report.measures import FIGURES
-from sincut.report.thumbnails import FRAME, LARGE, SIDE, Pictures, thumbnail
+from sincut.report.thumbnails import FRAME, LARGE, SIDE, Pictures
 
 MAX_BYTES = 4_000_000  # of the whole page
 FRAMES = 24  # previews on the timeline
@@ -92,7 +93,14 @@ class Report:
             "pictures": _large(self.folder, provenance, told.roles, self.pictures, files),
             "timeline": _timeline(self.folder, history, self.pictures),
         }
-        return _render(told.title, data)
+        return document(
+            "report.html",
+            told.title,
+            ("uPlot.min.css", "page.css", "report.css"),
+            ("uPlot.min.js", "report.js"),
+            data=data,
+            licence=asset("uPlot.LICENSE"),
+        )
 
 
 def page(folder: Path, painting: Path | None = None, photo: Path | None = None) -> str:
@@ -279,7 +287,8 @@ def _large(
     for part, role, fit in (("source", roles[0], LARGE), ("target", roles[1], SIDE)):
         found[part] = pictures.of(files[role] or kept[role], fit)
         if found[part] is None and isinstance(thumbnails, dict):
-            found[part] = thumbnail(thumbnails.get(part))
+            uri = thumbnail_uri(thumbnails.get(part))
+            found[part] = {"src": uri, "thumbnail": True} if uri else None
         if found[part] is not None:
             known = provenance.get(role)
             width = _number(known.get("width")) if isinstance(known, dict) else 0
@@ -330,16 +339,6 @@ def _mean(values: list[float]) -> float | None:
 
 def _rounded(figures: dict[str, float]) -> dict[str, float]:
     return {short(name, 40): float(f"{value:.4g}") for name, value in list(figures.items())[:12]}
-
-
-def _render(title: str, data: dict[str, Any]) -> str:
-    """The document around the data; its policy names script and style by their hashes."""
-    style = asset("uPlot.min.css") + asset("page.css") + asset("report.css")
-    scripts = asset("uPlot.min.js"), asset("report.js")
-    body = string.Template(asset("report.html")).substitute(
-        data=as_block(data), library=scripts[0], licence=asset("uPlot.LICENSE"), script=scripts[1]
-    )
-    return document(f"{title} · sincut", style, body, scripts)
 
 
 def _now() -> str:

@@ -1,11 +1,11 @@
 """Pictures for pages: JPEGs as data URIs, compressed until they fit."""
 
-import base64
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from sincut.errors import ImageError
+from sincut.model.card import data_uri
 from sincut.pictures import reading, resampling, writing
 from sincut.pictures.picture import Picture
 from sincut.pictures.writing import Saving
@@ -21,7 +21,6 @@ class Fit:
 
 LARGE, SIDE, FRAME = Fit(1.5, 700_000), Fit(0.5, 250_000), Fit(0.26, 34_000)
 QUALITIES = (86, 78, 68, 56, 44, 32)
-THUMBNAIL = 60_000  # bytes of one in a model file, at most, to be shown
 
 
 class Pictures:
@@ -55,17 +54,5 @@ def compressed(picture: Picture, fit: Fit) -> dict[str, Any]:
             data, _ = writing.encode(small, "JPEG", Saving(quality=quality, strip=True))
             if len(data) <= fit.limit:
                 h, w = small.size
-                uri = "data:image/jpeg;base64," + base64.b64encode(data).decode()
-                return {"src": uri, "width": w, "height": h}
+                return {"src": data_uri(data), "width": w, "height": h}
         megapixels = min(megapixels, small.size[0] * small.size[1] / 1e6) / 2
-
-
-def thumbnail(text: Any) -> dict[str, Any] | None:
-    """A thumbnail of a model file, which may come from a stranger."""
-    try:
-        data = base64.b64decode(text, validate=True) if isinstance(text, str) and len(text) < 2 * THUMBNAIL else b""
-    except ValueError:
-        return None
-    if not data.startswith(b"\xff\xd8") or len(data) > THUMBNAIL:
-        return None
-    return {"src": "data:image/jpeg;base64," + base64.b64encode(data).decode(), "thumbnail": True}

@@ -14,6 +14,8 @@ from sincut.errors import ImageError, RunError
 from sincut.pictures import reading
 from sincut.report import compare
 
+HOSTILE = '"\'</h2><script>alert(1)</script> onload=" {{ 7 * 6 }} \udc80'
+
 
 @pytest.fixture
 def runs(tiny: Config, tmp_path: Path) -> list[Path]:
@@ -73,6 +75,14 @@ def test_sheet_has_room_for_any_number_and_any_name(tmp_path: Path, count: int) 
     assert len(edge.getcolors() or []) == 1  # nothing runs out of the sheet
     page = compare.page(compare.Comparison(picture, None, results))
     assert "<b>&<" not in page and "<script" not in page and "http" not in page.split("</head>")[1]
+
+
+def test_names_and_figures_of_strangers_are_text_in_the_page(tmp_path: Path) -> None:
+    picture = reading.from_pil(Image.fromarray(scene(60, 80, 0)))
+    result = compare.Result(HOSTILE, tmp_path, picture, {HOSTILE: 0.5})
+    page = compare.page(compare.Comparison(picture, None, [result]))
+    assert "<script" not in page and 'onload="' not in page and "{{ 7 * 6 }}" in page
+    assert page.count("&lt;script&gt;") == 3 and page.encode()  # alternative text, title, figure
 
 
 def test_compare_command_writes_pictures_and_pages(runs: list[Path], tmp_path: Path) -> None:
