@@ -8,15 +8,18 @@ import sys
 import time
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
+from PIL import Image
 
 from sincut.batch.plan import Plan
-from sincut.config.sections import Config
+from sincut.config.sections import Config, overlay
 from sincut.model.model import ColourMap, Model
 from sincut.nets.balance import Balance
 from sincut.nets.networks import Generator
+from sincut.translation.translator import Translator
 
 ROOT = Path(__file__).parent.parent
 
@@ -34,6 +37,15 @@ TINY = {
 }
 
 RECIPE = {"model": "abc", "strength": 1.0}  # of a manifest
+
+# Random weights that clip few colours, which would ring in JPEG; widths around those of the pictures in the tests.
+GENTLE = {
+    "networks": {"stem": 4, "inner": 6, "blocks": 2, "residual": 0.6},
+    "losses": {"layers": [0, 2, 3]},
+    "crops": {"low": 32.0, "high": 256.0},
+}
+
+XMP = b'<?xpacket begin=""?><x:xmpmeta xmlns:x="adobe:ns:meta/">museum</x:xmpmeta>'
 
 
 def scene(height: int, width: int, seed: int) -> np.ndarray:
@@ -63,6 +75,28 @@ def make_model(config: Config, seed: int = 0) -> Model:
     gains = torch.linspace(0.5, 1.2, 28).view(2, 2, 7)  # six levels of lightness, outlines
     balance = Balance(torch.tensor([1.2, 0.9]), torch.tensor([0.0, 0.1, -0.05]), torch.tensor([-0.5, 0.6]), gains)
     return Model(generator, colour, config, {"steps": 1}, texture, grain, balance if config.colour.balance else None)
+
+
+def make_translator(settings: dict[str, Any]) -> Translator:
+    """A small translator with random weights, in float32."""
+    return Translator(make_model(overlay(Config(), settings)), precision="float32")
+
+
+def wide_gamut_profile() -> bytes:
+    """The ICC profile of a wider gamut than sRGB's, Display P3."""
+    import pyvips
+
+    grey = pyvips.Image.black(8, 8, bands=3).copy(interpretation="srgb")
+    profile: bytes = grey.icc_transform("p3", input_profile="srgb").get("icc-profile-data")
+    return profile
+
+
+def photo_exif() -> Image.Exif:
+    """A description, an orientation (turned by 90 degrees) and, in a sub-directory, a date."""
+    exif = Image.Exif()
+    exif[0x010E], exif[0x0112] = "a description", 6
+    exif.get_ifd(0x8769)[0x9003] = "2024:01:02 03:04:05"
+    return exif
 
 
 def sincut(*arguments: object, cwd: Path | None = None, **environment: str) -> subprocess.CompletedProcess[str]:

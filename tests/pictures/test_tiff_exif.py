@@ -1,0 +1,60 @@
+"""EXIF in TIFF files that libvips has written."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+import pyvips
+from helpers import make_translator, scene
+from PIL import Image
+
+from sincut.pictures import large, reading
+from sincut.pictures import tiff_exif as tiff
+from sincut.translation.options import Options
+
+TRANSLATOR = make_translator({"networks": {"stem": 4, "inner": 6, "blocks": 2}, "losses": {"layers": [0, 2, 3]}})
+H, W = 150, 211
+RGB = scene(H, W, 0)
+DEEP = (scene(H, W, 1).astype(np.uint16) << 8) + scene(H, W, 2)
+
+
+def write(path: Path, array: np.ndarray, **options: object) -> Path:
+    kind = ("rgb16" if array.shape[2] > 2 else "grey16") if array.dtype == np.uint16 else "srgb"
+    image = pyvips.Image.new_from_array(array).copy(interpretation=kind, xres=300 / 25.4, yres=300 / 25.4)
+    image.write_to_file(str(path), **options)
+    return path
+
+
+TILED = {"tile": True, "tile_width": 64, "tile_height": 64}
+
+
+@pytest.mark.parametrize(
+    ("array", "options"),
+    [(RGB, {}), (RGB, {"bigtiff": True, **TILED}), (DEEP, {}), (np.tile(RGB, (3, 3, 1)), {**TILED, "pyramid": True})],
+)
+@pytest.mark.parametrize("memory", [None, 1])
+def test_exif_is_written_into_every_kind_of_tiff(
+    tmp_path: Path, array: np.ndarray, options: dict[str, object], memory: int | None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    exif = Image.Exif()
+    exif[0x010E], exif[0x013B], exif[0x0100] = "a description", "somebody, who painted", 7  # the last is the width
+    exif.get_ifd(0x8769)[0x9003] = "2024:01:02 03:04:05"
+    exif.get_ifd(0x8825)[2] = (48.0, 51.0, 30.5)
+    source, target = write(tmp_path / "a.tif", array, **options), tmp_path / "b.tif"
+    with source.open("r+b") as file:
+        tiff.add_exif(file, exif)
+    if "bigtiff" in options:
+        monkeypatch.setattr(large, "LARGEST_TIFF", 1)
+    notes = TRANSLATOR.apply_file(source, target, Options(tile=64, max_memory=memory))
+    assert "EXIF" not in " ".join(notes)
+    for path in (source, target):
+        with Image.open(path) as image:
+            tags = image.getexif()
+            assert (tags[0x010E], tags[0x013B], tags[0x0100]) == (exif[0x010E], exif[0x013B], array.shape[1])
+            assert tags.get_ifd(0x8769)[0x9003] == "2024:01:02 03:04:05"
+            assert [float(value) for value in tags.get_ifd(0x8825)[2]] == [48.0, 51.0, 30.5]
+        assert pyvips.Image.new_from_file(str(path)).avg() > 0  # libvips still reads all of it
+    big = target.read_bytes()[2] == 43
+    assert big == ("bigtiff" in options and memory == 1)
+    want = TRANSLATOR.apply_picture(reading.load(source), Options(tile=64)).pixels
+    assert np.abs(reading.load(target).pixels.astype(int) - want).max() <= 1
