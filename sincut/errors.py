@@ -4,6 +4,10 @@ Every message is one line that says where, what, and what to do. The command lin
 wrong usage); anything else that is raised is a bug and keeps its traceback.
 """
 
+from collections.abc import Sequence
+
+LISTED = 20  # names at most in one message
+
 
 class SincutError(Exception):
     """Base of all errors that are not bugs."""
@@ -47,3 +51,9 @@ class TrainingError(SincutError):
 
 class Interrupted(SincutError):  # noqa: N818 (nothing has gone wrong)
     """The user asked to stop; everything needed to go on has been saved."""
+
+
+def listed(names: Sequence[str]) -> str:
+    """Names for a message, with commas between; of very many only the first `LISTED`, and how many more there are."""
+    more = f" and {len(names) - LISTED} more" if len(names) > LISTED else ""
+    return ", ".join(names[:LISTED]) + more

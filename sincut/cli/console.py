@@ -8,10 +8,12 @@ import click
 
 
 def print_json(value: Any) -> None:
+    """Print a value of plain Python types as JSON, indented."""
     click.echo(json.dumps(value, indent=2))
 
 
 def print_table(titles: tuple[str, ...], rows: Sequence[tuple[str, ...]]) -> None:
+    """Print rows of texts below their titles; without any title there is no line for them."""
     from rich.console import Console
     from rich.table import Table
 
@@ -24,7 +26,7 @@ def print_table(titles: tuple[str, ...], rows: Sequence[tuple[str, ...]]) -> Non
 
 
 def clock(seconds: float) -> str:
-    """Seconds as 42 s, 3:05 min or 2:10 h."""
+    """A duration for people: 42 s, 3:05 min or 2:10 h."""
     whole = round(seconds)
     if whole < 60:
         return f"{whole} s"
@@ -34,5 +36,5 @@ def clock(seconds: float) -> str:
 
 
 def summary(provenance: dict[str, Any]) -> dict[str, Any]:
-    """Provenance without the thumbnails, which are no reading."""
+    """Provenance without the thumbnails, which nobody can read as text."""
     return {key: value for key, value in provenance.items() if key != "thumbnails"}

@@ -7,16 +7,17 @@ from typing import Any
 import click
 
 from sincut.cli.console import print_json, print_table, summary
-from sincut.cli.types import DEVICE_HELP, EXISTING, Point, numbers
+from sincut.cli.signals import stoppable
+from sincut.cli.types import PATH, Numbers, Point, device_option, json_option, settings_option
 from sincut.errors import RunError
 
 
 @click.command()
-@click.argument("painting", type=EXISTING)
-@click.argument("photo", type=EXISTING)
-@click.argument("output", type=EXISTING)
-@click.option("--truth", type=EXISTING, help="What the painting shows as a photo, pixel by pixel: adds PSNR and SSIM.")
-@click.option("--json", "as_json", is_flag=True, help="One JSON object on stdout.")
+@click.argument("painting", type=PATH)
+@click.argument("photo", type=PATH)
+@click.argument("output", type=PATH)
+@click.option("--truth", type=PATH, help="What the painting shows as a photo, pixel by pixel: adds PSNR and SSIM.")
+@json_option
 def evaluate(painting: Path, photo: Path, output: Path, truth: Path | None, as_json: bool) -> None:
     """Figures for OUTPUT, a translation of PAINTING into the look of PHOTO."""
     from sincut.pictures import reading
@@ -32,15 +33,13 @@ def evaluate(painting: Path, photo: Path, output: Path, truth: Path | None, as_j
 
 
 @click.command()
-@click.argument("outputs", type=EXISTING, nargs=-1, required=True, metavar="OUTPUT...")
-@click.option("-o", "--output", "sheet", type=EXISTING, required=True, metavar="FILE",
+@click.argument("outputs", type=PATH, nargs=-1, required=True, metavar="OUTPUT...")
+@click.option("-o", "--output", "sheet", type=PATH, required=True, metavar="FILE",
               help="The sheet: a picture, or a page where it ends in .html.")  # fmt: skip
-@click.option(
-    "--picture", type=EXISTING, metavar="FILE", help="What models translate; what they learned from, if at hand."
-)
-@click.option("--photo", type=EXISTING, metavar="FILE", help="The look, for the figures; the run's own, if at hand.")
-@click.option("--device", default="auto", show_default=True, help=DEVICE_HELP)
-@click.option("--json", "as_json", is_flag=True, help="One JSON object on stdout.")
+@click.option("--picture", type=PATH, metavar="FILE", help="What models translate; what they learned from, if at hand.")
+@click.option("--photo", type=PATH, metavar="FILE", help="The look, for the figures; the run's own, if at hand.")
+@device_option
+@json_option
 def compare(
     outputs: tuple[Path, ...], sheet: Path, picture: Path | None, photo: Path | None, device: str, as_json: bool
 ) -> None:
@@ -50,26 +49,26 @@ def compare(
 
     _check_kept(sheet, *outputs, picture, photo)
     comparing.check_output(sheet)
-    found = comparing.compare(
+    comparison = comparing.compare(
         outputs, picture, photo, prepared_device(device), lambda result: click.echo(f"done: {result.name}", err=True)
     )
-    comparing.write(found, sheet)
-    rows = [{"name": result.name, "path": str(result.path), "figures": result.figures} for result in found.results]
+    comparing.write(comparison, sheet)
+    rows = [{"name": r.name, "path": str(r.path), "figures": r.figures} for r in comparison.results]
     if as_json:
         print_json({"sheet": str(sheet), "outputs": rows})
         return
-    titles = found.figures()
-    cells = [(r.name, *(f"{r.figures[t]:.4g}" if t in r.figures else "" for t in titles)) for r in found.results]
+    titles = comparison.figures()
+    cells = [(r.name, *(f"{r.figures[t]:.4g}" if t in r.figures else "" for t in titles)) for r in comparison.results]
     print_table(("output", *titles), cells)
     click.echo(f"sheet: {sheet}")
 
 
 @click.command()
-@click.argument("run", type=EXISTING)
-@click.option("-o", "--output", type=EXISTING, metavar="FILE", help="report.html in the run folder by default.")
-@click.option("--painting", type=EXISTING, metavar="FILE", help="The painting, for a run folder that holds no copy.")
-@click.option("--photo", type=EXISTING, metavar="FILE", help="The photo, for a run folder that holds no copy.")
-@click.option("--json", "as_json", is_flag=True, help="One JSON object on stdout.")
+@click.argument("run", type=PATH)
+@click.option("-o", "--output", type=PATH, metavar="FILE", help="report.html in the run folder by default.")
+@click.option("--painting", type=PATH, metavar="FILE", help="The painting, for a run folder that holds no copy.")
+@click.option("--photo", type=PATH, metavar="FILE", help="The photo, for a run folder that holds no copy.")
+@json_option
 def report(run: Path, output: Path | None, painting: Path | None, photo: Path | None, as_json: bool) -> None:
     """Write the page that explains a RUN folder: pictures, curves, settings, provenance. One file, nothing to load."""
     from sincut.report.run_page import write
@@ -83,8 +82,8 @@ def report(run: Path, output: Path | None, painting: Path | None, photo: Path | 
 
 
 @click.command()
-@click.argument("model", type=EXISTING)
-@click.option("--json", "as_json", is_flag=True, help="One JSON object on stdout.")
+@click.argument("model", type=PATH)
+@json_option
 def inspect(model: Path, as_json: bool) -> None:
     """What a MODEL file says of itself: inputs, settings, steps, losses, versions."""
     from sincut.model.model import Model
@@ -100,13 +99,13 @@ def inspect(model: Path, as_json: bool) -> None:
 
 
 @click.command()
-@click.argument("model", type=EXISTING)
-@click.argument("image", type=EXISTING)
+@click.argument("model", type=PATH)
+@click.argument("image", type=PATH)
 @click.option("--point", type=Point(), required=True, metavar="X,Y", help="Of the output, in px from left and top.")
 @click.option("--layer", "layers", type=int, multiple=True, help="Of PatchNCE, as often as you like; all by default.")
-@click.option("-o", "--output", type=EXISTING, metavar="FILE", help="Takes the heat maps: all layers, and each.")
+@click.option("-o", "--output", type=PATH, metavar="FILE", help="Takes the heat maps: all layers, and each.")
 @click.option("--cosine", is_flag=True, help="Show the cosine itself instead of exp(cosine / tau).")
-@click.option("--device", default="auto", show_default=True, help=DEVICE_HELP)
+@device_option
 @click.option("--json", "as_json", is_flag=True, help="Numbers of each layer, one JSON object on stdout.")
 def similarity(
     model: Path,
@@ -136,18 +135,19 @@ def similarity(
         panels, low, high = similarity.shown(maps, translator.model.config.losses.temperature, cosine)
         writing.save(heat_maps(picture, panels, point, low, high), output)
     if as_json:
-        rows = {str(i): similarity.figures(found, similarity.place_of(point, i)) for i, found in maps.items()}
+        rows = {str(i): similarity.figures(one, similarity.place_of(point, i)) for i, one in maps.items()}
         everywhere = similarity.figures(similarity.all_layers(maps), similarity.place_of(point, min(maps)))
         print_json({"point": point, "all_layers": everywhere, "layers": rows})
 
 
 @click.command()
-@click.argument("model", type=EXISTING)
-@click.argument("image", type=EXISTING)
+@click.argument("model", type=PATH)
+@click.argument("image", type=PATH)
 @click.option("--layer", type=int, help="Of the encoder, from 0; the deepest of PatchNCE by default.")
-@click.option("-o", "--output", type=EXISTING, required=True, metavar="FILE", help="A picture of the size of IMAGE.")
-@click.option("--device", default="auto", show_default=True, help=DEVICE_HELP)
-def features(model: Path, image: Path, layer: int | None, output: Path, device: str) -> None:
+@click.option("-o", "--output", type=PATH, required=True, metavar="FILE", help="A picture of the size of IMAGE.")
+@device_option
+@json_option
+def features(model: Path, image: Path, layer: int | None, output: Path, device: str, as_json: bool) -> None:
     """The first three principal components of the encoder's features of IMAGE as red, green and blue."""
     from sincut.devices import prepared_device
     from sincut.pictures import formats, reading, writing
@@ -158,13 +158,18 @@ def features(model: Path, image: Path, layer: int | None, output: Path, device: 
     _check_kept(output, model, image)
     formats.writable_format(output)
     translator, picture = load(model, prepared_device(device)), reading.load(image)
-    writing.save(enlarged(picture, principal_components(translator, picture, layer)), output)
+    layer = max(translator.model.config.losses.layers) if layer is None else layer
+    colours = principal_components(translator, picture, layer)
+    writing.save(enlarged(picture, colours), output)
+    if as_json:
+        height, width = colours.shape[-2:]
+        print_json({"output": str(output), "layer": layer, "map": {"width": width, "height": height}})
 
 
 @click.command()
-@click.argument("model", type=EXISTING)
-@click.option("-o", "--output", type=EXISTING, required=True, metavar="FILE.onnx", help="The file to write.")
-@click.option("--json", "as_json", is_flag=True, help="One JSON object on stdout.")
+@click.argument("model", type=PATH)
+@click.option("-o", "--output", type=PATH, required=True, metavar="FILE.onnx", help="The file to write.")
+@json_option
 def export(model: Path, output: Path, as_json: bool) -> None:
     """Write MODEL as an ONNX file for programs without torch; checked against torch where onnxruntime is installed."""
     from sincut.model.export import export as write
@@ -181,23 +186,31 @@ def export(model: Path, output: Path, as_json: bool) -> None:
 
 
 @click.command()
-@click.argument("painting", type=EXISTING)
-@click.argument("photo", type=EXISTING)
-@click.option("-o", "--output", type=EXISTING, required=True, metavar="FOLDER", help="Takes a run folder per training.")
-@click.option("--minutes", default="2,5,10,15,30,60", show_default=True, metavar="N,...", help="A training for each.")
-@click.option("--seeds", default="0", show_default=True, metavar="N,...", help="All of these for each of --minutes.")
+@click.argument("painting", type=PATH)
+@click.argument("photo", type=PATH)
+@click.option("-o", "--output", type=PATH, required=True, metavar="FOLDER", help="Takes a run folder per training.")
+@click.option(
+    "--minutes",
+    type=Numbers(click.FloatRange(0, min_open=True)),
+    default="2,5,10,15,30,60",
+    show_default=True,
+    metavar="N,...",
+    help="A training for each.",
+)
+@click.option("--seeds", type=Numbers(click.IntRange(0)), default="0", show_default=True, metavar="N,...",
+              help="All of these for each of --minutes.")  # fmt: skip
 @click.option("--preset", default="standard", show_default=True, help="All other settings.")
-@click.option("--set", "settings", multiple=True, metavar="KEY=VALUE", help="Any setting, as in crops.count=2.")
+@settings_option
 @click.option("--reverse", is_flag=True, help="Learn photo -> painting.")
-@click.option("--truth", type=EXISTING, help="What the painting shows as a photo, pixel by pixel: adds PSNR and SSIM.")
-@click.option("--device", default="auto", show_default=True, help=DEVICE_HELP)
+@click.option("--truth", type=PATH, help="What the painting shows as a photo, pixel by pixel: adds PSNR and SSIM.")
+@device_option
 @click.option("--json", "as_json", is_flag=True, help="One JSON list on stdout, a line of progress each on stderr.")
 def curve(
     painting: Path,
     photo: Path,
     output: Path,
-    minutes: str,
-    seeds: str,
+    minutes: tuple[float, ...],
+    seeds: tuple[int, ...],
     preset: str,
     settings: tuple[str, ...],
     reverse: bool,
@@ -215,17 +228,17 @@ def curve(
     from sincut.devices import prepared_device
 
     config = resolve(preset, settings)
-    budgets, drawn = numbers(minutes, "--minutes"), numbers(seeds, "--seeds", int)
     from sincut.runs.curve import curve as measure
 
     def say(row: dict[str, Any]) -> None:
         click.echo(" ".join(f"{name} {value:g}" for name, value in row.items()), err=True)
 
-    found = prepared_device(device)
-    rows = measure(
-        painting, photo, output, config,
-        minutes=budgets, seeds=drawn, reverse=reverse, truth=truth, device=found, on_row=say,
-    )  # fmt: skip
+    chosen = prepared_device(device)
+    with stoppable() as stop:
+        rows = measure(
+            painting, photo, output, config,
+            minutes=minutes, seeds=seeds, reverse=reverse, truth=truth, device=chosen, on_row=say, stop=stop,
+        )  # fmt: skip
     if as_json:
         print_json(rows)
     else:

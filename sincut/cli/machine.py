@@ -7,13 +7,22 @@ import click
 
 from sincut.cli.console import print_json, print_table
 from sincut.cli.signals import stoppable
-from sincut.cli.types import DEVICE_HELP, EXISTING, Size, numbers
+from sincut.cli.types import (
+    PATH,
+    Numbers,
+    Size,
+    device_option,
+    is_typed,
+    json_option,
+    max_pixels_option,
+    settings_option,
+)
 from sincut.errors import Interrupted
 
 
 @click.command()
 @click.argument("name", required=False)
-@click.option("--json", "as_json", is_flag=True, help="One JSON object on stdout.")
+@json_option
 def presets(name: str | None, as_json: bool) -> None:
     """List the presets with their reason, or print one as a complete preset file."""
     from sincut.config.sections import load_preset
@@ -34,33 +43,43 @@ def presets(name: str | None, as_json: bool) -> None:
 
 @click.command()
 @click.option("--preset", default="standard", show_default=True, help="Settings to measure.")
-@click.option("--set", "settings", multiple=True, metavar="KEY=VALUE", help="Any setting, as in crops.count=2.")
-@click.option("--device", default="auto", show_default=True, help=DEVICE_HELP)
+@settings_option
+@device_option
 @click.option(
-    "--megapixels", default="1,4,16,64", show_default=True, metavar="N,...", help="Sizes to translate; 0 for none."
+    "--megapixels",
+    type=Numbers(click.FloatRange(0)),
+    default="1,4,16,64",
+    show_default=True,
+    metavar="N,...",
+    help="Sizes to translate; 0 for none.",
 )
 @click.option("--pictures", type=click.FloatRange(0.01, 100), metavar="N",
               help="Instead, what many pictures of so many megapixels cost one worker, from file to file.")  # fmt: skip
-@click.option("--json", "as_json", is_flag=True, help="One JSON object on stdout.")
+@json_option
 def bench(
-    preset: str, settings: tuple[str, ...], device: str, megapixels: str, pictures: float | None, as_json: bool
+    preset: str,
+    settings: tuple[str, ...],
+    device: str,
+    megapixels: tuple[float, ...],
+    pictures: float | None,
+    as_json: bool,
 ) -> None:
     """Measure this machine: training and translating, and how near they come to what it can do.
 
     Takes minutes; run nothing else meanwhile.
     """
+    if pictures and is_typed("megapixels"):
+        raise click.UsageError("--pictures measures nothing else; leave out --megapixels")
     from sincut.bench import measure, measure_pictures
     from sincut.config.sections import resolve
     from sincut.devices import prepared_device
 
-    sizes = [size for size in numbers(megapixels, "--megapixels") if size > 0]
-    config = resolve(preset, settings)
+    config, chosen = resolve(preset, settings), prepared_device(device)
     if pictures:
-        figures, table = measure_pictures(config, prepared_device(device), pictures), pictures_table
+        figures, table = measure_pictures(config, chosen, pictures), pictures_table
     else:
-        figures = measure(
-            config, prepared_device(device), sizes, lambda part: click.echo(f"measuring: {part}", err=True)
-        )
+        sizes = [size for size in megapixels if size]
+        figures = measure(config, chosen, sizes, lambda part: click.echo(f"measuring: {part}", err=True))
         table = bench_table
     if as_json:
         print_json(figures)
@@ -112,11 +131,11 @@ def pictures_table(figures: dict[str, Any]) -> list[tuple[str, str]]:
 @click.command()
 @click.option("--host", default="127.0.0.1", show_default=True, help="Address to listen on; 0.0.0.0 is all of them.")
 @click.option("--port", type=click.IntRange(1, 65535), help="7860 by default, or the next that is free.")
-@click.option("--runs", type=EXISTING, default=Path("runs"), show_default=True, help="Folder of the run folders.")
+@click.option("--runs", type=PATH, default=Path("runs"), show_default=True, help="Folder of the run folders.")
 @click.option("--open/--no-open", "open_", default=True, show_default=True, help="Open the page in a browser.")
 @click.option("--max-upload", type=Size(), default="2GB", show_default=True, metavar="SIZE", help="Of one file.")
-@click.option("--max-pixels", type=int, help="Refuse files that declare more; 2147483648 by default.")
-@click.option("--device", default="auto", show_default=True, help=DEVICE_HELP)
+@max_pixels_option
+@device_option
 def ui(
     host: str, port: int | None, runs: Path, open_: bool, max_upload: int, max_pixels: int | None, device: str
 ) -> None:  # fmt: skip

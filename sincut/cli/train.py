@@ -4,6 +4,7 @@ import json
 import shlex
 import shutil
 import sys
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -12,46 +13,91 @@ import click
 from sincut.cli.console import clock, print_json, print_table, summary
 from sincut.cli.signals import stoppable
 from sincut.cli.started import STARTED
-from sincut.cli.types import DEVICE_HELP, EXISTING, JSON_HELP, LISTED, cluster_options
-from sincut.errors import Interrupted, RunError
+from sincut.cli.types import (
+    PATH,
+    Engine,
+    device_option,
+    engine_options,
+    events_option,
+    gathered,
+    settings_option,
+)
+from sincut.errors import Interrupted, RunError, listed
 
 if TYPE_CHECKING:
-    from sincut.batch.ray_ import Pool
+    from sincut.config.sections import Config
+    from sincut.events import Listener
+
+
+@dataclass(frozen=True)
+class Lesson:
+    """What the options say of the settings of a training, or of all trainings of a table."""
+
+    preset: str | None
+    settings: tuple[str, ...]
+    minutes: float | None
+    steps: int | None
+    seed: int | None
+
+    def __post_init__(self) -> None:
+        if self.minutes is not None and self.steps is not None:
+            raise click.UsageError("give --minutes or --steps, not both")
+
+    def flags(self) -> list[str]:
+        """The options as `key=value`. Raises `ConfigError` for a length that is not above 0."""
+        from sincut.config.sections import schedule_flags
+
+        return [*self.settings, *schedule_flags(self.minutes, self.steps, self.seed)]
+
+    def config(self, resumed: Path | None) -> "Config | None":
+        """The settings to train with; with `resumed`, a run folder, they must agree with what is stored there.
+
+        None stands for what is stored, where nothing else was typed. Raises `ConfigError` or `ModelError`.
+        """
+        from sincut.config.sections import DEFAULT_PRESET, override, resolve
+
+        if resumed is None or self.preset:
+            return resolve(self.preset or DEFAULT_PRESET, self.flags())
+        flags = self.flags()
+        if not flags:
+            return None
+        from sincut.runs.folder import load_checkpoint
+
+        return override(load_checkpoint(resumed)[1], flags)
+
+
+lesson_options = gathered(
+    "lesson",
+    Lesson,
+    click.option("--preset", help="A shipped preset (see `sincut presets`) or a .toml file; standard by default."),
+    settings_option,
+    click.option("--minutes", type=float, help="Time for the whole command; fixes the number of steps."),
+    click.option("--steps", type=int, help="Number of steps, instead of --minutes."),
+    click.option("--seed", type=int, help="Of every random choice; 0 by default."),
+)
 
 
 @click.command()
-@click.argument("painting", type=EXISTING, required=False)
-@click.argument("photo", type=EXISTING, required=False)
-@click.option("-o", "--output", type=EXISTING, metavar="RUN", help="Run folder; runs/PAINTING-to-PHOTO by default.")
-@click.option("--pairs", type=EXISTING, metavar="FILE.csv",
+@click.argument("painting", type=PATH, required=False)
+@click.argument("photo", type=PATH, required=False)
+@click.option("-o", "--output", type=PATH, metavar="RUN", help="Run folder; runs/PAINTING-to-PHOTO by default.")
+@click.option("--pairs", type=PATH, metavar="FILE.csv",
               help="Train each row of a table instead; -o holds their run folders, runs by default.")  # fmt: skip
-@cluster_options
-@click.option("--preset", help="A shipped preset (see `sincut presets`) or a .toml file; standard by default.")
-@click.option("--set", "settings", multiple=True, metavar="KEY=VALUE", help="Any setting, as in crops.count=2.")
-@click.option("--minutes", type=float, help="Time for the whole command; fixes the number of steps.")
-@click.option("--steps", type=int, help="Number of steps, instead of --minutes.")
+@engine_options
+@lesson_options
 @click.option("--reverse", is_flag=True, help="Learn photo -> painting instead: what one wants for styling photos.")
-@click.option("--seed", type=int, help="Of every random choice; 0 by default.")
-@click.option("--device", default="auto", show_default=True, help=DEVICE_HELP)
+@device_option
 @click.option("--tensorboard", is_flag=True, help="Write what TensorBoard shows into the run folder, too.")
 @click.option("--resume", is_flag=True, help="Go on with the run in the folder, exactly where it stopped.")
-@click.option("--json", "as_json", is_flag=True, help=JSON_HELP)
+@events_option
 def train(
     painting: Path | None,
     photo: Path | None,
     output: Path | None,
     pairs: Path | None,
-    engine: str,
-    ray_address: str | None,
-    workers: int | None,
-    worker_cpus: float,
-    worker_gpus: float,
-    preset: str | None,
-    settings: tuple[str, ...],
-    minutes: float | None,
-    steps: int | None,
+    engine: Engine,
+    lesson: Lesson,
     reverse: bool,
-    seed: int | None,
     device: str,
     tensorboard: bool,
     resume: bool,
@@ -63,43 +109,51 @@ def train(
     columns painting and photo (and name, preset, minutes, steps, seed, reverse, or a setting such as crops.count) is
     trained; the same command goes on with what is not complete.
     """
-    if minutes is not None and steps is not None:
-        raise click.UsageError("give --minutes or --steps, not both")
-    if pairs is not None and (painting or reverse):
-        raise click.UsageError("--pairs names the pictures and their direction in its rows")
-    if pairs is None and (painting is None or photo is None):
-        raise click.UsageError("give PAINTING and PHOTO, or --pairs FILE.csv")
-    if pairs is None and engine != "local":
-        raise click.UsageError("--engine is for --pairs: one training is the work of one machine")
-    if pairs is None and output is None and resume:
-        raise click.UsageError("--resume needs the run folder: -o RUN")
-    from sincut.config.sections import DEFAULT_PRESET, override, resolve, schedule_flags
-
-    flags = [*settings, *schedule_flags(minutes, steps, seed)]
     if pairs is not None:
-        from sincut.batch.ray_ import Pool
-
-        pool = Pool(workers, worker_cpus, worker_gpus, ray_address) if engine == "ray" else None
-        _train_pairs(pairs, output or Path("runs"), preset, flags, device, pool, as_json)
+        if painting is not None or reverse:
+            raise click.UsageError("--pairs names the pictures and their direction in its rows")
+        if resume:
+            raise click.UsageError("--pairs goes on with what is not complete by itself; leave out --resume")
+        if tensorboard:
+            raise click.UsageError("--tensorboard is for one training; leave it out, or train without --pairs")
+        _train_pairs(pairs, output or Path("runs"), lesson, engine, device, as_json)
         return
-    assert painting is not None and photo is not None
-    config = None if resume and not preset else resolve(preset or DEFAULT_PRESET, flags)
+    if painting is None or photo is None:
+        raise click.UsageError("give PAINTING and PHOTO, or --pairs FILE.csv")
+    if engine.engine != "local":
+        raise click.UsageError("--engine is for --pairs: one training is the work of one machine")
+    if resume and output is None:
+        raise click.UsageError("--resume needs the run folder: -o RUN")
+    config = lesson.config(output if resume else None)
+    from sincut.runs.folder import default_folder
+
+    folder = output or default_folder(painting, photo)
+    _train_one(painting, photo, folder, config, reverse, device, tensorboard, resume, as_json)
+
+
+def _train_one(
+    painting: Path,
+    photo: Path,
+    folder: Path,
+    config: "Config | None",
+    reverse: bool,
+    device: str,
+    tensorboard: bool,
+    resume: bool,
+    as_json: bool,
+) -> None:
+    """Train into a run folder, and print the commands that go on and that apply the model."""
     from sincut.cli.progress import Reporter
     from sincut.devices import prepared_device
-    from sincut.runs.folder import default_folder, load_checkpoint
+    from sincut.events import all_of
     from sincut.runs.run import train as train_run
 
-    if config is None and output is not None and flags:  # --resume: what was typed must agree with what is stored
-        config = override(load_checkpoint(output)[1], flags)
-    folder = output or default_folder(painting, photo)
-    listeners: list[Any] = []
+    listeners: list[Listener] = []
     if tensorboard:
         from sincut.runs.board import Board
 
         listeners.append(Board(folder))
-    from sincut.events import all_of
-
-    found = prepared_device(device)
+    chosen = prepared_device(device)
     again = [*_program(), "train", str(painting), str(photo), "-o", str(folder), *(["--reverse"] if reverse else [])]
     again += ["--device", device] if device != "auto" else []
     again += ["--tensorboard"] if tensorboard else []
@@ -107,12 +161,11 @@ def train(
         try:
             result = train_run(
                 painting, photo, folder, config=config, reverse=reverse, resume=resume,
-                device=found, on_event=all_of(reporter, *listeners), stop=stop, started=STARTED,
+                device=chosen, on_event=all_of(reporter, *listeners), stop=stop, started=STARTED,
             )  # fmt: skip
         except Interrupted as error:
-            raise Interrupted(
-                f"{error}; {folder} holds a usable model; go on: {shlex.join([*again, '--resume'])}"
-            ) from None
+            line = shlex.join([*again, "--resume"])
+            raise Interrupted(f"{error}; {folder} holds a usable model; go on: {line}") from None
         source = photo if reverse else painting
         reporter.say(f"model: {folder / 'model.safetensors'}")
         reporter.say(f"apply: {shlex.join([*_program(), 'apply', str(folder), str(source), '-o', 'out.png'])}")
@@ -120,49 +173,61 @@ def train(
         print_json({"run": str(folder), **summary(result.model.provenance)})
 
 
-def _train_pairs(
-    table: Path, output: Path, preset: str | None, flags: list[str], device: str, pool: "Pool | None", as_json: bool
-) -> None:
-    """All rows of a table, and what became of each."""
+def _train_pairs(table: Path, output: Path, lesson: Lesson, engine: Engine, device: str, as_json: bool) -> None:
+    """Train all rows of a table, then print what became of each. Raises `RunError` where one of them failed."""
     from sincut.runs import pairs
 
-    rows = pairs.load(table, output, preset, flags)
-
-    def say(name: str, line: str) -> None:
-        """A line of a training in JSON, or whatever it had to say."""
-        try:
-            values = json.loads(line)
-        except ValueError:
-            values = None
-        if as_json and isinstance(values, dict):
-            click.echo(json.dumps({"pair": name, **values}), err=True)
-        elif values is None:
-            click.echo(f"{name}: {line}", err=True)
-        elif values.get("event") == "Progress":
-            left = clock(values["seconds_left"])
-            click.echo(f"{name}: step {values['step']}/{values['steps'] or '?'}, {left} left", err=True)
+    rows = pairs.load(table, output, lesson.preset, lesson.flags())
 
     def tell(outcome: pairs.Outcome) -> None:
         if not as_json:
             click.echo(f"{outcome.name}: {outcome.error or outcome.state}", err=True)
 
     with stoppable() as stop:
-        found = pairs.train(rows, device, on_line=say, on_outcome=tell, stop=stop, pool=pool)
+        outcomes = pairs.train(
+            rows, device, on_line=_tell_as_json if as_json else _tell, on_outcome=tell, stop=stop, pool=engine.pool
+        )
     if as_json:
-        print_json([outcome.summary() for outcome in found])
+        print_json({"pairs": [outcome.summary() for outcome in outcomes]})
     else:
-        cells = [(o.name, o.state, str(o.steps or ""), clock(o.seconds) if o.seconds else "", o.folder) for o in found]
+        cells = [
+            (o.name, o.state, str(o.steps or ""), clock(o.seconds) if o.seconds else "", o.folder) for o in outcomes
+        ]
         print_table(("pair", "", "steps", "time", "run folder"), cells)
-    failed = [outcome for outcome in found if outcome.state == pairs.FAILED]
-    if any(outcome.state == pairs.STOPPED for outcome in found):
+    failed = [outcome.name for outcome in outcomes if outcome.state == pairs.FAILED]
+    if any(outcome.state == pairs.STOPPED for outcome in outcomes):
         raise Interrupted("stopped; the same command goes on with the rest")
     if failed:
-        names = ", ".join(outcome.name for outcome in failed[:LISTED])
-        raise RunError(f"{len(failed)} of {len(found)} pairs failed, see above: {names}")
+        raise RunError(f"{len(failed)} of {len(outcomes)} pairs failed, see above: {listed(failed)}")
+
+
+def _parsed(line: str) -> dict[str, Any] | None:
+    """The event in a line of a training's stderr, or None where the line is a text for people."""
+    try:
+        values = json.loads(line)
+    except ValueError:
+        return None
+    return values if isinstance(values, dict) else None
+
+
+def _tell_as_json(pair: str, line: str) -> None:
+    """Print a line of a training with the name of its pair in it."""
+    event = _parsed(line)
+    click.echo(f"{pair}: {line}" if event is None else json.dumps({"pair": pair, **event}), err=True)
+
+
+def _tell(pair: str, line: str) -> None:
+    """Print a line of a training for people: its progress, and its texts."""
+    event = _parsed(line)
+    if event is None:
+        click.echo(f"{pair}: {line}", err=True)
+    elif event.get("event") == "Progress":
+        left = clock(event["seconds_left"])
+        click.echo(f"{pair}: step {event['step']}/{event['steps'] or '?'}, {left} left", err=True)
 
 
 def _program() -> list[str]:
-    """How this command was called, for lines to type again."""
+    """The words that this command was called by, for lines to type again."""
     if shutil.which("sincut"):
         return ["sincut"]
     return [sys.executable, "-m", "sincut"] if sys.argv[0].endswith("__main__.py") else [sys.argv[0]]

@@ -1,51 +1,39 @@
 """Parameter types of the commands, and options that several commands share."""
 
+import re
 from collections.abc import Callable
+from dataclasses import dataclass, fields
+from functools import wraps
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any
 
 import click
+from click.core import ParameterSource
+
+from sincut.errors import ConfigError
 
 if TYPE_CHECKING:
+    from sincut.batch.ray_ import Pool
     from sincut.batch.remote import AnyPath
 
-T = TypeVar("T", int, float)
-EXISTING = click.Path(path_type=Path)
+Decorator = Callable[[Callable[..., Any]], Callable[..., Any]]
+
+SIZE = re.compile(r"(\d+\.?\d*|\.\d+)\s*([KMGT]?)B?", re.IGNORECASE)
+UNITS = {"": 1, "K": 10**3, "M": 10**6, "G": 10**9, "T": 10**12}
 DEVICE_HELP = "auto, cpu, cuda, cuda:1, ... or mps."
 JSON_HELP = "One JSON object on stdout, progress as JSON lines on stderr."
-LISTED = 20  # failed pictures, at most, that are named again at the end
 
 
-def cluster_options(command: Callable[..., Any]) -> Callable[..., Any]:
-    """Where the work is done; the same for all commands that can share it out."""
-    for option in reversed((
-        click.option("--engine", default="local", show_default=True, type=click.Choice(["local", "ray"]),
-                     help="ray: on a Ray cluster, or as several processes of this machine."),
-        click.option("--ray-address", envvar="RAY_ADDRESS", metavar="ADDRESS",
-                     help="Of the cluster; by default what RAY_ADDRESS says, else this machine."),
-        click.option("--workers", type=click.IntRange(1), help="With ray; as many as there is room for by default."),
-        click.option("--worker-cpus", type=click.FloatRange(0, min_open=True), default=2.0, show_default=True,
-                     help="With ray, for each worker."),
-        click.option("--worker-gpus", type=click.FloatRange(0), default=0.0, show_default=True,
-                     help="With ray, for each worker, as in 1 or 0.5; it then computes there."),
-    )):  # fmt: skip
-        command = option(command)
-    return command
+class LocalPath(click.ParamType):  # type: ignore[type-arg]
+    """A path on this machine, whether or not there is something; `ConfigError` for a URL of another file system."""
 
+    name = "path"
 
-class Size(click.ParamType):  # type: ignore[type-arg]
-    """Bytes, as in 2GB or 800MB."""
-
-    name = "size"
-
-    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> int:
-        number = str(value).strip().upper().removesuffix("B")
-        unit = {"K": 10**3, "M": 10**6, "G": 10**9, "T": 10**12}.get(number[-1:], 1)
-        try:
-            size = float(number.rstrip("KMGT")) * unit
-        except ValueError:
-            size = 0
-        return int(size) if 0 < size < 1e18 else self.fail(f"{value!r} is no size; write it as in 2GB or 800MB")
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Path:
+        path = _place(str(value))
+        if not isinstance(path, Path):
+            raise ConfigError(f"{value}: is a URL, and only INPUT and -o of apply may be one; copy the file here first")
+        return path
 
 
 class Place(click.ParamType):  # type: ignore[type-arg]
@@ -54,9 +42,24 @@ class Place(click.ParamType):  # type: ignore[type-arg]
     name = "path"
 
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> "AnyPath":
-        from sincut.batch.remote import place
+        return _place(str(value))
 
-        return place(str(value))
+
+def _place(text: str) -> "AnyPath":
+    from sincut.batch.remote import place
+
+    return place(text)
+
+
+class Size(click.ParamType):  # type: ignore[type-arg]
+    """A number of bytes, at least 1, written as in 2GB, 0.5 G or 800000; the units are powers of 1000."""
+
+    name = "size"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> int:
+        parts = SIZE.fullmatch(str(value).strip())
+        size = float(parts[1]) * UNITS[parts[2].upper()] if parts else 0.0
+        return int(size) if 1 <= size < 1e18 else self.fail(f"{value!r} is no size; write it as in 2GB or 800MB")
 
 
 class Scale(click.ParamType):  # type: ignore[type-arg]
@@ -68,8 +71,20 @@ class Scale(click.ParamType):  # type: ignore[type-arg]
         return value if value == "auto" else float(click.FLOAT.convert(value, param, ctx))
 
 
+class Tile(click.ParamType):  # type: ignore[type-arg]
+    """The side of a tile in px, auto or off."""
+
+    name = "tile"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> int | str:
+        text = str(value)
+        if text in ("auto", "off"):
+            return text
+        return int(text) if text.isdecimal() and int(text) else self.fail("give a number of pixels, auto or off")
+
+
 class Point(click.ParamType):  # type: ignore[type-arg]
-    """A place in a picture."""
+    """A pixel of a picture: x from the left and y from the top."""
 
     name = "x,y"
 
@@ -81,9 +96,94 @@ class Point(click.ParamType):  # type: ignore[type-arg]
         return x, y
 
 
-def numbers(text: str, option: str, kind: Callable[[str], T] = float) -> list[T]:  # type: ignore[assignment]
-    """Numbers with commas between."""
-    try:
-        return [kind(number) for number in text.split(",")]
-    except ValueError:
-        raise click.BadParameter("give numbers with commas between, as in 1,4", param_hint=option) from None
+class Numbers(click.ParamType):  # type: ignore[type-arg]
+    """Numbers with commas between, each of which `kind` (click's range of numbers) accepts."""
+
+    name = "n,..."
+
+    def __init__(self, kind: click.ParamType) -> None:  # type: ignore[type-arg]
+        self.kind = kind
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> tuple[float, ...]:
+        if isinstance(value, tuple):
+            return value
+        try:
+            numbers = tuple(self.kind.convert(number.strip(), param, ctx) for number in str(value).split(","))
+        except click.BadParameter as error:
+            self.fail(f"{error.message} Give numbers with commas between, as in 1,4.", param, ctx)
+        if any(not number < float("inf") for number in numbers):
+            self.fail(f"{value!r} holds what is no finite number", param, ctx)
+        return numbers
+
+
+PATH = LocalPath()
+
+
+def gathered(name: str, kind: type[Any], *options: Decorator) -> Decorator:
+    """Options that reach the command as one argument: an instance of the dataclass `kind`, with a field for each."""
+
+    def decorate(command: Callable[..., Any]) -> Callable[..., Any]:
+        @wraps(command)
+        def gather(**values: Any) -> Any:
+            own = {field.name: values.pop(field.name) for field in fields(kind)}
+            return command(**values, **{name: kind(**own)})
+
+        for option in reversed(options):
+            option(gather)
+        return gather
+
+    return decorate
+
+
+def is_typed(parameter: str) -> bool:
+    """True if the user has given this option of the running command, be it with its default."""
+    return click.get_current_context().get_parameter_source(parameter) is ParameterSource.COMMANDLINE
+
+
+@dataclass(frozen=True)
+class Engine:
+    """Where pictures are translated, or pairs trained: in this process, or by the workers of a Ray cluster."""
+
+    engine: str
+    ray_address: str | None
+    workers: int | None
+    worker_cpus: float
+    worker_gpus: float
+
+    def __post_init__(self) -> None:
+        ignored = ("ray_address", "workers", "worker_cpus", "worker_gpus") if self.engine != "ray" else ()
+        for name in filter(is_typed, ignored):
+            raise click.UsageError(f"--{name.replace('_', '-')} is for --engine ray; give both or neither")
+
+    @property
+    def pool(self) -> "Pool | None":
+        """The workers, or None where this process does the work."""
+        from sincut.batch.ray_ import Pool
+
+        if self.engine != "ray":
+            return None
+        return Pool(self.workers, self.worker_cpus, self.worker_gpus, self.ray_address)
+
+
+engine_options = gathered(
+    "engine",
+    Engine,
+    click.option("--engine", default="local", show_default=True, type=click.Choice(["local", "ray"]),
+                 help="ray: on a Ray cluster, or as several processes of this machine."),
+    click.option("--ray-address", envvar="RAY_ADDRESS", metavar="ADDRESS",
+                 help="Of the cluster; by default what RAY_ADDRESS says, else this machine."),
+    click.option("--workers", type=click.IntRange(1), help="With ray; as many as there is room for by default."),
+    click.option("--worker-cpus", type=click.FloatRange(0, min_open=True), default=2.0, show_default=True,
+                 help="With ray, for each worker."),
+    click.option("--worker-gpus", type=click.FloatRange(0), default=0.0, show_default=True,
+                 help="With ray, for each worker, as in 1 or 0.5; it then computes there."),
+)  # fmt: skip
+device_option = click.option("--device", default="auto", show_default=True, help=DEVICE_HELP)
+json_option = click.option("--json", "as_json", is_flag=True, help="One JSON object on stdout.")
+events_option = click.option("--json", "as_json", is_flag=True, help=JSON_HELP)
+settings_option = click.option(
+    "--set", "settings", multiple=True, metavar="KEY=VALUE", help="Any setting, as in crops.count=2."
+)
+max_pixels_option = click.option(
+    "--max-pixels", type=click.IntRange(1), metavar="N", help="Refuse files that declare more; 2147483648 by default."
+)

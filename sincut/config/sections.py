@@ -291,8 +291,16 @@ def schedule_flags(
 ) -> list[str]:
     """Flags of `override` for a training's length and seed; what is None stays as the preset has it.
 
-    `minutes` also clears the number of steps, which would count before them if the preset fixes one.
+    `minutes` also clears the number of steps, which would count before them if the preset fixes one. Raises
+    `ConfigError` for a length that is not above 0: as settings, 0 steps mean "by minutes".
     """
+    for name, value, remedy in (
+        ("minutes", minutes, ""),
+        ("steps", steps, "; to train by time, give minutes (--minutes) instead"),
+    ):
+        number = _parse(str(value)) if value is not None else 1
+        if isinstance(number, int | float) and not number > 0:
+            raise ConfigError(f"{name} {value}: must be above 0{remedy}")
     flags = [f"schedule.minutes={minutes}", "schedule.steps=0"] if minutes is not None else []
     flags += [f"schedule.{key}={value}" for key, value in (("steps", steps), ("seed", seed)) if value is not None]
     return flags

@@ -48,7 +48,7 @@ def test_several_models_take_turns(tree: Path, tmp_path: Path, tiny: Config) -> 
     first, second = ((tmp_path / "out" / name / "b c.png").read_bytes() for name in ("one", "two"))
     assert first != second
     dry = sincut("apply", *models, tree, "-o", tmp_path / "out/{model}", "--dry-run", "--json")
-    assert [(row["to do"], row["done"]) for row in json.loads(dry.stdout)] == [(1, 3), (1, 3)], dry.stderr
+    assert [(row["to do"], row["done"]) for row in json.loads(dry.stdout)["plans"]] == [(1, 3), (1, 3)], dry.stderr
     for wrong in (tmp_path / "out", tmp_path / "x.png"):
         refused = sincut("apply", *models, tree, "-o", wrong)
         assert refused.returncode == 2 and "{model}" in refused.stderr

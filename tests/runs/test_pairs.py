@@ -143,7 +143,7 @@ def test_pairs_are_trained_once_resumed_and_told(table: Path, tmp_path: Path, ti
     result = sincut("train", "--pairs", table, "-o", runs, *tiny_flags, "--steps", 8, "--device", "cpu", "--json")
     assert result.returncode == 1 and "Traceback" not in result.stderr
     assert result.stderr.splitlines()[-1] == "sincut: 1 of 3 pairs failed, see above: painting-to-broken"
-    rows = json.loads(result.stdout)
+    rows = json.loads(result.stdout)["pairs"]
     assert [(row["state"], row["steps"]) for row in rows] == [("trained", 8), ("failed", 0), ("trained", 3)]
     assert "broken.png: is not a picture" in rows[1]["error"]
     assert Model.load(runs / "the other, one").provenance["seed"] == 7
