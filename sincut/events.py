@@ -1,6 +1,7 @@
 """Progress as typed, frozen events handed to one callable; the default listener ignores them.
 
 Values are plain Python numbers and texts, ready for a terminal or JSON; only `Preview` and `Checkpoint` carry tensors.
+Class and field names are a format: `--json` prints them. Times are in seconds, sizes in pixels, memory in bytes.
 """
 
 from collections.abc import Callable
@@ -33,26 +34,26 @@ class Started(Event):
 
 @dataclass(frozen=True)
 class Planned(Event):
-    """The number of steps, given or calibrated, and the crops of each; sent again when the pace has changed it.
+    """The plan of the training: the number of steps, given or calibrated, and the crops of each step.
 
-    And where another phase begins: the training of another of the ensemble's members, or at last their distillation.
-    It `ends_early` where the minutes would give more steps than are of use.
+    Sent at the start, again when the measured pace has changed the plan, and where a phase begins: the training of
+    another member of the ensemble, or at last the distillation of all members into one G.
     """
 
     step: int
-    steps: int
+    steps: int  # of all phases
     step_seconds: float
     crops: int
-    ends_early: bool = False
+    ends_early: bool = False  # the minutes would give more steps than are of use
     phase_steps: int = 0  # of the phase that goes on
-    member: int = 1  # that is trained
+    member: int = 1  # the one that is trained, from 1
     members: int = 1  # as many as the minutes seem to have room for
-    distils: bool = False
+    distils: bool = False  # the phase that goes on is the distillation
 
 
 @dataclass(frozen=True)
 class Progress(Event):
-    """A line of metrics, every `output.log_every` steps; losses are means over these steps."""
+    """A line of metrics, every `output.log_every` steps; losses are unweighted means over these steps."""
 
     step: int
     steps: int
@@ -74,9 +75,9 @@ class Preview(Event):
 
 @dataclass(frozen=True)
 class Checkpoint(Event):
-    """All that is needed to go on exactly, and the averaged model so far; all weights are finite.
+    """The state from which a training goes on exactly, and the averaged model so far; all weights are finite.
 
-    The tensors are the training's own and go on changing: write them, or copy them, before returning.
+    The tensors are the training's own and go on changing: the listener writes or copies them before it returns.
     """
 
     step: int
@@ -114,8 +115,8 @@ class BatchStarted(Event):
     """The pictures to translate are known."""
 
     pictures: int
-    skipped: int  # their output is there already
-    failed: int  # before, and left alone now
+    skipped: int  # left out: their output is there already
+    failed: int  # left out: they failed before and have not changed since
     pixels: int  # of the pictures to translate; estimated where there are very many
 
 
