@@ -1,7 +1,9 @@
 """In Jupyter: a training as it goes, and a picture before and after (the extra `sincut[notebook]`).
 
 >>> translator = sincut.train("painting.jpg", "photo.jpg", "runs/first", on_event=Live())
+<IPython.core.display.HTML object>
 >>> translate(translator, "another.jpg")
+Comparison(source=..., output=...)
 """
 
 import io
