@@ -1,7 +1,10 @@
 """Imports follow the order of the rooms; only the right files know click, rich, PIL or open files; none prints."""
 
 import ast
+import configparser
 import importlib
+import re
+import sys
 from pathlib import Path
 
 import pytest
@@ -14,6 +17,10 @@ ROOMS = (
     *("batch", "report", "runs", "page", "notebook", "bench", "cli"),
 )
 FREE = {"__init__", "__main__"}
+DISTRIBUTIONS = {  # of libraries that are named otherwise, or that another one brings along
+    **{"PIL": "pillow", "IPython": "ipython", "pillow_heif": "pillow-heif", "markupsafe": "jinja2"},
+    **dict.fromkeys(("httpx", "pandas", "starlette"), "gradio"),
+}
 ONLY_IN = {  # modules, or whole rooms
     "click": {"cli"},
     "rich": {"cli.console", "cli.progress"},
@@ -68,6 +75,31 @@ def own(name: str) -> set[str]:
 
 def test_every_room_stands_in_the_list() -> None:
     assert {name.split(".")[0] for name in MODULES} == set(ROOMS) | FREE
+
+
+def test_the_readmes_map_names_the_rooms_and_in_their_order() -> None:
+    readme = (PACKAGE.parent / "README.md").read_text(encoding="utf-8")
+    table = readme.partition("### For contributors")[2].partition("\n## ")[0]
+    named = [
+        name for row in re.findall(r"^\| (`[^|]*) \|", table, re.MULTILINE) for name in re.findall(r"`(.*?)`", row)
+    ]
+    assert named == [f"{room}/" if (PACKAGE / room).is_dir() else f"{room}.py" for room in ROOMS]
+    assert all((PACKAGE / name).exists() for name in named)
+
+
+def test_every_library_that_is_imported_stands_in_setup_cfg() -> None:
+    config = configparser.ConfigParser()
+    config.read(PACKAGE.parent / "setup.cfg")
+    listed = "\n".join([config["options"]["install_requires"], *config["options.extras_require"].values()])
+    known = {re.split(r"[\[>]", line)[0] for line in listed.split()}
+    imported = {name.split(".")[0] for path in MODULES.values() for name in imports(path)}
+    libraries = imported - set(sys.stdlib_module_names) - {"sincut"}
+    assert {DISTRIBUTIONS.get(library, library) for library in libraries} <= known
+
+
+def test_exceptions_are_for_modules_that_are_there() -> None:
+    assert set().union(*ONLY_IN.values()) <= set(MODULES) | set(ROOMS)
+    assert set(MODULES) >= TOUCH_FILES
 
 
 @pytest.mark.parametrize("room", [room for room in ROOMS if (PACKAGE / room).is_dir()])
