@@ -1,6 +1,8 @@
 """The options of translating: tiles, memory, and how much of the translation is used where and at which scale."""
 
+import math
 from dataclasses import dataclass
+from numbers import Integral, Real
 from pathlib import Path
 
 from sincut.errors import ConfigError
@@ -32,8 +34,19 @@ class Options:
     scale: float | str = 1.0
 
     def __post_init__(self) -> None:
+        if self.tile not in ("auto", "off") and not (isinstance(self.tile, Integral) and _counts(self.tile)):
+            raise ConfigError(f"tile={self.tile!r} is unknown: it must be a side in px of 1 or more, auto or off")
+        for name in ("max_memory", "max_pixels"):
+            value = getattr(self, name)
+            if not (_counts(value) or (name == "max_memory" and value is None)):
+                raise ConfigError(f"{name}={value!r} is out of range: it must be a number of 1 or more")
         if self.scale != "auto" and not (isinstance(self.scale, int | float) and 0.01 <= self.scale <= 16):
             raise ConfigError(f"a scale of {self.scale} is out of range: it must be 0.01 to 16, or auto")
+
+
+def _counts(value: object) -> bool:
+    """True for a finite number of 1 or more."""
+    return isinstance(value, Real) and not isinstance(value, bool) and 1 <= float(value) < math.inf
 
 
 PLAIN = Options()

@@ -1,0 +1,41 @@
+"""Options that cannot be followed are refused when they are made, not at the first picture."""
+
+import math
+from typing import Any
+
+import numpy as np
+import pytest
+
+from sincut.errors import ConfigError
+from sincut.translation.options import Options
+
+
+@pytest.mark.parametrize("tile", ["big", "77", "", 0, -64, 64.5, 64.0, None, True, (64, 64), math.nan])
+def test_a_tile_is_a_side_or_a_known_word(tile: Any) -> None:
+    with pytest.raises(ConfigError, match=r"tile=.* must be a side in px of 1 or more, auto or off"):
+        Options(tile=tile)
+
+
+@pytest.mark.parametrize("name", ["max_pixels", "max_memory"])
+@pytest.mark.parametrize("value", [0, -1, 0.5, math.inf, math.nan, "2GB", True])
+def test_limits_of_memory_and_pixels_are_at_least_one(name: str, value: Any) -> None:
+    with pytest.raises(ConfigError, match=f"{name}=.* must be a number of 1 or more"):
+        Options(**{name: value})
+
+
+def test_no_limit_of_pixels_is_refused() -> None:
+    with pytest.raises(ConfigError, match="max_pixels=None"):
+        Options(max_pixels=None)  # type: ignore[arg-type]
+
+
+def test_what_can_be_followed_is_taken() -> None:
+    for tile in ("auto", "off", 1, 77, np.int64(64)):
+        assert Options(tile=tile).tile == tile
+    assert Options(max_memory=None, max_pixels=1).max_pixels == 1
+    assert Options(max_memory=int(2e9)).max_memory == Options(max_memory=2e9).max_memory  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize("scale", [0, -1, 17, float("nan"), "big"])
+def test_a_scale_is_a_factor_or_auto(scale: Any) -> None:
+    with pytest.raises(ConfigError, match=r"0\.01 to 16"):
+        Options(scale=scale)
