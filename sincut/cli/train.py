@@ -176,10 +176,11 @@ def _train_one(
 def _train_pairs(table: Path, output: Path, lesson: Lesson, engine: Engine, device: str, as_json: bool) -> None:
     """Train all rows of a table, then print what became of each. Raises `RunError` where one of them failed."""
     from sincut.runs import pairs
+    from sincut.runs.table import FAILED, STOPPED, Outcome, load
 
-    rows = pairs.load(table, output, lesson.preset, lesson.flags())
+    rows = load(table, output, lesson.preset, lesson.flags())
 
-    def tell(outcome: pairs.Outcome) -> None:
+    def tell(outcome: Outcome) -> None:
         if not as_json:
             click.echo(f"{outcome.name}: {outcome.error or outcome.state}", err=True)
 
@@ -194,8 +195,8 @@ def _train_pairs(table: Path, output: Path, lesson: Lesson, engine: Engine, devi
             (o.name, o.state, str(o.steps or ""), clock(o.seconds) if o.seconds else "", o.folder) for o in outcomes
         ]
         print_table(("pair", "", "steps", "time", "run folder"), cells)
-    failed = [outcome.name for outcome in outcomes if outcome.state == pairs.FAILED]
-    if any(outcome.state == pairs.STOPPED for outcome in outcomes):
+    failed = [outcome.name for outcome in outcomes if outcome.state == FAILED]
+    if any(outcome.state == STOPPED for outcome in outcomes):
         raise Interrupted("stopped; the same command goes on with the rest")
     if failed:
         raise RunError(f"{len(failed)} of {len(outcomes)} pairs failed, see above: {listed(failed)}")

@@ -19,7 +19,8 @@ from sincut.model.model import Model
 from sincut.pictures import reading, writing
 from sincut.report import measures
 from sincut.runs.child import attend
-from sincut.runs.pairs import Pair, command, finished
+from sincut.runs.pairs import command, finished
+from sincut.runs.table import Pair
 from sincut.translation.translator import Translator
 
 MINUTES = (2.0, 5.0, 10.0, 15.0, 30.0, 60.0)

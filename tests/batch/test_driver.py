@@ -27,6 +27,7 @@ from sincut.events import Event, PictureDone, PictureFailed, Warned
 from sincut.model.model import Model
 from sincut.runs import pairs
 from sincut.runs.run import train
+from sincut.runs.table import load as load_table
 from sincut.translation.options import Options
 from sincut.translation.translator import load
 
@@ -139,7 +140,7 @@ def test_pairs_are_trained_side_by_side(
         f"painting,photo,name,reverse\n{painting},{photo},one,\nbroken.png,{photo},,\n{painting},{photo},two,yes\n"
     )
     flags = [f"{section}.{key}={value}" for section, values in tiny.to_dict().items() for key, value in values.items()]
-    rows = pairs.load(table, tmp_path / "runs", flags=flags)
+    rows = load_table(table, tmp_path / "runs", flags=flags)
     found = pairs.train(rows, "cpu", pool=POOL)
     assert [outcome.state for outcome in found] == ["trained", "failed", "trained"]
     assert "broken.png: is not a picture" in found[1].error

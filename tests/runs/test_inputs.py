@@ -11,6 +11,7 @@ import sincut
 from sincut.config.sections import Config
 from sincut.errors import SincutError
 from sincut.events import Event, Warned
+from sincut.runs.inputs import differences
 
 
 def test_pictures_come_as_anything(tiny: Config, painting: Path, photo: Path) -> None:
@@ -32,3 +33,16 @@ def test_the_same_picture_twice_is_allowed_and_warned(tiny: Config, painting: Pa
     events: list[Event] = []
     sincut.train(painting, painting, config=tiny, on_event=events.append)
     assert any(isinstance(event, Warned) for event in events)
+
+
+def test_differences_are_of_bytes_and_direction_not_of_names() -> None:
+    here = {"painting": {"name": "a.png", "sha256": "1" * 64}, "photo": {"name": "b.png", "sha256": "2" * 64}}
+    here["direction"] = "painting -> photo"  # type: ignore[assignment]
+    renamed = {**here, "photo": {"name": "c.png", "sha256": "2" * 64, "width": 3}, "seed": 1}
+    assert differences(here, renamed) == []
+    other = {**here, "photo": {"name": "b.png", "sha256": "3" * 64}, "direction": "photo -> painting"}
+    assert differences(here, other) == [
+        "the photo is b.png (22222222), was b.png (33333333)",
+        "the direction is painting -> photo, was photo -> painting",
+    ]
+    assert len(differences(here, {"painting": None, "photo": {}})) == 3  # of a stranger, who may write anything

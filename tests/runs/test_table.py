@@ -1,0 +1,65 @@
+"""Tables of pairs: what a row says, bad rows, and tables that are none."""
+
+from pathlib import Path
+
+import pytest
+from helpers import sincut
+
+from sincut.config.sections import Config
+from sincut.errors import ConfigError, RunError
+from sincut.runs import table
+from sincut.runs.table import Outcome, Pair
+
+
+def load(text: str, tmp_path: Path, *flags: str) -> list[Pair | Outcome]:
+    path = tmp_path / "t.csv"
+    path.write_text(text, encoding="utf-8")
+    return table.load(path, tmp_path / "runs", flags=flags)
+
+
+def test_rows_say_what_is_special(painting: Path, photo: Path, tmp_path: Path) -> None:
+    text = "photo,painting,minutes,steps,seed,reverse,preset,crops.count,name\n"
+    text += "photo.png,painting.png,2,,3,yes,quick,4,\nphoto.png,painting.png,,50,,,,,second\n"
+    one, two = load(text, tmp_path, "schedule.seed=9", "schedule.steps=11")
+    assert isinstance(one, Pair) and isinstance(two, Pair)
+    assert (one.name, one.reverse, one.folder) == ("painting-to-photo", True, tmp_path / "runs/painting-to-photo")
+    schedule = one.config.schedule
+    assert (schedule.minutes, schedule.steps, schedule.seed, one.config.crops.count) == (2, 0, 3, 4)
+    assert (two.name, two.reverse, two.config.schedule.steps, two.config.schedule.seed) == ("second", False, 50, 9)
+    assert two.config.crops.count == Config().crops.count
+    assert (one.painting, one.photo) == (painting, photo)
+
+
+@pytest.mark.parametrize(
+    ("row", "word"),
+    [
+        ("painting.png,none.png,x,", "no such file"),
+        ("painting.png,,x,", "names no photo"),
+        ("painting.png,photo.png,../x,", "no name for a folder"),
+        ("painting.png,photo.png,.,", "no name for a folder"),
+        ("painting.png,photo.png,x,much", "seed"),
+        ("painting.png,photo.png,good,", "line 2"),
+        ("painting.png,photo.png,Good,", "line 2"),
+        ("painting.png,photo.png,x,1,2,3", "more or fewer cells"),
+        ("painting.png", "more or fewer cells"),
+    ],
+)
+def test_a_bad_row_fails_alone(painting: Path, photo: Path, tmp_path: Path, row: str, word: str) -> None:
+    good = "painting.png,photo.png,good,"
+    rows = load(f"painting,photo,name,seed\n{good}\n{row}\n", tmp_path)
+    assert isinstance(rows[0], Pair)
+    assert isinstance(rows[1], Outcome) and rows[1].state == "failed"
+    assert "t.csv, line 3: " in rows[1].error and word in rows[1].error
+
+
+def test_a_table_that_is_none_is_refused(painting: Path, photo: Path, tmp_path: Path) -> None:
+    for text, word in (("painting,foto\n", "photo"), ("painting,photo,sed\nx,y,1\n", "sed")):
+        with pytest.raises(ConfigError, match=f"t.csv: .*{word}"):
+            load(text, tmp_path)
+    for text, word in (("painting,photo\n", "no rows"), ('painting,photo\n"x', "CSV")):
+        with pytest.raises(RunError, match=word):
+            load(text, tmp_path)
+    with pytest.raises(RunError, match=r"none\.csv"):
+        table.load(tmp_path / "none.csv", tmp_path)
+    assert_clear = sincut("train", painting, photo, "--pairs", tmp_path / "t.csv")
+    assert assert_clear.returncode == 2
