@@ -49,6 +49,19 @@ def test_readme_shows_pictures_that_are_there() -> None:
         assert (ROOT / path).is_file(), path
 
 
+def test_contributing_names_files_and_code_that_are_there() -> None:
+    text = (ROOT / "CONTRIBUTING.md").read_text(encoding="utf-8").replace("```", "")
+    named = set(re.findall(r"`([^`\n]+)`", text))
+    paths = {name for name in named if re.fullmatch(r"[a-z_/]+(/|\.py|\.cfg|\.toml)", name)}
+    for path in paths:
+        assert (ROOT / path).exists() or list((ROOT / "sincut").rglob(path)), path
+    sources = [path for folder in ("sincut", "tests") for path in (ROOT / folder).rglob("*.py")]
+    code = "".join(path.read_text(encoding="utf-8") for path in sources)
+    for name in named:
+        if re.fullmatch(r"[A-Za-z_]\w*", name):
+            assert name in code, name
+
+
 def test_changelog_knows_the_version() -> None:
     assert f"## {sincut.__version__}" in (ROOT / "CHANGELOG.md").read_text(encoding="utf-8")
 
