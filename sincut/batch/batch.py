@@ -10,7 +10,7 @@ import torch
 
 from sincut.batch import driver, pipe
 from sincut.batch.naming import Job
-from sincut.batch.plan import Plan, forecast, make_plans
+from sincut.batch.plan import Memory, Plan, forecast, make_plans
 from sincut.batch.ray_ import Pool, joined
 from sincut.batch.remote import AnyPath
 from sincut.batch.tally import Result
@@ -37,12 +37,13 @@ class Batch:
     format_: str | None = None
     filters: Mapping[str, Any] = field(default_factory=dict)
     pool: Pool | None = None
+    memory: Memory = field(default_factory=Memory)  # of earlier plans
 
     def plans(self, arrived: set[Path] | None = None) -> list[tuple[Path, Plan]]:
         """A plan for each model; with `arrived`, of these files alone. Raises what `make_plans` does."""
         return make_plans(
             self.models, self.inputs, self.output, self.options, self.saving,
-            format_=self.format_, arrived=arrived, **self.filters,
+            format_=self.format_, arrived=arrived, memory=self.memory, **self.filters,
         )  # fmt: skip
 
     def forecast(self, plans: Sequence[tuple[Path, Plan]], device: torch.device) -> list[dict[str, Any]]:

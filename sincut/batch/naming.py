@@ -23,7 +23,7 @@ class Job:
 
 @dataclass(frozen=True)
 class Naming:
-    """Where translations go.
+    """The rule that gives each source its target. Raises `ConfigError` for a pattern that makes no sense.
 
     `output` is a file, for one file; a folder; or a pattern such as `styled/{stem}-{model}.jpg`, whose fields are the
     source's `stem`, `name` and `suffix`, the `folder` it lies in below the input, and the `model`. None stands for the
@@ -40,17 +40,19 @@ class Naming:
             if self.output is None:
                 raise ConfigError("--format is for outputs with names of their own; with --in-place they keep theirs")
         if self.is_pattern:
-            try:
-                parsed = [entry for entry in string.Formatter().parse(str(self.output)) if entry[1] is not None]
-            except ValueError as error:
-                raise ConfigError(f"-o {self.output}: {error}; write fields as in {{stem}}") from None
-            if any(spec or conversion for _, _, spec, conversion in parsed):
-                raise ConfigError(f"-o {self.output}: fields take no format; write them as in {{stem}}")
-            fields = [name for _, name, _, _ in parsed]
-            unknown = [name for name in fields if name not in FIELDS]
-            if unknown:
-                known = ", ".join(f"{{{name}}}" for name in FIELDS)
-                raise ConfigError(f"-o {self.output}: no field {{{unknown[0]}}}; there are {known}")
+            self._check_pattern()
+
+    def _check_pattern(self) -> None:
+        try:
+            parsed = [entry for entry in string.Formatter().parse(str(self.output)) if entry[1] is not None]
+        except ValueError as error:
+            raise ConfigError(f"-o {self.output}: {error}; write fields as in {{stem}}") from None
+        if any(spec or conversion for _, _, spec, conversion in parsed):
+            raise ConfigError(f"-o {self.output}: fields take no format; write them as in {{stem}}")
+        unknown = [name for _, name, _, _ in parsed if name not in FIELDS]
+        if unknown:
+            known = ", ".join(f"{{{name}}}" for name in FIELDS)
+            raise ConfigError(f"-o {self.output}: no field {{{unknown[0]}}}; there are {known}")
 
     @property
     def is_pattern(self) -> bool:
@@ -58,7 +60,7 @@ class Naming:
 
     @property
     def is_file(self) -> bool:
-        """Whether it names one file."""
+        """True if `output` names one file."""
         output = self.output
         if output is None or self.is_pattern:
             return False
@@ -66,7 +68,10 @@ class Naming:
         return output.suffix.lower() in SUFFIXES and not is_dir
 
     def root(self, inputs: Sequence[AnyPath]) -> AnyPath | None:
-        """The folder of the manifest: that of all outputs; None where a single file is written."""
+        """The folder of all outputs, where the manifest lies; None where a single file is written.
+
+        Raises `RunError` where inputs cannot be replaced in place: URLs, or files of several folders.
+        """
         if self.output is None:
             remote = [path for path in inputs if isinstance(path, Url)]
             if remote:
@@ -83,7 +88,7 @@ class Naming:
         return place(filled.partition("{")[0] + "x").parent
 
     def target(self, source: AnyPath, folder: PurePath) -> AnyPath:
-        """Where the translation of `source` goes, which lies in `folder` below its input."""
+        """The target of a source that lies in `folder` below its input."""
         if self.output is None:
             return source
         if not self.is_pattern:
@@ -93,7 +98,7 @@ class Naming:
         return target if target.suffix.lower() in WRITABLE else target.with_name(self._named(target, source))
 
     def _named(self, path: PurePath, source: PurePath | None = None) -> str:
-        """The name with a suffix that can be written."""
+        """The name of `path` with a suffix that can be written: its own, else the one of `source`."""
         suffix = (source or path).suffix.lower()
         if self.format_ is not None:
             return f"{path.stem if path.suffix.lower() in SUFFIXES else path.name}.{self.format_}"

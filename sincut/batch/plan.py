@@ -1,8 +1,8 @@
-"""Plan every (source, target) pair before the first pixel.
+"""Planning a batch: every (source, target) pair, before the first pixel.
 
-The plan mirrors the tree of each input folder, or follows a pattern, and refuses two sources with one target, a source
-that would be overwritten by its own translation, and results among the sources. What is done already, by this model
-with these options, is known from the manifest in the output folder, and is not done again.
+A plan mirrors the tree of each input folder, or follows a pattern. It refuses two sources with one target, a source
+that would be overwritten by a translation, and results among the sources. Outputs that the manifest in the output
+folder knows as made by this model with these options are skipped.
 """
 
 import os
@@ -14,7 +14,7 @@ from typing import Any
 
 from sincut.batch.manifest import BEGUN, DONE, FAILED, Manifest
 from sincut.batch.naming import Job, Naming
-from sincut.batch.recipe import recipe_of
+from sincut.batch.recipe import hash_of_model, recipe_of
 from sincut.batch.remote import AnyPath, Staged, Url, exists, listings, place
 from sincut.batch.sources import Filter, jobs_of
 from sincut.errors import ConfigError, ImageError, RunError
@@ -28,13 +28,14 @@ from sincut.translation.translator import Translator
 
 SAMPLED = 1000  # pictures whose size is looked at, to say how much there is to do
 FETCHED = 8  # of these, at most, where each has to be brought here
+TO_DO = ""  # beside DONE and FAILED of the manifest
 
 
 @dataclass(frozen=True)
 class Plan:
-    """What is to be done, what is done already (or has an output that nobody knows), and what has failed before.
+    """The jobs to do; those skipped, as their output is there or unknown to the manifest; those that failed before.
 
-    `refused` tells, a line each, of what lies there under names that no file can have.
+    `refused` holds a line on each object of a URL that has a name which no file can have.
     """
 
     jobs: tuple[Job, ...]
@@ -45,14 +46,14 @@ class Plan:
     refused: tuple[str, ...] = ()
 
     def pixels(self, max_pixels: int = MAX_PIXELS) -> int:
-        """Of all jobs, from the sizes that their files declare; of very many, estimated from a sample."""
+        """Pixels of all jobs, by the sizes that their files declare; of very many, estimated from a sample."""
         here = [job.source for job in self.jobs if not isinstance(job.source, Url)]
         there = [job.source for job in self.jobs if isinstance(job.source, Url)]
         return _pixels(here, len(here) // SAMPLED, max_pixels) + _pixels(there, -(-len(there) // FETCHED), max_pixels)
 
 
 def _pixels(sources: Sequence[AnyPath], step: int, max_pixels: int) -> int:
-    """Of all sources, from one in `step` of them."""
+    """Pixels of all sources, estimated from one in `step` of them; those that cannot be read are left out."""
     sizes = []
     for source in sources[:: max(1, step)]:
         staged = Staged(source, source)
@@ -67,6 +68,31 @@ def _pixels(sources: Sequence[AnyPath], step: int, max_pixels: int) -> int:
     return round(sum(sizes) / len(sizes) * len(sources)) if sizes else 0
 
 
+class Memory:
+    """The part of a plan that stays for the next one of the same command, as with `--watch`.
+
+    Manifests, of which then only new lines are read, and the hashes of models as they were when they were loaded.
+    """
+
+    def __init__(self) -> None:
+        self.manifests: dict[AnyPath, Manifest] = {}
+        self.models: dict[Path, str] = {}
+
+    def manifest(self, folder: AnyPath) -> Manifest:
+        """The manifest of an output folder as it is now. Raises `RunError` where it cannot be read."""
+        if folder in self.manifests:
+            self.manifests[folder].refresh()
+        else:
+            self.manifests[folder] = Manifest.load(folder)
+        return self.manifests[folder]
+
+    def model(self, path: Path) -> str:
+        """The hash of a model as it was when first asked for. Raises `ModelError` where it cannot be read."""
+        if path not in self.models:
+            self.models[path] = hash_of_model(path)
+        return self.models[path]
+
+
 def make_plan(
     inputs: Iterable[AnyPath],
     naming: Naming,
@@ -77,53 +103,47 @@ def make_plan(
     recipe: Mapping[str, Any] | None = None,
     retry_failed: bool = False,
     arrived: Collection[Path] | None = None,
+    memory: Memory | None = None,
 ) -> Plan:
-    """The jobs for files and folders.
+    """The plan for files and folders.
 
     Folders are taken with everything below them; of what lies there, only names or paths that match one of `include`
     (all, without any) and none of `exclude` (shell patterns), and with `arrived` only these files. Formats that are not
     written become PNG, HEIC becomes JPEG. Without `overwrite`, what the manifest knows as done by this `recipe` is
     skipped, and so is an output that it does not know; what failed before is left alone until its source changes,
-    unless `retry_failed`. Without a `recipe` there is no manifest. Raises `ImageError` for an input that is not there
-    and `RunError` for targets that collide.
+    unless `retry_failed`. Without a `recipe` there is no manifest. A source in a folder that cannot be read is a job
+    like any other, and fails as such. Raises `ImageError` for an input that is not there and `RunError` for targets
+    that collide.
     """
+    inputs = list(inputs)
     with listings():
-        return _plan(
-            list(inputs), naming, overwrite, retry_failed, Filter(tuple(include), tuple(exclude)), recipe, arrived
-        )
+        for path in inputs:
+            if not exists(path):
+                raise ImageError(f"{path}: there is no such file or folder, or it cannot be read; check the path")
+        root, refused = naming.root(inputs), list[str]()
+        jobs = _jobs(inputs, naming, Filter(tuple(include), tuple(exclude)), refused, arrived)
+        _refuse_collisions(jobs, in_place=naming.output is None)
+        manifest = (memory or Memory()).manifest(root) if root is not None and recipe is not None else None
+        if isinstance(root, Url):
+            deque(root.files(), 0)  # one listing, instead of asking for each output
+        states = _States(manifest, recipe or {}, overwrite, retry_failed)
+        sorted_: dict[str, list[Job]] = {TO_DO: [], DONE: [], FAILED: []}
+        for job in jobs:
+            sorted_[states.of(job)].append(job)
+    todo, done, failed = (tuple(sorted_[state]) for state in (TO_DO, DONE, FAILED))
+    return Plan(todo, done, failed, manifest, recipe or {}, tuple(refused))
 
 
-def _plan(
-    inputs: list[AnyPath],
-    naming: Naming,
-    overwrite: bool,
-    retry_failed: bool,
-    wanted: Filter,
-    recipe: Mapping[str, Any] | None,
-    arrived: Collection[Path] | None,
-) -> Plan:
-    for path in inputs:
-        if not exists(path):
-            raise ImageError(f"{path}: there is no such file or folder, or it cannot be read; check the path")
-    root, refused = naming.root(inputs), list[str]()
+def _jobs(
+    inputs: list[AnyPath], naming: Naming, wanted: Filter, refused: list[str], arrived: Collection[Path] | None
+) -> list[Job]:
     if naming.is_file and len(inputs) == 1 and inputs[0].is_file():
         assert naming.output is not None
         writable_format(naming.output)
-        jobs = [Job(inputs[0], naming.output)]
-    else:
-        if naming.is_file or (isinstance(naming.output, Path) and os.path.isfile(naming.output)):
-            raise RunError(f"{naming.output}: several pictures need a folder to go to; give -o a folder")
-        jobs = [job for path in inputs for job in jobs_of(path, naming, wanted, refused, arrived)]
-    _refuse_collisions(jobs, in_place=naming.output is None)
-    manifest = Manifest.load(root) if root is not None and recipe is not None else None
-    if isinstance(root, Url):
-        deque(root.files(), 0)  # one listing, instead of asking for each output
-    known = _Known(manifest, recipe or {}, overwrite, retry_failed)
-    sorted_: dict[str, list[Job]] = {"": [], DONE: [], FAILED: []}
-    for job in jobs:
-        sorted_[known.state(job)].append(job)
-    todo, done, failed = (tuple(sorted_[state]) for state in ("", DONE, FAILED))
-    return Plan(todo, done, failed, manifest, recipe or {}, tuple(refused))
+        return [Job(inputs[0], naming.output)]
+    if naming.is_file or (isinstance(naming.output, Path) and os.path.isfile(naming.output)):
+        raise RunError(f"{naming.output}: several pictures need a folder to go to; give -o a folder")
+    return [job for path in inputs for job in jobs_of(path, naming, wanted, refused, arrived)]
 
 
 def split_models(paths: Sequence[AnyPath]) -> tuple[list[Path], list[AnyPath]]:
@@ -146,12 +166,16 @@ def _is_model(path: AnyPath) -> bool:
 
 def make_plans(
     models: Sequence[Path], inputs: Sequence[AnyPath], output: AnyPath | None, options: Options, saving: Saving, *,
-    format_: str | None = None, **filters: Any,
+    format_: str | None = None, memory: Memory | None = None, **filters: Any,
 ) -> list[tuple[Path, Plan]]:  # fmt: skip
-    """Each model with its `plan`. Raises `ConfigError` where several models would write to the same files."""
+    """Each model with its plan, made as `make_plan` does with these `filters`.
+
+    Raises `ConfigError` where several models would write to the same files.
+    """
     if len(models) > 1 and "{model}" not in str(output):
         raise ConfigError("several models need {model} in -o, as in -o styled/{model}/")
-    found: list[tuple[Path, Plan]] = []
+    memory = memory or Memory()
+    planned: list[tuple[Path, Plan]] = []
     taken: dict[str, Path] = {}
     for model in models:
         name = (model if model.is_dir() else model.with_suffix("")).resolve().name
@@ -161,13 +185,13 @@ def make_plans(
             )
         taken[name] = model
         own = place(str(output).replace("{model}", name)) if output is not None else None
-        recipe = recipe_of(model, options, saving)
-        found.append((model, make_plan(inputs, Naming(own, format_, name), recipe=recipe, **filters)))
-    return found
+        recipe = recipe_of(memory.model(model), options, saving)
+        planned.append((model, make_plan(inputs, Naming(own, format_, name), recipe=recipe, memory=memory, **filters)))
+    return planned
 
 
 def forecast(plan: Plan, translator: Translator, options: Options = PLAIN) -> dict[str, Any]:
-    """What a plan would do: counts, megapixels, and the expected seconds, after a tile or two to see how fast it is."""
+    """A plan in figures: counts, megapixels, and the expected seconds, measured on a tile or two."""
     pixels = plan.pixels(options.max_pixels)
     return {
         "to do": len(plan.jobs),
@@ -179,32 +203,33 @@ def forecast(plan: Plan, translator: Translator, options: Options = PLAIN) -> di
 
 
 @dataclass(frozen=True)
-class _Known:
-    """What can be said of a job before it begins."""
+class _States:
+    """Tells jobs to do from those that are done or failed before, by the manifest and by the outputs that exist."""
 
     manifest: Manifest | None
     recipe: Mapping[str, Any]
     overwrite: bool
     retry_failed: bool
 
-    def state(self, job: Job) -> str:
-        """DONE, FAILED, or nothing for what is to be done."""
+    def of(self, job: Job) -> str:
+        """DONE, FAILED or TO_DO."""
         in_place = job.source == job.target
         if self.overwrite:
-            return ""
+            return TO_DO
         if self.manifest is None:
-            return DONE if job.target.exists() and not in_place else ""
+            return DONE if not in_place and exists(job.target) else TO_DO
         status = self.manifest.status(job.target)
         if status == DONE:
-            return DONE if self.manifest.is_done(job.source, job.target, self.recipe) else ""
+            return DONE if self.manifest.is_done(job.source, job.target, self.recipe) else TO_DO
         if status == FAILED and not self.retry_failed and self.manifest.is_unchanged(job.source, job.target):
             return FAILED
         if status == BEGUN:  # cut off by a crash; in place, the source may have been replaced already
-            return DONE if in_place and not self.manifest.is_unchanged(job.source, job.target) else ""
-        return DONE if status != FAILED and job.target.exists() and not in_place else ""
+            return DONE if in_place and not self.manifest.is_unchanged(job.source, job.target) else TO_DO
+        return DONE if status != FAILED and not in_place and exists(job.target) else TO_DO
 
 
 def _refuse_collisions(jobs: list[Job], in_place: bool) -> None:
+    """Raise `RunError` where a target is that of two sources, or is a source, but its own `in_place`."""
     taken: dict[str, AnyPath] = {}
     sources = set() if in_place else {_real(job.source) for job in jobs}
     for job in jobs:
@@ -228,7 +253,10 @@ def _real(path: AnyPath) -> str:
 
 
 def _is_one_file(target: AnyPath, source: AnyPath) -> bool:
-    """Whether two names of this machine stand for one file, as hard links do."""
+    """True if two paths of this machine stand for one file, as hard links do."""
     if isinstance(target, Url) or isinstance(source, Url):
         return False
-    return target.exists() and target.samefile(source)
+    try:
+        return target.samefile(source)
+    except OSError:  # one of them is not there, or may not be looked at
+        return False

@@ -71,9 +71,9 @@ class Url(PurePosixPath):
         return system, str(key).replace(NEVER, CHAIN)
 
     def stamp(self) -> tuple[int, int] | None:
-        """Its size, and a number that changes with it: its time in ns, or of its tag; None where there is no file.
+        """Size in bytes, and a number that changes with the file: a digest of its tag, or its time in ns.
 
-        Raises `ImageError` where that cannot be found out.
+        None where there is no file. Raises `ImageError` where that cannot be found out.
         """
         known = self._listing()
         if known is not None:
@@ -87,7 +87,7 @@ class Url(PurePosixPath):
         return None if info.get("type") == "directory" else _stamp_of(info)
 
     def _listing(self) -> "dict[str, tuple[int, int]] | None":
-        """What `listings` knows of the folder it lies in."""
+        """The listing (see `listings`) of a folder that it lies in; None where none was made."""
         listed = _LISTED.get() or {}
         return next((known for folder, known in listed.items() if self.is_relative_to(folder)), None)
 
@@ -103,19 +103,20 @@ class Url(PurePosixPath):
             return bool(system.isdir(key))
 
     def files(self, refused: Callable[[str], None] = lambda reason: None) -> Iterator["Url"]:
-        """All files below, in order, as they are now; names that are none here are left out, `refused` hears of them.
+        """All files below, in order of their names, as they are now.
 
-        Raises `ImageError` where that cannot be found out.
+        A name that no file of this machine can have is left out, and `refused` is given a line about it. Raises
+        `ImageError` where the folder cannot be listed.
         """
         system, key = self.located()
         with _reached(self):
             system.invalidate_cache()
-            found = system.find(key, detail=True)
+            infos = system.find(key, detail=True)
         base, listed, known = key.rstrip("/") + "/", _LISTED.get(), dict[str, tuple[int, int]]()
         if listed is not None:
             listed[self] = known
-        for name in sorted(found):
-            if not name.startswith(base) or name.endswith("/") or found[name].get("type") == "directory":
+        for name in sorted(infos):
+            if not name.startswith(base) or name.endswith("/") or infos[name].get("type") == "directory":
                 continue  # consoles of object stores keep empty objects as folders
             parts = name.removeprefix(base).split("/")
             wrong = next((part for part in parts if not _is_name(part)), None)
@@ -124,7 +125,7 @@ class Url(PurePosixPath):
                 refused(f"{self}/{below}: {wrong!r} is no name of a file or folder, it is left out; rename it there")
                 continue
             file = self.joinpath(*parts)
-            known[str(file)] = _stamp_of(found[name])
+            known[str(file)] = _stamp_of(infos[name])
             yield file
 
     def sha256(self) -> str:
@@ -138,7 +139,7 @@ class Url(PurePosixPath):
 
 
 def _is_name(part: str) -> bool:
-    """Whether a part of a key can be a file or folder of this machine."""
+    """True if a part of a key can be the name of a file or folder of this machine."""
     return part not in ("", ".", "..") and "\0" not in part and not (os.name == "nt" and set(part) & set('\\:*?"<>|'))
 
 
@@ -148,7 +149,7 @@ _LISTED: ContextVar[dict[Url, dict[str, tuple[int, int]]] | None] = ContextVar("
 
 @contextlib.contextmanager
 def listings() -> Iterator[None]:
-    """Within it, files of a folder whose `files` have been gone through are as they were then, and nobody is asked."""
+    """Inside this context, questions about a folder that was listed are answered from that listing, with no request."""
     token = _LISTED.set({})
     try:
         yield
@@ -157,13 +158,13 @@ def listings() -> Iterator[None]:
 
 
 def place(text: str) -> AnyPath:
-    """A path, or a `Url` where the text is one; `file://` stands for the path itself. Raises `ConfigError`."""
+    """The path or URL that a text names; `file://` stands for the path itself. Raises `ConfigError`."""
     if "://" not in text:
         return Path(text)
-    found = URL.fullmatch(text)
-    if not found:
+    match = URL.fullmatch(text)
+    if not match:
         raise ConfigError(f"{text}: is no URL; write it as in s3://bucket/folder")
-    scheme, rest = ALIASES.get(found[1], found[1]), found[2]
+    scheme, rest = ALIASES.get(match[1], match[1]), match[2]
     if scheme in HERE:
         return _place_here(text, rest)
     if ".." in rest.split("/"):
@@ -184,12 +185,15 @@ def _place_here(text: str, rest: str) -> Path:
 
 
 def exists(path: AnyPath) -> bool:
-    """Whether there is something; unlike `Path.exists` this says no to what cannot be looked at."""
+    """True if a file or folder is there; unlike `Path.exists`, False and no error for one that may not be looked at."""
     return path.exists() if isinstance(path, Url) else os.path.exists(path)
 
 
 def stamp_of(path: AnyPath) -> tuple[int, int] | None:
-    """Size and time of a file, as `files.stat_of` and `Url.stamp` give them; None where there is none."""
+    """Size and time of a file, as `files.stat_of` and `Url.stamp` give them; None where there is none.
+
+    Raises `ImageError` for a URL where that cannot be found out.
+    """
     return path.stamp() if isinstance(path, Url) else stat_of(path)
 
 
@@ -233,7 +237,10 @@ def _rename(system: Any, old: str, new: str) -> None:
 
 
 class Staged:
-    """A picture on its way as local files: `source` to read, `target` to write. Local files are these themselves."""
+    """A picture's source and target as local files, `source` to read and `target` to write.
+
+    Of a URL it is a temporary file; of a path it is the file itself.
+    """
 
     def __init__(self, source: AnyPath, target: AnyPath) -> None:
         self.given = source, target
@@ -256,7 +263,7 @@ class Staged:
                 system.get_file(key, str(self.source))
 
     def publish(self) -> None:
-        """Put the target, which is complete, in its place. Raises `ImageError`."""
+        """Copy the finished target to its URL, if it has one. Raises `ImageError`."""
         if isinstance(self.given[1], Url):
             put(self.target, self.given[1])
 
@@ -273,30 +280,32 @@ class Staged:
 
 
 class Pieces:
-    """A manifest's lines where nothing can be appended: in pieces, each an object that is written once and stays.
+    """A manifest's lines on an object store, which cannot append: in pieces, objects that are written once and stay.
 
-    So nothing that is there can be torn, and several machines cannot overwrite each other's lines. Lines wait a while
-    for the next piece, the longer the longer the run: a day makes some hundreds of pieces. Pieces have names that sort
-    by time.
+    So no line can be torn, and several machines cannot overwrite each other's lines. Lines wait for the next piece,
+    longer in longer runs: a day makes some hundreds of pieces. The names of pieces sort by time.
     """
 
     def __init__(self, folder: Url) -> None:
         self.folder = folder / PIECES
         self.waiting: list[bytes] = []
+        self.seen: set[str] = set()  # names of pieces that were read, or written here
         self.began = self.written = time.monotonic()
 
     def read(self) -> Iterator[str]:
-        """All lines so far. Raises `ImageError`."""
-        keys = [file.located()[1] for file in self.folder.files() if file.suffix == ".jsonl"]
+        """The lines of all pieces that have not been seen before. Raises `ImageError`."""
+        files = [file for file in self.folder.files() if file.suffix == ".jsonl" and file.name not in self.seen]
         system = self.folder.located()[0]
-        for start in range(0, len(keys), READ_AT_ONCE):
-            batch = keys[start : start + READ_AT_ONCE]
+        for start in range(0, len(files), READ_AT_ONCE):
+            batch = files[start : start + READ_AT_ONCE]
+            keys = [file.located()[1] for file in batch]
             with _reached(self.folder):
-                found = system.cat_ranges(batch, None, None)  # `cat` would take brackets in them for patterns
-                for error in (data for data in found if isinstance(data, Exception)):
+                contents = system.cat_ranges(keys, None, None)  # `cat` would take brackets in them for patterns
+                for error in (data for data in contents if isinstance(data, Exception)):
                     raise error
-            for data in found:
+            for file, data in zip(batch, contents, strict=True):
                 yield from data.decode("utf-8", "surrogateescape").split("\n")
+                self.seen.add(file.name)
 
     def append(self, line: bytes) -> None:
         """Add a line, with its newline. Raises `RunError`."""
@@ -307,7 +316,7 @@ class Pieces:
             self.flush()
 
     def flush(self) -> None:
-        """Write what waits. Raises `RunError`."""
+        """Write the lines that wait, as one piece. Raises `RunError`."""
         if not self.waiting:
             return
         name = f"{time.time_ns():020}-{secrets.token_hex(4)}.jsonl"
@@ -318,13 +327,14 @@ class Pieces:
                 put(local, self.folder / name)
             except ImageError as error:
                 raise RunError(str(error)) from None
+        self.seen.add(name)
         self.waiting.clear()
         self.written = time.monotonic()
 
 
 @contextlib.contextmanager
 def _reached(url: Url, what: str = "read") -> Iterator[None]:
-    """Whatever a file system raises is an `ImageError` with the remedy."""
+    """Turn all that a file system raises into an `ImageError` with the remedy; `what` was tried: read, written."""
     try:
         yield
     except SincutError:
@@ -345,7 +355,7 @@ def _stamp_of(info: dict[str, Any]) -> tuple[int, int]:
 
 
 def _changed(info: dict[str, Any]) -> int:
-    """A number that is another one after a file has changed; tags first, as listings round times."""
+    """A number that changes with a file: from its tag if it has one, as listings round times, else its time in ns."""
     tag = info.get("ETag") or info.get("etag")
     if tag:
         return int.from_bytes(hashlib.sha256(str(tag).encode()).digest()[:7])

@@ -1,4 +1,4 @@
-"""The pictures that files and folders stand for, as jobs."""
+"""Finding pictures: a file stands for itself, a folder for all pictures below it."""
 
 import os
 from collections.abc import Callable, Collection, Iterable, Iterator
@@ -14,7 +14,7 @@ from sincut.pictures.formats import SUFFIXES
 
 @dataclass(frozen=True)
 class Filter:
-    """Shell patterns for what is taken from folders, matched with the name and with the path below the folder."""
+    """Shell patterns that choose files of folders, matched with the name and with the path below the folder."""
 
     include: tuple[str, ...]
     exclude: tuple[str, ...]
@@ -30,6 +30,11 @@ def jobs_of(
     path: AnyPath, naming: Naming, wanted: Callable[[PurePath], bool], refused: list[str],
     arrived: Collection[Path] | None = None,
 ) -> Iterator[Job]:  # fmt: skip
+    """The jobs of one input, in order of their names; with `arrived`, only those of these files.
+
+    Names that no file of this machine can have are told in `refused`. Raises `ImageError` for a folder that cannot be
+    read or holds no pictures that are `wanted`, and `RunError` for one that the outputs would go into.
+    """
     if path.is_file():
         if arrived is None:
             yield Job(path, naming.target(path, PurePath()))
@@ -37,16 +42,16 @@ def jobs_of(
     root = naming.root([path])
     if naming.output is not None and root is not None and _lies_in(root, path):
         raise RunError(f"{root}: lies in {path}, and results would be taken for sources; give -o a place outside")
-    found = arrived is not None
+    is_empty = arrived is None
     sources: Iterable[AnyPath] = _files(path, refused) if arrived is None else sorted(arrived)
     for source in sources:
         if not source.is_relative_to(path):
             continue
         below = source.relative_to(path)
         if _is_picture(below) and wanted(below):
-            found = True
+            is_empty = False
             yield Job(source, naming.target(source, below.parent))
-    if not found:
+    if is_empty:
         known = ", ".join(sorted(SUFFIXES))
         raise ImageError(
             f"{path}: holds no pictures ({known}) that are asked for; check the path, --include, --exclude"
@@ -60,15 +65,12 @@ def _lies_in(place_: AnyPath, folder: AnyPath) -> bool:
 
 
 def _is_picture(below: PurePath) -> bool:
-    """Whether a file below a folder is taken: its suffix is known, and neither it nor a folder around it is hidden."""
+    """True for a file below a folder that has a known suffix, and is not hidden, nor in a hidden folder."""
     return below.suffix.lower() in SUFFIXES and not any(part.startswith(".") for part in below.parts)
 
 
 def _files(folder: AnyPath, refused: list[str]) -> Iterator[AnyPath]:
-    """Files below a folder, in order; hidden folders are not looked into, links to folders not followed.
-
-    What has no name here is left out, and told in `refused`.
-    """
+    """Files below a folder, in order; hidden folders are not looked into, links to folders not followed."""
 
     def refuse(error: OSError) -> None:
         raise ImageError(f"{error.filename}: this folder cannot be read ({error.strerror}); check its permissions")

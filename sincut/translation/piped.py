@@ -17,10 +17,10 @@ def apply_bytes(
     saving: Saving = AS_IT_CAME,
     format_: str | None = None,
 ) -> tuple[bytes, tuple[str, ...]]:
-    """A picture file's bytes to those of its translation, in the same format or that of the suffix `format_`.
+    """Translate a picture file given as bytes, into the same format or that of the suffix `format_` (without a dot).
 
-    Goes through temporary files, so that memory is bounded as everywhere. Returns notes on conversions too. Raises
-    `ImageError`.
+    Returns the bytes of the translation's file, and notes on conversions. Goes through temporary files, so that memory
+    is bounded as everywhere. Raises `ImageError` that calls the picture `-`.
     """
     with tempfile.TemporaryDirectory() as place:
         source = Path(place, "stdin")

@@ -2,6 +2,7 @@
 
 import os
 from pathlib import Path
+from typing import Any
 
 import pytest
 from helpers import RECIPE, lines_of, make_model, scene
@@ -10,7 +11,7 @@ from PIL import Image
 from sincut.batch.manifest import Manifest
 from sincut.batch.naming import Naming
 from sincut.batch.pipe import run
-from sincut.batch.plan import Plan, make_plan
+from sincut.batch.plan import Memory, Plan, make_plan
 from sincut.config.sections import Config
 from sincut.files import sha256
 from sincut.translation.options import Options
@@ -132,3 +133,71 @@ def test_failures_of_limits_are_not_remembered(tree: Path, tmp_path: Path, tiny:
     plan = make_plan([tree], Naming(out), recipe=RECIPE)
     assert len(run(plan, translator, Options(max_pixels=100))[1]) == 4
     assert len(make_plan([tree], Naming(out), recipe=RECIPE).jobs) == 4
+
+
+def test_the_same_command_from_another_folder_knows_its_outputs(
+    tree: Path, tmp_path: Path, tiny: Config, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    other, translator = {"model": "another"}, Translator(make_model(tiny))
+    monkeypatch.chdir(tmp_path)
+    run(make_plan([Path("in")], Naming(Path("out")), recipe=RECIPE), translator)
+    assert {str(entry["source"]) for entry in lines_of(Path("out"))} >= {str(tree / "a.jpg"), str(tree / "b c.png")}
+    Image.fromarray(scene(20, 24, 9)).save(tree / "a.jpg")
+    monkeypatch.chdir(tmp_path.parent)
+    plan = make_plan([tree], Naming(tmp_path / "out"), recipe=RECIPE)
+    assert [job.source.name for job in plan.jobs] == ["a.jpg"]
+    assert len(make_plan([tree], Naming(tmp_path / "out"), recipe=other).jobs) == 4
+    (tmp_path / "link").symlink_to(tmp_path)  # as on macOS, where /tmp is a link
+    assert len(make_plan([tmp_path / "link" / "in"], Naming(tmp_path / "out"), recipe=other).jobs) == 4
+
+
+def test_manifests_with_paths_as_they_were_typed_count_from_any_folder(
+    tree: Path, tmp_path: Path, tiny: Config, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As early versions wrote them: from the same folder by the path, from others by the source's bytes."""
+    out, other = tmp_path / "out", {"model": "another"}
+    run(make_plan([tree], Naming(out), recipe=RECIPE), Translator(make_model(tiny)))
+    path = out / "manifest.jsonl"
+    path.write_text(path.read_text(encoding="utf-8").replace(f'"{tmp_path}/', '"'), encoding="utf-8")
+    os.utime(tree / "b c.png")
+    for folder in (tmp_path, tree):
+        monkeypatch.chdir(folder)
+        assert len(make_plan([tree], Naming(out), recipe=other).jobs) == 4
+        assert not make_plan([tree], Naming(out), recipe=RECIPE).jobs
+    Image.fromarray(scene(20, 24, 9)).save(tree / "a.jpg")
+    monkeypatch.chdir(tmp_path)
+    assert len(make_plan([tree], Naming(out), recipe=other).jobs) == 4
+    monkeypatch.chdir(tree)  # this a.jpg may be another picture than the one the manifest speaks of
+    assert [job.source.name for job in make_plan([tree], Naming(out), recipe=other).skipped] == ["a.jpg"]
+
+
+def test_later_plans_read_only_new_lines(
+    tree: Path, tmp_path: Path, tiny: Config, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    out, memory, translator = tmp_path / "out", Memory(), Translator(make_model(tiny))
+    learned: list[str] = []
+    learn = Manifest._read
+
+    def listen(self: Manifest, line: str) -> None:
+        learned.append(line)
+        learn(self, line)
+
+    def plan(**filters: Any) -> Plan:
+        learned.clear()
+        return make_plan([tree], Naming(out), recipe=RECIPE, memory=memory, **filters)
+
+    monkeypatch.setattr(Manifest, "_read", listen)
+    run(plan(include=["*.jpg"]), translator)
+    assert len(plan().jobs) == 3 and len(learned) == 2  # begun, done
+    run(make_plan([tree], Naming(out), recipe=RECIPE, include=["*.png"]), translator)  # another process
+    assert len(plan().jobs) == 2 and len(learned) == 2
+    assert len(plan().jobs) == 2 and not learned
+    lines = (out / "manifest.jsonl").read_bytes()
+    (out / "manifest.jsonl").write_bytes(lines + lines[:50])  # a line that is just being written
+    assert len(plan().jobs) == 2
+    (out / "manifest.jsonl").write_bytes(lines + lines[:50] + b"}\n")
+    assert len(plan().jobs) == 2 and len(learned) == 1
+    (out / "manifest.jsonl").unlink()
+    assert len(plan().jobs) == 2 and not learned and not memory.manifest(out).status(out / "a.jpg")
+    (out / "manifest.jsonl").write_bytes(lines)
+    assert len(plan().jobs) == 2 and len(learned) == 4

@@ -6,6 +6,7 @@ import pickle
 import sys
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import fsspec
 import pytest
@@ -16,7 +17,7 @@ from sincut.batch import remote
 from sincut.batch.manifest import Manifest
 from sincut.batch.naming import Naming
 from sincut.batch.pipe import run
-from sincut.batch.plan import Plan, make_plan, split_models
+from sincut.batch.plan import Memory, Plan, make_plan, split_models
 from sincut.batch.remote import Url, place
 from sincut.batch.watch import check
 from sincut.config.sections import Config
@@ -309,3 +310,46 @@ def test_beyond_memory_goes_through_files_of_this_machine(
     assert memory.cat("/out/b c.png") == (tmp_path / "out/b c.png").read_bytes()
     started = [event for event in events if isinstance(event, PictureStarted)]
     assert str(started[0].source) == "memory://in/b c.png"
+
+
+def test_later_plans_fetch_only_new_pieces(
+    memory: fsspec.AbstractFileSystem, tree: Path, tiny: Config, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    memory.put(str(tree), "/in", recursive=True)
+    source, out, kept, translator = place("memory://in"), place("memory://out"), Memory(), Translator(make_model(tiny))
+    fetched: list[str] = []
+    real = type(memory).cat_ranges
+
+    def cat_ranges(self: Any, paths: list[str], *rest: Any) -> Any:
+        fetched.extend(paths)
+        return real(self, paths, *rest)
+
+    def plan(**filters: Any) -> Plan:
+        fetched.clear()
+        return make_plan([source], Naming(out), recipe=RECIPE, **filters)
+
+    monkeypatch.setattr(type(memory), "cat_ranges", cat_ranges)
+    run(plan(include=["*.jpg"], memory=kept), translator)
+    run(plan(include=["*.png"]), translator)  # another process
+    assert len(plan(memory=kept).jobs) == 2 and len(fetched) == 2  # that it begins, and what it has done
+    assert len(plan(memory=kept).jobs) == 2 and not fetched
+
+
+def test_an_object_that_may_not_be_read_is_one_failed_picture(
+    memory: fsspec.AbstractFileSystem, tree: Path, tiny: Config, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse(self: Any, path: str, *rest: Any, **options: Any) -> Any:
+        if path.endswith("a.jpg"):
+            raise PermissionError("403 Forbidden")
+        return real(self, path, *rest, **options)
+
+    memory.put(str(tree), "/in", recursive=True)
+    source, out, translator = place("memory://in"), place("memory://out"), Translator(make_model(tiny))
+    run(make_plan([source], Naming(out), recipe=RECIPE), translator)
+    memory.pipe("/in/a.jpg", (tree / "a.jpg").read_bytes())  # touched
+    memory.pipe("/in/b c.png", (tree / "deep/er/d.tif").read_bytes())
+    real = type(memory)._open
+    monkeypatch.setattr(type(memory), "_open", refuse)
+    done, failed = run(make_plan([source], Naming(out), recipe=RECIPE), translator)
+    assert [job.source.name for job in done] == ["b c.png"]
+    assert [job.source.name for job, _ in failed] == ["a.jpg"] and "403" in failed[0][1]
