@@ -3,5 +3,5 @@
 # In this order: each imports only those before it.
 MODULES = (
     *("remote", "manifest", "naming", "recipe", "sources", "plan", "watch"),
-    *("tally", "work", "pipe", "ray_", "worker", "driver", "batch"),
+    *("work", "tally", "pipe", "ray_", "worker", "driver", "batch"),
 )

@@ -20,10 +20,11 @@ from sincut.batch.naming import Job
 from sincut.batch.plan import Plan
 from sincut.batch.ray_ import Pool, first_line, joined, needs, room
 from sincut.batch.remote import AnyPath, Url
-from sincut.batch.tally import Pace, begin, clear, held, manifested
-from sincut.batch.worker import Outcome, Worker
+from sincut.batch.tally import Tally, clear, held
+from sincut.batch.work import Outcome
+from sincut.batch.worker import Worker
 from sincut.errors import ImageError, ModelError, RunError
-from sincut.events import Listener, PictureDone, PictureFailed, Warned, ignore
+from sincut.events import Listener, Warned, ignore
 from sincut.files import read_whole, stat_of
 from sincut.model.model import Model, model_path
 from sincut.pictures.writing import AS_IT_CAME, Saving
@@ -31,7 +32,7 @@ from sincut.translation.options import PLAIN, Options
 
 IN_FLIGHT = 3  # pictures for each worker: one is read, one translated, one written
 DEATHS = 3  # of workers over one picture, before it counts as failed
-STILLBORN = 3  # workers that died before their first picture, and more by as many as there are, before all is given up
+STILLBORN = 3  # give up after so many failed starts and one more for each worker
 LEAVE_SECONDS = 5.0  # for all workers together
 PATIENCE = 30.0  # seconds without any worker, after which that is told
 
@@ -45,14 +46,14 @@ def run(
     on_event: Listener = ignore,
     stop: Callable[[], bool] = lambda: False,
 ) -> tuple[list[Job], list[tuple[Job, str]]]:
-    """`pipe.run` on a Ray cluster.
+    """Translate all jobs on a Ray cluster; returns as `pipe.run` those done, and those failed with the reason.
 
     Raises `RunError` as `joined` does, and where workers cannot be started, and `ModelError` for a bad model.
     """
     if not plan.jobs:
-        begin(plan, 0, on_event)
+        Tally(plan, options.max_pixels, on_event)
         return [], []
-    for job in plan.jobs[:1]:
+    for job in plan.jobs:
         if job.source == job.target:  # a worker may die between replacing a picture and saying so
             raise RunError(f"{job.source}: a picture sent again would be translated twice; give -o another folder")
         for path in (job.source, job.target):
@@ -68,7 +69,7 @@ def run(
             clear(plan)  # of what killed workers were writing
 
 
-@dataclass
+@dataclass(eq=False)
 class _Seat:
     """A worker, and the pictures that it has."""
 
@@ -85,7 +86,7 @@ class _Driver:
         self.ray, self.plan, self.pool, self.saving, self.on_event = ray, plan, pool, saving, on_event
         self.max_pixels = options.max_pixels
         weights = read_whole(model_path(model), ModelError)
-        mask = (options.mask.suffix, read_whole(options.mask, ImageError)) if options.mask else None
+        mask = (str(options.mask), read_whole(options.mask, ImageError)) if options.mask else None
         self.arguments = ray.put(weights), ray.put(mask), replace(options, mask=None), pool.cpus, pool.gpus
         needs = {"num_cpus": pool.cpus, "num_gpus": pool.gpus, "max_concurrency": IN_FLIGHT, "max_restarts": 0}
         self.kind = ray.remote(**needs)(Worker)
@@ -96,13 +97,10 @@ class _Driver:
         self.waiting, self.suspects = deque(plan.jobs), deque[Job]()
         self.deaths: dict[Job, int] = {}
         self.stillborn, self.began, self.warned = 0, time.monotonic(), False
-        self.done: list[Job] = []
-        self.failed: list[tuple[Job, str]] = []
 
     def run(self, stop: Callable[[], bool]) -> tuple[list[Job], list[tuple[Job, str]]]:
-        plan, total = self.plan, self.plan.pixels(self.max_pixels)
-        begin(plan, total, self.on_event)
-        self.pace = Pace(total, len(plan.jobs))
+        """Have all jobs done, until `stop` says so; those done, and those failed with the reason. Raises `RunError`."""
+        self.tally = Tally(self.plan, self.max_pixels, self.on_event)
         for _ in range(self.count):
             self._start()
         while self.waiting or self.suspects or self.flying:
@@ -117,7 +115,7 @@ class _Driver:
                 elif reference in self.flying:
                     self._hear(reference)
             self._tell_of_waiting()
-        return self.done, self.failed
+        return self.tally.done, self.tally.failed
 
     def end(self) -> None:
         """Give the workers back."""
@@ -132,15 +130,15 @@ class _Driver:
         self.starting[seat.actor.hello.remote()] = seat
 
     def _ready(self) -> list[Any]:
-        """What has been answered, after up to a second."""
+        """Calls to workers that have been answered, after up to a second."""
         references = [*self.flying, *self.starting]
         if not self.ray.wait(references, num_returns=1, timeout=1.0)[0]:
             return []
-        found: list[Any] = self.ray.wait(references, num_returns=len(references), timeout=0)[0]
-        return found
+        answered: list[Any] = self.ray.wait(references, num_returns=len(references), timeout=0)[0]
+        return answered
 
     def _welcome(self, reference: Any) -> None:
-        """A worker is there, or could not be started."""
+        """Give pictures to a worker that has started; if it could not, start another one. Raises `RunError`."""
         seat = self.starting.pop(reference)
         try:
             version = self.ray.get(reference)
@@ -164,14 +162,14 @@ class _Driver:
             self._send(seat, self.suspects.popleft())
 
     def _send(self, seat: _Seat, job: Job) -> None:
-        if self.plan.manifest is not None and job not in self.deaths:
-            self.plan.manifest.begin(job.source, job.target)
+        if job not in self.deaths:
+            self.tally.begin(job)
         reference = seat.actor.translate.remote(_absolute(job.source), _absolute(job.target), self.saving)
         seat.jobs[reference] = job
         self.flying[reference] = seat
 
     def _hear(self, reference: Any) -> None:
-        """Of one picture: how it ended, or that its worker did."""
+        """Take in how one picture ended, or that its worker did."""
         seat = self.flying[reference]
         try:
             outcome = self.ray.get(reference)
@@ -197,34 +195,21 @@ class _Driver:
             self._hand_out(other)
 
     def _again(self, job: Job, reason: str) -> None:
-        """A worker died over a picture, and perhaps because of it."""
+        """Do a picture again over which a worker died, and perhaps because of it; give it up after `DEATHS`."""
         self.deaths[job] = self.deaths.get(job, 0) + 1
         if self.deaths[job] < DEATHS:
             self.on_event(Warned(f"{job.source}: its worker is gone, it is done again"))
             self.suspects.append(job)
             return
-        self._fail(
-            job, f"{job.source}: {DEATHS} workers died over it ({reason}); give workers more memory, or leave it out"
-        )
+        remedy = "give workers more memory, or leave it out"
+        self.tally.fail(job, f"{job.source}: {DEATHS} workers died over it ({reason}); {remedy}")
 
     def _note(self, job: Job, outcome: Outcome) -> None:
         error = outcome.error.replace(_absolute(job.source), str(job.source))
         written = outcome.written if isinstance(job.target, Url) else stat_of(job.target)
         if not error and written is None:
             error = f"{job.target}: was written by a worker, and is not to be seen here; use a shared folder or a URL"
-        if not error or outcome.damaged:
-            before, seconds = outcome.before, outcome.seconds
-            manifested(self.plan, job, before, outcome.sha256, seconds, error, written)
-        if error:
-            self._fail(job, error)
-            return
-        self.done.append(job)
-        left = self.pace.left(outcome.pixels)
-        self.on_event(PictureDone(job.source, job.target, outcome.seconds, outcome.notes, left))
-
-    def _fail(self, job: Job, reason: str) -> None:
-        self.failed.append((job, reason))
-        self.on_event(PictureFailed(job.source, reason))
+        self.tally.end(job, replace(outcome, error=error, written=written))
 
     def _tell_of_waiting(self) -> None:
         """Say once that no worker starts: the cluster may be full, grow, or never have what is asked for."""

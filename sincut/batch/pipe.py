@@ -9,11 +9,12 @@ from dataclasses import dataclass, replace
 
 from sincut.batch.naming import Job
 from sincut.batch.plan import Plan
-from sincut.batch.tally import Pace, begin, held, manifested
-from sincut.batch.work import Read, apply_staged, read, reason_of, save
-from sincut.errors import DamagedError, ImageError, SincutError
-from sincut.events import Listener, PictureDone, PictureFailed, PictureStarted, ignore
+from sincut.batch.tally import Tally, held
+from sincut.batch.work import Read, apply_staged, read, save
+from sincut.errors import ImageError, SincutError
+from sincut.events import Event, Listener, PictureStarted, ignore
 from sincut.files import make_folder
+from sincut.pictures.picture import Picture
 from sincut.pictures.writing import AS_IT_CAME, Saving
 from sincut.translation.options import PLAIN, Options
 from sincut.translation.translator import Translator
@@ -29,95 +30,113 @@ def run(
 ) -> tuple[list[Job], list[tuple[Job, str]]]:
     """Translate all jobs; returns those done, and those failed with the reason. `stop` is asked between pictures.
 
-    While one picture is translated, the next is decoded and the one before encoded, each in a thread. A picture for
-    which memory is short waits until its turn, and then goes from file to file where need be.
+    A picture that does not fit into memory beside the others waits until its turn, and then goes from file to file if
+    need be. One that fails never stops the rest; an error of `on_event` does. Raises `RunError` where the output folder
+    is held by another process, or the manifest cannot be written.
     """
-    with held(plan):
-        return _run(plan, translator, options, saving, on_event, stop)
+    with held(plan), ThreadPoolExecutor(1) as decoder, ThreadPoolExecutor(1) as encoder:
+        pipe = _Pipe(plan, translator, options, saving, on_event, encoder)
+        hashed = plan.manifest is not None
+        coming = _decoding(plan.jobs, decoder, lambda job: read(job, translator, options, hashed))
+        with contextlib.closing(coming):
+            for job, picture in coming:
+                if stop():
+                    break
+                pipe.take(job, picture.result())
+            pipe.finish()
+        return pipe.tally.done, pipe.tally.failed
 
 
-def _run(
-    plan: Plan, translator: Translator, options: Options, saving: Saving, on_event: Listener, stop: Callable[[], bool]
-) -> tuple[list[Job], list[tuple[Job, str]]]:
-    total = plan.pixels(options.max_pixels)
-    begin(plan, total, on_event)
-    done: list[Job] = []
-    failed: list[tuple[Job, str]] = []
-    pace = Pace(total, len(plan.jobs))
-    hashed = plan.manifest is not None
+class _Guarded:
+    """A listener whose own errors can be told from those of the work during which it was called."""
 
-    def fail(job: Job, error: Exception, read: Read, began: float) -> None:
-        reason = reason_of(error, job, read.staged)
-        failed.append((job, reason))
-        if isinstance(error, DamagedError):  # anything else is tried again next time
-            record(job, read, began, reason)
-        read.staged.close()
-        on_event(PictureFailed(job.source, reason))
+    def __init__(self, on_event: Listener) -> None:
+        self.on_event = on_event
+        self.error: Exception | None = None
 
-    def succeed(job: Job, began: float, notes: tuple[str, ...], read: Read) -> None:
-        done.append(job)
-        record(job, read, began)
-        left = pace.left(read.pixels)
-        on_event(PictureDone(job.source, job.target, time.monotonic() - began, notes, left))
-
-    def record(job: Job, read: Read, began: float, error: str = "") -> None:
-        manifested(plan, job, read.before, read.sha256, time.monotonic() - began, error)
-
-    def finish(saving: "_Saving") -> None:
+    def __call__(self, event: Event) -> None:
         try:
-            notes = saving.notes.result()
-        except (SincutError, MemoryError) as error:
-            fail(saving.job, error, saving.read, saving.began)
-        else:
-            succeed(saving.job, saving.began, notes, saving.read)
-
-    on_its_way: _Saving | None = None
-    with (
-        ThreadPoolExecutor(1) as decoder,
-        ThreadPoolExecutor(1) as encoder,
-        contextlib.closing(
-            _decoding(plan.jobs, decoder, lambda job: read(job, translator, options, hashed))
-        ) as reading,
-    ):
-        for job, coming in reading:
-            if stop():
-                break
-            began, translated = time.monotonic(), None
-            found = coming.result()
-            try:
-                if found.error is not None:
-                    raise found.error
-                make_folder(found.staged.target.parent, ImageError)
-                if plan.manifest is not None:
-                    plan.manifest.begin(job.source, job.target)
-                if found.picture is None:
-                    if on_its_way:
-                        finish(on_its_way)
-                        on_its_way = None
-                    notes = apply_staged(found.staged, translator, options, saving, _named(on_event, job))
-                    succeed(job, began, notes, found)
-                else:
-                    translated = translator.apply_loaded(found.picture, job.source, job.target, options, on_event)
-                    found = replace(found, picture=None)
-            except (SincutError, MemoryError) as error:
-                fail(job, error, found, began)
-            if on_its_way:
-                finish(on_its_way)
-            written = encoder.submit(save, translated, found.staged, saving) if translated else None
-            on_its_way = _Saving(job, began, written, found) if written else None
-        if on_its_way:
-            finish(on_its_way)
-    return done, failed
+            self.on_event(event)
+        except Exception as error:
+            self.error = error
+            raise
 
 
-@dataclass(frozen=True)
-class _Saving:
-    """A translated picture on its way into its file."""
+@dataclass(frozen=True, eq=False)
+class _Encoding:
+    """A translated picture that is being written; its notes come when it is in its place."""
 
     job: Job
+    read: Read
     began: float
     notes: "Future[tuple[str, ...]]"
-    read: "Read"
+
+
+class _Pipe:
+    """Translates pictures that were read, one at a time, while the one before is being written."""
+
+    def __init__(
+        self, plan: Plan, translator: Translator, options: Options, saving: Saving, on_event: Listener,
+        encoder: Executor,
+    ) -> None:  # fmt: skip
+        self.translator, self.options, self.saving, self.encoder = translator, options, saving, encoder
+        self.on_event = _Guarded(on_event)
+        self.tally = Tally(plan, options.max_pixels, on_event)
+        self.encoding: _Encoding | None = None
+
+    def take(self, job: Job, source: Read) -> None:
+        """Translate a picture, and give it away to be written; where memory is short, go from file to file."""
+        began = time.monotonic()
+        try:
+            if source.error is not None:
+                raise source.error
+            make_folder(source.staged.target.parent, ImageError)
+            self.tally.begin(job)
+            translated = None if source.picture is None else self._translated(job, source.picture)
+        except (SincutError, MemoryError) as error:
+            self._fail(job, source, error, began)
+            self.finish()
+            return
+        source = replace(source, picture=None)
+        self.finish()
+        if translated is None:
+            self._stream(job, source, began)
+        else:
+            notes = self.encoder.submit(save, translated, source.staged, self.saving)
+            self.encoding = _Encoding(job, source, began, notes)
+
+    def _translated(self, job: Job, picture: Picture) -> Picture:
+        return self.translator.apply_loaded(picture, job.source, job.target, self.options, self.on_event)
+
+    def _stream(self, job: Job, source: Read, began: float) -> None:
+        """Translate from file to file."""
+        listener = _renamed(self.on_event, job)
+        try:
+            notes = apply_staged(source.staged, self.translator, self.options, self.saving, listener)
+        except (SincutError, MemoryError) as error:
+            self._fail(job, source, error, began)
+        else:
+            self.tally.end(job, source.outcome(time.monotonic() - began, notes))
+
+    def finish(self) -> None:
+        """Wait for the picture that is being written, if there is one."""
+        if self.encoding is None:
+            return
+        last, self.encoding = self.encoding, None
+        try:
+            notes = last.notes.result()
+        except (SincutError, MemoryError) as error:
+            self._fail(last.job, last.read, error, last.began)
+        else:
+            self.tally.end(last.job, last.read.outcome(time.monotonic() - last.began, notes))
+
+    def _fail(self, job: Job, source: Read, error: SincutError | MemoryError, began: float) -> None:
+        """Give a picture up; an error that is the listener's own is no fault of the picture, and ends the run."""
+        if self.on_event.error is not None:
+            raise self.on_event.error from None
+        outcome = source.failure(error, time.monotonic() - began)
+        source.staged.close()
+        self.tally.end(job, outcome)
 
 
 def _decoding(
@@ -140,8 +159,8 @@ def _decoding(
                     coming.result().staged.close()
 
 
-def _named(on_event: Listener, job: Job) -> Listener:
-    """Tells of the job's own names where a picture is worked on under others."""
+def _renamed(on_event: Listener, job: Job) -> Listener:
+    """A listener that tells of the job's own names while the picture is worked on under others."""
     return lambda event: on_event(
         replace(event, source=job.source, target=job.target) if isinstance(event, PictureStarted) else event
     )

@@ -15,15 +15,15 @@ from typing import Any
 from sincut.errors import RunError
 
 DEFAULT_CPUS = 2.0  # for each worker
-KNOCK_SECONDS = 10.0
+KNOCK_SECONDS = 10.0  # to wait for an answer from the cluster's address
 OBJECT_STORE = 2**28  # bytes, where Ray is started here: pictures do not go through it
-RAY_THREAD = "ray_listen_error_messages"
-FIRST_LINE = 300  # characters of what Ray has to say
+RAY_THREAD = "ray_listen_error_messages"  # of Ray's, which prints what it hears from workers
+FIRST_LINE = 300  # characters, at most, of an error of Ray's that are told
 
 
 @dataclass(frozen=True)
 class Pool:
-    """How many workers, and what each of them needs.
+    """Workers of a cluster: their number, and the processors and GPUs (or parts of one) that each of them needs.
 
     `workers` None: as many as the cluster has room for now. `address` is that of a cluster, as in RAY_ADDRESS, which
     counts where there is none; without either, Ray is started on this machine and ended with the work.
@@ -37,7 +37,7 @@ class Pool:
 
 @contextlib.contextmanager
 def joined(pool: Pool) -> Iterator[Any]:
-    """The module `ray`, connected. What is started here ends with the block.
+    """The module `ray`, connected. If Ray was not before, it is shut down after the block.
 
     Raises `RunError` where the extra is missing or the cluster cannot be reached.
     """
@@ -48,9 +48,23 @@ def joined(pool: Pool) -> Iterator[Any]:
     if ray.is_initialized():
         yield ray
         return
-    os.environ.setdefault("RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO", "0")
-    os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
     address = pool.address or os.environ.get("RAY_ADDRESS")
+    _connect(ray, pool, address)
+    try:
+        if not address and pool.gpus > ray.cluster_resources().get("GPU", 0):
+            raise RunError(
+                f"--worker-gpus {pool.gpus:g}: this machine has no such GPU; leave it out, or join a cluster"
+            )
+        with contextlib.redirect_stdout(_WithoutRay(sys.stdout)):
+            yield ray
+    finally:
+        ray.shutdown()
+
+
+def _connect(ray: Any, pool: Pool, address: str | None) -> None:
+    """Join the cluster at an address, or start Ray on this machine. Raises `RunError` where that fails."""
+    os.environ.setdefault("RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO", "0")  # workers without GPUs: leave CUDA's variables
+    os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
     quiet: dict[str, Any] = {"log_to_driver": False, "logging_level": "ERROR"}
     handlers = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
     try:
@@ -66,15 +80,6 @@ def joined(pool: Pool) -> Iterator[Any]:
     except (ConnectionError, RuntimeError, ValueError, OSError, AssertionError) as error:
         where = f"at {address}, check --ray-address and RAY_ADDRESS" if address else "on this machine"
         raise RunError(f"Ray cannot be reached {where} ({first_line(error)})") from None
-    try:
-        if not address and pool.gpus > ray.cluster_resources().get("GPU", 0):
-            raise RunError(
-                f"--worker-gpus {pool.gpus:g}: this machine has no such GPU; leave it out, or join a cluster"
-            )
-        with contextlib.redirect_stdout(_WithoutRay(sys.stdout)):
-            yield ray
-    finally:
-        ray.shutdown()
 
 
 def _knock(address: str) -> None:
@@ -98,17 +103,19 @@ class _WithoutRay(io.TextIOBase):
 
 
 def room(ray: Any, pool: Pool) -> int:
-    """How many workers the cluster can hold now; it may grow, which `--workers` asks for."""
-    found = ray.cluster_resources()
-    by = [found.get("CPU", 1) / pool.cpus] if pool.cpus else []
-    by += [found.get("GPU", 0) / pool.gpus] if pool.gpus else []
+    """Number of workers that the cluster can hold now, at least 1; it may grow, which `--workers` asks for."""
+    there = ray.cluster_resources()
+    by = [there.get("CPU", 1) / pool.cpus] if pool.cpus else []
+    by += [there.get("GPU", 0) / pool.gpus] if pool.gpus else []
     return max(1, int(min(by, default=1)))
 
 
 def needs(pool: Pool) -> str:
+    """The needs of one worker in words, as in "2 CPUs and 1 GPUs"."""
     return f"{pool.cpus:g} CPUs" + (f" and {pool.gpus:g} GPUs" if pool.gpus else "")
 
 
 def first_line(error: BaseException) -> str:
+    """The first line of an error's text, cut to `FIRST_LINE` characters; its type's name where it has no text."""
     lines = [line.strip() for line in str(error).splitlines() if line.strip()]
     return lines[0][:FIRST_LINE] if lines else type(error).__name__

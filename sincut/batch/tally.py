@@ -1,4 +1,4 @@
-"""What has become of a plan's pictures: held, written down, counted."""
+"""The accounts of a run: the output folder is held, each picture's end is told and written into the manifest."""
 
 import contextlib
 import time
@@ -10,14 +10,72 @@ from typing import Any
 from sincut.batch.naming import Job
 from sincut.batch.plan import Plan
 from sincut.batch.remote import Url
+from sincut.batch.work import Outcome
 from sincut.errors import RunError
-from sincut.events import BatchStarted, Listener, Warned
+from sincut.events import BatchStarted, Listener, PictureDone, PictureFailed, Warned
 from sincut.files import locked, make_folder, remove_parts
+
+
+class Tally:
+    """The jobs of a plan that are done or failed so far. Where a run begins, it tells `on_event` of the plan.
+
+    Used wherever plans are carried out, so that manifest and events are the same on one machine and on many.
+    """
+
+    def __init__(self, plan: Plan, max_pixels: int, on_event: Listener) -> None:
+        self.plan, self.on_event = plan, on_event
+        self.done: list[Job] = []
+        self.failed: list[tuple[Job, str]] = []
+        pixels = plan.pixels(max_pixels)
+        on_event(BatchStarted(len(plan.jobs), len(plan.skipped), len(plan.failed), pixels))
+        for reason in plan.refused:
+            on_event(Warned(reason))
+        self.pace = Pace(pixels, len(plan.jobs))
+
+    def begin(self, job: Job) -> None:
+        """Write down that a job's output will be written. Raises `RunError`."""
+        if self.plan.manifest is not None:
+            self.plan.manifest.begin(job.source, job.target)
+
+    def end(self, job: Job, outcome: Outcome) -> None:
+        """Write down and tell how a job ended; failures that may pass are not written. Raises `RunError`."""
+        manifest, error = self.plan.manifest, outcome.error
+        if manifest is not None and (not error or outcome.damaged):
+            paths = job.source, outcome.before, outcome.sha256, job.target
+            manifest.add(manifest.entry(*paths, self.plan.recipe, outcome.seconds, error, outcome.written))
+        if error:
+            self.fail(job, error)
+            return
+        self.done.append(job)
+        left = self.pace.left(outcome.pixels)
+        self.on_event(PictureDone(job.source, job.target, outcome.seconds, outcome.notes, left))
+
+    def fail(self, job: Job, reason: str) -> None:
+        """Tell that a job failed, through no fault of its source: the manifest does not hear of it."""
+        self.failed.append((job, reason))
+        self.on_event(PictureFailed(job.source, reason))
+
+
+class Pace:
+    """The time that the rest of a run will take, by the pixels so far."""
+
+    def __init__(self, total: int, count: int) -> None:
+        self.total, self.count, self.pixels, self.pictures = total, count, 0, 0
+        self.began = time.monotonic()
+
+    def left(self, pixels: int) -> float:
+        """Seconds that are left, after one more picture of so many pixels."""
+        self.pixels += pixels
+        self.pictures += 1
+        if self.pictures == self.count or not self.pixels:
+            return 0.0
+        left = max(self.total - self.pixels, self.pixels / self.pictures)  # at least one more of their mean size
+        return (time.monotonic() - self.began) / self.pixels * left
 
 
 @dataclass
 class Result:
-    """What has become of one plan or several."""
+    """The jobs of one plan or several, by how they ended."""
 
     done: list[Job] = field(default_factory=list)
     skipped: list[Job] = field(default_factory=list)
@@ -27,11 +85,11 @@ class Result:
 
     @property
     def left(self) -> int:
-        """Pictures that were not reached."""
+        """Number of pictures that were not reached."""
         return self.jobs - len(self.done) - len(self.failed)
 
     def add(self, plan: Plan, done: list[Job], failed: list[tuple[Job, str]]) -> None:
-        """What `run` gave for a plan."""
+        """Add a plan, and what `run` gave for it."""
         self.jobs += len(plan.jobs)
         self.done += done
         self.failed += failed
@@ -70,42 +128,7 @@ def held(plan: Plan) -> Iterator[None]:
 
 
 def clear(plan: Plan) -> None:
-    """Remove what killed processes have left of files they were writing; the output folder is held."""
+    """Remove the unfinished files of killed processes; the output folder is held meanwhile."""
     for parent in {job.target.parent for job in plan.jobs}:
         if plan.manifest is not None and isinstance(parent, Path):
             remove_parts(parent)
-
-
-def manifested(
-    plan: Plan, job: Job, before: tuple[int, int], digest: str, seconds: float, error: str = "",
-    written: tuple[int, int] | None = None,
-) -> None:  # fmt: skip
-    """Write down in the plan's manifest, if it has one, how a picture ended; `written` where that is known already."""
-    if plan.manifest is None:
-        return
-    paths = job.source, before, digest, job.target
-    plan.manifest.add(plan.manifest.entry(*paths, plan.recipe, seconds, error, written))
-
-
-def begin(plan: Plan, pixels: int, on_event: Listener) -> None:
-    """Tell what is to be done, and what was left out."""
-    on_event(BatchStarted(len(plan.jobs), len(plan.skipped), len(plan.failed), pixels))
-    for reason in plan.refused:
-        on_event(Warned(reason))
-
-
-class Pace:
-    """How long the rest will take, by pixels."""
-
-    def __init__(self, total: int, count: int) -> None:
-        self.total, self.count, self.pixels, self.pictures = total, count, 0, 0
-        self.began = time.monotonic()
-
-    def left(self, pixels: int) -> float:
-        """Seconds, after one more picture of so many pixels."""
-        self.pixels += pixels
-        self.pictures += 1
-        if self.pictures == self.count or not self.pixels:
-            return 0.0
-        left = max(self.total - self.pixels, self.pixels / self.pictures)  # at least one more of their mean size
-        return (time.monotonic() - self.began) / self.pixels * left

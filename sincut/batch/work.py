@@ -4,7 +4,7 @@ from dataclasses import dataclass, replace
 
 from sincut.batch.naming import Job
 from sincut.batch.remote import Staged, stamp_of
-from sincut.errors import ImageError, SincutError
+from sincut.errors import DamagedError, ImageError, SincutError
 from sincut.events import Listener
 from sincut.files import sha256
 from sincut.pictures import formats, reading, writing
@@ -15,43 +15,68 @@ from sincut.translation.translator import Translator
 
 
 @dataclass(frozen=True)
-class Read:
-    """What is known of a source: size and time of its file, its hash, and the picture or what went wrong.
+class Outcome:
+    """The end of the work on one picture: translated, or failed where there is an `error`."""
 
-    Without a picture and an error, there is no room for it beside what is in memory now.
+    before: tuple[int, int]  # size in bytes and time of the source as it was read
+    sha256: str  # of the source's bytes
+    pixels: int  # of the source
+    seconds: float
+    notes: tuple[str, ...] = ()
+    written: tuple[int, int] | None = None  # size and time of the output, where they were asked for
+    error: str = ""
+    damaged: bool = False  # the source is at fault: to try again is of no use before it changes
+
+
+@dataclass(frozen=True, eq=False)
+class Read:
+    """A source that was read, or the error that came of it.
+
+    With neither a picture nor an error, there was no room for the picture beside what was in memory.
     """
 
     staged: Staged
-    before: tuple[int, int] = (0, 0)
+    before: tuple[int, int] = (0, 0)  # size in bytes and time of the file
     sha256: str = ""
     picture: Picture | None = None
     pixels: int = 0
     error: SincutError | MemoryError | None = None
 
+    def outcome(self, seconds: float, notes: tuple[str, ...] = (), written: tuple[int, int] | None = None) -> Outcome:
+        """The outcome of a picture that was translated."""
+        return Outcome(self.before, self.sha256, self.pixels, seconds, notes, written)
+
+    def failure(self, error: SincutError | MemoryError, seconds: float) -> Outcome:
+        """The outcome of a picture that failed, with the reason in a line that names it."""
+        source, target = (str(path) for path in self.staged.given)
+        reason = self.staged.told(str(error)) or f"{source}: does not fit into memory; use a smaller picture"
+        reason = reason if source in reason or target in reason else f"{source}: {reason}"
+        return replace(self.outcome(seconds), error=reason, damaged=isinstance(error, DamagedError))
+
 
 def read(job: Job, translator: Translator, options: Options, hashed: bool = True) -> Read:
-    """Fetch and decode the source of a job; whatever goes wrong with it is told in the result."""
-    found = Read(Staged(job.source, job.target))
-    source = found.staged.source
+    """Fetch and decode the source of a job. Raises nothing on account of the source: errors are in the result."""
+    staged = Staged(job.source, job.target)
+    result = Read(staged)
     try:
-        found = replace(found, before=stamp_of(job.source) or (0, 0))
-        found.staged.fetch()
-        found = replace(found, sha256=sha256(source) if hashed and found.before[0] else "")
-        h, w = reading.size_of(source, options.max_pixels)
-        formats.check_fits_format(found.staged.target, (h, w))
-        fits = translator.fits((h, w), options, reading.bytes_in_memory(source))
-        picture = reading.load(source, options.max_pixels) if fits else None
-        return replace(found, picture=picture, pixels=h * w)
+        result = replace(result, before=stamp_of(job.source) or (0, 0))
+        staged.fetch()
+        result = replace(result, sha256=sha256(staged.source) if hashed and result.before[0] else "")
+        h, w = reading.size_of(staged.source, options.max_pixels)
+        formats.check_fits_format(staged.target, (h, w))
+        fits = translator.fits((h, w), options, reading.bytes_in_memory(staged.source))
+        picture = reading.load(staged.source, options.max_pixels) if fits else None
+        return replace(result, picture=picture, pixels=h * w)
     except (SincutError, MemoryError) as error:
-        return replace(found, error=error)
+        return replace(result, error=error)
     except OSError as error:
-        return replace(found, error=ImageError(f"{job.source}: cannot be read ({error.strerror}); check it"))
+        return replace(result, error=ImageError(f"{job.source}: cannot be read ({error.strerror}); check it"))
 
 
 def apply_staged(
     staged: Staged, translator: Translator, options: Options, saving: Saving, on_event: Listener
 ) -> tuple[str, ...]:
-    """Translate from file to file, and put the result in its place. Raises `ImageError`."""
+    """Translate from file to file, put the result in its place, and return the notes on it. Raises `ImageError`."""
     notes = translator.apply_file(staged.source, staged.target, options, saving, on_event)
     staged.publish()
     staged.close()
@@ -66,9 +91,3 @@ def save(picture: Picture, staged: Staged, saving: Saving) -> tuple[str, ...]:
     finally:
         staged.close()
     return notes
-
-
-def reason_of(error: Exception, job: Job, staged: Staged) -> str:
-    """Why a picture failed, in a line that names it."""
-    reason = staged.told(str(error)) or f"{job.source}: does not fit into memory; use a smaller picture"
-    return reason if str(job.source) in reason or str(job.target) in reason else f"{job.source}: {reason}"

@@ -4,7 +4,7 @@ import os
 import tempfile
 import threading
 import time
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 
 import torch
@@ -13,8 +13,9 @@ from sincut import __version__
 from sincut.batch import work
 from sincut.batch.naming import Job
 from sincut.batch.remote import place, stamp_of
+from sincut.batch.work import Outcome
 from sincut.devices import available_memory, use_fast_kernels, used_memory
-from sincut.errors import DamagedError, ImageError, RunError, SincutError
+from sincut.errors import ImageError, RunError, SincutError
 from sincut.events import ignore
 from sincut.files import make_folder, write_whole
 from sincut.model.model import MODEL_FILE
@@ -24,22 +25,12 @@ from sincut.translation.options import Options
 from sincut.translation.translator import load
 
 
-@dataclass(frozen=True)
-class Outcome:
-    """What a worker tells of one picture. `damaged` says that the source is at fault."""
-
-    before: tuple[int, int]
-    sha256: str
-    pixels: int
-    seconds: float
-    notes: tuple[str, ...] = ()
-    written: tuple[int, int] | None = None
-    error: str = ""
-    damaged: bool = False
-
-
 class Worker:
-    """The model in a process of its own, somewhere; while it translates one picture, others are read and written."""
+    """The model in a process of its own, on some machine; while it translates one picture, others are read and written.
+
+    `model` and `mask` (its name and bytes) are sent along, `options` without the mask. Raises `RunError` or
+    `ModelError` where they cannot be used.
+    """
 
     def __init__(
         self, model: bytes, mask: tuple[str, bytes] | None, options: Options, cpus: float, gpus: float
@@ -53,9 +44,10 @@ class Worker:
             self.translator = load(weights, device)
         self.place = tempfile.TemporaryDirectory(prefix="sincut-")
         if mask is not None:
-            options = replace(options, mask=Path(self.place.name, f"mask{mask[0]}"))
+            self.mask_name, data = mask
+            options = replace(options, mask=Path(self.place.name, f"mask{Path(self.mask_name).suffix}"))
             assert options.mask is not None
-            write_whole(options.mask, mask[1], RunError)
+            write_whole(options.mask, data, RunError)
         if options.max_memory is None:  # what is free is shared with the other workers of this machine
             beside = max(1, (os.cpu_count() or 1) // max(1, int(cpus)))
             free = MEMORY_SHARE * available_memory(torch.device("cpu")) / beside
@@ -71,25 +63,30 @@ class Worker:
         self.place.cleanup()
 
     def translate(self, source: str, target: str, saving: Saving) -> Outcome:
-        job, began = Job(place(source), place(target)), time.monotonic()
-        read = work.read(job, self.translator, self.options)
-        known = read.before, read.sha256, read.pixels
+        """Do one picture, whatever becomes of it; errors are in the outcome."""
+        began = time.monotonic()
+        read = work.read(Job(place(source), place(target)), self.translator, self.options)
         try:
-            if read.error is not None:
-                raise read.error
-            make_folder(read.staged.target.parent, ImageError)
-            if read.picture is None:
-                with self.turn:
-                    notes = work.apply_staged(read.staged, self.translator, self.options, saving, ignore)
-            else:
-                with self.turn:
-                    picture = self.translator.apply_picture(read.picture, self.options)
-                read = replace(read, picture=None)
-                notes = work.save(picture, read.staged, saving)
-            written = stamp_of(job.target)
+            notes = self._write(read, saving)
+            written = stamp_of(read.staged.given[1])
         except (SincutError, MemoryError) as error:
-            reason, damaged = work.reason_of(error, job, read.staged), isinstance(error, DamagedError)
-            return Outcome(*known, time.monotonic() - began, error=reason, damaged=damaged)
+            outcome = read.failure(error, time.monotonic() - began)
+            return replace(outcome, error=self._told(outcome.error))
         finally:
             read.staged.close()
-        return Outcome(*known, time.monotonic() - began, notes, written)
+        return read.outcome(time.monotonic() - began, notes, written)
+
+    def _write(self, read: work.Read, saving: Saving) -> tuple[str, ...]:
+        """Translate a picture that was read into its place; the notes on it. Raises `ImageError`."""
+        if read.error is not None:
+            raise read.error
+        make_folder(read.staged.target.parent, ImageError)
+        with self.turn:
+            if read.picture is None:
+                return work.apply_staged(read.staged, self.translator, self.options, saving, ignore)
+            picture = self.translator.apply_picture(read.picture, self.options)
+        return work.save(picture, read.staged, saving)
+
+    def _told(self, text: str) -> str:
+        """A message with the mask's own name instead of that of its copy."""
+        return text.replace(str(self.options.mask), self.mask_name) if self.options.mask else text

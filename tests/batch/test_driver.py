@@ -21,10 +21,12 @@ from sincut.batch.pipe import run
 from sincut.batch.plan import Plan, make_plan
 from sincut.batch.ray_ import Pool, joined
 from sincut.batch.remote import place
+from sincut.batch.tally import Tally
 from sincut.config.sections import Config
 from sincut.errors import RunError
-from sincut.events import Event, PictureDone, PictureFailed, Warned
+from sincut.events import Event, Listener, PictureDone, PictureFailed, Warned
 from sincut.model.model import Model
+from sincut.pictures.opening import MAX_PIXELS
 from sincut.runs import pairs
 from sincut.runs.run import train
 from sincut.runs.table import load as load_table
@@ -175,29 +177,30 @@ def test_pictures_are_not_replaced_by_workers(tmp_path: Path, painting: Path, mo
     assert painting.read_bytes() == before
 
 
-def driver_without_cluster(jobs: list[Job]) -> Any:
+def driver_without_cluster(jobs: list[Job], on_event: Listener) -> Any:
     """A driver without a cluster, whose workers are names."""
-    found = object.__new__(_Driver)
-    found.plan, found.pool, found.on_event, found.count = Plan(tuple(jobs)), POOL, lambda event: None, 1
-    found.waiting, found.suspects, found.deaths, found.failed = deque(jobs), deque(), {}, []
-    found.flying, found.seats, found.starting = {}, [], {}
-    found.started, found.sent = [], []
-    found._start = lambda: found.started.append(1)
-    found._kill = lambda seat: None
+    driver = object.__new__(_Driver)
+    driver.plan, driver.pool, driver.on_event, driver.count = Plan(tuple(jobs)), POOL, on_event, 1
+    driver.waiting, driver.suspects, driver.deaths = deque(jobs), deque(), {}
+    driver.tally = Tally(driver.plan, MAX_PIXELS, on_event)
+    driver.flying, driver.seats, driver.starting = {}, [], {}
+    without_ray: Any = driver
+    without_ray.started, without_ray.sent = [], []
+    without_ray._start = lambda: without_ray.started.append(1)
+    without_ray._kill = lambda seat: None
 
     def send(seat: Any, job: Job) -> None:
-        seat.jobs[len(found.sent)], found.flying[len(found.sent)] = job, seat
-        found.sent.append(job)
+        seat.jobs[len(without_ray.sent)], driver.flying[len(without_ray.sent)] = job, seat
+        without_ray.sent.append(job)
 
-    found._send = send
-    return found
+    without_ray._send = send
+    return without_ray
 
 
 def test_a_picture_over_which_workers_die_is_given_up_and_others_are_not(tmp_path: Path) -> None:
     jobs = [Job(tmp_path / f"{number}.png", tmp_path / f"out{number}.png") for number in range(6)]
-    one = driver_without_cluster(jobs)
     failures: list[Event] = []
-    one.on_event = failures.append
+    one = driver_without_cluster(jobs, failures.append)
     deadly = jobs[0]
     for _ in range(50):
         if not (one.waiting or one.suspects or one.flying):
@@ -211,6 +214,7 @@ def test_a_picture_over_which_workers_die_is_given_up_and_others_are_not(tmp_pat
             continue
         for reference in list(seat.jobs):
             del seat.jobs[reference], one.flying[reference]
-    assert [job for job, _ in one.failed] == [deadly] and "3 workers died over it (out of memory)" in one.failed[0][1]
+    ((job, reason),) = one.tally.failed
+    assert job == deadly and "3 workers died over it (out of memory)" in reason
     assert one.sent.count(deadly) == DEATHS and set(one.sent) == set(jobs)
     assert sum(isinstance(event, PictureFailed) for event in failures) == 1

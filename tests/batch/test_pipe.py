@@ -13,13 +13,14 @@ import pytest
 from helpers import RECIPE, killed_after, lines_of, make_model, scene, sincut
 from PIL import Image
 
+from sincut.batch.manifest import Manifest
 from sincut.batch.naming import Naming
 from sincut.batch.pipe import run
 from sincut.batch.plan import make_plan
 from sincut.config.sections import Config
 from sincut.errors import ConfigError, ImageError, RunError
-from sincut.events import Event, PictureDone, PictureFailed, PictureStarted
-from sincut.files import locked
+from sincut.events import Event, PictureDone, PictureFailed, PictureStarted, TileDone
+from sincut.files import PART, locked
 from sincut.translation.options import Options
 from sincut.translation.translator import Translator
 
@@ -195,3 +196,41 @@ def test_a_link_and_a_mode_stay_what_they_were(tree: Path, tmp_path: Path, tiny:
     run(make_plan([tree / "a.jpg"], Naming(None)), Translator(make_model(tiny)))
     assert (tree / "a.jpg").is_symlink() and real.read_bytes() != before
     assert real.stat().st_mode & 0o777 == 0o600
+
+
+@pytest.mark.parametrize("max_memory", [None, 1])
+@pytest.mark.parametrize("error", [BrokenPipeError(32, "Broken pipe"), ImageError("no fault of the picture")])
+@pytest.mark.parametrize("kind", [PictureStarted, TileDone, PictureDone])
+def test_an_error_of_the_listener_is_its_own(
+    kind: type[Event], error: Exception, max_memory: int | None, tree: Path, tmp_path: Path, tiny: Config
+) -> None:
+    """Such as of a closed stderr: it ends the run as it is, and no picture counts as failed."""
+    told: list[Event] = []
+
+    def listen(event: Event) -> None:
+        told.append(event)
+        if isinstance(event, kind):
+            raise error
+
+    plan = make_plan([tree], Naming(tmp_path / "out"), recipe=RECIPE)
+    with pytest.raises(type(error)) as caught:
+        run(plan, Translator(make_model(tiny)), Options(max_memory=max_memory), on_event=listen)
+    assert caught.value is error and not any(isinstance(event, PictureFailed) for event in told)
+    assert not list((tmp_path / "out").rglob(f"*{PART}"))
+    assert len(run(make_plan([tree], Naming(tmp_path / "out"), recipe=RECIPE), Translator(make_model(tiny)))[1]) == 0
+
+
+def test_a_manifest_that_cannot_be_written_ends_the_run(
+    tree: Path, tmp_path: Path, tiny: Config, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """And is not taken for a failure of the next picture."""
+
+    def full(*_: object) -> None:
+        raise RunError("manifest.jsonl: cannot be written")
+
+    events: list[Event] = []
+    plan = make_plan([tree], Naming(tmp_path / "out"), recipe=RECIPE)
+    monkeypatch.setattr(Manifest, "add", full)
+    with pytest.raises(RunError, match="cannot be written"):
+        run(plan, Translator(make_model(tiny)), Options(max_memory=1), on_event=events.append)
+    assert not any(isinstance(event, PictureFailed) for event in events)
