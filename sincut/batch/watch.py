@@ -1,5 +1,6 @@
-"""What arrives in folders, told when it is complete (the extra `sincut[watch]`, https://watchfiles.helpmanual.io)."""
+"""Watching folders for pictures that arrive (the extra `sincut[watch]`, https://watchfiles.helpmanual.io)."""
 
+import os
 import time
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
@@ -13,46 +14,57 @@ TICK_MS = 500  # between two looks
 
 
 def arrivals(folders: Sequence[AnyPath], stop: Callable[[], bool]) -> Iterator[set[Path] | None]:
-    """Files that have been written or moved into the folders and are complete, as often as there are some.
+    """Files that have been written or moved into the folders and are complete, in sets, whenever there are some.
 
-    First comes None, once the folders are watched: what came before is there to be looked for. Ends when `stop` says
-    so. Raises `RunError` as `check` does.
+    First comes None, once the folders are watched: files that came before have to be looked for. Ends after `stop` has
+    returned True. Raises `RunError` as `check` does.
     """
     watched = check(folders)
     from watchfiles import Change, watch
 
-    pending: dict[Path, tuple[tuple[int, int] | None, float]] = {}  # how the file was, and since when
     changes = watch(
         *watched, watch_filter=None, rust_timeout=TICK_MS, yield_on_timeout=True, raise_interrupt=False,
         ignore_permission_denied=True,
     )  # fmt: skip
-    begun = False
-    for found in changes:
+    settling, begun = _Settling(), False
+    for changed in changes:
         if stop():
             return
         if not begun:
             begun = True
             yield None
         now = time.monotonic()
-        for kind, name in found:
-            path = _as_given(Path(name), watched)
-            if kind == Change.deleted:
-                continue
-            for file in path.rglob("*") if path.is_dir() and kind == Change.added else (path,):  # a folder moved here
-                if file.is_file():
-                    pending.setdefault(file, (stat_of(file), now))
-        ready = set()
-        for path, (before, since) in list(pending.items()):
-            current = stat_of(path)
+        for kind, name in changed:
+            if kind != Change.deleted:
+                path = _as_given(Path(name), watched)
+                for file in _files_of(path, kind == Change.added):
+                    settling.add(file, now)
+        if complete := settling.complete(now):
+            yield complete
+
+
+class _Settling:
+    """Files that were seen to change, until they have stayed as they are for `SETTLED_SECONDS`."""
+
+    def __init__(self) -> None:
+        self.pending: dict[Path, tuple[tuple[int, int] | None, float]] = {}  # the file's size and time, since when
+
+    def add(self, file: Path, now: float) -> None:
+        self.pending.setdefault(file, (stat_of(file), now))
+
+    def complete(self, now: float) -> set[Path]:
+        """Files that have settled by now; they are forgotten, and so are those that are gone."""
+        complete = set()
+        for file, (before, since) in list(self.pending.items()):
+            current = stat_of(file)
             if current is None:
-                del pending[path]
+                del self.pending[file]
             elif current != before:
-                pending[path] = (current, now)
+                self.pending[file] = (current, now)
             elif now - since >= SETTLED_SECONDS:
-                ready.add(path)
-                del pending[path]
-        if ready:
-            yield ready
+                complete.add(file)
+                del self.pending[file]
+        return complete
 
 
 def check(folders: Sequence[AnyPath]) -> list[Path]:
@@ -72,11 +84,21 @@ def check(folders: Sequence[AnyPath]) -> list[Path]:
     return watched
 
 
+def _files_of(path: Path, is_new: bool) -> Iterator[Path]:
+    """The file itself, or all files below a folder that was moved here."""
+    for file in path.rglob("*") if is_new and path.is_dir() else (path,):
+        if file.is_file():
+            yield file
+
+
 def _as_given(path: Path, folders: Sequence[Path]) -> Path:
-    """The path of a file below one of the folders as these were named; the system tells absolute ones."""
+    """The path of a file below one of the folders as these were named.
+
+    The system tells absolute paths, and on some systems real ones: on macOS /var is a link to /private/var.
+    """
+    real = Path(os.path.realpath(path.parent), path.name)
     for folder in folders:
-        try:
-            return folder / path.relative_to(folder.absolute())
-        except ValueError:
-            continue
+        for told, known in ((path, folder.absolute()), (real, Path(os.path.realpath(folder)))):
+            if told.is_relative_to(known):
+                return folder / told.relative_to(known)
     return path

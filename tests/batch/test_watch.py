@@ -11,7 +11,7 @@ import pytest
 from helpers import ROOT, lines_of, scene
 from PIL import Image
 
-from sincut.batch.watch import arrivals
+from sincut.batch.watch import SETTLED_SECONDS, _as_given, _Settling, arrivals
 from sincut.errors import RunError
 
 
@@ -53,3 +53,32 @@ def test_watching_needs_its_extra_and_a_folder(tree: Path, monkeypatch: pytest.M
     monkeypatch.setitem(sys.modules, "watchfiles", None)
     with pytest.raises(RunError, match=r"sincut\[watch\]"):
         next(arrivals([tree], lambda: False))
+
+
+def test_paths_told_by_the_system_are_given_the_folders_own_names(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """On macOS /tmp is a link to /private/tmp, and the system tells of real paths."""
+    (tmp_path / "real" / "deep").mkdir(parents=True)
+    (tmp_path / "link").symlink_to(tmp_path / "real")
+    (tmp_path / "other").mkdir()
+    monkeypatch.chdir(tmp_path)
+    folders = [Path("other"), Path("link")]
+    for told in (tmp_path / "real" / "deep" / "a.png", tmp_path / "link" / "deep" / "a.png"):
+        assert _as_given(told, folders) == Path("link/deep/a.png")
+    assert _as_given(tmp_path / "real" / "b.png", [tmp_path / "link"]) == tmp_path / "link" / "b.png"
+    (tmp_path / "real" / "c.png").symlink_to(tmp_path / "other" / "x.png")  # a link among the files stays one
+    assert _as_given(tmp_path / "real" / "c.png", folders) == Path("link/c.png")
+
+
+def test_files_are_complete_when_they_have_stayed_as_they_are(tmp_path: Path) -> None:
+    settling, file = _Settling(), tmp_path / "a.png"
+    file.write_bytes(b"some")
+    settling.add(file, 0.0)
+    settling.add(tmp_path / "gone.png", 0.0)
+    assert not settling.complete(SETTLED_SECONDS / 2)
+    file.write_bytes(b"some more")
+    assert not settling.complete(SETTLED_SECONDS)
+    assert not settling.complete(SETTLED_SECONDS * 1.5)
+    assert settling.complete(SETTLED_SECONDS * 2) == {file}
+    assert not settling.complete(SETTLED_SECONDS * 3)
