@@ -4,10 +4,11 @@ import copy
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path, PurePath
-from typing import Any, TypeVar
+from typing import Any, overload
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from PIL import Image
 from torch import Tensor
 
@@ -26,8 +27,6 @@ from sincut.translation.rescaled import Widths
 from sincut.translation.scene import Scene
 from sincut.translation.streamed import apply_streamed
 from sincut.translation.tiles import Box, index_of
-
-AnyImage = TypeVar("AnyImage", Path, str, Image.Image, np.ndarray, Tensor)
 
 
 class Translator:
@@ -49,7 +48,23 @@ class Translator:
         """The model's card, shown in a notebook."""
         return self.model._repr_html_()
 
-    def apply(self, image: AnyImage, options: Options = PLAIN, on_event: Listener = ignore) -> AnyImage | Image.Image:
+    @overload
+    def apply(
+        self, image: Path | str | Image.Image, options: Options = PLAIN, on_event: Listener = ignore
+    ) -> Image.Image: ...
+
+    @overload
+    def apply(self, image: NDArray[Any], options: Options = PLAIN, on_event: Listener = ignore) -> NDArray[Any]: ...
+
+    @overload
+    def apply(self, image: Tensor, options: Options = PLAIN, on_event: Listener = ignore) -> Tensor: ...
+
+    def apply(
+        self,
+        image: Path | str | Image.Image | NDArray[Any] | Tensor,
+        options: Options = PLAIN,
+        on_event: Listener = ignore,
+    ) -> Image.Image | NDArray[Any] | Tensor:
         """Translate one picture; the kind of the input decides that of the output, always of the same size.
 
         - a path -> a PIL image with alpha, 8 bits a channel; ICC profile, EXIF and resolution are in its `info`, and
