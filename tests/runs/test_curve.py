@@ -1,7 +1,11 @@
 """The curve of time against quality: one training per time and seed, gone on with where it was stopped."""
 
 import json
+import os
 import shutil
+import subprocess
+import sys
+import time
 from pathlib import Path
 
 import pytest
@@ -9,6 +13,7 @@ from helpers import scene, sincut, until_stopped
 
 from sincut.config.sections import Config
 from sincut.errors import Interrupted
+from sincut.files import is_locked
 from sincut.model.model import Model
 from sincut.pictures.picture import Picture
 from sincut.pictures.reading import load
@@ -56,6 +61,24 @@ def test_a_curve_that_is_stopped_stops_its_training(
     monkeypatch.setattr(curve, "command", lambda *_: pytest.fail("is begun all the same"))
     with pytest.raises(Interrupted):
         curve.curve(painting, photo, tmp_path / "curve", tiny, stop=lambda: True)
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(os.name == "nt", reason="its signals are others")
+def test_a_curve_that_is_terminated_has_saved_its_training(
+    painting: Path, photo: Path, tmp_path: Path, tiny_flags: list[str]
+) -> None:
+    """The signal reaches the curve alone, as that of a service manager does; its training is not left to itself."""
+    words = [sys.executable, "-m", "sincut", "curve", painting, photo, "-o", tmp_path / "curve", "--minutes", "5"]
+    words += ["--device", "cpu", *tiny_flags]
+    run = tmp_path / "curve" / "5-minutes-seed-0"
+    with subprocess.Popen(list(map(str, words)), stdout=subprocess.DEVNULL, start_new_session=True) as process:
+        while process.poll() is None and not (run / "metrics.jsonl").exists():
+            time.sleep(0.1)
+        process.terminate()
+    assert process.returncode == 130
+    assert not is_locked(run) and Model.load(run).provenance["steps"] >= 2
+    assert (run / "checkpoint.safetensors").exists()
 
 
 def test_curve_refuses_wrong_usage(tmp_path: Path) -> None:
