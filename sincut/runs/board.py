@@ -1,7 +1,7 @@
-"""Events as TensorBoard shows them: `--tensorboard`, the extra `sincut[tensorboard]` (https://tensorboard.dev).
+"""The board of a run: its events as files that TensorBoard shows (https://www.tensorflow.org/tensorboard).
 
-Event files stand in `tensorboard/` of the run folder. A run that is resumed goes on there: what was written of steps
-that are done again is purged.
+It needs the extra `sincut[tensorboard]`. The files lie in `tensorboard/` of the run folder. A resumed run goes on
+there; what was written of steps that are done again is purged.
 """
 
 from pathlib import Path
@@ -17,7 +17,7 @@ FOLDER = "tensorboard"
 
 
 class Board:
-    """A listener that writes scalars, previews and settings. Raises `RunError` where the extra is missing."""
+    """A listener that writes scalars, previews and settings. Raises `RunError` if the extra is missing."""
 
     def __init__(self, run: Path) -> None:
         try:
@@ -25,35 +25,37 @@ class Board:
         except ImportError:
             raise RunError("--tensorboard needs an extra: pip install 'sincut[tensorboard]'") from None
         self.make_writer, self.folder = SummaryWriter, run / FOLDER
-        self.writer: Any = None
+        self.writer: Any = None  # a SummaryWriter from `Started` on
         self.preview_step = 0
-        self.told = False
+        self.settings_told = False
 
     def __call__(self, event: Event) -> None:
         if isinstance(event, Started):
-            self.told = False
+            self.settings_told = False
             purge = event.step + 1 if event.step else 0
             self.writer = self.make_writer(str(self.folder), purge_step=purge)  # type: ignore[no-untyped-call]
-        if self.writer is None:
-            return
-        if isinstance(event, Preview | Checkpoint) and not self.told:
+        if self.writer is not None:
+            self._write(event)
+
+    def _write(self, event: Event) -> None:
+        if isinstance(event, Preview | Checkpoint) and not self.settings_told:
             self._tell_settings(event.model.config)
         if isinstance(event, Progress):
-            scalars = {f"loss/{name}": value for name, value in event.losses.items()}
-            scalars |= {"learning rate": event.learning_rate, "step seconds": event.step_seconds}
-            self._scalars(scalars, event.step)
-        if isinstance(event, Planned):
+            losses = {f"loss/{name}": value for name, value in event.losses.items()}
+            pace = {"learning rate": event.learning_rate, "step seconds": event.step_seconds}
+            self._scalars({**losses, **pace}, event.step)
+        elif isinstance(event, Planned):
             self._scalars({"planned steps": event.steps}, event.step)
-        if isinstance(event, Evaluated):
+        elif isinstance(event, Evaluated):
             self._scalars({f"figure/{name}": value for name, value in event.figures.items()}, event.step)
-        if isinstance(event, Preview):
+        elif isinstance(event, Preview):
             self.preview_step = event.step
-        if isinstance(event, Saved) and event.kind == "preview":
-            pixels = eight_bit(reading.load(event.path).pixels)
-            self.writer.add_image("preview", pixels, self.preview_step, dataformats="HWC")
-        if isinstance(event, Saved | Trained):
+        elif isinstance(event, Saved):
+            if event.kind == "preview":
+                pixels = eight_bit(reading.load(event.path).pixels)
+                self.writer.add_image("preview", pixels, self.preview_step, dataformats="HWC")
             self.writer.flush()
-        if isinstance(event, Trained):
+        elif isinstance(event, Trained):
             self.writer.close()
 
     def _scalars(self, values: dict[str, float], step: int) -> None:
@@ -61,10 +63,10 @@ class Board:
             self.writer.add_scalar(name, value, step)
 
     def _tell_settings(self, config: Config) -> None:
-        """As text, and as hyperparameters of the run, in the same folder; `add_hparams` would make another one."""
+        """Write the settings as a text, and as hyperparameters into the same folder: `add_hparams` makes another."""
         from torch.utils.tensorboard.summary import hparams
 
-        self.told = True
+        self.settings_told = True
         self.writer.add_text("settings", "".join(f"    {line}\n" for line in config.to_toml().splitlines()), 0)
         flat = {
             f"{section}.{key}": value if isinstance(value, int | float | str | bool) else str(value)
