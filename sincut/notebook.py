@@ -8,13 +8,14 @@ Comparison(source=..., output=...)
 
 import io
 import time
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from PIL import Image
 
-from sincut.errors import RunError
+from sincut.errors import ImageError, RunError
 from sincut.events import Evaluated, Event, Planned, Progress, Saved, Started, Trained, Warned
 from sincut.model import card
 from sincut.pictures import reading, resampling, writing
@@ -27,7 +28,7 @@ WARNINGS = 5  # of the last, that are shown
 
 
 class Live:
-    """A listener that keeps one output of a notebook up to date. Raises `RunError` where the extra is missing."""
+    """A listener that keeps one output of a notebook up to date. Raises `RunError` if the extra is missing."""
 
     def __init__(self) -> None:
         try:
@@ -56,7 +57,8 @@ class Live:
         if isinstance(event, Warned):
             self.warnings.append(event.message)
         if isinstance(event, Saved) and event.kind == "preview":
-            self.picture = card.data_uri(resampling.thumbnail(reading.load(event.path), SIDE))
+            with suppress(ImageError):  # no view is worth a training
+                self.picture = card.data_uri(resampling.thumbnail(reading.load(event.path), SIDE))
         if isinstance(event, Trained):
             self.rows["left"] = f"nothing; {event.seconds:.0f} s in all"
         if not isinstance(event, Progress) or time.monotonic() - self.shown >= SECONDS:
@@ -68,7 +70,7 @@ class Live:
             self.handle.update(self.html(self._page()))  # type: ignore[no-untyped-call]
 
     def _page(self) -> str:
-        """All that is known, as HTML."""
+        """The HTML of progress, figures, warnings and the last preview."""
         rows = [*self.rows.items(), *(("warning", text) for text in self.warnings[-WARNINGS:])]
         pictures = card.side_by_side({"preview": self.picture})
         return str(card.card("sincut training", card.table(rows), pictures, progress=self.share))
@@ -91,7 +93,9 @@ class Comparison:
 
 def translate(translator: Translator, image: Path | str | Image.Image, options: Options = PLAIN) -> Comparison:
     """`translator.apply` of a path or a PIL image, with both pictures. Raises `ImageError`."""
-    source: Any = writing.to_pil(reading.load(Path(image))) if isinstance(image, Path | str) else image
+    source: Any = image
+    if isinstance(image, Path | str):
+        source = writing.to_pil(reading.load(Path(image), options.max_pixels))
     return Comparison(source, translator.apply(source, options))
 
 
@@ -100,8 +104,8 @@ def _listed(values: dict[str, float]) -> str:
 
 
 def _shown(image: Image.Image) -> str:
-    """A small PNG, which keeps what is transparent."""
-    small = image.convert("RGBA" if "A" in image.getbands() else "RGB")
+    """A small PNG as a data URI: upright, of 8 bits, transparent where the image is."""
+    small = writing.to_pil(reading.from_pil(image))
     small.thumbnail((SIDE, SIDE))
     small.info.clear()
     data = io.BytesIO()

@@ -1,50 +1,34 @@
-"""Cards of models, also of strangers'; the live view of a training; the example notebook."""
+"""The live view of a training; a picture before and after; the example notebook."""
 
+import base64
+import io
 import json
+import re
 import sys
 import types
 from pathlib import Path
-from typing import Any
 
+import numpy as np
 import pytest
 from helpers import ROOT, make_model, scene
 from PIL import Image
 
 from sincut import notebook
 from sincut.config.sections import Config
-from sincut.errors import RunError
+from sincut.errors import ImageError, RunError
 from sincut.events import Evaluated, Planned, Progress, Saved, Started, Warned
-from sincut.model import card
-from sincut.pictures import resampling, writing
+from sincut.pictures import writing
 from sincut.pictures.picture import Picture
+from sincut.translation.options import Options
 from sincut.translation.translator import Translator
 
+ORIENTATION = 0x112  # the tag of EXIF
 NOTEBOOK = ROOT / "examples" / "quickstart.ipynb"
 
 
-def test_a_card_shows_pictures_figures_and_unusual_settings(tiny: Config) -> None:
-    model = make_model(tiny)
-    picture = card.data_uri(resampling.thumbnail(Picture(scene(20, 30, 1)))).split(",")[1]
-    model.provenance |= {"thumbnails": dict.fromkeys(card.PICTURES, picture), "figures": {"tone": 0.5}}
-    shown = Translator(model)._repr_html_()
-    assert shown.count("<img") == 3 and "tone 0.5" in shown
-    assert "networks.stem=4" in shown and "losses.temperature" not in shown
-
-
-def test_a_strangers_card_is_escaped(tiny: Config) -> None:
-    bad = '"><script>alert(1)</script>{{ 7 * 6 }}\udc80'
-    provenance: dict[str, Any] = {
-        "painting": {"name": bad}, "photo": bad, "direction": bad, "figures": {bad: bad}, "steps": [bad],
-        "thumbnails": {"source": bad, "target": 3, "output": "A" * 10**6},
-    }  # fmt: skip
-    shown = card.model_card(tiny, provenance)
-    assert "<script" not in shown and "&lt;script" in shown and "<img" not in shown
-    assert '"&gt;' not in shown and "{{ 7 * 6 }}" in shown and shown.encode()
-    assert len(shown) < 5000
-    assert card.model_card(tiny, {"thumbnails": None, "figures": 3, "painting": None})
-
-
-def test_the_live_view_keeps_one_output(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.fixture
+def pages(monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    """Every update of the one output of a notebook that is not there."""
     pages: list[str] = []
 
     class Handle:
@@ -57,6 +41,16 @@ def test_the_live_view_keeps_one_output(tmp_path: Path, monkeypatch: pytest.Monk
     monkeypatch.setitem(sys.modules, "IPython", types.ModuleType("IPython"))
     monkeypatch.setitem(sys.modules, "IPython.display", fake)
     monkeypatch.setattr(notebook, "SECONDS", 0.0)
+    return pages
+
+
+def pictures_of(shown: str) -> list[Image.Image]:
+    """The PNGs inside a piece of HTML."""
+    found = re.findall(r"data:image/png;base64,([^\"]+)", shown)
+    return [Image.open(io.BytesIO(base64.b64decode(text))) for text in found]
+
+
+def test_the_live_view_keeps_one_output(pages: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     preview = tmp_path / "000002.jpg"
     writing.save(Picture(scene(20, 30, 1)), preview)
     live = notebook.Live()
@@ -80,6 +74,13 @@ def test_the_live_view_keeps_one_output(tmp_path: Path, monkeypatch: pytest.Monk
         notebook.Live()
 
 
+def test_the_live_view_goes_on_without_a_preview_that_is_gone(pages: list[str], tmp_path: Path) -> None:
+    live = notebook.Live()
+    live(Saved(tmp_path / "000002.jpg", "preview"))
+    live(Evaluated(2, {"tone": 0.25}))
+    assert "tone 0.250" in pages[-1] and "<img" not in pages[-1]
+
+
 def test_a_result_shows_before_and_after(tiny: Config, tmp_path: Path) -> None:
     source = Image.fromarray(scene(20, 30, 1)).convert("RGBA")
     result = notebook.translate(Translator(make_model(tiny)), source)
@@ -87,6 +88,21 @@ def test_a_result_shows_before_and_after(tiny: Config, tmp_path: Path) -> None:
     assert shown.count("data:image/png") == 2 and shown.index("before") < shown.index("after")
     result.save(tmp_path / "out.png")
     assert Image.open(tmp_path / "out.png").size == (30, 20)
+
+
+def test_what_is_shown_before_is_upright_and_of_eight_bits(tiny: Config) -> None:
+    deep = Image.fromarray((np.arange(600).reshape(20, 30) * 100).astype(np.uint16))  # from black to nearly white
+    turned = Image.fromarray(scene(20, 30, 1))
+    turned.getexif()[ORIENTATION] = 6
+    for source, size in ((deep, (30, 20)), (turned, (20, 30))):
+        before, after = pictures_of(notebook.translate(Translator(make_model(tiny)), source)._repr_html_())
+        assert before.size == after.size == size
+        assert np.asarray(before.convert("L")).mean() < 180
+
+
+def test_a_path_is_refused_as_the_options_say(tiny: Config, painting: Path) -> None:
+    with pytest.raises(ImageError, match="pixels"):
+        notebook.translate(Translator(make_model(tiny)), painting, Options(max_pixels=1000))
 
 
 def test_the_example_notebook_is_stored_without_outputs() -> None:

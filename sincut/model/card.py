@@ -1,16 +1,15 @@
 """A model as a small piece of HTML, for notebooks. Model files come from strangers: templates escape every text."""
 
 import base64
-import binascii
 from collections.abc import Iterable, Mapping
 from typing import Any
 
 from sincut.config.sections import Config
 from sincut.markup import Markup, render
+from sincut.pictures.resampling import from_thumbnail
 
 PICTURES = ("source", "target", "output")
 SHOWN = ("direction", "seed", "steps", "seconds")
-LARGEST_THUMBNAIL = 60_000  # bytes; a larger one was not made by sincut and is not shown
 
 
 def model_card(config: Config, provenance: Mapping[str, Any]) -> str:
@@ -58,11 +57,8 @@ def data_uri(data: bytes, kind: str = "jpeg") -> str:
 
 def thumbnail_uri(text: Any) -> str:
     """A model file's thumbnail, a JPEG in base64, as a data URI; empty for anything else that stands in its place."""
-    try:
-        data = base64.b64decode(text, validate=True) if isinstance(text, str) else b""
-    except (binascii.Error, ValueError):
-        return ""
-    return data_uri(data) if data.startswith(b"\xff\xd8") and len(data) <= LARGEST_THUMBNAIL else ""
+    is_picture = isinstance(text, str) and from_thumbnail(text) is not None
+    return data_uri(base64.b64decode(text)) if is_picture else ""
 
 
 def _mapping(value: Any) -> Mapping[str, Any]:
