@@ -27,7 +27,7 @@ ONLY_IN = {  # modules, or whole rooms
     "PIL": {
         *("pictures.formats", "pictures.jpeg", "pictures.masks", "pictures.metadata", "pictures.modes"),
         *("pictures.opening", "pictures.profiles", "pictures.reading", "pictures.resampling", "pictures.tiff_exif"),
-        *("pictures.writing", "report.compare", "report.heat_maps", "runs.inputs", "notebook"),
+        *("pictures.writing", "report.sheet", "report.heat_maps", "runs.inputs", "notebook"),
         "translation.translator",
     },
     "jinja2": {"markup"},

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from sincut.errors import SincutError
+from sincut.errors import RunError, SincutError
 from sincut.model.model import CHECKPOINT_FILE, describe
 from sincut.report.history import History, number
 
@@ -30,7 +30,7 @@ class Status:
 
 
 def history_of(folder: Path) -> History:
-    with suppress(OSError):  # the page must not stop at a folder that nobody may read
+    with suppress(OSError, RunError):  # the page must not stop at a folder that nobody may read
         return History.read(folder)
     return History()
 

@@ -1,8 +1,8 @@
-"""What a run folder says of its run: the names of its files, and the history in `metrics.jsonl`.
+"""The history of a run in its folder: names of files, `metrics.jsonl` line by line, and the previews.
 
 A line of `metrics.jsonl` is a JSON object with a `step` and one of three things: `losses` (with the learning rate and
-the times of `events.Progress`), `figures` (of `measures.measure`), or a `session`, written where a training begins or
-goes on: when, on what machine, from which files. A damaged line is left out, never an error.
+the times of `events.Progress`), `figures` (of `measures.measure`), or a `session`, written when a training begins or
+goes on: the time, the machine, the files it learns from. A damaged line is left out, never an error.
 """
 
 import json
@@ -11,14 +11,14 @@ from pathlib import Path
 from typing import Any
 
 from sincut.errors import RunError
-from sincut.files import write_whole
+from sincut.files import read_whole, write_whole
 
 METRICS_FILE = "metrics.jsonl"
 REPORT_FILE = "report.html"
 PREVIEWS = "previews"
-INPUTS = {"painting": "painting.jpeg", "photo": "photo.jpeg"}  # among the previews and of their size; those are .jpg
-FUTURE = 2**63  # counts as the step of a line that tells none
-LONGEST_NUMBER = 10**15  # beyond it JavaScript and people lose count
+INPUTS = {"painting": "painting.jpeg", "photo": "photo.jpeg"}  # among the previews, which are .jpg, and of their size
+FUTURE = 2**63  # the step of a line that tells none
+LONGEST_NUMBER = 10**15  # JavaScript counts exactly to 2^53
 
 
 @dataclass
@@ -32,25 +32,29 @@ class History:
 
     @classmethod
     def read(cls, folder: Path) -> "History":
-        """Of a run folder's metrics; empty where there are none."""
+        """The history in a run folder, empty if it has no metrics. Raises `RunError` if they cannot be read."""
         history = cls()
         for line in lines(folder):
             history.add(parsed(line))
         return history
 
     def add(self, values: dict[str, Any]) -> None:
-        """One line; what makes no sense in it is left out."""
+        """Add one line; whatever makes no sense in it is left out."""
         step = step_of(values)
         if step >= FUTURE:
             return
         for name, rows in (("losses", self.losses), ("figures", self.figures)):
-            numbers = _numbers(values.get(name))
-            if numbers:
-                rows[step] = numbers
+            if known := numbers(values.get(name)):
+                rows[step] = known
         if isinstance(values.get("losses"), dict):
-            self.last = {"step": step, **_numbers(values)}
+            self.last = {"step": step, **numbers(values)}
         if isinstance(values.get("session"), dict):
             self.sessions.append({**values["session"], "step": step})
+
+
+def run_folder(path: Path) -> Path:
+    """The run folder itself, or the one around a model file."""
+    return path if path.is_dir() else path.parent
 
 
 def append(folder: Path, values: dict[str, Any]) -> None:
@@ -64,19 +68,22 @@ def append(folder: Path, values: dict[str, Any]) -> None:
 
 
 def forget_after(folder: Path, step: int) -> None:
-    """Drop the lines of steps that will be done again, and those that are damaged. Raises `RunError`."""
+    """Drop the metrics and previews of steps that will be done again, and damaged lines. Raises `RunError`."""
     kept = [line for line in lines(folder) if step_of(parsed(line)) <= step]
     write_whole(folder / METRICS_FILE, "".join(f"{line}\n" for line in kept).encode(), RunError)
+    for shown, path in previews(folder).items():
+        if shown > step:  # its step may not be shown again, if the plan of the steps changes
+            path.unlink(missing_ok=True)
 
 
 def lines(folder: Path) -> list[str]:
-    """Of the metrics, as they are; bytes that are no text are replaced, and spoil their line alone."""
+    """The lines of the metrics as they are. Bytes that are no text are replaced, and spoil their line alone."""
     path = folder / METRICS_FILE
-    return path.read_text(encoding="utf-8", errors="replace").split("\n") if path.exists() else []
+    return read_whole(path, RunError).decode("utf-8", "replace").split("\n") if path.exists() else []
 
 
 def parsed(line: str) -> dict[str, Any]:
-    """The object of a line; an empty one where a crash or a full disk has cut it off."""
+    """The object in a line; an empty one if a crash or a full disk has cut it off."""
     try:
         values = json.loads(line)
     except (ValueError, RecursionError):
@@ -85,23 +92,23 @@ def parsed(line: str) -> dict[str, Any]:
 
 
 def step_of(values: dict[str, Any]) -> int:
-    """The step of a line; one without counts as future."""
+    """The step of a line; `FUTURE` for a line without."""
     step = values.get("step")
     return step if type(step) is int and 0 <= step < FUTURE else FUTURE
 
 
 def previews(folder: Path) -> dict[int, Path]:
     """Previews of the whole painting by step, in order."""
-    found = {int(path.stem): path for path in (folder / PREVIEWS).glob("*.jpg") if path.stem.isdecimal()}
-    return dict(sorted(found.items()))
+    paths = {int(path.stem): path for path in (folder / PREVIEWS).glob("*.jpg") if path.stem.isdecimal()}
+    return dict(sorted(paths.items()))
 
 
 def number(value: Any) -> Any:
-    """What is a finite number that people can read; None for all else that files of strangers may hold."""
-    return value if type(value) in (int, float) and abs(value) < LONGEST_NUMBER else None  # which no NaN is
+    """The value if it is a finite number that people can read; None for anything else in a stranger's file."""
+    return value if type(value) in (int, float) and abs(value) < LONGEST_NUMBER else None  # no NaN is
 
 
-def _numbers(values: Any) -> dict[str, float]:
-    """Of an object, what is a `number`."""
+def numbers(values: Any) -> dict[str, float]:
+    """Those entries of an object that are a `number`; none if it is no object."""
     entries = values.items() if isinstance(values, dict) else ()
     return {str(name): value for name, value in entries if number(value) is not None}

@@ -11,6 +11,8 @@ single-image Frechet distance too (Rott Shaham et al. 2019, "SinGAN", https://ar
 
 import functools
 import math
+from collections.abc import Mapping
+from dataclasses import dataclass
 from pathlib import Path
 
 import torch
@@ -28,32 +30,49 @@ SCALES = 3  # each half the size of the one before
 PATCH = 7  # px
 DIRECTIONS = 128  # of the sliced Wasserstein distance
 SMALLEST = PATCH * 2**SCALES  # px
+SSIM_WINDOW = 11  # px, as in Wang et al.
 PSNR_OF_EQUALS = 99.0  # dB; the formula gives infinity, which JSON does not have
 INCEPTION_FILE = "inception_v3_google-0cc3c7bd.pth"  # as torchvision names it
 SAMPLES = 16_384  # pixels or patches compared
 
 WORST_LOOK, LEAST_STRUCTURE, LEAST_TONE = 1.0, 0.25, 0.0  # beyond these a translation has gone wrong
+SETTLED = 0.5  # share of a training's steps that are done before figures can be a cause for alarm
 
-# What the figures mean: in words, and which way is better (0: nearer to 1).
-FIGURES: dict[str, tuple[str, int]] = {
-    "colour": ("Distance to the photo’s colours; 1: as the untouched painting, 0: none", -1),
-    "texture": ("Distance to the photo’s texture; 1: as the untouched painting, 0: none", -1),
-    "structure": ("Shapes kept; 1: all of them", 1),
-    "tone": ("Light and dark kept; 1: all of it, below 0: a negative", 1),
-    "sharpness": ("Edges at pixel scale; 1: as strong as the photo’s", 0),
-    "sifid": ("Single-image Fréchet distance to the photo; 0: alike", -1),
-    "psnr_output": ("PSNR to the truth in dB; higher is nearer", 1),
-    "ssim_output": ("SSIM to the truth; 1: equal", 1),
-    "psnr_painting": ("PSNR of the untouched painting to the truth, dB", 1),
-    "ssim_painting": ("SSIM of the untouched painting to the truth", 1),
+
+@dataclass(frozen=True)
+class Figure:
+    """The meaning of a figure, in words, and which values are better."""
+
+    meaning: str
+    better: int  # 1: higher ones, -1: lower ones, 0: those nearer to 1
+
+    def merit(self, value: float) -> float:
+        """A number that is higher for better values."""
+        return self.better * value if self.better else -abs(value - 1)
+
+
+FIGURES = {  # in the order in which they are shown
+    "colour": Figure("Distance to the photo’s colours; 1: as the untouched painting, 0: none", -1),
+    "texture": Figure("Distance to the photo’s texture; 1: as the untouched painting, 0: none", -1),
+    "structure": Figure("Shapes kept; 1: all of them", 1),
+    "tone": Figure("Light and dark kept; 1: all of it, below 0: a negative", 1),
+    "sharpness": Figure("Edges at pixel scale; 1: as strong as the photo’s", 0),
+    "sifid": Figure("Single-image Fréchet distance to the photo; 0: alike", -1),
+    "psnr_output": Figure("PSNR to the truth in dB; higher is nearer", 1),
+    "ssim_output": Figure("SSIM to the truth; 1: equal", 1),
+    "psnr_painting": Figure("PSNR of the untouched painting to the truth, dB", 1),
+    "ssim_painting": Figure("SSIM of the untouched painting to the truth", 1),
 }
 
 
 def measure(painting: Picture, photo: Picture, output: Picture, truth: Picture | None = None) -> dict[str, float]:
-    """Figures by name, see the module's text; `sifid` only where its weights are on the machine.
+    """The figures by name, as `FIGURES` explains them, rounded to 4 places.
 
-    Raises `ImageError` where `truth` has another size than the output, or a picture is too small.
+    `psnr` and `ssim` only with a `truth`, `sifid` only if its weights are on the machine. Raises `ImageError` if
+    `truth` has another size than the output, or a picture is smaller than `SMALLEST`.
     """
+    if truth is not None:
+        check_truth(truth, output)
     x, y, out = (_unit(picture) for picture in (painting, photo, output))
     for name, picture in (("painting", x), ("photo", y), ("output", out)):
         if min(picture.shape[2:]) < SMALLEST:
@@ -69,16 +88,15 @@ def measure(painting: Picture, photo: Picture, output: Picture, truth: Picture |
     if inception_weights().is_file():
         figures["sifid"] = single_image_fid(photo, output)
     if truth is not None:
-        check_truth(truth, output)
         true = _unit(truth)
         for name, picture in (("output", out), ("painting", x)):
             figures[f"psnr_{name}"] = min(float(psnr(picture, true, 1.0)), PSNR_OF_EQUALS)
-            figures[f"ssim_{name}"] = float(ssim(picture, true, 11).mean())
+            figures[f"ssim_{name}"] = float(ssim(picture, true, SSIM_WINDOW).mean())
     return {name: round(value, 4) for name, value in figures.items()}
 
 
 def check_truth(truth: Picture, output: Picture) -> None:
-    """Raises `ImageError` unless the two can be compared pixel by pixel."""
+    """Raise `ImageError` unless the two can be compared pixel by pixel."""
     if truth.size != output.size:
         (h, w), (oh, ow) = truth.size, output.size
         raise ImageError(f"the truth has {w}x{h} pixels, the output {ow}x{oh}; give pictures of one size")
@@ -87,8 +105,9 @@ def check_truth(truth: Picture, output: Picture) -> None:
 def single_image_fid(photo: Picture, output: Picture) -> float:
     """SIFID: the Frechet distance between the two pictures' features, each place of a picture being a sample.
 
-    Features are the 64 channels in front of the first pooling of torchvision's Inception v3, at pictures' own sizes.
-    Raises `ImageError`, with what fetches the weights, where they are not on the machine; nothing is downloaded here.
+    Features are the 64 channels before the first pooling of torchvision's Inception v3, at the pictures' own sizes; the
+    distance is |m1 - m2|^2 + tr(C1 + C2 - 2 (C1 C2)^(1/2)) of their means and covariances. Raises `ImageError`, which
+    says what fetches the weights, if they are not on the machine; nothing is downloaded here.
     """
     (mean_a, cov_a), (mean_b, cov_b) = (_inception_statistics(picture) for picture in (photo, output))
     root = _root(cov_a)
@@ -97,27 +116,27 @@ def single_image_fid(photo: Picture, output: Picture) -> float:
 
 
 def inception_weights() -> Path:
-    """Where torchvision keeps its Inception weights on this machine, whether they are there or not."""
+    """The file in which torchvision keeps its Inception weights on this machine; it need not be there."""
     return Path(torch.hub.get_dir()) / "checkpoints" / INCEPTION_FILE
 
 
 def missing_inception() -> str:
-    """What is said where SIFID cannot be computed: what is missing, and what fetches it."""
+    """A line for people that says which file SIFID needs, and what fetches it."""
     fetch = "torchvision.models.Inception_V3_Weights.IMAGENET1K_V1.get_state_dict()"
     return f"needs torchvision's Inception weights in {inception_weights()}; this fetches them in Python: {fetch}"
 
 
-def complaints(figures: dict[str, float]) -> list[str]:
-    """What figures of `measure` say has gone wrong, each with its key first; nothing for a usable translation."""
-    found = []
+def complaints(figures: Mapping[str, float]) -> list[str]:
+    """One line for each of these figures that tells of a failed translation, its name first; none for a usable one."""
+    lines = []
     for key in ("colour", "texture"):
-        if figures[key] > WORST_LOOK:
-            found.append(f"{key} {figures[key]:.2f}: further from the photo's than the untouched painting's")
-    if figures["structure"] < LEAST_STRUCTURE:
-        found.append(f"structure {figures['structure']:.2f}: the painting's shapes are getting lost")
-    if figures["tone"] < LEAST_TONE:
-        found.append(f"tone {figures['tone']:.2f}: light and dark no longer follow the painting's")
-    return found
+        if figures.get(key, 0.0) > WORST_LOOK:
+            lines.append(f"{key} {figures[key]:.2f}: further from the photo's than the untouched painting's")
+    if figures.get("structure", 1.0) < LEAST_STRUCTURE:
+        lines.append(f"structure {figures['structure']:.2f}: the painting's shapes are getting lost")
+    if figures.get("tone", 1.0) < LEAST_TONE:
+        lines.append(f"tone {figures['tone']:.2f}: light and dark no longer follow the painting's")
+    return lines
 
 
 def _inception_statistics(picture: Picture) -> tuple[Tensor, Tensor]:
@@ -150,14 +169,14 @@ def _inception() -> torch.nn.Module:
 
 
 def _root(matrix: Tensor) -> Tensor:
-    """The square root of a symmetric matrix without negative eigenvalues."""
+    """The square root of a symmetric matrix (F, F) without negative eigenvalues."""
     values, vectors = torch.linalg.eigh(matrix)
     root: Tensor = (vectors * values.clamp(min=0).sqrt()) @ vectors.T
     return root
 
 
 def _ratio(part: float, whole: float) -> float:
-    """A fraction; of nothing, 0 where there is nothing of the part either, else 1."""
+    """`part / whole`; for a `whole` of 0 it is 0 if the part is 0 too, else 1."""
     return part / whole if whole > 0 else float(part > 0)
 
 
@@ -172,7 +191,7 @@ def _colours(image: Tensor) -> Tensor:
 
 
 def _texture(a: Tensor, b: Tensor) -> float:
-    """Sliced Wasserstein distance of band-pass patches, mean over scales."""
+    """Sliced Wasserstein distance of band-pass patches of two images (1, 3, H, W), mean over `SCALES`."""
     total = 0.0
     for _ in range(SCALES):
         bands = [image - gaussian_blur2d(image, (7, 7), (1.5, 1.5)) for image in (a, b)]
@@ -182,7 +201,7 @@ def _texture(a: Tensor, b: Tensor) -> float:
 
 
 def _patches(image: Tensor) -> Tensor:
-    """(1, 3, H, W) -> (samples, 3 * PATCH^2), places drawn with a fixed seed."""
+    """(1, 3, H, W) -> (P, 3 * PATCH^2): at most `SAMPLES` patches, their places drawn with a fixed seed."""
     h, w = (side - PATCH + 1 for side in image.shape[2:])
     chosen = torch.randperm(h * w, generator=torch.Generator().manual_seed(0))[:SAMPLES]
     rows, columns = chosen // w, chosen % w
@@ -195,7 +214,7 @@ def _patches(image: Tensor) -> Tensor:
 
 
 def _distance(a: Tensor, b: Tensor) -> float:
-    """Sliced Wasserstein-2 distance of two sets of points (P, F)."""
+    """Sliced Wasserstein-2 distance of two sets of points (P, F), mean over `DIRECTIONS` with a fixed seed."""
     generator = torch.Generator().manual_seed(0)
     directions = F.normalize(torch.randn(a.shape[1], DIRECTIONS, generator=generator), dim=0)
     count = min(SAMPLES, len(a), len(b))
@@ -205,12 +224,12 @@ def _distance(a: Tensor, b: Tensor) -> float:
 
 
 def _edge_correlation(a: Tensor, b: Tensor) -> float:
-    """Correlation of the edge strengths of two pictures of one size, brush strokes blurred away: 1 for equal shapes."""
+    """Correlation, in [-1, 1], of the edge strengths of two images (1, 3, H, W), brush strokes blurred away."""
     return _correlation(*(_edges(gaussian_blur2d(rgb_to_grayscale(image), (13, 13), (3.0, 3.0))) for image in (a, b)))
 
 
 def _tone_correlation(a: Tensor, b: Tensor) -> float:
-    """Correlation of the brightness of two pictures of one size at the coarsest scale."""
+    """Correlation, in [-1, 1], of the brightness of two images (1, 3, H, W) at 1 / 2^SCALES of their size."""
     coarse = []
     for image in (a, b):
         for _ in range(SCALES):
@@ -220,14 +239,16 @@ def _tone_correlation(a: Tensor, b: Tensor) -> float:
 
 
 def _correlation(a: Tensor, b: Tensor) -> float:
+    """Pearson's correlation of two tensors of one shape; for a constant one 1 if they are equal, else 0."""
     value = float(torch.corrcoef(torch.stack([a.flatten(), b.flatten()]))[0, 1])
-    return value if math.isfinite(value) else float(torch.equal(a, b))  # a flat picture correlates with nothing
+    return value if math.isfinite(value) else float(torch.equal(a, b))
 
 
 def _sharpness(image: Tensor) -> float:
-    """Mean edge strength at pixel scale."""
+    """Mean edge strength of (1, 3, H, W) at pixel scale."""
     return float(_edges(rgb_to_grayscale(image)).mean())
 
 
 def _edges(grey: Tensor) -> Tensor:
+    """(N, 1, H, W) -> (N, 1, H, W): length of the gradient, by Sobel's filter."""
     return spatial_gradient(grey).square().sum(2).sqrt()

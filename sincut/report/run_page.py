@@ -22,20 +22,23 @@ from sincut.errors import RunError
 from sincut.events import Listener, Warned
 from sincut.files import sha256, write_whole
 from sincut.markup import short
-from sincut.model.card import thumbnail_uri
 from sincut.model.model import Model
 from sincut.pictures import reading
 from sincut.report import measures
 from sincut.report.history import INPUTS, PREVIEWS, REPORT_FILE, History, number, previews
 from sincut.report.html import PAGES, asset, document
 from sincut.report.measures import FIGURES
-from sincut.report.thumbnails import FRAME, LARGE, SIDE, Pictures
+from sincut.report.thumbnails import FRAME, LARGE, SIDE, Pictures, model_thumbnail
 
 MAX_BYTES = 4_000_000  # of the whole page
 FRAMES = 24  # previews on the timeline
-POINTS = 500  # on a curve
-SHARE = 0.01  # of the time, at most, that rewriting the page may take while a training runs
+POINTS = 500  # on a curve, at most
+NAMES = 12  # curves in a chart and figures of a preview, at most
+SESSIONS = 20  # the last ones, that are listed
+LONGEST_COMMAND = 4000  # characters
+SHARE = 0.01  # of a training's time, at most, that is spent on rewriting its page
 
+# The meaning of the losses, in the order in which they are shown.
 LOSSES = {
     "D": "discriminator",
     "D_large": "discriminator of large forms",
@@ -49,7 +52,7 @@ LOSSES = {
 
 
 class Report:
-    """The page of a run folder, kept up while the run goes on; pictures are compressed once."""
+    """The page of a run folder, kept up to date while the run goes on; each picture is compressed once."""
 
     def __init__(self, folder: Path, history: History | None = None) -> None:
         self.folder, self.path = folder, folder / REPORT_FILE
@@ -58,12 +61,12 @@ class Report:
         self.written = self.cost = 0.0
 
     def write_if_due(self, model: Model, on_event: Listener) -> None:
-        """`write_live`, unless the last time is so near that writing would take more than `SHARE` of the time."""
+        """`write_live`, unless so little time has gone by that writing would take more than `SHARE` of it."""
         if time.monotonic() - self.written >= self.cost / SHARE:
             self.write_live(model, on_event)
 
     def write_live(self, model: Model, on_event: Listener, going_on: bool = True) -> bool:
-        """Write the page from the training's model; where that fails it is told, and the training goes on."""
+        """Write the page from the training's model. False if that fails: a `Warned` says so, and nothing is raised."""
         began = time.monotonic()
         try:
             write_whole(self.path, self.page(model.config, model.provenance, going_on=going_on).encode(), RunError)
@@ -84,18 +87,21 @@ class Report:
         painting: Path | None = None,
         photo: Path | None = None,
     ) -> str:
-        """The page as a text. `painting` and `photo` are files to show instead of what the folder has of them."""
+        """The page as a text. `painting` and `photo` are files to show instead of the folder's copies.
+
+        Raises `RunError` if the folder's metrics cannot be read.
+        """
         history = self.history or History.read(self.folder)
-        told = _Told(self.folder, config, provenance, history, going_on)
+        facts = _Facts(self.folder, config, provenance, history, going_on)
         files = {"painting": painting, "photo": photo}
         data = {
-            **told.everything(),
-            "pictures": _large(self.folder, provenance, told.roles, self.pictures, files),
+            **facts.everything(),
+            "pictures": _large(self.folder, provenance, facts.roles, self.pictures, files),
             "timeline": _timeline(self.folder, history, self.pictures),
         }
         return document(
             "report.html",
-            told.title,
+            facts.title,
             ("uPlot.min.css", "page.css", "report.css"),
             ("uPlot.min.js", "report.js"),
             data=data,
@@ -106,8 +112,8 @@ class Report:
 def page(folder: Path, painting: Path | None = None, photo: Path | None = None) -> str:
     """The page of a run folder as one HTML document, its pictures and scripts inside.
 
-    `painting` and `photo` are for folders that hold no copy of them. Raises `ModelError` where there is no run, and
-    `RunError` where it is no folder, or these are not the run's own files.
+    `painting` and `photo` are for folders that hold no copy of them. Raises `ModelError` if there is no run,
+    `ImageError` if these are no pictures, and `RunError` if they are others than the run's, or `folder` is no folder.
     """
     if folder.exists() and not folder.is_dir():
         raise RunError(f"{folder}: is no run folder; give the folder that a training has written")
@@ -123,9 +129,9 @@ def page(folder: Path, painting: Path | None = None, photo: Path | None = None) 
 
 
 def write(folder: Path, output: Path | None = None, painting: Path | None = None, photo: Path | None = None) -> Path:
-    """Write `page` to `report.html` in the folder, or elsewhere, whole or not at all. Raises as `page` does.
+    """Write `page` to `report.html` in the folder, or to `output`, whole or not at all, and give its path.
 
-    `RunError`, too, where the name does not end as those of pages do.
+    Raises as `page` does, and `RunError` if `output` does not end in .html or cannot be written.
     """
     path = output or folder / REPORT_FILE
     if path.suffix.lower() not in PAGES:
@@ -134,8 +140,11 @@ def write(folder: Path, output: Path | None = None, painting: Path | None = None
     return path
 
 
-class _Told:
-    """All that the page says in words and numbers."""
+class _Facts:
+    """The page's words and numbers, each method a part of the page, ready for JSON.
+
+    Provenance and metrics may be a stranger's: whatever is not of the expected type counts as missing.
+    """
 
     def __init__(
         self, folder: Path, config: Config, provenance: dict[str, Any], history: History, going_on: bool
@@ -150,6 +159,7 @@ class _Told:
         self.steps = _number(provenance.get("planned_steps"))
 
     def everything(self) -> dict[str, Any]:
+        """All parts by the names that report.js knows."""
         losses, figures = self.history.losses, self.history.figures
         return {
             "roles": self.roles,
@@ -157,8 +167,8 @@ class _Told:
             "state": self.state(),
             "warnings": self.warnings(),
             "losses": _series(losses, LOSSES),
-            "figures": _series(figures, {name: text for name, (text, _) in FIGURES.items()}),
-            "better": {name: better for name, (_, better) in FIGURES.items()},
+            "figures": _series(figures, {name: figure.meaning for name, figure in FIGURES.items()}),
+            "better": {name: figure.better for name, figure in FIGURES.items()},
             "commands": self.commands(),
             "settings": self.settings(),
             "inputs": self.inputs(),
@@ -170,6 +180,7 @@ class _Told:
         }
 
     def state(self) -> dict[str, Any]:
+        """How far the run is: `kind`, steps done and planned, seconds trained and left."""
         finished = 0 < self.steps <= self.step
         return {
             "kind": "finished" if finished else "going on" if self.going_on else "stopped",
@@ -180,13 +191,13 @@ class _Told:
         }
 
     def warnings(self) -> list[str]:
-        """What the last figures say that has gone wrong."""
-        found = self.history.figures
-        last = found[max(found)] if found else {}
-        known = {"colour", "texture", "structure", "tone"} <= set(last)
-        return measures.complaints(last) if known else []
+        """What the last figures complain of, as soon as the training is far enough for that."""
+        last = max(self.history.figures, default=0)
+        alarming = last and last >= measures.SETTLED * self.steps
+        return measures.complaints(self.history.figures[last]) if alarming else []
 
     def commands(self) -> list[dict[str, str]]:
+        """Commands to type next, with a label and a note each."""
         session = self.history.sessions[-1] if self.history.sessions else {}
         painting, photo = (str(session.get(role) or self.names[role]) for role in ("painting", "photo"))
         source = painting if self.roles[0] == "painting" else photo
@@ -202,9 +213,11 @@ class _Told:
             ("Go on with the training", resume, note),
             ("Write this page again", ["sincut", "report", run], ""),
         ]
-        return [{"label": label, "text": short(shlex.join(words), 4000), "note": note} for label, words, note in rows]
+        texts = [(label, short(shlex.join(words), LONGEST_COMMAND), note) for label, words, note in rows]
+        return [{"label": label, "text": text, "note": note} for label, text, note in texts]
 
     def settings(self) -> list[dict[str, Any]]:
+        """All settings with their meaning and default."""
         usual = Config()
         rows = []
         for section in fields(self.config):
@@ -216,6 +229,7 @@ class _Told:
         return rows
 
     def inputs(self) -> list[dict[str, str]]:
+        """Name, size and SHA-256 of the two pictures."""
         rows = []
         for role in ("painting", "photo"):
             known = self.provenance.get(role)
@@ -226,6 +240,7 @@ class _Told:
         return rows
 
     def origin(self) -> list[tuple[str, str]]:
+        """Titled texts about where the model comes from; titles without a text are left out."""
         seen = self.provenance.get("training_scale")
         scales = [
             f"{role} {low:.0%} to {high:.0%}"
@@ -244,6 +259,7 @@ class _Told:
         return [(name, short(value)) for name, value in rows if value]
 
     def machine(self) -> list[tuple[str, str]]:
+        """Titled texts about steps, time and machine; titles without a text are left out."""
         last, state = self.history.last, self.state()
         session = self.history.sessions[-1] if self.history.sessions else {}
         counts = session.get("parameters")
@@ -266,10 +282,10 @@ class _Told:
         return [(name, short(value)) for name, value in rows if value]
 
     def sessions(self) -> list[dict[str, str]]:
-        """When the run began and went on, the last twenty times."""
+        """The step, time and device of the last sessions."""
         return [
             {"step": f"{session['step']:,}", **{key: short(str(session.get(key, ""))) for key in ("time", "device")}}
-            for session in self.history.sessions[-20:]
+            for session in self.history.sessions[-SESSIONS:]
         ]
 
 
@@ -280,32 +296,36 @@ def _large(
     pictures: Pictures,
     files: dict[str, Path | None],
 ) -> dict[str, Any]:
-    """Source, translation and target, each None where nothing is left of it."""
-    kept = {role: folder / PREVIEWS / name for role, name in INPUTS.items()}
+    """Source, target and result: a copy in the folder, else the model's thumbnail, else None."""
     thumbnails = provenance.get("thumbnails")
-    found: dict[str, Any] = {}
+    thumbnails = thumbnails if isinstance(thumbnails, dict) else {}
+    shown: dict[str, Any] = {}
     for part, role, fit in (("source", roles[0], LARGE), ("target", roles[1], SIDE)):
-        found[part] = pictures.of(files[role] or kept[role], fit)
-        if found[part] is None and isinstance(thumbnails, dict):
-            uri = thumbnail_uri(thumbnails.get(part))
-            found[part] = {"src": uri, "thumbnail": True} if uri else None
-        if found[part] is not None:
-            known = provenance.get(role)
-            width = _number(known.get("width")) if isinstance(known, dict) else 0
-            found[part] = {**found[part], "full": width}
-    shown = previews(folder)
-    last = list(shown.values())[-1:]
-    found["result"] = pictures.of(last[0], LARGE) if last else None
-    pictures.forget(LARGE, {*last, *kept.values()})
-    return found
+        picture = pictures.of(files[role] or folder / PREVIEWS / INPUTS[role], fit)
+        picture = picture or model_thumbnail(thumbnails.get(part))
+        known = provenance.get(role)
+        width = _number(known.get("width")) if isinstance(known, dict) else 0
+        shown[part] = {**picture, "full": width} if picture else None
+    shown["result"] = _result(folder, pictures) or model_thumbnail(thumbnails.get("output"))
+    return shown
+
+
+def _result(folder: Path, pictures: Pictures) -> dict[str, Any] | None:
+    """The last preview that can be read, with its step."""
+    inputs = {folder / PREVIEWS / name for name in INPUTS.values()}
+    for step, path in reversed(previews(folder).items()):
+        if picture := pictures.of(path, LARGE):
+            pictures.forget(LARGE, {path, *inputs})
+            return {**picture, "step": step}
+    return None
 
 
 def _timeline(folder: Path, history: History, pictures: Pictures) -> list[dict[str, Any]]:
-    """At most `FRAMES` previews: every one, or every second, fourth, ..., and the last."""
+    """At most `FRAMES` previews with their step and figures: all, or every second, fourth, ..., and the last."""
     shown = list(previews(folder).items())
     stride = 1
     while len(shown[::stride]) >= FRAMES:
-        stride *= 2  # so that a frame that was chosen once, and compressed, mostly stays
+        stride *= 2  # doubling keeps most frames that were chosen, and compressed, before
     chosen = dict(shown[::stride] + shown[-1:])
     frames = []
     for step, path in chosen.items():
@@ -317,9 +337,12 @@ def _timeline(folder: Path, history: History, pictures: Pictures) -> list[dict[s
 
 
 def _series(rows: dict[int, dict[str, float]], about: dict[str, str]) -> dict[str, Any]:
-    """Curves with at most `POINTS` points, each the mean of those it stands for; known names first."""
+    """Curves of at most `POINTS` points, each the mean of several steps; the `NAMES` first, those in `about` before.
+
+    `rows` holds values by step and name, `about` the meaning of names.
+    """
     steps = sorted(rows)
-    names = sorted({name for values in rows.values() for name in values}, key=lambda name: _order(name, about))[:12]
+    names = sorted({name for values in rows.values() for name in values}, key=lambda name: _order(name, about))[:NAMES]
     each = -(-len(steps) // POINTS) or 1
     groups = [steps[i : i + each] for i in range(0, len(steps), each)]
     curves = []
@@ -330,15 +353,18 @@ def _series(rows: dict[int, dict[str, float]], about: dict[str, str]) -> dict[st
 
 
 def _order(name: str, about: dict[str, str]) -> tuple[int, str]:
+    """The place of a name among known ones, else after them, by the alphabet."""
     return (list(about).index(name) if name in about else len(about), name)
 
 
 def _mean(values: list[float]) -> float | None:
+    """The mean to 5 digits; None without values."""
     return float(f"{sum(values) / len(values):.5g}") if values else None
 
 
 def _rounded(figures: dict[str, float]) -> dict[str, float]:
-    return {short(name, 40): float(f"{value:.4g}") for name, value in list(figures.items())[:12]}
+    """The `NAMES` first figures to 4 digits."""
+    return {short(name, 40): float(f"{value:.4g}") for name, value in list(figures.items())[:NAMES]}
 
 
 def _now() -> str:
@@ -350,15 +376,16 @@ def _name(known: Any, role: str) -> str:
 
 
 def _number(value: Any) -> Any:
-    """A number for people; 0 for what is none."""
+    """The value if it is a `number`, else 0."""
     return number(value) or 0
 
 
 def _pair(values: Any) -> tuple[float, float]:
+    """A list of two numbers as these; zeros for anything else."""
     numbers = [_number(value) for value in values] if isinstance(values, list) else []
     return (numbers[0], numbers[1]) if len(numbers) == 2 else (0.0, 0.0)
 
 
 def _plain(value: Any) -> Any:
-    """A setting as in a TOML file."""
+    """A setting's value as in a TOML file."""
     return json.dumps(list(value) if isinstance(value, tuple) else value)

@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from sincut.errors import ImageError
+from sincut.errors import DamagedError, ImageError
 from sincut.model.card import data_uri
 from sincut.pictures import reading, resampling, writing
 from sincut.pictures.picture import Picture
@@ -13,14 +13,14 @@ from sincut.pictures.writing import Saving
 
 @dataclass(frozen=True)
 class Fit:
-    """How large a picture may be in the page."""
+    """The most that a picture may take in a page: megapixels, and bytes of its JPEG."""
 
     megapixels: float
-    limit: int  # bytes
+    limit: int
 
 
 LARGE, SIDE, FRAME = Fit(1.5, 700_000), Fit(0.5, 250_000), Fit(0.26, 34_000)
-QUALITIES = (86, 78, 68, 56, 44, 32)
+QUALITIES = (86, 78, 68, 56, 44, 32)  # of JPEGs, tried in this order before the picture is made smaller
 
 
 class Pictures:
@@ -30,23 +30,27 @@ class Pictures:
         self.known: dict[tuple[Path, int, Fit], dict[str, Any] | None] = {}
 
     def of(self, path: Path, fit: Fit) -> dict[str, Any] | None:
-        """Data URI and size; None for a file that is not there or is damaged."""
+        """The file as `compressed` gives it; None if it is not there or cannot be read.
+
+        Only of a damaged file it is remembered that it cannot be read: what else was wrong may be right the next time.
+        """
         try:
             key = path, path.stat().st_mtime_ns, fit
             if key not in self.known:
-                self.known[key] = None
                 self.known[key] = compressed(reading.load(path), fit)
+        except DamagedError:
+            self.known[key] = None
         except (ImageError, OSError):
             return None
         return self.known[key]
 
     def forget(self, fit: Fit, but: set[Path]) -> None:
-        """Drop what is no longer shown."""
+        """Drop the pictures of this fit, but not those of these files, which are still shown."""
         self.known = {key: value for key, value in self.known.items() if key[2] != fit or key[0] in but}
 
 
 def compressed(picture: Picture, fit: Fit) -> dict[str, Any]:
-    """A JPEG as a data URI of at most `fit.limit` bytes before base64, with its size and its share of the original."""
+    """`src`, a JPEG that fits as a data URI (base64 comes on top), with its `width` and `height` in px."""
     megapixels = fit.megapixels
     while True:
         small = resampling.shrink(picture, megapixels)
@@ -56,3 +60,9 @@ def compressed(picture: Picture, fit: Fit) -> dict[str, Any]:
                 h, w = small.size
                 return {"src": data_uri(data), "width": w, "height": h}
         megapixels = min(megapixels, small.size[0] * small.size[1] / 1e6) / 2
+
+
+def model_thumbnail(text: Any) -> dict[str, Any] | None:
+    """A thumbnail as it stands in a model file, as `compressed` gives it, marked as such; None if it is none."""
+    image = resampling.from_thumbnail(text) if isinstance(text, str) else None
+    return {**compressed(reading.from_pil(image), SIDE), "thumbnail": True} if image is not None else None

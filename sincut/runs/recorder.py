@@ -27,7 +27,6 @@ from sincut.runs.inputs import Inputs, thumbnail
 from sincut.translation.translator import Translator
 
 KEPT_QUALITY = 92  # of the JPEGs of the two pictures, 1 to 100
-SETTLED = 0.5  # share of the steps that are done before figures can be a cause for alarm
 
 
 class Recorder:
@@ -131,7 +130,7 @@ class Recorder:
         self.figures = measures.measure(self.scene, self.look, out)
         self._append({"step": event.step, "figures": dict(self.figures)})
         self.on_event(Evaluated(event.step, dict(self.figures)))
-        settled = event.step >= SETTLED * event.steps
+        settled = event.step >= measures.SETTLED * event.steps
         for complaint in measures.complaints(self.figures) if settled else ():
             if complaint.split()[0] not in self.told:
                 self.told.add(complaint.split()[0])

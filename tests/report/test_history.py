@@ -1,9 +1,37 @@
 """The history of a run, as its metrics tell it."""
 
+from pathlib import Path
+
+import pytest
+
+from sincut.errors import RunError
+from sincut.report import history
 from sincut.report.history import History
 
 
 def test_a_session_stands_at_the_step_of_its_line() -> None:
-    history = History()
-    history.add({"step": 5, "session": {"step": "seven", "painting": "a.png"}})
-    assert history.sessions == [{"step": 5, "painting": "a.png"}]
+    told = History()
+    told.add({"step": 5, "session": {"step": "seven", "painting": "a.png"}})
+    assert told.sessions == [{"step": 5, "painting": "a.png"}]
+
+
+def test_steps_that_will_be_done_again_leave_no_lines_and_no_previews(tmp_path: Path) -> None:
+    (tmp_path / "previews").mkdir()
+    for step in (10, 20, 30):
+        history.append(tmp_path, {"step": step, "losses": {"D": 1.0}})
+        (tmp_path / "previews" / f"{step:06d}.jpg").touch()
+    for name in ("painting.jpeg", "notes.jpg"):
+        (tmp_path / "previews" / name).touch()
+    history.forget_after(tmp_path, 20)
+    assert list(History.read(tmp_path).losses) == [10, 20] and list(history.previews(tmp_path)) == [10, 20]
+    assert {"painting.jpeg", "notes.jpg"} < {path.name for path in (tmp_path / "previews").iterdir()}
+
+
+def test_metrics_that_cannot_be_read_are_an_error_in_words(tmp_path: Path) -> None:
+    (tmp_path / "metrics.jsonl").mkdir()
+    with pytest.raises(RunError, match=r"metrics\.jsonl: cannot be read"):
+        History.read(tmp_path)
+
+
+def test_a_run_folder_is_found_from_its_model(tmp_path: Path) -> None:
+    assert history.run_folder(tmp_path) == history.run_folder(tmp_path / "model.safetensors") == tmp_path

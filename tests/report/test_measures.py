@@ -11,7 +11,7 @@ from helpers import scene
 from sincut.errors import ImageError
 from sincut.pictures.picture import Picture
 from sincut.report import measures
-from sincut.report.measures import complaints, measure, single_image_fid
+from sincut.report.measures import FIGURES, complaints, measure, single_image_fid
 
 PAINTING, PHOTO = Picture(scene(96, 110, 1)), Picture(scene(90, 120, 2))
 
@@ -53,11 +53,24 @@ def test_truth_of_another_size_is_refused() -> None:
         measure(PAINTING, PHOTO, PAINTING, PHOTO)
 
 
+def test_a_truth_is_refused_before_anything_is_measured(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(measures, "_distance", lambda *_: pytest.fail("measured"))
+    with pytest.raises(ImageError, match="110x96"):
+        measure(PAINTING, PHOTO, PAINTING, PHOTO)
+
+
+def test_better_figures_have_more_merit() -> None:
+    assert FIGURES["colour"].merit(0.1) > FIGURES["colour"].merit(0.2)
+    assert FIGURES["tone"].merit(0.2) > FIGURES["tone"].merit(0.1)
+    assert FIGURES["sharpness"].merit(1.1) > FIGURES["sharpness"].merit(0.8)
+    assert {"colour", "texture", "structure", "tone", "sharpness"} <= set(FIGURES)
+
+
 def test_nothing_is_complained_about_in_a_usable_translation() -> None:
     mixed = Picture((PAINTING.pixels * 0.5 + np.array(PHOTO.pixels.mean((0, 1))) * 0.5).astype(np.uint8))
     figures = measure(PAINTING, PHOTO, mixed)
     assert figures["tone"] > 0.95
-    assert complaints({**figures, "texture": 0.5}) == []
+    assert complaints({**figures, "texture": 0.5}) == [] == complaints({})
 
 
 def test_a_negative_and_a_blank_picture_are_complained_about() -> None:

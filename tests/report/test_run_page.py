@@ -1,5 +1,6 @@
 """The page of a run: what is in it, that names do nothing and no network is asked, and how it behaves in a browser."""
 
+import base64
 import json
 import re
 import shutil
@@ -17,6 +18,8 @@ import sincut
 from sincut.config.sections import Config, overlay
 from sincut.errors import ImageError, Interrupted, ModelError, RunError
 from sincut.events import Event, Saved, Warned
+from sincut.pictures import resampling
+from sincut.pictures.picture import Picture
 from sincut.report import history, run_page
 
 HOSTILE = "</script><img src=x onerror=window.broken=1>&\u2028'\"山.jpg"
@@ -124,6 +127,32 @@ def test_damaged_metrics_and_previews_are_left_out(tiny: Config, tmp_path: Path)
     data = data_of(run_page.page(run))
     assert data["losses"]["steps"] == list(range(10, 101, 10))
     assert [frame["step"] for frame in data["timeline"]] == [10, 100]
+
+
+def test_figures_are_complained_about_once_the_training_is_far_enough(tiny: Config, tmp_path: Path) -> None:
+    """So the page says no more than the training did."""
+    run = put_run(tmp_path / "run", tiny)
+    for step, warnings in ((20, 0), (60, 2)):
+        history.forget_after(run, step - 1)
+        history.append(run, {"step": step, "figures": {"colour": 3.0, "texture": 0.5, "structure": 0.9, "tone": -0.5}})
+        assert len(data_of(run_page.page(run))["warnings"]) == warnings
+
+
+def test_the_result_is_the_last_preview_that_can_be_read_or_the_models_thumbnail(tiny: Config, tmp_path: Path) -> None:
+    run = put_run(tmp_path / "run", tiny)
+    assert data_of(run_page.page(run))["pictures"]["result"]["step"] == 100
+    (run / "previews" / "000100.jpg").write_bytes(b"no picture")
+    assert data_of(run_page.page(run))["pictures"]["result"]["step"] == 50
+    for path in (run / "previews").iterdir():
+        path.unlink()
+    assert data_of(run_page.page(run))["pictures"] == {"source": None, "target": None, "result": None}
+    model = make_model(tiny)
+    small = base64.b64encode(resampling.thumbnail(Picture(scene(20, 30, 1)))).decode()
+    model.provenance["thumbnails"] = {"source": small, "target": "<script>", "output": small}
+    model.save(run / "model.safetensors")
+    shown = data_of(run_page.page(run))["pictures"]
+    assert shown["target"] is None
+    assert shown["result"]["width"] == shown["source"]["width"] == 30 and shown["source"]["thumbnail"]
 
 
 def test_training_goes_on_after_damaged_metrics_and_the_report_has_all(

@@ -96,7 +96,7 @@
     const frame = $("frame"), stage = $("stage"), sheet = $("sheet"), divider = $("divider"), split = $("split");
     const both = before && after;
     $("after").src = main.src;
-    $("after").alt = after ? `The ${source} translated, after step ${whole(data.state.step)}` : `The ${source}`;
+    $("after").alt = after ? `The ${source} translated, after step ${whole(after.step ?? data.state.step)}` : `The ${source}`;
     stage.setAttribute("aria-label", both ? `The ${source} on the left, its translation on the right` : `The ${source}`);
     if (both) {
       $("before").src = before.src;
