@@ -12,9 +12,11 @@ from typing import Any
 
 import numpy as np
 import torch
+from click.testing import CliRunner
 from PIL import Image
 
 from sincut.batch.plan import Plan
+from sincut.cli import main
 from sincut.config.sections import Config, overlay
 from sincut.model.model import ColourMap, Model
 from sincut.nets.balance import Balance
@@ -104,6 +106,15 @@ def sincut(*arguments: object, cwd: Path | None = None, **environment: str) -> s
     command = [sys.executable, "-m", "sincut", *map(str, arguments)]
     env = {**os.environ, "PYTHONPATH": str(ROOT), "COLUMNS": "200", **environment}
     return subprocess.run(command, capture_output=True, text=True, cwd=cwd, env=env, timeout=300)
+
+
+def in_process(*arguments: object) -> subprocess.CompletedProcess[str]:
+    """Run the command in this process, which takes no new torch to load; an exception that is a bug is raised."""
+    words = [str(argument) for argument in arguments]
+    result = CliRunner(env={"COLUMNS": "200"}).invoke(main, words, prog_name="sincut")
+    if result.exception is not None and not isinstance(result.exception, SystemExit):
+        raise result.exception
+    return subprocess.CompletedProcess(words, result.exit_code, result.stdout, result.stderr)
 
 
 def killed_after(command: list[str], said: bytes, seconds: float) -> bool:

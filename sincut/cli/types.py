@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 Decorator = Callable[[Callable[..., Any]], Callable[..., Any]]
 
-SIZE = re.compile(r"(\d+\.?\d*|\.\d+)\s*([KMGT]?)B?", re.IGNORECASE)
+SIZE = re.compile(r"((?:\d+\.?\d*|\.\d+)(?:E\+?\d+)?)\s*([KMGT]?)B?", re.IGNORECASE)
 UNITS = {"": 1, "K": 10**3, "M": 10**6, "G": 10**9, "T": 10**12}
 DEVICE_HELP = "auto, cpu, cuda, cuda:1, ... or mps."
 JSON_HELP = "One JSON object on stdout, progress as JSON lines on stderr."

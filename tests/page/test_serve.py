@@ -1,11 +1,9 @@
-"""Where the server of the web page listens, and how a closed terminal ends it; without Gradio."""
+"""Where the server of the web page listens; without Gradio."""
 
 import os
-import signal
 
 import pytest
 
-from sincut.cli import signals
 from sincut.errors import RunError
 from sincut.page.serve import _check_host, _pass_proxies
 
@@ -24,19 +22,3 @@ def test_no_proxy_is_asked_for_the_page_itself(monkeypatch: pytest.MonkeyPatch) 
     monkeypatch.setenv("no_proxy", "two.example")
     _pass_proxies("127.0.0.1")
     assert os.environ["no_proxy"] == os.environ["NO_PROXY"] == "127.0.0.1,localhost,::1,one.example,two.example"
-
-
-@pytest.mark.skipif(not hasattr(signal, "SIGHUP"), reason="no terminals that hang up")
-def test_a_closed_terminal_asks_to_stop_unless_it_is_ignored(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(signals, "_leave_terminal", lambda: None)
-    before = signal.signal(signal.SIGHUP, signal.SIG_IGN)
-    try:
-        with signals.stoppable() as stop:  # as under nohup
-            signal.raise_signal(signal.SIGHUP)
-            assert not stop()
-        signal.signal(signal.SIGHUP, signal.SIG_DFL)
-        with signals.stoppable() as stop:
-            signal.raise_signal(signal.SIGHUP)
-            assert stop()
-    finally:
-        signal.signal(signal.SIGHUP, before)

@@ -1,0 +1,52 @@
+"""The commands that look at results."""
+
+import json
+import signal
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from helpers import assert_clear_error, in_process
+from PIL import Image
+
+import sincut.runs.curve
+from sincut.errors import Interrupted
+
+
+def test_features_draws_a_picture_and_tells_of_it_in_json(painting: Path, model_file: Path, tmp_path: Path) -> None:
+    out = tmp_path / "pca.png"
+    told = in_process("features", model_file, painting, "-o", out, "--device", "cpu", "--json")
+    assert told.returncode == 0, told.stderr
+    assert json.loads(told.stdout) == {"output": str(out), "layer": 3, "map": {"width": 45, "height": 36}}
+    with Image.open(out) as image:
+        assert image.size == (90, 72)
+    plain = in_process("features", model_file, painting, "-o", out, "--layer", 0, "--device", "cpu")
+    assert plain.returncode == 0 and plain.stdout == ""
+    finest = in_process("features", model_file, painting, "-o", out, "--layer", 0, "--json", "--device", "cpu")
+    assert json.loads(finest.stdout)["map"] == {"width": 90, "height": 72}
+    assert_clear_error(in_process("features", model_file, painting, "-o", model_file), 1, "would be replaced")
+
+
+def test_signals_stop_a_curve_when_its_training_has_saved(
+    painting: Path, photo: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked: list[bool] = []
+
+    def curve(*arguments: object, stop: Callable[[], bool], minutes: object, seeds: object, **options: object) -> None:
+        assert (minutes, seeds) == ((0.5, 2.0), (0, 7))
+        asked.append(stop())
+        signal.raise_signal(signal.SIGTERM)
+        asked.append(stop())
+        raise Interrupted("stopped; the same command goes on")
+
+    monkeypatch.setattr(sincut.runs.curve, "curve", curve)
+    command = ["curve", painting, photo, "-o", tmp_path / "curve", "--minutes", "0.5,2", "--seeds", "0,7"]
+    assert_clear_error(in_process(*command), 130, "the same command goes on")
+    assert asked == [False, True]
+
+
+@pytest.mark.parametrize("flags", [("--minutes", "soon"), ("--minutes", "0"), ("--minutes", "5,-1"), ("--seeds", "-1")])
+def test_curve_refuses_times_and_seeds_that_make_no_sense(flags: tuple[str, str], tmp_path: Path) -> None:
+    result = in_process("curve", "a.png", "b.png", "-o", tmp_path / "curve", *flags)
+    assert result.returncode == 2 and flags[0] in result.stderr
+    assert not (tmp_path / "curve").exists()

@@ -1,0 +1,173 @@
+"""`sincut train` as a user meets it: interrupted, resumed, in a log file, and what it refuses."""
+
+import json
+import os
+import random
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Sequence
+from pathlib import Path
+
+import pytest
+from helpers import ROOT, assert_clear_error, in_process, killed_after, scene, sincut
+from PIL import Image
+
+from sincut.model.model import Model, load_tensors
+from sincut.runs import pairs
+from sincut.runs.pairs import Outcome
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+@pytest.mark.skipif(os.name == "nt", reason="Windows has no POSIX signals")
+def test_interrupted_saves_and_resumes(
+    painting: Path, photo: Path, tmp_path: Path, tiny_flags: list[str], number: signal.Signals
+) -> None:
+    run = tmp_path / "run"
+    command = [sys.executable, "-m", "sincut", "train", str(painting), str(photo), "-o", str(run), *tiny_flags]
+    env = {**os.environ, "PYTHONPATH": str(ROOT)}
+    process = subprocess.Popen([*command, "--set", "schedule.steps=100000", "--set", "output.log_every=1"],
+                               stderr=subprocess.PIPE, text=True, env=env)  # fmt: skip
+    waited = time.monotonic()
+    while not (run / "metrics.jsonl").exists() and time.monotonic() - waited < 60:
+        time.sleep(0.1)
+    process.send_signal(number)
+    _, errors = process.communicate(timeout=60)
+    assert process.returncode == 130, errors
+    assert "--resume" in errors.splitlines()[-1] and "Traceback" not in errors
+    assert in_process("apply", run, painting, "-o", tmp_path / "out.png").returncode == 0
+    done = json.loads(in_process("inspect", run, "--json").stdout)["steps"]
+    assert done >= 1
+    refused = in_process("train", painting, photo, "-o", run, "--resume", "--steps", done + 2, *tiny_flags)
+    assert_clear_error(refused, 1, "schedule.steps", "cannot be resumed")
+
+
+@pytest.mark.slow
+def test_a_training_killed_at_twenty_moments_ends_as_one_left_alone(
+    painting: Path, photo: Path, tmp_path: Path, tiny_flags: list[str]
+) -> None:
+    flags = [*tiny_flags, "--set", "schedule.steps=800", "--device", "cpu"]
+    whole, parts = tmp_path / "whole", tmp_path / "parts"
+    assert sincut("train", painting, photo, "-o", whole, *flags).returncode == 0
+    command = [sys.executable, "-m", "sincut", "train", str(painting), str(photo), "-o", str(parts), "--json", *flags]
+    command += ["--set", "output.checkpoint_seconds=0"]
+    rng, killed, reached = random.Random(0), 0, [0]
+    for _ in range(20):
+        resume = ["--resume"] if (parts / "checkpoint.safetensors").exists() else []
+        killed += killed_after([*command, *resume], b"Started", rng.uniform(0, 0.4))
+        if (parts / "model.safetensors").exists():  # at any moment whole, and never older than before
+            reached.append(Model.load(parts).provenance["steps"])
+    assert killed == 20 and reached == sorted(reached) and 1 <= reached[-1] < 800
+    assert sincut("apply", parts, painting, "-o", tmp_path / "out.png").returncode == 0
+    resumed = sincut("train", painting, photo, "-o", parts, "--resume", "--json", *flags)
+    assert resumed.returncode == 0, resumed.stderr
+    assert json.loads(resumed.stdout)["steps"] == 800
+    for name in ("checkpoint.safetensors", "model.safetensors"):
+        (want, _), (got, _) = (load_tensors(run / name) for run in (whole, parts))
+        assert set(want) == set(got)
+        assert all(want[key].equal(got[key]) for key in want if key != "plan")  # the plan holds the seconds
+    steps = [json.loads(line)["step"] for line in (parts / "metrics.jsonl").read_text().splitlines()]
+    assert steps == sorted(steps)  # none twice that was done again
+    assert not list(parts.rglob("*.sincut-part"))
+
+
+def test_a_log_file_gets_plain_lines(painting: Path, photo: Path, tmp_path: Path, tiny_flags: list[str]) -> None:
+    result = in_process("train", painting, photo, "-o", tmp_path / "a run", *tiny_flags, "--device", "cpu")
+    assert result.stdout == ""
+    lines = result.stderr.splitlines()
+    assert "Training on cpu" in lines[0] and "processor" in lines[0]
+    assert any(line.startswith("step 4/4") and "left" in line for line in lines)
+    assert "model.safetensors" in lines[-2]
+    assert lines[-1].endswith(f"apply '{tmp_path / 'a run'}' {painting} -o out.png")
+
+
+def test_bad_pictures_get_one_clear_line(painting: Path, photo: Path, tmp_path: Path, tiny_flags: list[str]) -> None:
+    empty, words, cut, small = (tmp_path / name for name in ("empty.jpg", "words.png", "cut.png", "small.png"))
+    empty.touch()
+    words.write_text("only words")
+    cut.write_bytes(painting.read_bytes()[:700])
+    Image.fromarray(scene(12, 14, 0)).save(small)
+    out = ["-o", tmp_path / "run"]
+    assert_clear_error(in_process("train", "none.jpg", photo, *out), 1, "none.jpg", "no such file")
+    assert_clear_error(in_process("train", painting, empty, *out), 1, "empty.jpg", "copy it again")
+    assert_clear_error(in_process("train", words, photo, *out), 1, "words.png", "not a picture")
+    assert_clear_error(in_process("train", cut, photo, *out), 1, "cut.png", "damaged")
+    tiny = in_process("train", painting, small, *out, *tiny_flags)
+    assert_clear_error(tiny, 1, "small.png", "14x12", "smaller than one")
+
+
+def test_bad_settings_get_one_clear_line(painting: Path, photo: Path, tmp_path: Path) -> None:
+    command = ["train", painting, photo, "-o", tmp_path / "run"]
+    assert_clear_error(in_process(*command, "--preset", "standart"), 2, "standart", "standard")
+    assert_clear_error(in_process(*command, "--set", "crops.sise=3"), 2, "crops.size")
+    assert_clear_error(in_process(*command, "--device", "cuda:77"), 1, "cuda:77", "cpu")
+    assert_clear_error(in_process(*command, "--device", "abacus"), 1, "abacus")
+
+
+@pytest.mark.parametrize("resume", [(), ("--resume",)])
+@pytest.mark.parametrize(
+    ("flags", "words"),
+    [
+        (("--steps", 0), ("steps 0", "must be above 0", "--minutes")),
+        (("--steps", -5), ("steps -5", "must be above 0", "--minutes")),
+        (("--minutes", 0), ("minutes 0", "must be above 0")),
+        (("--minutes", -1), ("minutes -1", "must be above 0")),
+        (("--minutes", "nan"), ("minutes nan", "must be above 0")),
+    ],
+)
+def test_a_training_has_a_length(
+    painting: Path, photo: Path, tmp_path: Path, flags: Sequence[object], words: Sequence[str], resume: Sequence[str]
+) -> None:
+    result = in_process("train", painting, photo, "-o", tmp_path / "run", *flags, *resume)
+    assert_clear_error(result, 2, *words)
+    assert not (tmp_path / "run").exists()
+
+
+@pytest.mark.parametrize(
+    ("flags", "word"),
+    [
+        (("a.png",), "give PAINTING and PHOTO"),
+        (("a.png", "b.png", "--steps", 3, "--minutes", 3), "not both"),
+        (("a.png", "b.png", "--engine", "ray"), "--engine is for --pairs"),
+        (("a.png", "b.png", "--resume"), "--resume needs the run folder"),
+        (("a.png", "b.png", "--pairs", "x.csv"), "--pairs names the pictures"),
+        (("--pairs", "x.csv", "--reverse"), "--pairs names the pictures"),
+        (("--pairs", "x.csv", "--resume"), "leave out --resume"),
+        (("--pairs", "x.csv", "--tensorboard"), "without --pairs"),
+    ],
+)
+def test_usage_that_makes_no_sense_is_refused(flags: Sequence[object], word: str) -> None:
+    result = in_process("train", *flags)
+    assert result.returncode == 2 and word in result.stderr and result.stdout == ""
+
+
+def test_the_result_of_pairs_is_one_json_object(
+    painting: Path, photo: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    table = tmp_path / "pairs.csv"
+    table.write_text("painting,photo\npainting.png,photo.png\npainting.png,none.png\n", encoding="utf-8")
+    progress = json.dumps({"event": "Progress", "step": 3, "steps": 8, "seconds_left": 61.0})
+
+    def train_apart(pair: pairs.Pair, device: str, on_line: pairs.Say, stop: object) -> Outcome:
+        on_line(pair.name, progress)
+        on_line(pair.name, "a line for people")
+        on_line(pair.name, "[1]")
+        return Outcome(pair.name, pairs.TRAINED, str(pair.folder), 8, 2.5)
+
+    monkeypatch.setattr(pairs, "_train_apart", train_apart)
+    result = in_process("train", "--pairs", table, "-o", tmp_path / "runs", "--json")
+    assert result.returncode == 1
+    rows = json.loads(result.stdout)["pairs"]
+    assert [(row["name"], row["state"], row["steps"]) for row in rows] == [
+        ("painting-to-photo", "trained", 8),
+        ("line 3", "failed", 0),
+    ]
+    told = [{"pair": "painting-to-photo", **json.loads(progress)}]
+    assert [json.loads(line) for line in result.stderr.splitlines() if line.startswith("{")] == told
+    assert result.stderr.splitlines()[-1] == "sincut: 1 of 2 pairs failed, see above: line 3"
+
+    shown = in_process("train", "--pairs", table, "-o", tmp_path / "runs")
+    assert "painting-to-photo: step 3/8, 1:01 min left" in shown.stderr
+    assert "painting-to-photo: a line for people" in shown.stderr and "painting-to-photo: [1]" in shown.stderr
+    assert "painting-to-photo" in shown.stdout and "line 3" in shown.stdout
