@@ -12,12 +12,15 @@ from typing import Any
 
 import numpy as np
 import torch
+import torch.nn.functional as F
 from click.testing import CliRunner
 from PIL import Image
+from torch import Tensor
 
 from sincut.batch.plan import Plan
 from sincut.cli import main
 from sincut.config.sections import Config, overlay
+from sincut.model.limits import Limits
 from sincut.model.model import ColourMap, Model
 from sincut.nets.balance import Balance
 from sincut.nets.networks import Generator
@@ -99,6 +102,32 @@ def photo_exif() -> Image.Exif:
     exif[0x010E], exif[0x0112] = "a description", 6
     exif.get_ifd(0x8769)[0x9003] = "2024:01:02 03:04:05"
     return exif
+
+
+class StandIn:
+    """A translator of pictures whose limits are given; all else is that of a model.
+
+    With a halo it blurs over 2 * halo + 1 px and takes the mean of each stride x stride block away. Without one, it
+    takes the mean of the whole picture away. `seen` collects the sizes (H, W) of what it was given.
+    """
+
+    noise_reach = 0
+
+    def __init__(self, model: Model, limits: Limits) -> None:
+        self.model, self.limits, self.seen = model, limits, list[tuple[int, int]]()
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self.model, name)
+
+    def translate_middle(self, window: Tensor, noise: Tensor) -> Tensor:
+        h, w = window.shape[2:]
+        self.seen.append((h, w))
+        if self.limits.halo is None:
+            return window - window.double().mean((2, 3), keepdim=True)
+        width = 2 * self.limits.halo + 1
+        out = F.avg_pool2d(F.avg_pool2d(window.double(), (width, 1), stride=1), (1, width), stride=1)
+        blocks = F.avg_pool2d(out, self.limits.stride)
+        return out - blocks.repeat_interleave(self.limits.stride, 2).repeat_interleave(self.limits.stride, 3)
 
 
 def sincut(*arguments: object, cwd: Path | None = None, **environment: str) -> subprocess.CompletedProcess[str]:

@@ -3,6 +3,7 @@
 Whatever cuts, collects or sends pictures asks these and assumes nothing of the networks behind them.
 """
 
+import math
 from dataclasses import dataclass
 
 
@@ -43,3 +44,10 @@ class Limits:
     def aligned(self, length: int) -> int:
         """A length or position in px, rounded up to a multiple of `stride`."""
         return -(-length // self.stride) * self.stride
+
+    def tile(self, side: int) -> int:
+        """The side in px of a tile: as wanted, rounded up to the stride, but no larger than `most_pixels` allow."""
+        if self.most_pixels is None:
+            return self.aligned(side)
+        largest = math.isqrt(self.most_pixels) - 2 * self.border
+        return min(self.aligned(side), largest // self.stride * self.stride)

@@ -17,7 +17,7 @@ from sincut.devices import Compute, out_of_memory, release_memory
 from sincut.errors import ImageError
 from sincut.events import Listener, TileDone, ignore
 from sincut.model.model import Model
-from sincut.translation.memory import FASTEST_TILE, SMALLEST_TILE, Memory, feature_bytes
+from sincut.translation.memory import FASTEST_TILE, OTHER_DEVICE, SMALLEST_TILE, WHOLE_ONLY, Memory, feature_bytes
 from sincut.translation.noise import noise_at
 from sincut.translation.tiles import Box, extended, mirrored_around, tile_boxes
 
@@ -62,7 +62,7 @@ class Engine:
 
         The next window and its noise are made in a thread while this one is translated. A tile that is not `wanted` is
         written as None. Where the device runs out of memory, tiles are halved, as often as it takes; `ImageError` where
-        the smallest is too large.
+        the smallest is too large, or where the model takes pictures whole only.
         """
         sweep = _Sweep(self, read, size, side)
         boxes = list(tile_boxes(*size, side))
@@ -80,7 +80,7 @@ class Engine:
                 pixels -= area
                 on_event(TileDone(done, len(boxes), pixels * self.pixel_seconds))
 
-    def box_of(self, read: Read, size: tuple[int, ...], box: Box) -> Tensor:
+    def box_of(self, read: Read, size: tuple[int, int], box: Box) -> Tensor:
         """The translation (1, 3, h, w), not clipped, of a small box whose top and left are multiples of the stride."""
         top, left, bottom, right = box
         return self.translate_window(*self.window(read, size, box))[:, :, : bottom - top, : right - left]
@@ -101,6 +101,7 @@ class Engine:
 
     def probe(self, side: int = FASTEST_TILE) -> float:
         """Seconds per pixel, from two empty tiles; the first one warms up whatever is set up at first use."""
+        side = self.limits.tile(side)
         blank = torch.zeros(1, 3, 1, 1)
         for _ in range(2):
             self.pixel_seconds = 0.0
@@ -113,7 +114,7 @@ class Engine:
             self.probe(side)
         return self.pixel_seconds * pixels
 
-    def window(self, read: Read, size: tuple[int, ...], box: Box) -> Window:
+    def window(self, read: Read, size: tuple[int, int], box: Box) -> Window:
         """The pixels of a box with the halo around it, and its noise; sides are rounded up to the stride."""
         rows, columns = self._positions(box)
         reach = self.model.noise_reach
@@ -167,7 +168,9 @@ class _Sweep:
         return self._in_parts(box)
 
     def _halve(self, side: int, reason: str) -> None:
-        """Use tiles of half of `side` px from now on."""
+        """Use tiles of half of `side` px from now on. Raises `ImageError` where they cannot be smaller."""
+        if self.engine.limits.whole_only:
+            raise ImageError(f"{reason}; {WHOLE_ONLY}: {OTHER_DEVICE}")
         aligned = self.engine.limits.aligned
         if side <= aligned(SMALLEST_TILE):
             raise ImageError(f"{reason}, and it is the smallest; use --device cpu")

@@ -5,11 +5,13 @@ Sizes are (H, W) in px: `size` is the picture's, `seen` the one at which G sees 
 
 import math
 from dataclasses import dataclass
+from pathlib import PurePath
 
 import torch
 
 from sincut.config.sections import Networks
 from sincut.devices import available_memory, used_memory
+from sincut.errors import ImageError
 from sincut.model.limits import Limits
 from sincut.nets.networks import STRIDE
 from sincut.pictures import reading
@@ -25,6 +27,10 @@ LIBRARY_BYTES = 300 * 10**6  # of libvips, its threads and its caches
 BYTES_OF_SCALED = 40  # per pixel of what a picture is scaled to
 PIXELS_AT_ONCE = 4_000_000  # of pictures that are put together from two scales
 BYTES_AT_ONCE = 60 * PIXELS_AT_ONCE
+WHOLE_ONLY = "this model takes pictures whole only"
+SMALLER = "use a smaller --scale or a smaller picture"
+MORE_MEMORY = "raise --max-memory or use a smaller --scale"
+OTHER_DEVICE = "use --device cpu or a smaller --scale"
 
 
 def budget(options: Options) -> int:
@@ -50,18 +56,22 @@ class Memory:
     per_pixel: int
     device: torch.device
 
-    def tile_size(self, seen: tuple[int, int], options: Options = PLAIN) -> int:
-        """Side of the tiles in px, a multiple of the model's stride: as asked, or chosen by the free memory."""
-        limits, longest = self.limits, max(seen)
-        if options.tile == "off":
-            return limits.aligned(longest)
+    def tile_size(self, seen: tuple[int, int], options: Options = PLAIN, source: PurePath | None = None) -> int:
+        """Side of the tiles in px, a multiple of the model's stride: as asked, or chosen by the free memory.
+
+        A model that takes pictures whole only has one tile, whatever was asked. Raises `ImageError`, which names the
+        `source`, if that is too large for the model or the memory.
+        """
+        if self.limits.whole_only:
+            return self._whole(seen, budget(options), source)
+        longest = self.limits.aligned(max(seen))
         if options.tile != "auto":
-            return limits.aligned(max(limits.stride, int(options.tile)))
-        on_cpu = self.device.type == "cpu"
-        free = budget(options) - math.prod(seen) * reading.BYTES_PER_PIXEL if on_cpu else available_memory(self.device)
-        side = int(math.sqrt(max(0.0, free * TILE_SHARE / self.per_pixel))) - 2 * limits.border
+            return self.limits.tile(longest if options.tile == "off" else int(options.tile))
+        picture = math.prod(seen) * reading.BYTES_PER_PIXEL
+        free = budget(options) - picture if self._on_cpu else available_memory(self.device)
+        side = int(math.sqrt(max(0.0, free * TILE_SHARE / self.per_pixel))) - 2 * self.limits.border
         side = max(SMALLEST_TILE, min(FASTEST_TILE, side // TILE_STEP * TILE_STEP))
-        return min(limits.aligned(longest), limits.aligned(side))
+        return self.limits.tile(min(longest, side))
 
     def fits(self, size: tuple[int, int], seen: tuple[int, int], options: Options, file_bytes: int) -> bool:
         """True if a picture can be held in memory within `options.max_memory`, translated and encoded there.
@@ -72,27 +82,64 @@ class Memory:
 
     def needs(self, size: tuple[int, int], seen: tuple[int, int], file_bytes: int = reading.BYTES_PER_PIXEL) -> int:
         """Bytes for a picture in memory and the smallest useful tile."""
-        tile = self._tile_needs(min(max(size), FASTEST_TILE))
+        tile = self._tile_needs(min(max(size), FASTEST_TILE), seen)
         return math.prod(size) * file_bytes + _scaled_needs(size, seen) + tile
 
-    def streamed_tile(self, size: tuple[int, int], seen: tuple[int, int], file_bytes: int, options: Options) -> int:
-        """Side in px of the largest tile within the budget; of the smallest where even that is more than allowed."""
-        if options.tile not in ("auto", "off"):
-            return self.limits.aligned(max(self.limits.stride, int(options.tile)))
+    def streamed_tile(
+        self, size: tuple[int, int], seen: tuple[int, int], file_bytes: int, options: Options, source: PurePath
+    ) -> int:
+        """Side in px of the largest tile within the budget; of the smallest where even that is more than allowed.
+
+        Raises `ImageError` as `tile_size`.
+        """
         allowed = budget(options)
+        if self.limits.whole_only:
+            side = self.limits.aligned(max(seen))
+            rest = self.streamed_needs(size, seen, side, file_bytes) - self._tile_needs(side, seen)
+            return self._whole(seen, allowed - rest, source)
+        if options.tile not in ("auto", "off"):
+            return self.limits.tile(int(options.tile))
         sides = range(FASTEST_TILE, SMALLEST_TILE - 1, -TILE_STEP)
         fitting = (side for side in sides if self.streamed_needs(size, seen, side, file_bytes) <= allowed)
-        return self.limits.aligned(next(fitting, SMALLEST_TILE))
+        return self.limits.tile(next(fitting, SMALLEST_TILE))
 
     def streamed_needs(self, size: tuple[int, int], seen: tuple[int, int], side: int, file_bytes: int) -> int:
         """Bytes: rows of tiles on their way through the program, the windows read, and a tile's feature maps."""
         scaled = _scaled_needs(size, seen)
         rows = 0 if scaled else BANDS_IN_FLIGHT * size[1] * (side + self.limits.border) * file_bytes
-        return rows + scaled + self._tile_needs(side) + LIBRARY_BYTES
+        return rows + scaled + self._tile_needs(side, seen) + LIBRARY_BYTES
 
-    def _tile_needs(self, side: int) -> int:
-        """Bytes of the feature maps of a tile with its halo."""
+    @property
+    def _on_cpu(self) -> bool:
+        return self.device.type == "cpu"
+
+    def _tile_needs(self, side: int, seen: tuple[int, int]) -> int:
+        """Bytes of main memory for the feature maps of a tile with its halo, or of a picture that cannot be cut."""
+        if self.limits.whole_only:
+            return self._whole_needs(seen) if self._on_cpu else 0
         return (side + 2 * self.limits.border) ** 2 * self.per_pixel
+
+    def _whole_needs(self, seen: tuple[int, int]) -> int:
+        """Bytes of the feature maps of a picture that cannot be cut."""
+        return math.prod(map(self.limits.aligned, seen)) * self.per_pixel
+
+    def _whole(self, seen: tuple[int, int], free: int, source: PurePath | None) -> int:
+        """Side in px of the only tile of a picture that cannot be cut, `free` bytes of main memory being left for it.
+
+        Raises `ImageError` where it is larger than the model or the memory takes.
+        """
+        h, w = (self.limits.aligned(length) for length in seen)
+        most, need = self.limits.most_pixels, self._whole_needs(seen)
+        told = f"{f'{source}: ' if source else ''}{seen[1]}x{seen[0]} pixels"
+        if most is not None and h * w > most:
+            raise ImageError(f"{told} are more than the {most} that this model takes; {WHOLE_ONLY}: {SMALLER}")
+        if not self._on_cpu and free >= 0:
+            free = available_memory(self.device)
+        if need > free:
+            remedy = MORE_MEMORY if self._on_cpu or free < 0 else OTHER_DEVICE
+            lacking = f"need {need / 1e9:.1f} GB at once, {max(0, free) / 1e9:.1f} GB are free"
+            raise ImageError(f"{told} {lacking}; {WHOLE_ONLY}: {remedy}")
+        return max(h, w)
 
 
 def _scaled_needs(size: tuple[int, int], seen: tuple[int, int]) -> int:

@@ -11,6 +11,7 @@ from sincut.events import Listener, PictureStarted
 from sincut.pictures.masks import load_mask
 from sincut.pictures.picture import Pixels, to_pixels
 from sincut.translation.engine import Engine
+from sincut.translation.memory import WHOLE_ONLY
 from sincut.translation.options import Options
 from sincut.translation.rescaled import Widths, translate_rescaled
 from sincut.translation.scene import Scene
@@ -57,4 +58,10 @@ def translate_scene(
         engine.run(scene.tensor, finish, scene.size, side, on_event, wanted)
     else:
         translate_rescaled(engine, scene, finish, factor, side, on_event)
-    return widths.remarks(w, options.scale)
+    return widths.remarks(w, options.scale) + _of_tiles(engine, options)
+
+
+def _of_tiles(engine: Engine, options: Options) -> tuple[str, ...]:
+    """A note where tiles were asked for that the model cannot have."""
+    asked = options.tile not in ("auto", "off")
+    return (f"--tile {options.tile} is left aside: {WHOLE_ONLY}",) if asked and engine.limits.whole_only else ()

@@ -11,7 +11,7 @@ from sincut.pictures.large import open_large
 from sincut.pictures.picture import Pixels
 from sincut.pictures.writing import Saving
 from sincut.translation.engine import Engine
-from sincut.translation.memory import budget
+from sincut.translation.memory import MORE_MEMORY, WHOLE_ONLY, budget
 from sincut.translation.options import Options
 from sincut.translation.pipeline import announce, translate_scene
 from sincut.translation.rescaled import Widths
@@ -27,15 +27,11 @@ def apply_streamed(
     Needs the extra `sincut[large]`.
     """
     widths, memory = Widths.of(engine.model), engine.memory
-    if not libvips.installed():
-        size, allowed = reading.size_of(source, options.max_pixels), budget(options)
-        need = memory.needs(size, widths.seen(size, options.scale), reading.bytes_in_memory(source))
-        needed = f"{source}: {size[1]}x{size[0]} pixels need {need / 1e9:.1f} GB, {allowed / 1e9:.1f} GB are allowed"
-        raise ImageError(f"{needed}; pip install 'sincut[large]' or raise --max-memory")
+    _check_possible(engine, source, options)
     with open_large(source, target, saving, options.max_pixels) as large:
         size, file_bytes = large.reader.size, large.reader.bytes_per_pixel
         seen = widths.seen(size, options.scale)
-        side = memory.streamed_tile(size, seen, file_bytes, options)
+        side = memory.streamed_tile(size, seen, file_bytes, options, source)
         needs = used_memory() + memory.streamed_needs(size, seen, side, file_bytes)
         announce(engine, (source, target), size, side, needs, options, on_event)
         band: Any = None  # the rows (h, W, 3 or 4) of the tiles that are being translated
@@ -53,3 +49,18 @@ def apply_streamed(
         scene = Scene(size, large.reader.dtype, large.window, large.rows)
         notes = translate_scene(engine, scene, write, side, options, on_event)
     return (*large.notes, *notes)
+
+
+def _check_possible(engine: Engine, source: Path, options: Options) -> None:
+    """Raise `ImageError` where a file cannot be translated in parts: for the model, or without libvips."""
+    size = reading.size_of(source, options.max_pixels)
+    seen = Widths.of(engine.model).seen(size, options.scale)
+    if engine.limits.whole_only and seen == size:
+        remedy = f"{WHOLE_ONLY}: {MORE_MEMORY}"
+    elif not libvips.installed():
+        remedy = "pip install 'sincut[large]' or raise --max-memory"
+    else:
+        return
+    need, allowed = engine.memory.needs(size, seen, reading.bytes_in_memory(source)), budget(options)
+    needed = f"{source}: {size[1]}x{size[0]} pixels need {need / 1e9:.1f} GB, {allowed / 1e9:.1f} GB are allowed"
+    raise ImageError(f"{needed}; {remedy}")

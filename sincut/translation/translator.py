@@ -120,7 +120,7 @@ class Translator:
         """`apply_picture` that tells which files it is working for, with the expected tiles, memory and time."""
         seen = self._seen(picture.size, options)
         memory = self.engine.memory.needs(picture.size, seen) + used_memory()
-        side = self.tile_size(*seen, options)
+        side = self.engine.memory.tile_size(seen, options, source)
         announce(self.engine, (source, target), picture.size, side, memory, options, on_event)
         return self._apply_in_memory(picture, side, options, on_event)
 
@@ -151,6 +151,10 @@ class Translator:
         Its top and left must be multiples of the model's stride.
         """
         scene = Scene.of(pixels)
+        if self.engine.limits.whole_only:
+            top, left, bottom, right = box
+            whole = self.translate(scene.tensor(*map(torch.arange, scene.size)))
+            return whole[:, :, top:bottom, left:right]
         return self.engine.box_of(scene.tensor, scene.size, box)
 
     def encoded(self, pixels: Pixels, last: int) -> Iterator[tuple[Box, list[Tensor]]]:
@@ -166,7 +170,7 @@ class Translator:
         return self.engine.memory.fits(size, self._seen(size, options), options, file_bytes)
 
     def tile_size(self, h: int, w: int, options: Options = PLAIN) -> int:
-        """Side of the tiles in px, a multiple of the model's stride: as asked, or chosen by the free memory."""
+        """Side of the tiles in px of a picture (H, W) at the size at which G sees it, see `Memory.tile_size`."""
         return self.engine.memory.tile_size((h, w), options)
 
     def probe(self) -> float:

@@ -25,3 +25,9 @@ def test_contradictions_are_refused(wrong: tuple[int | None, ...]) -> None:
     with pytest.raises(ValueError, match="px"):
         Limits(*wrong)  # type: ignore[arg-type]
     assert Limits(4, 2, 100).most_pixels == 100
+
+
+def test_tiles_are_aligned_and_no_larger_than_the_model_takes() -> None:
+    assert [Limits(8, 4).tile(side) for side in (1, 64, 65)] == [4, 64, 68]
+    assert [Limits(8, 4, 50**2).tile(side) for side in (1, 30, 64)] == [4, 32, 32]  # with the halo, 48 px
+    assert Limits(None, 4, 50**2).tile(64) == 48

@@ -1,18 +1,21 @@
 """Tiles are exact in any size and precision, and become smaller where memory ends."""
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
-from helpers import make_model, scene
+import torch.nn.functional as F
+from helpers import StandIn, make_model, scene
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image
 
 from sincut.config.sections import Config, overlay
 from sincut.errors import ImageError
-from sincut.pictures.picture import Picture
+from sincut.model.limits import Limits
+from sincut.pictures.picture import Picture, to_tensor
 from sincut.translation.engine import Engine, TileTooLargeError
 from sincut.translation.noise import noise_at
 from sincut.translation.options import Options
@@ -137,3 +140,67 @@ def test_tiles_are_halved_where_the_device_runs_out_of_memory(tmp_path: Path, mo
     monkeypatch.setattr(Engine, "translate_window", lambda *a: (_ for _ in ()).throw(TileTooLargeError("a tile")))
     with pytest.raises(ImageError, match="a tile, and it is the smallest"):
         TRANSLATOR.apply_picture(PICTURE)
+
+
+def stand_in(limits: Limits) -> tuple[Translator, StandIn]:
+    """A translator with these limits, and the stand-in behind it."""
+    model = StandIn(TRANSLATOR.model, limits)
+    return Translator(model, precision="float32"), model  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize("limits", [Limits(8, 8), Limits(0, 16), Limits(12, 3), Limits(40, 40), Limits(6, 6, 40**2)])
+@pytest.mark.parametrize("tile", ["auto", 1, 37, 96])
+def test_tiled_equals_whole_for_any_stride(limits: Limits, tile: int | str) -> None:
+    image = torch.rand(1, 3, 131, 202, generator=torch.Generator().manual_seed(0)) * 2 - 1
+    whole = stand_in(replace(limits, most_pixels=None))[0].translate(image, "off")
+    translator, model = stand_in(limits)
+    torch.testing.assert_close(translator.translate(image, tile), whole, rtol=0, atol=1e-5)
+    border = 2 * limits.border
+    assert all((h - border) % limits.stride == 0 == (w - border) % limits.stride for h, w in model.seen)
+    assert all(h * w <= (limits.most_pixels or h * w) for h, w in model.seen)
+
+
+def test_a_picture_that_cannot_be_cut_is_seen_whole() -> None:
+    translator, model = stand_in(Limits(None, 8))
+    image = torch.rand(1, 3, 43, 61, generator=torch.Generator().manual_seed(0)) * 2 - 1
+    around = F.pad(image, (0, 3, 0, 5), mode="reflect")
+    want = image - around.mean((2, 3), keepdim=True)
+    for tile in ("auto", "off", 16):
+        torch.testing.assert_close(translator.translate(image, tile), want)
+    assert model.seen == [(48, 64)] * 3
+    pixels = scene(43, 61, 0)
+    box = translator.translate_box(pixels, (8, 16, 20, 40))
+    torch.testing.assert_close(box, translator.translate(to_tensor(pixels))[:, :, 8:20, 16:40])
+
+
+def test_a_picture_that_cannot_be_cut_is_not_halved_where_the_device_runs_out_of_memory() -> None:
+    translator, model = stand_in(Limits(None, 8))
+    model.translate_middle = out_of_memory  # type: ignore[method-assign]
+    with pytest.raises(
+        ImageError, match=r"a tile of 136x96 does not fit .*; this model takes pictures whole only: use"
+    ):
+        translator.apply_picture(PICTURE)
+
+
+def out_of_memory(window: torch.Tensor, noise: torch.Tensor) -> torch.Tensor:
+    raise torch.OutOfMemoryError("CUDA out of memory")
+
+
+@pytest.mark.parametrize("stride", [2, 48, 100])
+def test_tiles_of_any_stride_are_halved_to_the_smallest(stride: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    translator, model = stand_in(Limits(0, stride))
+    largest = Limits(0, stride).aligned(64)
+    original = model.translate_middle
+
+    def small_device(window: torch.Tensor, noise: torch.Tensor) -> torch.Tensor:
+        if max(window.shape[2:]) > largest:
+            out_of_memory(window, noise)
+        return original(window, noise)
+
+    image = torch.rand(1, 3, 250, 310, generator=torch.Generator().manual_seed(0)) * 2 - 1
+    whole = translator.translate(image, "off")
+    model.translate_middle = small_device  # type: ignore[method-assign]
+    torch.testing.assert_close(translator.translate(image, "off"), whole, rtol=0, atol=1e-5)
+    model.translate_middle = out_of_memory  # type: ignore[method-assign]
+    with pytest.raises(ImageError, match="it is the smallest"):
+        translator.translate(image)

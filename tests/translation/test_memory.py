@@ -1,9 +1,16 @@
 """Tiles follow what is asked for and the memory that is free."""
 
+from dataclasses import replace
+from pathlib import Path
+
 import pytest
-from helpers import make_model
+import torch
+from helpers import StandIn, make_model, scene
+from PIL import Image
 
 from sincut.config.sections import Config, overlay
+from sincut.errors import ImageError
+from sincut.model.limits import Limits
 from sincut.translation.options import Options
 from sincut.translation.translator import Translator
 
@@ -20,3 +27,63 @@ def test_tile_size_follows_request_and_memory(monkeypatch: pytest.MonkeyPatch) -
         monkeypatch.setattr("sincut.translation.memory.available_memory", lambda device, free=free: free)
         sizes.append(TRANSLATOR.tile_size(9000, 9000))
     assert sizes == sorted(sizes) and sizes[0] == 64 and sizes[-1] == 512
+
+
+def whole_only(stride: int = 4, most_pixels: int | None = None) -> Translator:
+    """A translator that takes pictures whole only."""
+    return Translator(StandIn(TRANSLATOR.model, Limits(None, stride, most_pixels)), precision="float32")  # type: ignore[arg-type]
+
+
+def test_a_picture_that_cannot_be_cut_is_one_tile_or_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    translator = whole_only()
+    assert translator.tile_size(1001, 901) == 1004
+    assert translator.tile_size(50, 61, Options(32)) == 64
+    monkeypatch.setattr("sincut.translation.memory.available_memory", lambda device: 10**8)
+    with pytest.raises(ImageError, match=r"^901x1001 pixels need .* GB at once, 0\.1 GB are free; .*--max-memory"):
+        translator.tile_size(1001, 901)
+    with pytest.raises(ImageError, match="pictures whole only"):
+        translator.translate(torch.zeros(1, 3, 1001, 901))
+    with pytest.raises(ImageError, match="pictures whole only"):
+        translator.translate_box(scene(1001, 901, 0), (0, 0, 4, 4))
+    with pytest.raises(ImageError, match="pictures whole only"):
+        translator.apply(scene(1001, 901, 0))
+    assert translator.tile_size(1001, 901, Options(max_memory=10**12)) == 1004
+
+
+def test_a_device_of_its_own_has_its_own_memory(monkeypatch: pytest.MonkeyPatch) -> None:
+    free = {"cpu": 10**12, "cuda": 10**8}
+    monkeypatch.setattr("sincut.translation.memory.available_memory", lambda device: free[device.type])
+    memory = replace(whole_only().engine.memory, device=torch.device("cuda"))
+    with pytest.raises(ImageError, match=r"a\.png: 901x1001 pixels .* 0\.1 GB are free; .*--device cpu"):
+        memory.tile_size((1001, 901), Options(), Path("a.png"))
+    assert memory.fits((1001, 901), (1001, 901), Options(), 14)  # its feature maps are elsewhere
+    free["cuda"] = 10**12
+    assert memory.tile_size((1001, 901)) == 1004
+
+
+def test_more_pixels_than_a_model_takes_are_refused(tmp_path: Path) -> None:
+    translator = whole_only(most_pixels=64 * 64)
+    Image.fromarray(scene(60, 70, 0)).save(tmp_path / "a.png")
+    with pytest.raises(ImageError, match=r"a\.png: 70x60 pixels are more than the 4096 that .* whole only: .*--scale"):
+        translator.apply_file(tmp_path / "a.png", tmp_path / "b.png")
+    assert not (tmp_path / "b.png").exists()
+    translator.apply_file(tmp_path / "a.png", tmp_path / "b.png", Options(scale=0.5))
+    assert (tmp_path / "b.png").exists()
+
+
+def test_a_file_beyond_memory_is_refused_where_it_cannot_be_cut(tmp_path: Path) -> None:
+    Image.fromarray(scene(60, 70, 0)).save(tmp_path / "a.png")
+    for options in (Options(max_memory=1), Options(max_memory=1, scale=0.5)):
+        with pytest.raises(ImageError, match=r"a\.png: .* GB are .* whole only: raise --max-memory"):
+            whole_only().apply_file(tmp_path / "a.png", tmp_path / "b.png", options)
+    assert [path.name for path in tmp_path.iterdir()] == ["a.png"]
+
+
+def test_tiles_are_no_larger_than_a_model_takes() -> None:
+    model = StandIn(TRANSLATOR.model, Limits(8, 8, 100**2))
+    translator = Translator(model, precision="float32")  # type: ignore[arg-type]
+    for tile in ("auto", "off", 200):
+        assert translator.tile_size(300, 400, Options(tile)) == 80
+    assert translator.engine.memory.streamed_tile((300, 400), (300, 400), 3, Options(), Path("a.png")) == 80
+    translator.probe()
+    assert set(model.seen) == {(96, 96)}

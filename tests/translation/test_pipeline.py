@@ -4,13 +4,14 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from helpers import make_model, scene
+from helpers import StandIn, make_model, scene
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image
 
 from sincut.config.sections import Config, overlay
 from sincut.events import Event, TileDone
+from sincut.model.limits import Limits
 from sincut.pictures.picture import Picture
 from sincut.translation.blend import Blend
 from sincut.translation.engine import Engine
@@ -75,3 +76,12 @@ def test_sixteen_bits_go_through_all_of_it(tmp_path: Path) -> None:
         assert out.dtype == np.uint16
         assert np.abs(out / 257 - eight).max() <= 1.01
     assert len(np.unique(TRANSLATOR.apply_picture(deep).pixels)) > 256
+
+
+def test_tiles_of_a_picture_that_cannot_be_cut_are_left_aside_with_a_note() -> None:
+    translator = Translator(StandIn(TRANSLATOR.model, Limits(None, 2)), precision="float32")  # type: ignore[arg-type]
+    out = translator.apply_picture(PICTURE, Options(32))
+    assert out.notes == ("--tile 32 is left aside: this model takes pictures whole only",)
+    for tile in ("auto", "off"):
+        whole = translator.apply_picture(PICTURE, Options(tile))
+        assert not whole.notes and np.array_equal(whole.pixels, out.pixels)
