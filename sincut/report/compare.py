@@ -14,7 +14,7 @@ from sincut.errors import ImageError, RunError
 from sincut.files import write_whole
 from sincut.model.model import MODEL_FILE, Model
 from sincut.pictures import formats, reading, writing
-from sincut.pictures.picture import Picture
+from sincut.pictures.picture import Picture, on_white
 from sincut.pictures.writing import Saving
 from sincut.report import measures
 from sincut.report.history import INPUTS, PREVIEWS, History, numbers, previews, run_folder
@@ -66,11 +66,11 @@ class Comparison:
     def cells(self) -> list[Cell]:
         """The pictures in the order in which they are shown."""
         inputs = {"the picture itself": self.source, "the look that is learned": self.photo}
-        cells = [Cell(title, picture) for title, picture in inputs.items() if picture is not None]
+        cells = [Cell(title, _opaque(picture)) for title, picture in inputs.items() if picture is not None]
         best = self.best()
         for number, result in enumerate(self.results, 1):
             marked = frozenset(name for name, value in result.figures.items() if best.get(name) == value)
-            cells.append(Cell(f"{number}. {result.name}", result.picture, result.figures, marked))
+            cells.append(Cell(f"{number}. {result.name}", _opaque(result.picture), result.figures, marked))
         return cells
 
 
@@ -145,6 +145,11 @@ def page(comparison: Comparison) -> str:
     cells = [{"cell": cell, **compressed(cell.picture, IN_PAGE)} for cell in comparison.cells()]
     styles = ("page.css", "compare.css")
     return document("compare.html", title, styles, cells=cells, meanings=comparison.meanings())
+
+
+def _opaque(picture: Picture) -> Picture:
+    """The picture as it looks on white: pixels that are wholly transparent may hold anything."""
+    return picture if picture.alpha is None else on_white(picture)
 
 
 def _kept_source(models: Mapping[Path, Model]) -> Picture | None:

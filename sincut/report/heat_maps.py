@@ -1,4 +1,4 @@
-"""Drawings for people: heat maps over a picture with a colour bar, side by side. Numbers come from elsewhere.
+"""Heat maps over a picture, side by side, with a colour bar. Their values are computed elsewhere.
 
 The colours run from black over violet and orange to pale yellow with a lightness L* that rises linearly in CIELAB, so
 that equal steps look equal, also to the colour-blind and in grey (P. Kovesi 2015, "Good Colour Maps: How to Design
@@ -15,11 +15,11 @@ from torch import Tensor
 from sincut.pictures.picture import Picture
 from sincut.pictures.resampling import shrink
 
-LARGEST = 1.2  # megapixels of a panel; larger pictures are scaled down
+LARGEST = 1.2  # megapixels of a panel; a larger picture is scaled down
 LIGHTNESS = (3.0, 96.0)  # L* of the lowest and of the highest value
 HUES = (-75.0, 105.0)  # degrees of a, b: violet, over red, to yellow
-CHROMA = 62.0  # in the middle; none at the ends, where sRGB has none
-SHARE = 0.8  # of the heat in what is shown, the rest is the picture in grey
+CHROMA = 62.0  # in CIELAB, in the middle; it falls towards the ends, since sRGB has none near black and white
+SHARE = 0.8  # of the heat in a panel; the rest is the picture in grey
 INK, PAPER = (20, 20, 20), (255, 255, 255)
 
 
@@ -35,10 +35,10 @@ def colours(count: int = 256) -> NDArray[np.uint8]:
 
 
 def heat_maps(picture: Picture, maps: dict[str, Tensor], point: tuple[int, int], low: str, high: str) -> Picture:
-    """A panel for each titled map (H', W') in [0, 1] over the picture in grey, the point (x, y) marked, a colour bar.
+    """A panel for each titled map (H', W') in [0, 1]: its colours over the picture in grey, and `point` (x, y) marked.
 
-    `low` and `high` are written at the bar's ends. Panels stand side by side, in two rows where they are more than
-    three, below each other where they are wide.
+    Panels stand side by side, in two rows if there are more than three, below each other if they are wide; beside them
+    stands a colour bar, with `low` and `high` at its ends.
     """
     small = shrink(picture, LARGEST)
     h, w = small.size
@@ -63,14 +63,14 @@ def heat_maps(picture: Picture, maps: dict[str, Tensor], point: tuple[int, int],
 
 
 def enlarged(picture: Picture, colours: Tensor) -> Picture:
-    """(3, H', W') in [0, 1] as a picture of the size of `picture`."""
+    """The colours (3, H', W') in [0, 1] as a picture of `picture`'s size, interpolated linearly."""
     h, w = picture.size
     pixels = (colours * 255).round().byte().permute(1, 2, 0).contiguous().numpy()
     return Picture(np.asarray(Image.fromarray(pixels).resize((w, h), Image.Resampling.BILINEAR)))
 
 
 def _panel(picture: Picture, values: Tensor) -> Image.Image:
-    """The map's colours, scaled to the picture, with the picture's light and dark below."""
+    """One panel: the colours of a map (H', W') in [0, 1], scaled to the picture, over its light and dark."""
     h, w = picture.size
     levels = Image.fromarray((values.clamp(0, 1) * 255).round().byte().numpy())
     heat = Image.fromarray(colours()[np.asarray(levels.resize((w, h), Image.Resampling.BOX))])
@@ -79,6 +79,6 @@ def _panel(picture: Picture, values: Tensor) -> Image.Image:
 
 
 def _mark(draw: ImageDraw.ImageDraw, x: float, y: float, unit: int) -> None:
-    """A ring that is seen on dark and on light."""
+    """Draw a ring that is seen on dark and on light; `unit` is the height of a line of text in px."""
     for radius, ink, width in ((0.8 * unit, INK, max(3, unit // 4)), (0.8 * unit - 1, PAPER, max(1, unit // 10))):
         draw.ellipse((x - radius, y - radius, x + radius, y + radius), outline=ink, width=width)

@@ -180,7 +180,7 @@ class _Facts:
         }
 
     def state(self) -> dict[str, Any]:
-        """How far the run is: `kind`, steps done and planned, seconds trained and left."""
+        """The run's `kind` (finished, going on, stopped), steps done and planned, seconds trained and left."""
         finished = 0 < self.steps <= self.step
         return {
             "kind": "finished" if finished else "going on" if self.going_on else "stopped",
@@ -191,7 +191,7 @@ class _Facts:
         }
 
     def warnings(self) -> list[str]:
-        """What the last figures complain of, as soon as the training is far enough for that."""
+        """Complaints about the last figures; none before the training is far enough for them."""
         last = max(self.history.figures, default=0)
         alarming = last and last >= measures.SETTLED * self.steps
         return measures.complaints(self.history.figures[last]) if alarming else []

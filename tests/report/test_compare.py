@@ -3,6 +3,7 @@
 import json
 from pathlib import Path
 
+import numpy as np
 import pytest
 from click.testing import CliRunner
 from helpers import make_model, scene, sincut
@@ -88,6 +89,14 @@ def test_names_and_figures_of_strangers_are_text_in_the_page(tmp_path: Path) -> 
     page = compare.page(compare.Comparison(picture, None, [result]))
     assert "<script" not in page and 'onload="' not in page and "{{ 7 * 6 }}" in page
     assert page.count("&lt;script&gt;") == 3 and page.encode()  # alternative text, title, figure
+
+
+def test_what_is_transparent_is_shown_on_white(tmp_path: Path) -> None:
+    half = np.zeros((60, 80, 4), np.uint8)  # black below what nobody sees
+    half[:, 40:] = (200, 0, 0, 255)
+    result = compare.Result("a", tmp_path, reading.from_pil(Image.fromarray(half)))
+    (cell,) = compare.Comparison(None, None, [result]).cells()
+    assert (cell.picture.pixels[:, :40] == 255).all() and (cell.picture.pixels[:, 40:] == (200, 0, 0)).all()
 
 
 def test_compare_command_writes_pictures_and_pages(runs: list[Path], tmp_path: Path) -> None:
