@@ -32,7 +32,7 @@ ROOT = Path(__file__).parent.parent
 SHARED = ROOT.parent / "shared"
 
 
-TINY = {
+TINY: dict[str, dict[str, Any]] = {
     "crops": {"size": 32, "tile": 16, "count": 2, "low": 40.0, "high": 64.0},
     "networks": {"stem": 4, "inner": 8, "blocks": 2, "discriminator": 0.05, "features": 8},
     "losses": {"layers": [0, 2, 3], "identity": True, "same": 1.0, "guide": 0.0},

@@ -32,7 +32,10 @@ ONLY_IN = {  # modules, or whole rooms
     },
     "jinja2": {"markup"},
     "markupsafe": {"markup"},
-    "gradio": {"page.ui", "page.desk", *(f"page.{tab}_tab" for tab in ("train", "models", "apply", "similar"))},
+    "gradio": {
+        *("page.desk", "page.run_view", "page.train_tab", "page.models_tab", "page.apply_tab", "page.similar_tab"),
+        "page.ui",
+    },
 }
 TOUCH_FILES = {
     *("pictures.jpeg", "pictures.large", "pictures.libvips", "pictures.opening", "pictures.resampling"),

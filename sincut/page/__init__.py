@@ -2,6 +2,6 @@
 
 # In this order: each imports only those before it.
 MODULES = (
-    *("status", "jobs", "uploads", "desk", "train_tab", "models_tab", "apply_tab", "similar_tab", "ui", "guard"),
-    "serve",
+    *("status", "jobs", "uploads", "desk", "run_view", "train_tab", "models_tab", "apply_tab", "similar_tab", "ui"),
+    *("guard", "serve"),
 )

@@ -1,6 +1,5 @@
-"""The tab of styling: pictures are translated with a model, compared and fetched."""
+"""The tab of styling: pictures are translated with a model, compared with their sources, and downloaded."""
 
-import html
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
@@ -9,6 +8,7 @@ import gradio as gr
 
 from sincut.errors import ConfigError, ImageError, RunError
 from sincut.events import Event, PictureDone, PictureStarted, TileDone
+from sincut.markup import escape
 from sincut.page import uploads
 from sincut.page.desk import COMPUTE, HIDDEN, Desk, clock, plain, told
 from sincut.page.models_tab import chosen_words
@@ -17,14 +17,18 @@ from sincut.pictures.writing import Saving
 from sincut.translation.blend import Blend
 from sincut.translation.options import Options
 
-LISTED = 200  # results that are offered one by one
+LISTED = 200  # results that can be shown and downloaded one by one; the zip file holds all
+# What the visitor reads, and what `Blend` is told to keep of the source.
 KEEP = {"everything from the translation": "", "keep my colours": "colour", "keep my texture and light": "texture"}
 SAME = "as it came"
 FORMATS = [SAME, "png", "jpg", "webp", "tif"]
 
 
 def apply_tab(desk: Desk, chosen: Any) -> tuple[Any, Any, Any]:
-    """A model, pictures and options; the results. Returns the gallery of models, their names, and what is chosen."""
+    """Lay the tab out. Returns the gallery of models, the state with their names, and the text on the chosen one.
+
+    `chosen` is the state with the name of the visitor's model.
+    """
     gallery, names, said = _choose_model(desk, chosen)
     sources, options = _source_fields(desk), _option_fields()
     with gr.Row():
@@ -60,6 +64,7 @@ def apply_tab(desk: Desk, chosen: Any) -> tuple[Any, Any, Any]:
 
 
 def _choose_model(desk: Desk, chosen: Any) -> tuple[Any, Any, Any]:
+    """The gallery of models, the state with their names, and the text on the chosen one."""
     names, said = gr.State([]), gr.Markdown("")
     gallery = gr.Gallery(
         label="Trained models: choose one", show_label=False, columns=6, height=210, fit_columns=False,
@@ -75,7 +80,7 @@ def _choose_model(desk: Desk, chosen: Any) -> tuple[Any, Any, Any]:
 
 
 def _source_fields(desk: Desk) -> list[Any]:
-    """Files that are dropped, or a file or folder that is named, where its results go, and whether again."""
+    """Fields for dropped files, or else for a named file or folder, its output, and whether outputs are overwritten."""
     files = gr.File(
         label="Pictures", file_count="multiple", file_types=sorted(formats.SUFFIXES), height=170,
         elem_id="drop-pictures",
@@ -86,14 +91,15 @@ def _source_fields(desk: Desk) -> list[Any]:
         output = gr.Textbox(label="Folder for its results", placeholder="styled/FOLDER", max_lines=1)
         overwrite = gr.Checkbox(label="Style again what is there already")
 
-    def add(listed: list[str] | None, found: list[str]) -> list[str]:
-        return [*(listed or []), *(path for path in found if Path(path).suffix.lower() in formats.SUFFIXES)]
+    def add(listed: list[str] | None, uploaded: list[str]) -> list[str]:
+        return [*(listed or []), *(path for path in uploaded if Path(path).suffix.lower() in formats.SUFFIXES)]
 
     whole.upload(told(add), [files, whole], files, **HIDDEN)
     return [files, source, output, overwrite]
 
 
 def _option_fields() -> list[Any]:
+    """Fields for strength, what is kept of the source, scale, format, and whether metadata are left out."""
     with gr.Row():
         strength = gr.Slider(0, 1, 1, step=0.05, label="Strength", info="0: the source, 1: the translation")
         keep = gr.Radio(list(KEEP), value=next(iter(KEEP)), label="Take")
@@ -108,7 +114,7 @@ def _option_fields() -> list[Any]:
 
 
 def _result_fields(desk: Desk) -> list[Any]:
-    """Words, which of the results is shown, before and after, and downloads."""
+    """Words, a list of the results, the chosen one before and after, and downloads."""
     words = gr.Markdown("Nothing styled yet.", elem_id="styled", min_height=110, container=True)
     pairs = gr.State([])
     which = gr.Dropdown([], label="Show", visible=False, elem_id="which", filterable=False)
@@ -127,6 +133,7 @@ def _result_fields(desk: Desk) -> list[Any]:
 
 
 def _scale(text: str) -> float | str:
+    """The scale that was chosen or typed, as `Options` takes it. Raises `ConfigError`."""
     try:
         return "auto" if text.strip() == "auto" else float(text)
     except ValueError:
@@ -137,7 +144,10 @@ def _style(
     desk: Desk, tab: str, name: str, uploaded: Sequence[str], named: tuple[str, str, bool],
     given: tuple[Options, Saving, str | None], progress: Any,
 ) -> uploads.Batch:  # fmt: skip
-    """Translate what was dropped, or else what was named."""
+    """Translate the uploaded files, or if there are none what is `named`: source, output, whether to overwrite.
+
+    `given` are options, how to save, and a format other than that of the source. Raises `SincutError`.
+    """
     if not name:
         raise RunError("no model yet: train one, or put one into the folder of runs")
     model = desk.trainings.path(name)
@@ -156,7 +166,7 @@ def _style(
 
 
 def _listener(progress: Any) -> Callable[[Event], None]:
-    """Events on Gradio's bar."""
+    """A listener that shows events on Gradio's progress bar."""
     current = ""
 
     def listen(event: Event) -> None:
@@ -174,7 +184,7 @@ def _listener(progress: Any) -> Callable[[Event], None]:
 
 
 def _batch_shown(desk: Desk, batch: uploads.Batch) -> list[Any]:
-    """Updates for `_result_fields`."""
+    """Updates for `_result_fields` after a styling."""
     said = [f"{len(batch.done)} styled"]
     said += [f"{len(batch.skipped)} were there already"] if batch.skipped else []
     said += [f"{batch.left} not reached: stopped"] if batch.left else []
@@ -193,9 +203,9 @@ def _batch_shown(desk: Desk, batch: uploads.Batch) -> list[Any]:
 
 
 def _compared(desk: Desk, pair: tuple[str, str]) -> Any:
-    """Before and after."""
+    """An update for the slider: source and output of this pair, or nothing if one of them cannot be shown."""
     try:
         return gr.update(value=tuple(desk.shown(Path(path)) for path in pair), visible=True)
     except ImageError as error:  # too large to be shown, say; it is styled all the same
-        gr.Info(html.escape(str(error)))
+        gr.Info(str(escape(error)))
         return gr.update(value=None, visible=False)

@@ -1,7 +1,6 @@
-"""What all tabs of the web page share: trainings, loaded models, places for files, and how errors are told."""
+"""The desk that all tabs of the page share: trainings, the loaded model, folders; and how errors are shown."""
 
 import functools
-import html
 import threading
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
@@ -14,6 +13,7 @@ import numpy as np
 
 from sincut.errors import ImageError, SincutError
 from sincut.files import stat_of
+from sincut.markup import escape
 from sincut.model.model import model_path
 from sincut.page import uploads
 from sincut.page.jobs import Trainings
@@ -23,12 +23,12 @@ from sincut.report.history import PREVIEWS
 from sincut.translation.translator import Translator, load
 
 COVER_MEGAPIXELS = 0.12
-COMPUTE = "compute"  # what only one visitor does at a time
-HIDDEN: dict[str, Any] = {"api_visibility": "private", "show_progress": "hidden"}  # of events without a wait
+COMPUTE = "compute"  # queue of the events that compute; they run one at a time
+HIDDEN: dict[str, Any] = {"api_visibility": "private", "show_progress": "hidden"}  # options of events that take no time
 
 
 def told(function: Callable[..., Any]) -> Callable[..., Any]:
-    """Errors as their one line, shown to the visitor; anything else is a bug, whose traceback goes to the terminal."""
+    """The function with its errors shown to the visitor as one line; other exceptions, which are bugs, pass."""
 
     @functools.wraps(function)
     def inner(*args: Any, **kwargs: Any) -> Any:
@@ -45,8 +45,9 @@ def told(function: Callable[..., Any]) -> Callable[..., Any]:
 
 
 def _toast(text: str) -> Exception:
-    found: Exception = gr.Error(html.escape(text), duration=20, print_exception=False)
-    return found
+    """The exception that Gradio shows as this text for 20 s."""
+    error: Exception = gr.Error(str(escape(text)), duration=20, print_exception=False)
+    return error
 
 
 class Stops:
@@ -84,33 +85,39 @@ class Stops:
 
 @dataclass
 class Desk:
-    """What all tabs share: the trainings, the models that are loaded, and where files may be."""
+    """State of the server that all visitors share."""
 
     root: Path  # visitors may name files below it
-    place: Path  # for uploads and results
+    place: Path  # folder for uploads and results
     trainings: Trainings
     device: Any
-    max_pixels: int = MAX_PIXELS
-    computing: threading.Lock = field(default_factory=threading.Lock)
-    loaded: dict[tuple[str, Any], Translator] = field(default_factory=dict)
+    max_pixels: int = MAX_PIXELS  # of one picture
+    computing: threading.Lock = field(default_factory=threading.Lock)  # held while a model computes
+    loaded: dict[tuple[str, Any], Translator] = field(default_factory=dict)  # one model, by name, `stat_of` and parts
     closing: bool = False  # the server is about to end
-    covers: dict[tuple[str, Any], Any] = field(default_factory=dict)
-    stops: Stops = field(default_factory=Stops)  # of stylings
+    covers: dict[tuple[str, Any], Any] = field(default_factory=dict)  # by name and `stat_of` of the file they show
+    stops: Stops = field(default_factory=Stops)  # of the tab of styling
 
     @contextmanager
     def translator(self, name: str, **parts: bool) -> Iterator[Translator]:
-        """A model, loaded once, with what else of it is wanted; one visitor computes at a time."""
+        """The model, which only this block uses meanwhile. Raises `RunError` or `ModelError`.
+
+        The last one is kept loaded. `parts` are options of `sincut.load`, as in `heads=True`.
+        """
         path = self.trainings.path(name)
         key = name, (stat_of(model_path(path)), *parts)
         with self.computing:
             if key not in self.loaded:
-                found = load(path, self.device, **parts)  # type: ignore[arg-type]
+                translator = load(path, self.device, **parts)  # type: ignore[arg-type]
                 self.loaded.clear()
-                self.loaded[key] = found
+                self.loaded[key] = translator
             yield self.loaded[key]
 
     def given(self, upload: str | None, typed: str | None, what: str) -> Path:
-        """The file that was dropped, or the one that was named. Raises `RunError` or `ImageError`."""
+        """The file that was dropped, or else the one that was typed; `what` names it in the error if there is neither.
+
+        Raises `RunError` for a path that is not below `root`, `ImageError` if there is none.
+        """
         if upload:
             return Path(upload)
         if not (typed or "").strip():
@@ -118,11 +125,14 @@ class Desk:
         return uploads.inside(self.root, typed or "")
 
     def shown(self, path: Path) -> str:
-        """A copy for the browser."""
+        """The path of a copy that a browser can show. Raises `ImageError`."""
         return str(uploads.on_screen(path, self.place, self.max_pixels))
 
     def cover(self, name: str) -> Any:
-        """A picture that stands for a model: its last preview, or the thumbnail in its file, or grey."""
+        """A picture that stands for a model: its last preview, else the thumbnail in its file, else grey.
+
+        Raises `RunError` if there is no such model.
+        """
         path = self.trainings.path(name)
         last = sorted((path / PREVIEWS).glob("*.jpg"))[-1:] if path.is_dir() else []
         key = name, stat_of(last[0] if last else path)
@@ -132,23 +142,25 @@ class Desk:
 
 
 def _cover(trainings: Trainings, name: str, last: Sequence[Path]) -> Any:
+    """The cover of a model, a PIL image or (H, W, 3) uint8; `last` holds its last preview, if there is one."""
     with suppress(SincutError):
         if last:
             return writing.to_pil(reading.viewable(last[0], COVER_MEGAPIXELS))
         thumbnails = trainings.about(name)[1].get("thumbnails")
-        found = thumbnails if isinstance(thumbnails, dict) else {}
-        picture = resampling.from_thumbnail(str(found.get("output") or found.get("target") or ""))
+        by_role = thumbnails if isinstance(thumbnails, dict) else {}
+        picture = resampling.from_thumbnail(str(by_role.get("output") or by_role.get("target") or ""))
         if picture is not None:
             return picture
     return np.full((90, 120, 3), 128, np.uint8)
 
 
 def plain(text: str) -> str:
-    """As Markdown that shows the text itself: nothing of it is a link, a picture or a tag."""
+    """Markdown that shows exactly this text: nothing in it becomes a link, a picture or a tag."""
     return "".join(c if c.isalnum() or c == " " else f"&#{ord(c)};" for c in text)
 
 
 def clock(seconds: float) -> str:
+    """A duration as `42 s`, `12 min` or `2 h 5 min`."""
     minutes = round(seconds / 60)
     if seconds < 90:
         return f"{round(seconds)} s"

@@ -1,17 +1,15 @@
-"""Run folders seen from outside, and trainings as processes of their own.
+"""Trainings that the page starts, each the command `sincut train` in a process of its own, and the folder of all runs.
 
-A training that is started here is the command `sincut train`: it goes on when whoever started it goes away, and what is
-known of it is read from its run folder. So a run that was started here is resumed by the command, and the other way
-round. Its pictures are copied into the folder, where a resumed training finds them; its words go to `training.log`.
+A training goes on when the visitor who started it leaves. Its state is read from its run folder, so what was started
+here is resumed by the command and the other way round. Its two pictures are copied into the run folder, where a resumed
+training finds them; its stderr goes to `training.log`.
 """
 
 import json
 import os
 import re
 import shutil
-import signal
 import subprocess
-import sys
 import threading
 import time
 from collections.abc import Iterator, Mapping, Sequence
@@ -20,7 +18,7 @@ from dataclasses import dataclass, field
 from pathlib import Path, PurePath
 from typing import Any
 
-from sincut.config.sections import Config, resolve, schedule_flags
+from sincut.config.sections import DEFAULT_PRESET, Config, resolve, schedule_flags
 from sincut.errors import ConfigError, ModelError, RunError
 from sincut.files import is_locked, make_folder, sha256, stat_of
 from sincut.method.crops import check_size
@@ -28,37 +26,38 @@ from sincut.model.model import CHECKPOINT_FILE, MODEL_FILE, describe, load_metad
 from sincut.page.status import LOG_FILE, RUNNING, STOPPING, Status, history_of, last_words, status_at_rest
 from sincut.pictures import reading
 from sincut.report.history import METRICS_FILE, History, previews
+from sincut.runs import child
 from sincut.runs.folder import default_folder
 
-INPUTS = "inputs"
-RUN_FILES = (MODEL_FILE, LOG_FILE, CHECKPOINT_FILE)  # one of them makes a folder a run
+INPUTS = "inputs"  # folder with the copied pictures in a run folder
+RUN_FILES = (MODEL_FILE, LOG_FILE, CHECKPOINT_FILE)  # a folder with one of them is a run
 ROLES = ("painting", "photo")
-DEPTH = 2  # of folders below that of all runs, in which runs are found
-CLOSING_SECONDS = 120.0  # that a training has to save, when everything ends
-NAME = re.compile(r"\w[\w .()+-]{0,79}")  # of a run: a plain folder, on any system
+DEPTH = 2  # levels of folders below that of all runs in which runs are looked for
+CLOSING_SECONDS = 120.0  # time to save that all trainings together have when the page ends
+NAME = re.compile(r"\w[\w .()+-]{0,79}")  # names of runs: plain folders on any system
 
 
 @dataclass(frozen=True)
 class Order:
-    """What a new training is to learn, and how. `minutes` None: as the preset says. `settings` are `key=value`."""
+    """A new training as a visitor has ordered it: pictures, direction, preset, settings and name of the run."""
 
     painting: Path
     photo: Path
     reverse: bool = False
-    preset: str = "standard"
-    minutes: float | None = None
+    preset: str = DEFAULT_PRESET
+    minutes: float | None = None  # None: as the preset says
     seed: int = 0
-    settings: Sequence[str] = ()
-    name: str = ""  # of the run folder; PAINTING-to-PHOTO without one
+    settings: Sequence[str] = ()  # section.key=value, as for the option --set
+    name: str = ""  # of the run folder; "": PAINTING-to-PHOTO
 
     def flags(self) -> list[str]:
-        """As options of `sincut train`."""
-        found = ["--preset", self.preset, "--seed", str(self.seed), *(["--reverse"] if self.reverse else [])]
-        found += ["--minutes", f"{self.minutes:g}"] if self.minutes is not None else []
-        return found + [flag for setting in self.settings for flag in ("--set", setting)]
+        """The order as options of `sincut train`."""
+        flags = ["--preset", self.preset, "--seed", str(self.seed), *(["--reverse"] if self.reverse else [])]
+        flags += ["--minutes", f"{self.minutes:g}"] if self.minutes is not None else []
+        return flags + [flag for setting in self.settings for flag in ("--set", setting)]
 
     def check(self) -> Config:
-        """Raise `ConfigError` or `ImageError` for what the training would refuse."""
+        """The configuration of the training. Raises `ConfigError` or `ImageError` if the training would refuse it."""
         if self.name and (not NAME.fullmatch(self.name) or self.name.endswith((".", " "))):
             raise ConfigError(f"{self.name!r} is no name for a run; use letters, digits, spaces, - and _")
         config = resolve(self.preset, [*self.settings, *schedule_flags(self.minutes, seed=self.seed)])
@@ -69,29 +68,32 @@ class Order:
 
 @dataclass
 class Trainings:
-    """The runs in a folder, and the trainings of them that were started here. Safe to use from several threads."""
+    """All runs below a folder, and the processes of those that are trained from here. Safe to use from threads.
+
+    Runs and models are named by their path below the folder, as in `sea` or `group/sea`.
+    """
 
     runs: Path
     device: str = "auto"
-    processes: dict[str, "subprocess.Popen[bytes]"] = field(default_factory=dict)
-    asked: set[str] = field(default_factory=set)  # to stop
-    known: dict[str, tuple[tuple[Any, ...], Status]] = field(default_factory=dict)  # by the files that tell it
+    processes: dict[str, child.Process] = field(default_factory=dict)
+    asked: set[str] = field(default_factory=set)  # names of those that were asked to stop
+    known: dict[str, tuple[tuple[Any, ...], Status]] = field(default_factory=dict)  # `stat_of` run files, status then
     closed: bool = False  # no training can be started any more
     lock: threading.RLock = field(default_factory=threading.RLock)  # of the fields above
 
     def names(self) -> list[str]:
-        """Of all runs, the latest first: folders below that of all runs."""
-        found = {path.parent for path in _below(self.runs, RUN_FILES)}
-        return [self._name(path) for path in sorted(found, key=_changed, reverse=True)]
+        """The names of all runs, the one last written to first."""
+        folders = {path.parent for path in _below(self.runs, RUN_FILES)}
+        return [self._name(path) for path in sorted(folders, key=_changed, reverse=True)]
 
     def models(self) -> list[str]:
-        """Of all models, the latest first: runs that have one already, and model files that lie among them."""
-        found = {path.parent for path in _below(self.runs, (MODEL_FILE,))}
-        found |= set(self.runs.glob(f"*{Path(MODEL_FILE).suffix}"))
-        return [self._name(path) for path in sorted(found, key=_changed, reverse=True)]
+        """The names of all models, the one last written to first: runs with a model, and model files beside them."""
+        paths = {path.parent for path in _below(self.runs, (MODEL_FILE,))}
+        paths |= set(self.runs.glob(f"*{Path(MODEL_FILE).suffix}"))
+        return [self._name(path) for path in sorted(paths, key=_changed, reverse=True)]
 
     def path(self, name: str) -> Path:
-        """Of a run or model that `names` or `models` tell; nothing else in the world. Raises `RunError`."""
+        """The path of a run or model that stands in `names` or `models`. Raises `RunError` for any other name."""
         plain, path = PurePath(name), self.runs / name
         inside = plain.as_posix() == name and not plain.anchor and ".." not in plain.parts
         files = [path / file for file in RUN_FILES]
@@ -102,32 +104,33 @@ class Trainings:
         return path
 
     def start(self, order: Order) -> str:
-        """Begin a training in a process of its own; returns the run's name. Raises `SincutError`."""
+        """Start a new training; returns the run's name. Raises `SincutError`."""
         order.check()
         with self.lock:
             folder = default_folder(order.painting, order.photo, self.runs, order.name)
             make_folder(folder, RunError)
-        pictures = [
-            _copied(p, folder / INPUTS / role) for p, role in zip((order.painting, order.photo), ROLES, strict=True)
-        ]
+        given = zip(ROLES, (order.painting, order.photo), strict=True)
+        pictures = [_copied(path, folder / INPUTS / role) for role, path in given]
         return self._begin(folder, [*map(str, pictures), *order.flags()])
 
     def resume(self, name: str, candidates: Sequence[Path] = ()) -> str:
-        """Go on with a run that was stopped; its pictures may be among `candidates`. Raises `SincutError`."""
+        """Go on with a run that was stopped; returns its name. Raises `SincutError`.
+
+        Pictures that are neither in its folder nor where they were are looked for among `candidates`.
+        """
         folder = self.path(name)
         if self.status(name).phase in (RUNNING, STOPPING):
             raise RunError(f"{name}: is being trained already; wait for it or stop it")
         known = _inputs_of(folder)
-        pictures = [_found(folder, known, number, candidates) for number in range(2)]
-        reverse = ["--reverse"] if str(known["direction"]).startswith("photo") else []
-        return self._begin(folder, [*map(str, pictures), "--resume", *reverse])
+        pictures = [_input_of(folder, known, number, candidates) for number in range(len(ROLES))]
+        return self._begin(folder, [*map(str, pictures), "--resume", *(["--reverse"] if is_reverse(known) else [])])
 
     def stop(self, name: str) -> None:
-        """Ask a training to save and end. Raises `RunError` for one that was started elsewhere."""
+        """Ask a training to save and end. Raises `RunError` if it was started elsewhere."""
         with self.lock:
             process = self.processes.get(name)
             if process is not None and process.poll() is None:
-                self._interrupt(name, process)
+                self._ask_to_stop(name, process)
             elif self.status(name).phase == RUNNING:
                 raise RunError(f"{name}: was started elsewhere; stop it there, with Ctrl-C")
 
@@ -140,7 +143,7 @@ class Trainings:
             self.closed = True
             running = {name: process for name, process in self.processes.items() if process.poll() is None}
             for name, process in running.items():
-                self._interrupt(name, process)
+                self._ask_to_stop(name, process)
         until = time.monotonic() + CLOSING_SECONDS
         for process in running.values():
             with suppress(subprocess.TimeoutExpired):
@@ -148,11 +151,11 @@ class Trainings:
         return [name for name in running if self._status(self.runs / name).is_resumable]
 
     def status(self, name: str) -> Status:
-        """Where a run stands, from its folder and its process. Raises `RunError`."""
+        """The status of a run, from its folder and its process. Raises `RunError`."""
         return self._status(self.path(name))
 
     def statuses(self) -> dict[str, Status]:
-        """Of all runs, the latest first."""
+        """The status of every run by its name, in the order of `names`."""
         return {name: self._status(self.runs / name) for name in self.names()}
 
     def _status(self, folder: Path) -> Status:
@@ -167,25 +170,25 @@ class Trainings:
         return self.known[name][1]
 
     def history(self, name: str) -> History:
-        """Losses and figures by step."""
+        """Losses and figures of a run by step. Raises `RunError`."""
         return history_of(self.path(name))
 
     def previews(self, name: str) -> list[Path]:
-        """Pictures of the whole painting, the last one last."""
+        """The files of a run's previews, in the order of their steps. Raises `RunError`."""
         return list(previews(self.path(name)).values())
 
     def picture(self, name: str, role: str) -> Path | None:
-        """The painting or the photo, where it was copied into the run folder."""
+        """The painting or the photo of a run (see `ROLES`), None if no copy lies in its folder. Raises `RunError`."""
         return next(iter(sorted((self.path(name) / INPUTS / role).glob("*"))), None)
 
     def about(self, name: str) -> tuple[Config, dict[str, Any]]:
-        """Configuration and provenance of a model. Raises `ModelError`."""
+        """Configuration and provenance of a model. Raises `RunError` or `ModelError`."""
         return describe(self.path(name))
 
     def _begin(self, folder: Path, arguments: list[str]) -> str:
         """Start `sincut train` with these arguments for a run folder; returns the run's name. Raises `RunError`."""
         name = self._name(folder)
-        command = [sys.executable, "-m", "sincut", "train", *arguments, "-o", str(folder), "--json"]
+        command = child.command(*arguments, "-o", folder, "--json")
         command += ["--device", self.device] if self.device != "auto" else []
         with self.lock:
             if self.closed:
@@ -194,40 +197,32 @@ class Trainings:
                 raise RunError(f"{name}: is being trained already; wait for it or stop it")
             self.asked.discard(name)
             with (folder / LOG_FILE).open("wb") as log:
-                self.processes[name] = subprocess.Popen(
-                    command, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=log, **_apart()
-                )
+                self.processes[name] = child.start(command, log, apart=True)
         return name
 
-    def _interrupt(self, name: str, process: "subprocess.Popen[bytes]") -> None:
-        """Send what Ctrl-C sends, once: a training that is interrupted twice ends without saving."""
-        if name in self.asked:
-            return
+    def _ask_to_stop(self, name: str, process: child.Process) -> None:
         self.asked.add(name)
-        if os.name == "nt":
-            process.send_signal(signal.CTRL_BREAK_EVENT)  # type: ignore[attr-defined,unused-ignore]
-        else:
-            process.send_signal(signal.SIGINT)
+        child.ask_to_stop(process)
 
     def _name(self, path: Path) -> str:
+        """A run's path below the folder of all runs."""
         return path.relative_to(self.runs).as_posix()
 
 
-def _apart() -> dict[str, Any]:
-    """Options of `Popen` for a session of its own: Ctrl-C in this terminal must not reach the training twice."""
-    if os.name == "nt":
-        return {"creationflags": subprocess.CREATE_NEW_PROCESS_GROUP}  # type: ignore[attr-defined,unused-ignore]
-    return {"start_new_session": True}
+def is_reverse(known: Mapping[str, Any]) -> bool:
+    """True if the direction in a provenance or in the inputs of a checkpoint is from photo to painting."""
+    return str(known.get("direction", "")).startswith("photo")
 
 
 def _below(runs: Path, names: Sequence[str]) -> Iterator[Path]:
+    """All files of these names in folders at most `DEPTH` levels below `runs`."""
     for depth in range(1, DEPTH + 1):
         for name in names:
             yield from runs.glob("/".join(["*"] * depth + [name]))
 
 
 def _changed(path: Path) -> float:
-    """When a run or a model file was last written to."""
+    """The time at which a run or a model file was last written to, in seconds since 1970."""
     times = [0.0]
     for file in (path, *(path / name for name in (MODEL_FILE, METRICS_FILE, LOG_FILE))):
         with suppress(OSError):
@@ -236,6 +231,7 @@ def _changed(path: Path) -> float:
 
 
 def _copied(path: Path, folder: Path) -> Path:
+    """A copy of a picture in a folder, which is made. Raises `RunError`."""
     make_folder(folder, RunError)
     target = (folder / path.name).absolute()
     try:
@@ -246,7 +242,10 @@ def _copied(path: Path, folder: Path) -> Path:
 
 
 def _inputs_of(folder: Path) -> dict[str, Any]:
-    """What a checkpoint says of its two pictures. Raises `ModelError` or `RunError`."""
+    """The inputs in a checkpoint's header, with `identities`: name and SHA-256 of painting and photo.
+
+    The weights are not read. Raises `ModelError` or `RunError`.
+    """
     path = folder / CHECKPOINT_FILE
     if not path.is_file():
         raise RunError(f"{folder}: holds no checkpoint to go on from; train anew")
@@ -257,12 +256,15 @@ def _inputs_of(folder: Path) -> dict[str, Any]:
         raise ModelError(f"{path}: is no complete checkpoint ({error}); train anew") from None
 
 
-def _found(folder: Path, known: Mapping[str, Any], number: int, candidates: Sequence[Path]) -> Path:
-    """The painting (0) or the photo (1) of a run: in its folder, where it was, or given now; known by its bytes."""
+def _input_of(folder: Path, known: Mapping[str, Any], number: int, candidates: Sequence[Path]) -> Path:
+    """The file of the painting (0) or the photo (1) of a run, known by its SHA-256. Raises `RunError`.
+
+    It is looked for in the run folder, where it was when the training began, and among `candidates`.
+    """
     name, digest = known["identities"][number]
     paths = known.get("paths")
-    was = [Path(p) for p in paths if isinstance(p, str) and p] if isinstance(paths, list) else []
-    for path in (*sorted((folder / INPUTS).glob("*/*")), *was, *candidates):
+    earlier = [Path(path) for path in paths if isinstance(path, str) and path] if isinstance(paths, list) else []
+    for path in (*sorted((folder / INPUTS).glob("*/*")), *earlier, *candidates):
         with suppress(OSError):
             if path.is_file() and sha256(path) == digest:
                 return path

@@ -1,19 +1,22 @@
-"""The tab of models: all of them, and what the chosen one says of itself."""
+"""The tab of models: a gallery of all of them, and what is known of the chosen one."""
 
-import html
 from typing import Any
 
 import gradio as gr
 
-from sincut.config.sections import Config
+from sincut.config.sections import DEFAULT_PRESET, Config, load_preset
 from sincut.errors import SincutError
-from sincut.page import jobs
+from sincut.markup import escape, render
 from sincut.page.desk import HIDDEN, Desk, clock, plain, told
+from sincut.page.jobs import ROLES, is_reverse
 from sincut.report.history import number
 
 
 def models_tab(desk: Desk, chosen: Any, tabs: Any, said: Any) -> tuple[Any, Any, Any]:
-    """All models, and what the chosen one says of itself. Returns the gallery, its names, and that text."""
+    """Lay the tab out. Returns the gallery, the state with the names of its models, and the text on the chosen one.
+
+    `chosen` is the state with the name of the visitor's model, `said` what the tab of styling says of that one.
+    """
     names = gr.State([])
     with gr.Row():
         with gr.Column(scale=3, min_width=300):
@@ -35,51 +38,52 @@ def models_tab(desk: Desk, chosen: Any, tabs: Any, said: Any) -> tuple[Any, Any,
 
 
 def chosen_words(desk: Desk, name: str) -> str:
-    """Markdown: which model is chosen, and for which pictures it is."""
+    """Markdown: the model that is chosen, and what kind of pictures it takes; or why it cannot be read."""
     if not name:
         return "No model yet: train one, or put a model file into the folder of runs."
     try:
-        direction = str(desk.trainings.about(name)[1].get("direction", ""))
+        provenance = desk.trainings.about(name)[1]
     except SincutError as error:
         return plain(str(error))
-    takes = "photos (photo → painting)" if direction.startswith("photo") else "paintings (painting → photo)"
+    takes = "photos (photo → painting)" if is_reverse(provenance) else "paintings (painting → photo)"
     return f"Chosen: **{plain(name)}**, which takes {takes}."
 
 
 def about_words(desk: Desk, name: str) -> str:
-    """HTML: where a model comes from, its figures, and the settings that differ from the defaults."""
+    """HTML: the origin of a model, its figures, and the settings that are its own; or why it cannot be read."""
     if not name:
         return "<p>No model yet.</p>"
     try:
         config, provenance = desk.trainings.about(name)
     except SincutError as error:
-        return f"<p>{html.escape(str(error))}</p>"
+        return f"<p>{escape(error)}</p>"
+    figures = provenance.get("figures")
+    html = render(
+        "page/assets/about.html", name=name, origin=_origin(provenance),
+        figures=figures if isinstance(figures, dict) else {}, settings=_own_settings(config), preset=DEFAULT_PRESET,
+    )  # fmt: skip
+    return str(html)
+
+
+def _origin(provenance: dict[str, Any]) -> dict[str, str]:
+    """What a model was trained on, and how long, as far as its file says so."""
     rows = {"direction": str(provenance.get("direction", "")).replace("->", "→")}
-    for role in jobs.ROLES:
-        found = provenance.get(role)
-        if isinstance(found, dict):
-            rows[role] = f"{found.get('name')}, {found.get('width')}×{found.get('height')}"
+    for role in ROLES:
+        picture = provenance.get(role)
+        if isinstance(picture, dict):
+            rows[role] = f"{picture.get('name')}, {picture.get('width')}×{picture.get('height')}"
     steps, planned, seconds = (number(provenance.get(key)) for key in ("steps", "planned_steps", "seconds"))
     rows["trained"] = f"{steps or 0} of {planned or '?'} steps, seed {provenance.get('seed')}"
     rows["time"] = clock(seconds) if seconds is not None else "not known"
-    figures = provenance.get("figures")
-    tables = [("", rows), ("Figures", figures if isinstance(figures, dict) else {}), ("Settings", _own(config))]
-    return f"<h3>{html.escape(name)}</h3>" + "".join(_table(title, values) for title, values in tables)
+    return rows
 
 
-def _own(config: Config) -> dict[str, Any]:
-    """Settings that differ from the defaults; the seed is told elsewhere."""
-    usual = Config().to_dict()
+def _own_settings(config: Config) -> dict[str, Any]:
+    """Settings that differ from those of the standard preset; the seed is told elsewhere."""
+    usual = load_preset(DEFAULT_PRESET).config.to_dict()
     return {
         f"{section}.{key}": value
         for section, settings in config.to_dict().items()
         for key, value in settings.items()
         if value != usual[section][key] and key != "seed"
     }
-
-
-def _table(title: str, values: dict[str, Any]) -> str:
-    if title == "Settings" and not values:
-        return "<h4>Settings</h4><p>All as the preset standard has them.</p>"
-    rows = "".join(f"<tr><td>{html.escape(str(k))}</td><td>{html.escape(str(v))}</td></tr>" for k, v in values.items())
-    return (f"<h4>{title}</h4>" if title else "") + f"<table>{rows}</table>" if values else ""

@@ -1,23 +1,30 @@
-"""The tab of similarities: click on a place of a picture, and see what the encoder takes for like its translation."""
+"""The tab of similarities: maps of the patches that the encoder takes for similar to the translation of one."""
 
 from pathlib import Path
 from typing import Any
 
 import gradio as gr
 
-from sincut.page import jobs
 from sincut.page.desk import COMPUTE, HIDDEN, Desk, told
+from sincut.page.jobs import ROLES, is_reverse
 from sincut.page.uploads import as_file
 from sincut.pictures import formats, reading, writing
 from sincut.pictures.picture import Picture
 from sincut.report.heat_maps import heat_maps
 from sincut.translation import similarity
 
-MEGAPIXELS = 0.5  # of a picture that is looked at
+MEGAPIXELS = 0.5  # size of the picture that is clicked on; larger ones are reduced to it
+ASK, EXPLAIN = (
+    "Drop a picture, then click on it.",
+    "Click on a place of the picture: what the model takes for like its translation becomes bright.",
+)
 
 
 def similar_tab(desk: Desk, chosen: Any) -> None:
-    """A picture to click on, and maps: of all layers of PatchNCE together, and of each."""
+    """Lay the tab out: a picture to click on, and below it the maps, of all PatchNCE layers together and of each.
+
+    `chosen` is the state with the name of the visitor's model.
+    """
     said = gr.Markdown("")
     file = gr.File(
         label="Another picture", file_types=sorted(formats.SUFFIXES), height=110, elem_id="drop-similar"
@@ -34,14 +41,9 @@ def similar_tab(desk: Desk, chosen: Any) -> None:
     def show(upload: str | None, name: str) -> tuple[str, Any, Any, str]:
         path = Path(upload) if upload else _own_picture(desk, name)
         if path is None:
-            return "", None, None, "Drop a picture, then click on it."
-        small = as_file(reading.viewable(path, MEGAPIXELS, desk.max_pixels), path.stem, desk.place)
-        return (
-            str(small),
-            str(small),
-            None,
-            "Click on a place of the picture: what the model takes for like its translation becomes bright.",
-        )
+            return "", None, None, ASK
+        small = str(as_file(reading.viewable(path, MEGAPIXELS, desk.max_pixels), path.stem, desk.place))
+        return small, small, None, EXPLAIN
 
     def look(small: str, name: str, event: gr.SelectData) -> Any:
         x, y = (int(place) for place in event.index)
@@ -56,16 +58,15 @@ def similar_tab(desk: Desk, chosen: Any) -> None:
 
 
 def _own_picture(desk: Desk, name: str) -> Path | None:
-    """What the model has learned to translate, where its run folder holds it."""
+    """The picture that the model has learned to translate; None if its run folder holds no copy of it."""
     if not name:
         return None
-    direction = str(desk.trainings.about(name)[1].get("direction", ""))
-    return desk.trainings.picture(name, jobs.ROLES[direction.startswith("photo")])
+    return desk.trainings.picture(name, ROLES[is_reverse(desk.trainings.about(name)[1])])
 
 
 def _maps(desk: Desk, name: str, picture: Picture, point: tuple[int, int]) -> Any:
-    """The maps, as the command `sincut similarity` draws them."""
+    """One image of all maps for the output patch at `point` (x, y) in px, as `sincut similarity` draws them."""
     with desk.translator(name, heads=True) as translator:
-        found = similarity.similarity_maps(translator, picture, point)
-        panels, low, high = similarity.shown(found, translator.model.config.losses.temperature, False)
+        cosines = similarity.similarity_maps(translator, picture, point)
+        panels, low, high = similarity.shown(cosines, translator.model.config.losses.temperature, False)
     return writing.to_pil(heat_maps(picture, panels, point, low, high))

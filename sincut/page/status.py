@@ -1,4 +1,4 @@
-"""Where a run stands, read from its folder: whoever trains it, here or elsewhere."""
+"""The status of a run, read from its folder, whoever trains it."""
 
 import json
 from contextlib import suppress
@@ -10,39 +10,28 @@ from sincut.errors import RunError, SincutError
 from sincut.model.model import CHECKPOINT_FILE, describe
 from sincut.report.history import History, number
 
-LOG_FILE = "training.log"
-RUNNING, STOPPING, DONE, STOPPED, FAILED = "running", "stopping", "finished", "stopped", "failed"
+LOG_FILE = "training.log"  # stderr of a training that the page has started
+RUNNING, STOPPING, DONE, STOPPED, FAILED = "running", "stopping", "finished", "stopped", "failed"  # phases
 
 
 @dataclass(frozen=True)
 class Status:
-    """Where a run stands. `said` holds warnings, and the last words of a training that failed."""
+    """Phase and progress of a run."""
 
     phase: str
-    step: int = 0
-    steps: int = 0  # 0: not known yet
+    step: int = 0  # done so far
+    steps: int = 0  # planned; 0: not known yet
     seconds_left: float = 0.0
-    said: tuple[str, ...] = ()
+    said: tuple[str, ...] = ()  # warnings, and the last words of a training that failed
 
     @property
     def is_resumable(self) -> bool:
+        """True if a training can go on from the run's checkpoint."""
         return self.phase == STOPPED
 
 
-def history_of(folder: Path) -> History:
-    with suppress(OSError, RunError):  # the page must not stop at a folder that nobody may read
-        return History.read(folder)
-    return History()
-
-
-def _progress(folder: Path) -> tuple[int, int, float]:
-    """Step, steps and seconds left, of the last line of metrics that tells them."""
-    last = history_of(folder).last
-    return int(last.get("step", 0)), _count(last.get("steps")), last.get("seconds_left", 0.0)
-
-
 def status_at_rest(folder: Path) -> Status:
-    """Of a run that no process trains."""
+    """The status of a run that no process trains."""
     _, steps, _, said = last_words(folder)
     done, planned = _steps_of(folder)
     if planned and done >= planned:
@@ -52,7 +41,7 @@ def status_at_rest(folder: Path) -> Status:
 
 
 def last_words(folder: Path) -> tuple[int, int, float, tuple[str, ...]]:
-    """Progress, with the steps that are planned by now, and what the training had to say."""
+    """The fields of `Status` after its phase, from the metrics and the log of a training. Never fails."""
     step, steps, left = _progress(folder)
     said = []
     for line in _lines(folder / LOG_FILE):
@@ -67,8 +56,21 @@ def last_words(folder: Path) -> tuple[int, int, float, tuple[str, ...]]:
     return step, steps, left, tuple(said)
 
 
+def history_of(folder: Path) -> History:
+    """Losses and figures of a run by step; empty if its folder cannot be read, as the page must go on without it."""
+    with suppress(OSError, RunError):
+        return History.read(folder)
+    return History()
+
+
+def _progress(folder: Path) -> tuple[int, int, float]:
+    """Step, planned steps and seconds left in the last line of the metrics that has losses."""
+    last = history_of(folder).last
+    return int(last.get("step", 0)), _count(last.get("steps")), last.get("seconds_left", 0.0)
+
+
 def _steps_of(folder: Path) -> tuple[int, int]:
-    """Steps done and planned, as the model says."""
+    """Steps done and planned, as the model file says; (0, 0) without a readable one."""
     with suppress(SincutError):
         provenance = describe(folder)[1]
         return _count(provenance.get("steps")), _count(provenance.get("planned_steps"))
@@ -76,6 +78,7 @@ def _steps_of(folder: Path) -> tuple[int, int]:
 
 
 def _lines(path: Path) -> list[str]:
+    """The lines of a text file; none if it cannot be read."""
     try:
         return path.read_text(encoding="utf-8", errors="replace").splitlines()
     except OSError:
@@ -83,4 +86,5 @@ def _lines(path: Path) -> list[str]:
 
 
 def _count(value: Any) -> int:
+    """A number of steps; 0 for what is none."""
     return max(0, int(number(value) or 0))

@@ -1,7 +1,7 @@
-"""The web page: what `train` and `apply` do, for people who open no terminal; the extra `sincut[ui]`.
+"""The web page, made of its tabs; built with Gradio (https://www.gradio.app), which the extra `sincut[ui]` brings.
 
-The page (Gradio, https://www.gradio.app) calls the library and the same run folders as the commands. What a visitor
-sees belongs to his tab; how a training does is read from its run folder, so tabs come and go without disturbing it.
+It works on the same run folders as the commands. A visitor's choices belong to his browser tab; the state of a training
+is read from its run folder, so visitors come and go without disturbing it.
 """
 
 from typing import Any
@@ -37,7 +37,7 @@ footer {display: none !important}
 
 
 def build(desk: Desk) -> Any:
-    """The page."""
+    """The page with all its tabs, not yet served."""
     with gr.Blocks(title="sincut", analytics_enabled=False, delete_cache=(3600, 86_400)) as page:
         gr.Markdown(
             "# sincut\nLearns the look of one picture, and gives it to others. It asks the network for nothing."
@@ -50,27 +50,17 @@ def build(desk: Desk) -> Any:
                 apply_models, apply_names, said = apply_tab(desk, chosen)
             with gr.Tab("Models", id="models") as models_page:
                 models, names, about = models_tab(desk, chosen, tabs, said)
-
             with gr.Tab("Similarity", id="similarity"):
                 similar_tab(desk, chosen)
 
         def refresh(current: str) -> list[Any]:
-            found = desk.trainings.models()
-            current = current if current in found else (found[0] if found else "")
-            covers = [(desk.cover(name), name) for name in found]
-
-            def gallery() -> Any:
-                return gr.update(value=covers, selected_index=found.index(current) if found else None)
-
-            return [
-                current,
-                gallery(),
-                found,
-                chosen_words(desk, current),
-                gallery(),
-                found,
-                about_words(desk, current),
-            ]
+            listed = desk.trainings.models()
+            current = current if current in listed else next(iter(listed), "")
+            covers = [(desk.cover(name), name) for name in listed]
+            selected = listed.index(current) if listed else None
+            galleries = [gr.update(value=covers, selected_index=selected) for _ in range(2)]
+            words = chosen_words(desk, current), about_words(desk, current)
+            return [current, galleries[0], listed, words[0], galleries[1], listed, words[1]]
 
         outputs = [chosen, apply_models, apply_names, said, models, names, about]
         for event in (page.load, apply_page.select, models_page.select):
@@ -79,7 +69,11 @@ def build(desk: Desk) -> Any:
 
 
 def launch(page: Any, host: str, port: int | None, max_upload: int, open_: bool, app: dict[str, Any]) -> Any:
-    """Serve the page in a thread, without what of Gradio leaves this machine. Returns app, address, share link."""
+    """Serve the page in a thread, with all of Gradio switched off that leaves this machine.
+
+    `max_upload` in bytes; `app` holds options of Gradio's FastAPI application. Returns the application, the page's
+    address and no share link. Raises OSError if no port is free, and httpx's errors if the page cannot reach itself.
+    """
     theme = gr.themes.Default(
         primary_hue="teal", neutral_hue="stone", font=("ui-sans-serif", "system-ui", "sans-serif"),
         font_mono=("ui-monospace", "monospace"),

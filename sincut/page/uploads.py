@@ -1,7 +1,6 @@
-"""Pictures that came from a browser, translated as `sincut apply` translates a folder, and made ready to go back.
+"""Pictures from a browser: put into a folder, translated as `sincut apply` translates one, and packed for download.
 
-Uploaded files are put into one folder under their own names, translated from there into another, and packed into a zip
-file. Folders on this machine may be named too, as far as they lie below the folder that the server was started in.
+Folders on this machine may be named, too, if they lie below the folder that the server was started in.
 """
 
 import os
@@ -29,32 +28,32 @@ from sincut.pictures.writing import Saving
 from sincut.translation.options import Options
 from sincut.translation.translator import Translator
 
-SCREEN_MEGAPIXELS = 2.0  # of a picture that is shown
-TOO_LARGE_TO_SHOW = 200e6  # pixels that would have to be decoded for it
-KEPT_SECONDS = 86_400.0  # for which results wait to be fetched
-PREFIX = "styled-"
+SCREEN_MEGAPIXELS = 2.0  # size at which a picture is shown; larger ones are reduced to it
+TOO_LARGE_TO_SHOW = 200e6  # pixels; larger pictures are not decoded only to be shown
+KEPT_SECONDS = 86_400.0  # age at which results are removed
+PREFIX = "styled-"  # of the folders of results
 ZIP = "styled.zip"
-UNSAFE = re.compile(r'[\x00-\x1f<>:"/\\|?*]')  # in names of files, on any system
+UNSAFE = re.compile(r'[\x00-\x1f<>:"/\\|?*]')  # characters that some system forbids in file names
 
 
 @dataclass(frozen=True)
 class Batch:
-    """What has become of some pictures. `skipped` were there already; `archive` is a zip file of all results."""
+    """The outcome of a styling."""
 
     done: tuple[Job, ...]
-    skipped: tuple[Job, ...]
-    failed: tuple[str, ...]
-    left: int
-    archive: Path | None = None
+    skipped: tuple[Job, ...]  # their outputs were there already
+    failed: tuple[str, ...]  # a line for each
+    left: int  # pictures not reached when it was stopped
+    archive: Path | None = None  # zip file of all results of uploads
 
     @property
     def shown(self) -> tuple[Job, ...]:
-        """What there is to look at."""
+        """The jobs whose outputs exist."""
         return (*self.done, *self.skipped)
 
 
 def inside(root: Path, text: str) -> Path:
-    """A path that a visitor has typed, below `root` whatever it says. Raises `RunError`."""
+    """The absolute path that a visitor has typed, relative to `root`. Raises `RunError` if it does not lie below it."""
     try:
         path = (root / text.strip()).resolve()
         below = path.is_relative_to(root.resolve())
@@ -69,7 +68,10 @@ def translate_uploads(
     files: Sequence[Path], place: Path, model: Path, translator: Translator, options: Options, saving: Saving,
     format_: str | None = None, on_event: Listener = ignore, stop: Callable[[], bool] = lambda: False,
 ) -> Batch:  # fmt: skip
-    """Translate uploaded files into a folder of their own in `place`. Raises `SincutError`."""
+    """Translate uploaded files into a new folder in `place`, and pack the results. Raises `SincutError`.
+
+    `model` is the path behind `translator`; `format_` None keeps each file's own format.
+    """
     if not files:
         raise ImageError("no pictures: drop some, or name a folder")
     _forget_old(place)
@@ -86,7 +88,7 @@ def translate_folder(
     format_: str | None = None, overwrite: bool = False, on_event: Listener = ignore,
     stop: Callable[[], bool] = lambda: False,
 ) -> Batch:  # fmt: skip
-    """Translate a file or all of a folder into the folder `output`, as `sincut apply` does. Raises `SincutError`."""
+    """Translate a file or a whole folder into the folder `output`, as `sincut apply` does. Raises `SincutError`."""
     ((_, plan),) = make_plans([model], [source], output, options, saving, format_=format_, overwrite=overwrite)
     result = Result()
     result.add(plan, *pipe.run(plan, translator, options, saving, on_event, stop))
@@ -96,7 +98,7 @@ def translate_folder(
 
 
 def on_screen(path: Path, place: Path, max_pixels: int = MAX_PIXELS) -> Path:
-    """A copy that any browser can show, in `place`. Raises `ImageError`."""
+    """The path of a reduced copy in `place` that any browser can show. Raises `ImageError`."""
     h, w = reading.size_of(path, max_pixels)
     if h * w > TOO_LARGE_TO_SHOW:
         raise ImageError(f"{path.name}: {w}x{h} pixels are too many to be shown here; open the file instead")
@@ -104,14 +106,14 @@ def on_screen(path: Path, place: Path, max_pixels: int = MAX_PIXELS) -> Path:
 
 
 def as_file(picture: Picture, name: str, place: Path) -> Path:
-    """A picture as a JPEG file of that name, in a folder of its own in `place`."""
+    """The path of the picture saved as a JPEG file of that name, in a new folder in `place`."""
     target = Path(tempfile.mkdtemp(prefix=PREFIX, dir=place)) / f"{UNSAFE.sub('_', name)[:80]}.jpg"
     writing.save(picture, target)
     return target
 
 
 def _staged(files: Sequence[Path], target: Path) -> Path:
-    """The files in one folder; equal names are numbered."""
+    """Link or copy the files into the folder `target`, which is made and returned; equal names are numbered."""
     make_folder(target, RunError)
     for path in files:
         name = UNSAFE.sub("_", path.name).lstrip(".") or "picture"
@@ -127,7 +129,7 @@ def _staged(files: Sequence[Path], target: Path) -> Path:
 
 
 def _packed(batch: Batch, folder_: Path) -> Path:
-    """Results in a zip file; pictures are compressed already."""
+    """The path of a zip file with all results, which are stored as they are: pictures are compressed already."""
     target = folder_ / ZIP
     with zipfile.ZipFile(target, "w", zipfile.ZIP_STORED) as archive:
         for job in batch.done:
@@ -136,7 +138,7 @@ def _packed(batch: Batch, folder_: Path) -> Path:
 
 
 def _forget_old(place: Path) -> None:
-    """Remove what nobody has fetched for long."""
+    """Remove folders of results in `place` that are older than `KEPT_SECONDS`; make `place` if it is not there."""
     make_folder(place, RunError)
     for old in place.glob(f"{PREFIX}*"):
         with suppress(OSError):

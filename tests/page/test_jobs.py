@@ -87,7 +87,7 @@ def test_pictures_of_a_run_are_known_by_their_bytes(painting: Path, photo: Path,
     stopped_run(painting, photo, tmp_path / "runs" / "moved", tiny)
     trainings = Trainings(tmp_path / "runs")
     begun: list[list[str]] = []
-    trainings._begin = lambda folder, arguments: begun.append(arguments) or "moved"  # type: ignore[method-assign,func-returns-value,assignment]
+    trainings._begin = lambda folder, arguments: begun.append(arguments) or "moved"  # type: ignore[method-assign,func-returns-value]
     trainings.resume("moved")
     assert begun[0] == [str(painting), str(photo), "--resume"]
     elsewhere = painting.rename(tmp_path / "elsewhere.png")

@@ -25,3 +25,24 @@ def test_names_and_directions_of_strangers_are_no_markdown(tmp_path: Path) -> No
     words = chosen_words(desk, name)
     assert words.endswith("which takes photos (photo → painting).") and not set(words) & set("![]<")
     assert "evil." not in words and "not known" in about_words(desk, name)
+
+
+def test_what_is_told_of_a_model_is_text_and_holds_its_own_settings_alone(tmp_path: Path) -> None:
+    from sincut.page.desk import Desk
+    from sincut.page.jobs import Trainings
+    from sincut.page.models_tab import about_words
+
+    for name, config in (("plain", Config()), ("<b>", overlay(Config(), TINY))):
+        (tmp_path / name).mkdir()
+        model = make_model(config)
+        model.provenance |= {"painting": {"name": "<i>", "width": 3, "height": 4}, "figures": {"<u>": "<s>"}}
+        model.save(tmp_path / name / "model.safetensors")
+    (tmp_path / "<p>.safetensors").write_text("no model")
+    desk = Desk(tmp_path, tmp_path, Trainings(tmp_path, "cpu"), "cpu")
+    told = about_words(desk, "<b>")
+    assert not [tag for tag in ("<b>", "<i>", "<u>", "<s>") if tag in told]
+    assert "<td>&lt;i&gt;, 3×4</td>" in told and "<tr><td>&lt;u&gt;</td><td>&lt;s&gt;</td></tr>" in told
+    assert "<tr><td>crops.size</td><td>32</td></tr>" in told and "networks.noise" not in told
+    assert "<p>All as the preset standard has them.</p>" in about_words(desk, "plain")
+    damaged = about_words(desk, "<p>.safetensors")
+    assert damaged.count("<p>") == 1 and "&lt;p&gt;.safetensors: is damaged or no model file" in damaged

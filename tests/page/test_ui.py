@@ -107,9 +107,10 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
 
 def test_only_this_machine_is_listened_to(server: Server) -> None:
     assert server.ask("/config")[0] == 200
-    others = {info[4][0] for info in socket.getaddrinfo(socket.gethostname(), None, socket.AF_INET)} - {"127.0.0.1"}
-    for address in others:
-        with pytest.raises(OSError), socket.create_connection((address, urlsplit(server.url).port or 0), timeout=5):
+    names = socket.getaddrinfo(socket.gethostname(), None, socket.AF_INET)
+    port = urlsplit(server.url).port or 0
+    for address in {str(info[4][0]) for info in names} - {"127.0.0.1"}:
+        with pytest.raises(OSError), socket.create_connection((address, port), timeout=5):
             pass
 
 
@@ -257,7 +258,7 @@ class Visitor:
     def give(self, selector: str, *files: Path) -> None:
         self.one(f"{selector} input[type=file]").send_keys("\n".join(map(str, files)))
         for file in files:
-            eventually(lambda file=file: file.stem in self.one(selector).text)
+            self.read(selector, file.stem)
 
     def read(self, selector: str, text: str) -> str:
         return str(eventually(lambda: next((e.text for e in self.all(selector) if text in e.text), "")))

@@ -4,6 +4,7 @@ import os
 import time
 import zipfile
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -25,7 +26,7 @@ def translator(model_file: Path) -> Translator:
     return load(model_file)
 
 
-def upload(place: Path, name: str, number: int, **options: object) -> Path:
+def upload(place: Path, name: str, number: int, **options: Any) -> Path:
     """A file as the page keeps it: in a folder of its own."""
     path = place / f"upload{number}" / name
     path.parent.mkdir(parents=True)
@@ -40,7 +41,7 @@ def test_uploads_keep_names_formats_and_metadata(tmp_path: Path, model_file: Pat
     files = [upload(place, "a.jpg", 1, exif=exif, dpi=(300, 300)), upload(place, "a.jpg", 2), upload(place, "b.png", 3)]
     batch = uploads.translate_uploads(files, place, model_file, translator, *PLAIN)
     assert [job.target.name for job in batch.done] == ["a-2.jpg", "a.jpg", "b.png"] and not batch.failed
-    first = next(job.target for job in batch.done if job.target.name == "a.jpg")
+    first = Path(next(job.target for job in batch.done if job.target.name == "a.jpg"))
     with Image.open(first) as image:
         assert image.format == "JPEG" and image.getexif()[0x013B] == "somebody" and image.info["dpi"] == (300, 300)
     translator.apply_file(files[0], tmp_path / "direct.jpg")

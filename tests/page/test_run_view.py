@@ -1,0 +1,48 @@
+"""The runs as a tab shows them: nothing is sent twice, and names and words of strangers stay text."""
+
+from pathlib import Path
+
+import pytest
+from helpers import make_model
+
+from sincut.config.sections import Config
+
+gr = pytest.importorskip("gradio")
+
+
+def test_only_what_is_new_is_sent(tmp_path: Path, tiny: Config) -> None:
+    from sincut.page.desk import Desk
+    from sincut.page.jobs import Trainings
+    from sincut.page.run_view import Shown, run_updates
+
+    desk = Desk(tmp_path, tmp_path, Trainings(tmp_path / "runs", "cpu"), "cpu")
+    first = Shown(*run_updates(desk, None, None))
+    assert first.status == "<p>No runs yet. Choose two pictures above.</p>" and first.stop == gr.skip()
+    assert run_updates(desk, None, first.seen) == [gr.skip()] * len(first)
+    (tmp_path / "runs" / "sea").mkdir(parents=True)
+    (tmp_path / "runs" / "sea" / "metrics.jsonl").write_text('{"step": 1, "losses": {"D": 0.5, "NCE": 2}}\n')
+    make_model(tiny).save(tmp_path / "runs" / "sea" / "model.safetensors")
+    second = Shown(*run_updates(desk, None, first.seen))
+    assert second.runs["value"] == "sea" and second.runs["choices"] == [("sea – failed", "sea")]
+    assert second.losses.to_dict("list") == {"step": [1, 1], "loss": ["D", "NCE"], "value": [0.5, 2]}
+    assert second.figures.empty and second.latest is None and second.previews == []
+    assert not second.stop["interactive"] and not second.resume["interactive"]
+    assert run_updates(desk, "sea", second.seen) == [gr.skip()] * len(second)
+    with (tmp_path / "runs" / "sea" / "metrics.jsonl").open("a") as metrics:
+        metrics.write('{"step": 2, "losses": {"D": 0.25}, "steps": 9}\n')
+    third = Shown(*run_updates(desk, "sea", second.seen))
+    assert third.losses["value"].to_list() == [0.5, 2, 0.25] and third.latest == third.previews == gr.skip()
+    assert Shown(*run_updates(desk, "sea", None)).previews == []
+
+
+def test_the_status_is_told_in_words_of_which_none_is_html() -> None:
+    from sincut.page.run_view import _in_full
+    from sincut.page.status import DONE, RUNNING, STOPPED, Status
+
+    told = _in_full("<b>&", Status(RUNNING, 3, 10, 400.0, ("first", "<script>", "x", "y")))
+    assert "<strong>&lt;b&gt;&amp;</strong>: running, step 3 of 10, about 7 min left</p>" in told
+    assert 'value="3" max="10"' in told and told.count("warning") == 3
+    assert "&lt;script&gt;" in told and "<script>" not in told and "first" not in told
+    assert ": running, getting ready</p>" in _in_full("a", Status(RUNNING))
+    assert ": stopped, step 3 of 10 (Resume goes on exactly there)</p>" in _in_full("a", Status(STOPPED, 3, 10))
+    assert ": finished, step 9 of 9</p>" in _in_full("a", Status(DONE, 9, 9))
