@@ -239,14 +239,18 @@ class Config:
 
     def differences(self, other: "Config") -> list[str]:
         """Keys whose values differ, as `section.key: mine, theirs`; `output` does not count, it changes nothing."""
-        mine, theirs = self.to_dict(), other.to_dict()
-        return [
-            f"{section}.{key}: {value} here, {theirs[section][key]} there"
-            for section, settings in mine.items()
-            if section != "output"
+        changes = self.changes(other).items()
+        return [f"{key}: {here} here, {there} there" for key, (here, there) in changes if not key.startswith("output.")]
+
+    def changes(self, other: "Config") -> dict[str, tuple[Any, Any]]:
+        """Settings whose values differ, by `section.key`: the value here and the one there, as in a TOML preset."""
+        theirs = other.to_dict()
+        return {
+            f"{section}.{key}": (value, theirs[section][key])
+            for section, settings in self.to_dict().items()
             for key, value in settings.items()
             if value != theirs[section][key]
-        ]
+        }
 
     def to_toml(self, about: str = "") -> str:
         """This configuration as a complete preset file, each setting with its meaning."""
