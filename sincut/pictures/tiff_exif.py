@@ -13,6 +13,7 @@ from PIL.TiffImagePlugin import ImageFileDirectory_v2
 
 EXIF_IFD, GPS_IFD, INTEROP_IFD = 0x8769, 0x8825, 0xA005
 LONG, LONG8 = 4, 16  # types of values: where a list of tags stands, in 32 and in 64 bits
+ALIGNMENT = 8  # bytes; lists of tags begin at multiples of it in BigTIFF, and at even places in TIFF
 
 
 def add_exif(file: BinaryIO, exif: Image.Exif) -> None:
@@ -31,19 +32,19 @@ def add_exif(file: BinaryIO, exif: Image.Exif) -> None:
         if tag not in old and tag not in (EXIF_IFD, GPS_IFD):
             tags[tag] = value
     for tag in (EXIF_IFD, GPS_IFD):
-        if found := {k: v for k, v in exif.get_ifd(tag).items() if k != INTEROP_IFD}:
-            tags[tag] = found
+        if inner := {k: v for k, v in exif.get_ifd(tag).items() if k != INTEROP_IFD}:
+            tags[tag] = inner
     if not len(tags):
         return
     end = file.seek(0, 2)
-    end += file.write(bytes(end % 8))  # lists begin at even places
+    end += file.write(bytes(-end % ALIGNMENT))
     file.write(tags.tobytes(end))
     new, _ = _entries(file, end, number, count, entry)
     if big:
         new = {tag: _wide(data) if tag in (EXIF_IFD, GPS_IFD) else data for tag, data in new.items()}
     merged = sorted((new | old).items())
     place = file.seek(0, 2)
-    place += file.write(bytes(place % 8))
+    place += file.write(bytes(-place % ALIGNMENT))
     file.write(struct.pack(count, len(merged)) + b"".join(data for _, data in merged) + struct.pack(number, following))
     file.seek(start_at)
     file.write(struct.pack(number, place))

@@ -5,7 +5,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import pyvips
-from helpers import make_translator, scene
+from helpers import make_translator, photo_exif, scene
 from PIL import Image
 
 from sincut.pictures import large, reading
@@ -58,3 +58,22 @@ def test_exif_is_written_into_every_kind_of_tiff(
     assert big == ("bigtiff" in options and memory == 1)
     want = TRANSLATOR.apply_picture(reading.load(source), Options(tile=64)).pixels
     assert np.abs(reading.load(target).pixels.astype(int) - want).max() <= 1
+
+
+@pytest.mark.parametrize("big", [False, True])
+@pytest.mark.parametrize("excess", range(8))
+def test_lists_of_tags_begin_where_tiff_has_them_begin(tmp_path: Path, big: bool, excess: int) -> None:
+    tifftools = pytest.importorskip("tifftools")
+    path = write(tmp_path / "a.tif", RGB, bigtiff=big)
+    with path.open("ab") as file:  # a file may end anywhere
+        file.write(bytes(-path.stat().st_size % 8 + excess))
+    with path.open("r+b") as file:
+        tiff.add_exif(file, photo_exif())
+    info = tifftools.read_tiff(str(path))
+    (pixels,) = info["ifds"]
+    assert info["bigtiff"] == big and pixels["offset"] % 8 == 0
+    tags = pixels["tags"]
+    assert list(tags) == sorted(tags)
+    assert tags[0x010E]["data"] == "a description" and tags[tifftools.Tag.ImageWidth.value]["data"] == [W]
+    inner = tags[0x8769]["ifds"][0][0]
+    assert inner["offset"] % 2 == 0 and inner["tags"][0x9003]["data"] == "2024:01:02 03:04:05"
