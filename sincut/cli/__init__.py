@@ -60,6 +60,7 @@ def main() -> None:
     # Large tensors in huge pages: on a CPU, page faults else take a good part of every step. Read when torch loads.
     os.environ.setdefault("THP_MEM_ALLOC_ENABLE", "1")
     warnings.filterwarnings("ignore", message=r"`torch.jit.script` is deprecated")  # torch's and kornia's own use of it
+    warnings.filterwarnings("ignore", module=r"PIL\.")  # of odd metadata, which stops no picture
 
 
 for _command in COMMANDS:

@@ -15,11 +15,11 @@ from torch import Tensor
 
 from sincut.pictures.picture import Pixels
 
-MOST_CELLS = 4e6  # on which hidden colours are guessed
+MOST_CELLS = 4e6  # of the grid on which hidden colours are guessed; larger pictures have larger cells
 
 
 def visible_everywhere(pixels: Pixels, alpha: Pixels | None) -> Pixels:
-    """The pixels with other colours below the wholly transparent places; the very same where there are none."""
+    """The pixels (H, W, 3) with colours that are near in wholly transparent places; as they are where nothing is."""
     if alpha is None or alpha.all():
         return pixels
     filling = Filling((alpha.shape[0], alpha.shape[1]), pixels.dtype)
@@ -28,7 +28,10 @@ def visible_everywhere(pixels: Pixels, alpha: Pixels | None) -> Pixels:
 
 
 class Filling:
-    """What to put into transparent places of a picture (H, W) that is shown once, in rows, before it is filled."""
+    """Colours for the wholly transparent places of a picture (H, W).
+
+    It is shown once in rows, by `add`; then any window of it can be filled.
+    """
 
     def __init__(self, size: tuple[int, int], dtype: "np.dtype[Any]") -> None:
         h, w = size
@@ -39,7 +42,7 @@ class Filling:
         self.coarse: Pixels | None = None  # a colour for each cell
 
     def add(self, top: int, pixels: Pixels, alpha: Pixels) -> None:
-        """Rows of the picture from `top` on, a multiple of `cell`."""
+        """Take in rows (h, W, 3) and (h, W) of the picture from `top` on, a multiple of `cell`."""
         first = top // self.cell
         for row in range(self.cell):
             for column in range(self.cell):
@@ -50,7 +53,7 @@ class Filling:
                 self.counts[first : first + h, :w] += seen
 
     def fill(self, pixels: Pixels, alpha: Pixels, rows: NDArray[np.int64], columns: NDArray[np.int64]) -> Pixels:
-        """The window at these rows and columns of the picture, filled; as it is where nothing is visible anywhere."""
+        """The window (h, w, 3) at rows (h,) and columns (w,), filled; as it is where nothing is visible anywhere."""
         hidden = alpha == 0
         if not hidden.any() or not self.counts.any():
             return pixels
@@ -64,7 +67,10 @@ class Filling:
 
 
 def _push_pull(sums: Tensor, counts: Tensor) -> Tensor:
-    """(1, 3, H, W) sums of (1, 1, H, W) colours -> mean colours; of the next larger cell where there is none."""
+    """Mean colours (1, 3, H, W) of cells that hold `counts` (1, 1, H, W) colours with these `sums` (1, 3, H, W).
+
+    Empty cells take theirs from the next coarser grid of cells, interpolated.
+    """
     means = sums / counts.clamp(min=1)
     if bool((counts > 0).all()):
         return means

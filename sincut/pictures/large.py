@@ -9,23 +9,36 @@ import zlib
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NoReturn
+from typing import TYPE_CHECKING, NoReturn
 
 import numpy as np
 from numpy.typing import NDArray
 from torch import Tensor
 
-from sincut.errors import DamagedError, ImageError
+from sincut.errors import ImageError
 from sincut.files import writing, written_whole
-from sincut.pictures.formats import DEEP, DEFAULT_QUALITY, FULL_CHROMA, WITH_ALPHA, writable_format
+from sincut.pictures.formats import DEEP, DEFAULT_QUALITY, WITH_ALPHA, what_fits, writable_format
 from sincut.pictures.hidden import Filling
-from sincut.pictures.jpeg import quality_of
-from sincut.pictures.libvips import MOST, in_space, lazy_image, library, luma, reason, upright_srgb, with_metadata
-from sincut.pictures.metadata import UPRIGHT, add_to_tiff, carried_by, orientation_of
+from sincut.pictures.jpeg import Compression, compression_of
+from sincut.pictures.libvips import (
+    FORMATS,
+    MOST,
+    failure,
+    in_space,
+    lazy_image,
+    library,
+    luma,
+    reason,
+    refusal,
+    upright_srgb,
+    with_metadata,
+)
+from sincut.pictures.metadata import UPRIGHT, Carried, add_to_tiff, carried_by, orientation_of
 from sincut.pictures.modes import IN_PROFILE
-from sincut.pictures.opening import MAX_PIXELS, opened
-from sincut.pictures.picture import Pixels
+from sincut.pictures.opening import MAX_PIXELS, UnknownFormatError, opened, told_with
+from sincut.pictures.picture import Metadata, Pixels
 from sincut.pictures.profiles import transforms_of
+from sincut.pictures.reading import size_of
 from sincut.pictures.resampling import ROWS_AT_ONCE
 from sincut.pictures.writing import Saving
 
@@ -34,29 +47,36 @@ if TYPE_CHECKING:
 
 STREAMED = {"TIFF", "PNG", "JPEG"}  # formats that `Writer` writes
 TIFF_TILE = 256  # px
-LARGEST_TIFF = 2 * 10**9  # bytes of pixels beyond which a TIFF file needs 64-bit offsets
+LARGEST_TIFF = 2 * 10**9  # bytes of pixels; beyond, a TIFF file is given 64-bit offsets (32 bits end at 4.3 GB)
 QUEUED = 2  # parts of rows that wait for libvips
 MOST_IN_CHUNK = 16 * 2**20  # bytes
-PNG_SIGNATURE = b"\x89PNG\r\n\x1a\n"
+PNG_SIGNATURE = b"\x89PNG\r\n\x1a\n"  # https://www.w3.org/TR/png-3/, section 5.2
 
 
 class Reader:
-    """A picture file by regions, upright, in sRGB where `icc` is given, 8 or 16 bits a channel."""
+    """A picture file that is read by regions: upright, in sRGB, 8 or 16 bits a channel, 3 bands or 4 with alpha.
+
+    Pixels are converted from the space of the profile `icc`; None takes them for sRGB. Any method may be called from
+    any thread. Raises `ImageError` that begins with the path.
+    """
 
     def __init__(self, source: Path, grey: bool, icc: bytes | None, orientation: int = 1) -> None:
         vips = library()
-        try:
-            image = lazy_image(source)
-            self.pyramid = image.get_typeof("n-subifds") != 0 or _is_pyramid(image, source)
-            self.image, notes = upright_srgb(image, grey, icc, orientation)
-            self.region = vips.Region.new(self.image)
-        except vips.Error as error:
-            raise DamagedError(f"{source}: is damaged or cannot be read ({reason(error)}); copy it again") from None
+        with told_with(source):
+            try:
+                image = lazy_image(source)
+            except vips.Error as error:  # Pillow has read its header
+                raise refusal(error) from None
+            try:
+                self.pyramid = image.get_typeof("n-subifds") != 0 or _is_pyramid(image, source)
+                self.image, notes, self.converted = upright_srgb(image, grey, icc, orientation)
+                self.region = vips.Region.new(self.image)
+            except vips.Error as error:
+                raise failure(error) from None
         self.source, self.bands, self.deep = source, self.image.bands, self.image.format == "ushort"
         self.size = self.image.height, self.image.width
         self.dtype = np.dtype(np.uint16 if self.deep else np.uint8)
         self.bytes_per_pixel = self.bands * self.dtype.itemsize
-        self.converted = any("translated in sRGB" in note for note in notes)
         self.notes = [*notes, *(["greys became RGB"] if grey else [])]
         self.lock = threading.Lock()  # windows are read in a thread, rows in another
 
@@ -71,22 +91,24 @@ class Reader:
         return self._fetch(top, 0, bottom, self.size[1]).copy()
 
     def _fetch(self, top: int, left: int, bottom: int, right: int) -> Pixels:
+        """The pixels (bottom - top, right - left, bands) of a box; they may be overwritten by the next call."""
         vips = library()
         try:
             with self.lock:
                 data = self.region.fetch(left, top, right - left, bottom - top)
         except vips.Error as error:
-            what = f"is damaged or cannot be read ({reason(error)}); copy it again or repair it"
-            raise DamagedError(f"{self.source}: {what}") from None
-        found: Pixels = np.frombuffer(data, self.dtype).reshape(bottom - top, right - left, self.bands)
-        return found
+            with told_with(self.source):
+                raise failure(error) from None
+        pixels: Pixels = np.frombuffer(data, self.dtype).reshape(bottom - top, right - left, self.bands)
+        return pixels
 
 
 class Writer:
     """A TIFF (tiled, BigTIFF, a pyramid where the source was one), PNG or JPEG file that is given row by row.
 
     libvips pulls pixels and a translation pushes them, so they meet in a queue: rows go in as an uncompressed PNG
-    stream, and a thread lets libvips read that and write the file. Used as a context manager.
+    stream, and a thread lets libvips read that and write the file. Used as a context manager: the file is whole when
+    the block has ended. Raises `ImageError` where it cannot be written.
     """
 
     def __init__(
@@ -95,18 +117,18 @@ class Writer:
         format_: str,
         like: Reader,
         grey: bool,
-        jpeg: tuple[int, bool],
-        icc: bytes | None,
-        exif: bytes | None,
-        xmp: bytes | None,
-        dpi: tuple[float, float] | None,
+        compression: Compression,
+        metadata: Metadata,
+        name: str,
     ) -> None:
-        """`jpeg` is its quality and whether its colours are subsampled. TIFF files get no EXIF.
+        """Rows are given in sRGB, as wide, as deep and with as many bands as those of the reader `like`.
 
-        What is given is sRGB; where the reader has converted it from `icc`, it is written in that space again.
+        Where that has converted them from the space of `metadata.icc`, they are written in that space again; with
+        `grey` their luma is written. `compression` is for JPEG. TIFF files get no EXIF. Errors begin with `name`.
         """
-        self.path, self.format, self.like, self.grey, self.jpeg = path, format_, like, grey, jpeg
-        self.metadata = icc, exif if format_ != "TIFF" else None, xmp, dpi
+        self.path, self.format, self.like, self.grey, self.compression = path, format_, like, grey, compression
+        self.metadata = metadata._replace(exif=None) if format_ == "TIFF" else metadata
+        self.name = name
         self.queue: queue.Queue[bytes | None] = queue.Queue(QUEUED)
         self.left, self.ended, self.failed = memoryview(b""), False, ""
         self.packer = zlib.compressobj(0)
@@ -138,6 +160,7 @@ class Writer:
             self._refuse()
 
     def _put(self, data: bytes) -> None:
+        """Queue a part of the stream. Raises `ImageError` where libvips has failed to write the file."""
         if not self._offer(data):
             self._refuse()
 
@@ -150,7 +173,8 @@ class Writer:
         return False
 
     def _refuse(self) -> NoReturn:
-        raise ImageError(f"cannot be written ({self.failed}); free some space or choose another place with -o")
+        why = f"cannot be written ({self.failed})"
+        raise ImageError(f"{self.name}: {why}; free some space or choose another place with -o")
 
     def _next(self, count: int) -> bytes:
         """Up to `count` bytes of the stream for libvips; none at its end."""
@@ -161,96 +185,122 @@ class Writer:
         return bytes(part)
 
     def _save(self) -> None:
+        """Write the file from the stream; the reason of a failure is in `failed`."""
         vips = library()
-        source = vips.SourceCustom()
-        source.on_read(self._next)
-        icc, exif, xmp, dpi = self.metadata
-        folder = tempfile.TemporaryDirectory()
         try:
-            image = vips.Image.new_from_source(source, "", access="sequential", unlimited=True)
-            if self.format == "JPEG":
-                image = image.flatten(background=MOST if self.like.deep else 255) if image.hasalpha() else image
-                image = image.colourspace("srgb")
-            if icc and self.like.converted:
-                image = in_space(image, icc, Path(folder.name))
-            image = luma(image) if self.grey else image
-            image = with_metadata(image, icc, exif, xmp, dpi)
-            if self.format == "TIFF":
-                h, w = self.like.size
-                layout = {"tile": True, "tile_width": TIFF_TILE, "tile_height": TIFF_TILE, "pyramid": self.like.pyramid}
-                big = h * w * self.like.bytes_per_pixel > LARGEST_TIFF
-                image.tiffsave(self.path, compression="deflate", predictor="horizontal", bigtiff=big, **layout)
-            elif self.format == "PNG":
-                image.pngsave(self.path)
-            else:
-                quality, subsampled = self.jpeg
-                image.jpegsave(self.path, Q=quality, subsample_mode="on" if subsampled else "off")
+            with tempfile.TemporaryDirectory() as folder:
+                source = vips.SourceCustom()
+                source.on_read(self._next)
+                image = vips.Image.new_from_source(source, "", access="sequential", unlimited=True)
+                self._write(self._converted(image, Path(folder)))
         except vips.Error as error:
             self.failed = reason(error)
         except Exception as error:  # in a thread nobody else would hear of it
             self.failed = str(error) or type(error).__name__
-        finally:
-            folder.cleanup()
+
+    def _converted(self, image: "pyvips.Image", folder: Path) -> "pyvips.Image":
+        """The image as it is written: in its own space, as greys where asked, with its metadata."""
+        if self.format == "JPEG":
+            image = image.flatten(background=MOST if self.like.deep else 255) if image.hasalpha() else image
+            image = image.colourspace("srgb")
+        if self.metadata.icc and self.like.converted:
+            image = in_space(image, self.metadata.icc, folder)
+        return with_metadata(luma(image) if self.grey else image, self.metadata)
+
+    def _write(self, image: "pyvips.Image") -> None:
+        """Write an image to the path, in the file's format. Raises `pyvips.Error`."""
+        if self.format == "TIFF":
+            h, w = self.like.size
+            layout = {"tile": True, "tile_width": TIFF_TILE, "tile_height": TIFF_TILE, "pyramid": self.like.pyramid}
+            big = h * w * self.like.bytes_per_pixel > LARGEST_TIFF
+            image.tiffsave(self.path, compression="deflate", predictor="horizontal", bigtiff=big, **layout)
+        elif self.format == "PNG":
+            image.pngsave(self.path)
+        else:
+            quality, subsampled = self.compression
+            image.jpegsave(self.path, Q=quality, subsample_mode="on" if subsampled else "off")
 
 
 class Large:
-    """A picture that is read and written row by row."""
+    """A picture on its way from file to file: `reader` and `writer`, and notes on conversions.
+
+    Where there is alpha, the whole picture is read once at the beginning, for colours below its transparent parts.
+    """
 
     def __init__(self, reader: Reader, writer: Writer, notes: tuple[str, ...]) -> None:
         self.reader, self.writer, self.notes = reader, writer, notes
         self.filling = Filling(reader.size, reader.dtype) if reader.bands == 4 else None
-        if self.filling is not None:  # it is looked at once, before the first pixel
+        if self.filling is not None:
             h, step = reader.size[0], ROWS_AT_ONCE // self.filling.cell * self.filling.cell or self.filling.cell
             for top in range(0, h, step):
                 rows = reader.rows(top, min(top + step, h))
                 self.filling.add(top, rows[..., :3], rows[..., 3])
 
     def window(self, rows: Tensor, columns: Tensor) -> Pixels:
-        """The pixels (h, w, 3) at rows and columns, with colours below transparent places that are near."""
+        """The pixels (h, w, 3) at rows (h,) and columns (w,), wholly transparent ones with colours that are near."""
         return self._filled(self.reader.read(rows.numpy(), columns.numpy()), rows.numpy(), columns.numpy())
 
     def rows(self, top: int, bottom: int) -> Pixels:
         """The same of whole rows (bottom - top, W, 3)."""
-        found = self.reader.rows(top, bottom)
-        return self._filled(found, np.arange(top, bottom), np.arange(found.shape[1]))
+        pixels = self.reader.rows(top, bottom)
+        return self._filled(pixels, np.arange(top, bottom), np.arange(pixels.shape[1]))
 
-    def _filled(self, found: Pixels, rows: NDArray[np.int64], columns: NDArray[np.int64]) -> Pixels:
-        colours = found[..., :3]
-        return colours if self.filling is None else self.filling.fill(colours, found[..., 3], rows, columns)
+    def _filled(self, pixels: Pixels, rows: NDArray[np.int64], columns: NDArray[np.int64]) -> Pixels:
+        colours = pixels[..., :3]
+        return colours if self.filling is None else self.filling.fill(colours, pixels[..., 3], rows, columns)
 
 
 @contextmanager
 def open_large(source: Path, target: Path, saving: Saving, max_pixels: int = MAX_PIXELS) -> Iterator[Large]:
-    """Read `source` by regions and write `target` by rows; it appears when the block ends well. Raises `ImageError`."""
+    """Read `source` by regions and write `target` by rows; it appears when the block ends well.
+
+    Raises `ImageError`: as `reading.load` for the source, and where the target's format is not among `STREAMED` or it
+    cannot be written.
+    """
     format_ = writable_format(target)
     if format_ not in STREAMED:
         raise ImageError(f"{target}: {format_} files of this size cannot be written; use one of .tif, .png, .jpg")
-    with opened(source, max_pixels) as image:
-        carried, orientation = carried_by(image), orientation_of(image)
-        of_rgb = image.mode in IN_PROFILE and not carried["grey"]
-    grey, tables, icc = carried["grey"], carried["jpeg"].get("qtables"), carried["icc"]
+    carried, orientation, of_rgb = _looked_at(source, max_pixels)
+    icc = carried.metadata.icc
     is_srgb = of_rgb and icc and not transforms_of(icc)  # its numbers are taken as they are
-    reader = Reader(source, grey, None if is_srgb else icc, orientation)
-    notes = [*([UPRIGHT] if orientation != 1 else []), *reader.notes]
+    reader = Reader(source, carried.grey, None if is_srgb else icc, orientation)
+    metadata = carried.metadata if of_rgb else carried.metadata._replace(icc=None)
+    metadata, lost = what_fits(Metadata() if saving.strip else metadata, format_)
+    notes = [*([UPRIGHT] if orientation != 1 else []), *reader.notes, *lost]
     if reader.bands == 4 and format_ not in WITH_ALPHA:
         notes.append(f"{format_} has no alpha: transparent parts were laid on white")
     if reader.deep and format_ not in DEEP:
         notes.append(f"{format_} has 8 bits a channel")
-    kept: tuple[Any, ...] = (icc if of_rgb else None, carried["exif"], carried["xmp"], carried["dpi"])
-    kept = (None,) * len(kept) if saving.strip else kept
-    as_grey = grey and saving.greys == "keep"
+    grey = carried.grey and saving.greys == "keep"
+    compression = compression_of(carried.jpeg, saving.quality, DEFAULT_QUALITY.get(format_, 0))
     with written_whole(target, ImageError) as temporary:
-        quality = saving.quality or (quality_of(tables) if tables else 0) or DEFAULT_QUALITY.get(format_, 0)
-        subsampled = quality < FULL_CHROMA if saving.quality or not tables else carried["jpeg"].get("subsampling") != 0
-        with Writer(temporary, format_, reader, as_grey, (quality, subsampled), *kept) as writer:
+        with Writer(temporary, format_, reader, grey, compression, metadata, str(target)) as writer:
             yield Large(reader, writer, tuple(notes))
-        if kept[1] and format_ == "TIFF":
+        if metadata.exif and format_ == "TIFF":
             with writing(target, ImageError), temporary.open("r+b") as file:
-                add_to_tiff(file, kept[1])
+                add_to_tiff(file, metadata.exif)
+
+
+def _looked_at(source: Path, max_pixels: int) -> tuple[Carried, int, bool]:
+    """Metadata of a file, its EXIF orientation, and True if its numbers are RGB in the space of its profile.
+
+    Of a file that only libvips knows, such as of floating-point colours, that is nothing, 1 and False. Raises
+    `ImageError` as `open_large`.
+    """
+    try:
+        with opened(source, max_pixels) as image:
+            if image.format not in FORMATS:
+                how = "convert it to .tif, .png or .jpg, or raise --max-memory"
+                raise ImageError(f"{image.format} files of this size cannot be read; {how}")
+            carried = carried_by(image)
+            return carried, orientation_of(image), image.mode in IN_PROFILE and not carried.grey
+    except UnknownFormatError:
+        size_of(source, max_pixels)  # raises this again where libvips does not know it either
+        return Carried(), 1, False
 
 
 def _is_pyramid(image: "pyvips.Image", source: Path) -> bool:
-    """Whether the second page of a TIFF file is the first one at half size."""
+    """True if the second page of a TIFF file is the first one at half size."""
     if image.get_typeof("n-pages") == 0 or image.get("n-pages") < 2:
         return False
     try:

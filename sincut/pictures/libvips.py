@@ -1,52 +1,71 @@
-"""What Pillow cannot do, with libvips (the extra `sincut[large]`): 16 bits a channel, and pictures beyond memory.
+"""Pictures of 16 bits a channel, with libvips (the extra `sincut[large]`), since Pillow has 8.
 
 libvips decodes on demand: a region of a tiled TIFF costs its tiles, and formats without random access are unpacked
-into a temporary file first. It is chosen because one library reads and writes all of this, with its metadata, and its
-wheels bring everything along (https://www.libvips.org). Arrays are (H, W, 3) with alpha (H, W) apart.
+into a temporary file first; `large` builds on that. It is chosen because one library reads and writes all of this, with
+its metadata, and its wheels bring everything along (https://www.libvips.org). Arrays are (H, W, 3), alpha (H, W) apart.
 """
 
 import contextlib
 import tempfile
 from importlib.util import find_spec
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
 from sincut.errors import DamagedError, ImageError
-from sincut.pictures.picture import Pixels
+from sincut.pictures.picture import Metadata, Pixels
 
 if TYPE_CHECKING:
     import pyvips
 
 MISSING = "this needs libvips: pip install 'sincut[large]'"
 NEEDS_VIPS = "16 bits a channel became 8; pip install 'sincut[large]' keeps them"
+CONVERTED = "translated in sRGB instead of the space of its own ICC profile"
+FORMATS = {"PNG", "JPEG", "MPO", "WEBP", "TIFF", "GIF", "AVIF", "HEIF"}  # Pillow's names of what is read by libvips
+LOADERS = ("png", "jpeg", "webp", "tiff", "gif", "heif")  # libvips' names; it has more, for files nobody should trust
 SUFFIX = {"PNG": ".png", "TIFF": ".tif"}
-MOST = 65_535
+SYSTEM_ERROR = "system error"  # in libvips' messages (iofuncs/error.c) where the system has refused something
+MOST = 65_535  # of 16 bits
 MM_PER_INCH = 25.4
 DEFAULT_DPI = 72.0
-LOADERS = ("png", "jpeg", "webp", "tiff", "gif", "heif")  # of libvips; it has more, for files nobody should trust
+REC_601 = [[0.299, 0.587, 0.114]]  # shares of R, G and B in luma (ITU-R BT.601), as Pillow has it
+
+
+class UnsupportedError(ImageError):
+    """A picture that libvips cannot read as colours, though its file is whole; Pillow may."""
+
+
+class Upright(NamedTuple):
+    """A lazy image in sRGB, turned upright, of 8 or 16 bits, with 3 bands or, where there is alpha, 4."""
+
+    image: "pyvips.Image"
+    notes: list[str]  # conversions, in words
+    converted: bool  # from the space of its ICC profile
 
 
 def installed() -> bool:
-    """Whether the extra is there; nothing is imported."""
+    """True if the extra is there; nothing is imported."""
     return find_spec("pyvips") is not None
 
 
 def decode(
     source: Path, grey: bool, icc: bytes | None, orientation: int = 1
 ) -> tuple[Pixels, Pixels | None, list[str]]:
-    """Upright sRGB pixels of 16 bits, their alpha, and notes. Raises `ImageError` for numbers that mean no colours."""
+    """Upright sRGB pixels (H, W, 3), their alpha (H, W), both of the file's 8 or 16 bits, and conversions in words.
+
+    Raises `UnsupportedError` for numbers that mean no colours, `DamagedError`, and `ImageError` for errors of the
+    system, all without the path.
+    """
     vips = library()
     try:
-        image = lazy_image(source)
-        image, notes = upright_srgb(image, grey, icc, orientation)
-        pixels = image.numpy()
+        upright = upright_srgb(lazy_image(source), grey, icc, orientation)
+        pixels = upright.image.numpy()
     except vips.Error as error:
-        raise DamagedError(f"is damaged or cannot be read ({reason(error)}); copy it again or repair it") from None
+        raise failure(error) from None
     pixels = pixels if pixels.ndim == 3 else pixels[..., None]
     alpha = np.ascontiguousarray(pixels[..., 3]) if pixels.shape[2] == 4 else None
-    return np.ascontiguousarray(pixels[..., :3]), alpha, notes
+    return np.ascontiguousarray(pixels[..., :3]), alpha, upright.notes
 
 
 def size_of(source: Path) -> tuple[int, int] | None:
@@ -58,71 +77,73 @@ def size_of(source: Path) -> tuple[int, int] | None:
     return image.height, image.width
 
 
-def upright_srgb(
-    image: "pyvips.Image", grey: bool, icc: bytes | None, orientation: int
-) -> tuple["pyvips.Image", list[str]]:
-    """A lazy image of sRGB in 8 or 16 bits with 3 or 4 bands, and what was done in words."""
-    notes: list[str] = []
+def upright_srgb(image: "pyvips.Image", grey: bool, icc: bytes | None, orientation: int) -> Upright:
+    """A lazy image, turned as the EXIF `orientation` says and converted to sRGB from the space of the profile `icc`.
+
+    Without a profile, RGB and greys are taken for sRGB. Raises `UnsupportedError`.
+    """
     image = image.copy()
     image.set_type(library().GValue.gint_type, "orientation", orientation)  # libvips does not look into XMP
-    image = image.autorot()
+    image, icc, notes = _as_rgb_or_grey(image.autorot(), icc)
+    if image.format in ("float", "double"):
+        image = _sixteen_bits(image)
+        notes.append("floating-point values became 16 bits")
+    elif image.format not in ("uchar", "ushort"):
+        raise UnsupportedError(f"values of type {image.format} are not supported; convert it to 8 or 16 bits")
+    if image.bands not in (1, 2, 3, 4):
+        raise UnsupportedError(f"{image.bands} channels of {image.interpretation} are not supported; convert it to RGB")
+    alpha = image[image.bands - 1] if image.hasalpha() or image.bands in (2, 4) else None
+    colours = image[: image.bands - 1] if alpha is not None else image
+    deep, converted = image.format == "ushort", False
+    if icc:
+        with contextlib.suppress(library().Error):  # a damaged profile must not stop the picture
+            colours = colours.icc_transform(
+                "srgb", embedded=True, intent="relative", black_point_compensation=True, depth=16 if deep else 8
+            )
+            converted = True
+            notes.append("translated in sRGB" if grey else CONVERTED)
+    if colours.bands == 1:
+        colours = colours.bandjoin([colours, colours])
+    colours = colours.copy(interpretation="rgb16" if deep else "srgb")
+    return Upright(colours.bandjoin(alpha) if alpha is not None else colours, notes, converted)
+
+
+def _as_rgb_or_grey(image: "pyvips.Image", icc: bytes | None) -> tuple["pyvips.Image", bytes | None, list[str]]:
+    """CMYK and Lab -> sRGB, anything else as it is; the profile that remains to be applied, and what was done."""
+    notes: list[str] = []
     if image.interpretation == "cmyk" and image.format == "uchar" and not icc:  # as Pillow does it, by no profile
         image = ((255 - image[:3]) * (255 - image[3]) / 255).rint().cast("uchar").copy(interpretation="srgb")
         notes.append("CMYK became sRGB")
     if image.interpretation in ("cmyk", "lab", "labs", "labq"):
         notes.append(f"{image.interpretation.upper()} became sRGB")
-        image, icc = image.colourspace("srgb" if image.format == "uchar" or image.coding == "labq" else "rgb16"), None
-    depth = 8 if image.format == "uchar" else 16
-    if image.format in ("float", "double"):
-        if image.min() < 0 or image.max() > 1:
-            raise ImageError("its floating-point values are not all in 0..1; scale them, or convert it to 16 bits")
-        image = (image * MOST).rint().cast("ushort")
-        notes.append("floating-point values became 16 bits")
-    elif image.format not in ("uchar", "ushort"):
-        raise ImageError(f"values of type {image.format} are not supported; convert the picture to 8 or 16 bits")
-    if image.bands not in (1, 2, 3, 4):
-        raise ImageError(f"{image.bands} channels of {image.interpretation} are not supported; convert it to RGB")
-    alpha = image[image.bands - 1] if image.hasalpha() or image.bands in (2, 4) else None
-    colours = image[: image.bands - 1] if alpha is not None else image
-    if icc:
-        try:
-            colours = colours.icc_transform(
-                "srgb", embedded=True, intent="relative", black_point_compensation=True, depth=depth
-            )
-            notes.append(
-                "translated in sRGB" if grey else "translated in sRGB, written in the space of its own ICC profile"
-            )
-        except library().Error:
-            pass  # a damaged profile must not stop the picture
-    if colours.bands == 1:
-        colours = colours.bandjoin([colours, colours])
-    wanted = "srgb" if depth == 8 else "rgb16"
-    colours = colours.copy(interpretation=wanted)
-    return (colours.bandjoin(alpha) if alpha is not None else colours), notes
+        eight = image.format == "uchar" or image.coding == "labq"
+        image, icc = image.colourspace("srgb" if eight else "rgb16"), None
+    return image, icc, notes
 
 
-def encode(
-    pixels: Pixels,
-    alpha: Pixels | None,
-    format_: str,
-    grey: bool,
-    icc: bytes | None,
-    exif: bytes | None,
-    xmp: bytes | None,
-    dpi: tuple[float, float] | None,
-) -> bytes:
-    """The bytes of a 16-bit PNG or TIFF; with `grey` of its luminance. TIFF files get no EXIF: libvips writes none."""
+def _sixteen_bits(image: "pyvips.Image") -> "pyvips.Image":
+    """Floats in 0..1 -> 16 bits. Raises `UnsupportedError` for others; that looks at all of the picture."""
+    if image.min() < 0 or image.max() > 1:
+        raise UnsupportedError("its floating-point values are not all in 0..1; scale them, or convert it to 16 bits")
+    return (image * MOST).rint().cast("ushort")
+
+
+def encode(pixels: Pixels, alpha: Pixels | None, format_: str, grey: bool, metadata: Metadata) -> bytes:
+    """The bytes of a 16-bit PNG or TIFF file; with `grey` of its luma, then without the profile.
+
+    TIFF files get no EXIF, since libvips writes none. Raises `ImageError`, without a path.
+    """
     vips = library()
     image = vips.Image.new_from_array(np.ascontiguousarray(pixels)).copy(interpretation="rgb16")
     if grey:
-        image, icc = luma(image), None
+        image, metadata = luma(image), metadata._replace(icc=None)
     with tempfile.TemporaryDirectory() as folder:
-        if icc:
+        if metadata.icc:
             with contextlib.suppress(vips.Error):  # a damaged profile must not stop the picture
-                image = in_space(image, icc, Path(folder))
+                image = in_space(image, metadata.icc, Path(folder))
         if alpha is not None:
             image = image.bandjoin(vips.Image.new_from_array(alpha))
-        image = with_metadata(image, icc, exif, xmp, dpi)
+        image = with_metadata(image, metadata)
         options = {"compression": "deflate"} if format_ == "TIFF" else {}
         try:
             data: bytes = image.write_to_buffer(SUFFIX[format_], **options)
@@ -132,12 +153,12 @@ def encode(
 
 
 def lazy_image(source: Path, **options: int) -> "pyvips.Image":
-    """A lazy image; damage is an error where libvips would go on with grey."""
+    """A lazy image of a file. Raises `pyvips.Error`, also for damage where libvips would go on with grey."""
     vips = library()
     try:  # without `revalidate`, a file that was replaced would be remembered as it was
         image = vips.Image.new_from_file(source, fail_on="error", revalidate=True, **options)
     except UnicodeError:
-        raise ImageError(f"{str(source)!a}: its name is not UTF-8; rename it") from None
+        raise UnsupportedError(f"{str(source)!a}: its name is not UTF-8; rename it") from None
     loader = str(image.get("vips-loader"))
     if not loader.startswith(LOADERS):
         raise vips.Error(f"files read by {loader} are not supported")
@@ -156,26 +177,21 @@ def in_space(image: "pyvips.Image", icc: bytes, folder: Path) -> "pyvips.Image":
 
 
 def luma(image: "pyvips.Image") -> "pyvips.Image":
-    """Its brightness as Pillow computes it (ITU-R BT.601), and its alpha."""
-    deep = image.format == "ushort"
-    grey = image[:3].recomb([[0.299, 0.587, 0.114]]).rint().cast(image.format)
-    grey = grey.copy(interpretation="grey16" if deep else "b-w")
+    """The luma of an image with 3 or 4 bands, as Pillow computes it, and its alpha."""
+    grey = image[:3].recomb(REC_601).rint().cast(image.format)
+    grey = grey.copy(interpretation="grey16" if image.format == "ushort" else "b-w")
     return grey.bandjoin(image[3]) if image.bands == 4 else grey
 
 
-def with_metadata(
-    image: "pyvips.Image",
-    icc: bytes | None,
-    exif: bytes | None,
-    xmp: bytes | None,
-    dpi: tuple[float, float] | None,
-) -> "pyvips.Image":
-    """The image with what is written into its file."""
+def with_metadata(image: "pyvips.Image", metadata: Metadata) -> "pyvips.Image":
+    """The image with this metadata and no other."""
     vips = library()
-    x, y = dpi or (DEFAULT_DPI, DEFAULT_DPI)  # libvips always writes one
+    x, y = metadata.dpi or (DEFAULT_DPI, DEFAULT_DPI)  # libvips always writes one
     image = image.copy(xres=x / MM_PER_INCH, yres=y / MM_PER_INCH)
-    blobs = {"icc-profile-data": icc, "exif-data": _headed(exif), "xmp-data": xmp}
-    for name, blob in blobs.items():
+    exif = metadata.exif
+    if exif and not exif.startswith(b"Exif\0\0"):  # libvips wants that marker, as in a JPEG
+        exif = b"Exif\0\0" + exif
+    for name, blob in (("icc-profile-data", metadata.icc), ("exif-data", exif), ("xmp-data", metadata.xmp)):
         if image.get_typeof(name):
             image.remove(name)
         if blob:
@@ -183,12 +199,8 @@ def with_metadata(
     return image
 
 
-def _headed(exif: bytes | None) -> bytes | None:
-    """EXIF with the marker that libvips wants in front, as in a JPEG."""
-    return exif if exif is None or exif.startswith(b"Exif\0\0") else b"Exif\0\0" + exif
-
-
 def library() -> Any:
+    """The module `pyvips`, imported when first needed. Raises `ImageError` where the extra is missing."""
     try:
         import pyvips
     except (ImportError, OSError) as error:  # OSError: the package without its library
@@ -196,6 +208,28 @@ def library() -> Any:
     return pyvips
 
 
+def failure(error: "pyvips.Error") -> ImageError:
+    """The error to raise, without a path, where libvips fails to decode: damage, or an error of the system."""
+    if SYSTEM_ERROR in str(error):
+        what = f"cannot be read ({_system_reason(error)})"
+        return ImageError(f"{what}; check its permissions and its disk, then try again")
+    return DamagedError(f"is damaged or cannot be read ({reason(error)}); copy it again or repair it")
+
+
+def refusal(error: "pyvips.Error") -> ImageError:
+    """The error to raise, without a path, where libvips does not open a file whose header Pillow has read."""
+    if SYSTEM_ERROR in str(error):
+        return failure(error)
+    return UnsupportedError(f"libvips cannot read it ({reason(error)}); convert it to .tif, .png or .jpg in RGB")
+
+
 def reason(error: Exception) -> str:
+    """The last line of libvips' message, which is the innermost reason."""
     lines = [line.strip() for line in str(error).splitlines() if line.strip()]
     return lines[-1] if lines else type(error).__name__
+
+
+def _system_reason(error: Exception) -> str:
+    """The system's own words in libvips' message, such as "Too many open files"."""
+    line = next(line for line in str(error).splitlines() if SYSTEM_ERROR in line)
+    return line.partition(SYSTEM_ERROR)[2].strip(": ")

@@ -1,8 +1,12 @@
-"""RGB of 8 bits from a PIL image of any mode."""
+"""RGB and alpha, of 8 bits, of a PIL image of any mode.
+
+Modes: https://pillow.readthedocs.io/en/stable/handbook/concepts.html#modes
+"""
 
 from typing import NoReturn
 
 import numpy as np
+from numpy.typing import NDArray
 from PIL import Image
 
 from sincut.errors import ImageError
@@ -12,10 +16,27 @@ SAME_NUMBERS = {"P", "PA", "RGBa"}  # modes whose colours are RGB already, in th
 SIXTEEN_BIT = {"I;16", "I;16B", "I;16L", "I;16N", "I"}
 GREY = {"1", "L", "LA", "La", "F", *SIXTEEN_BIT}
 IN_PROFILE = {"RGB", "RGBA", "RGBX", *SAME_NUMBERS}
+ALPHA = {"LA", "PA", "RGBA", "La", "RGBa"}
+
+
+def has_alpha(image: Image.Image) -> bool:
+    """True if some pixels of an image, decoded or not, may be transparent."""
+    return image.mode in ALPHA or "transparency" in image.info
+
+
+def alpha_of(image: Image.Image) -> NDArray[np.uint8] | None:
+    """Alpha (H, W) of 8 bits; None where there is none, and of 16-bit greys, where Pillow would clip it."""
+    if image.mode in SIXTEEN_BIT or not has_alpha(image):
+        return None
+    return np.asarray(_straight(image).convert("RGBA").getchannel("A"))
 
 
 def to_rgb(image: Image.Image, icc: bytes | None) -> tuple[Image.Image, str]:
-    """The image in mode RGB, and in words what changed the meaning of its numbers (they are sRGB then)."""
+    """The image in mode RGB without its alpha, and in words what changed the meaning of its numbers, or nothing.
+
+    Where there are words, the numbers are sRGB, except in `IN_PROFILE` modes. `icc` is the file's profile, of use to
+    greys and CMYK. Raises `ImageError` for numbers that mean no colours.
+    """
     if image.mode in SIXTEEN_BIT:
         return _from_integers(image), "16-bit greys became 8-bit RGB"
     if image.mode == "F":
@@ -23,7 +44,8 @@ def to_rgb(image: Image.Image, icc: bytes | None) -> tuple[Image.Image, str]:
     if image.mode == "CMYK":
         return managed(image, icc), f"CMYK became sRGB{' through its ICC profile' if icc else ' without a profile'}"
     if image.mode in ("L", "1", "LA", "La"):
-        return (managed(image.convert("L"), icc) if icc else image.convert("RGB")), "greys became RGB"
+        grey = _straight(image)
+        return (managed(grey.convert("L"), icc) if icc else grey.convert("RGB")), "greys became RGB"
     if image.mode in ("RGB", "RGBA", "RGBX"):
         return image.convert("RGB"), ""
     if image.mode in ("P", "PA", "RGBa", "YCbCr", "LAB", "HSV"):
@@ -32,11 +54,17 @@ def to_rgb(image: Image.Image, icc: bytes | None) -> tuple[Image.Image, str]:
     _refuse_mode(image.mode)
 
 
+def _straight(image: Image.Image) -> Image.Image:
+    """Greys that are multiplied by their alpha (La) are divided by it; Pillow converts La to nothing else."""
+    return image.convert("LA") if image.mode == "La" else image
+
+
 def _refuse_mode(mode: str) -> NoReturn:
     raise ImageError(f"pixels of mode {mode} are not supported; convert the picture to RGB")
 
 
 def _from_integers(image: Image.Image) -> Image.Image:
+    """Integers in 0..65535 -> RGB of 8 bits, rounded. Raises `ImageError` for others."""
     values = np.asarray(image).astype(np.int64)
     if values.min() < 0 or values.max() > 65535:
         raise ImageError("its 32-bit integers are no 16-bit greys; convert the picture to 8 or 16 bits")
@@ -44,6 +72,7 @@ def _from_integers(image: Image.Image) -> Image.Image:
 
 
 def _from_floats(image: Image.Image) -> Image.Image:
+    """Floats in 0..1 -> RGB of 8 bits, rounded. Raises `ImageError` for others."""
     values = np.asarray(image)
     if not np.isfinite(values).all() or values.min() < 0 or values.max() > 1:
         raise ImageError("its floating-point values are not all in 0..1; scale them, or convert the picture to 8 bits")

@@ -5,7 +5,7 @@ Pixels are (H, W, 3), alpha is (H, W), both of 8 or 16 bits. Networks see (1, 3,
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import torch
@@ -15,19 +15,28 @@ from torch import Tensor
 Pixels = NDArray[np.uint8] | NDArray[np.uint16]
 
 
-@dataclass(frozen=True)
+class Metadata(NamedTuple):
+    """Metadata of a file that is written back, as bytes of its own format; None where there is none."""
+
+    icc: bytes | None = None  # the RGB profile in whose space the file is written; None: sRGB, without a profile
+    exif: bytes | None = None
+    xmp: bytes | None = None
+    dpi: tuple[float, float] | None = None  # across, down
+
+
+@dataclass(frozen=True, eq=False)  # equal only to itself: arrays have no single truth
 class Picture:
     """sRGB pixels (H, W, 3), alpha (H, W) or None, both uint8 or both uint16, and what goes back into a file."""
 
     pixels: Pixels
     alpha: Pixels | None = None
-    icc: bytes | None = None  # the RGB profile in whose space the file is written; None: sRGB, without a profile
+    icc: bytes | None = None  # these four as in `Metadata`
     exif: bytes | None = None
     xmp: bytes | None = None
     dpi: tuple[float, float] | None = None
     grey: bool = False  # the file knew no colours
     jpeg: Mapping[str, Any] = field(default_factory=dict)  # Pillow's options that repeat the source's quality
-    notes: tuple[str, ...] = ()
+    notes: tuple[str, ...] = ()  # conversions on the way, in words
 
     @property
     def size(self) -> tuple[int, int]:
@@ -35,19 +44,20 @@ class Picture:
         h, w = self.pixels.shape[:2]
         return h, w
 
-    def with_pixels(self, pixels: Pixels) -> "Picture":
-        """Other pixels of the same size, the same metadata."""
-        return replace(self, pixels=pixels)
+    @property
+    def metadata(self) -> Metadata:
+        """What goes back into a file beside the pixels."""
+        return Metadata(self.icc, self.exif, self.xmp, self.dpi)
 
 
 def to_tensor(pixels: Pixels) -> Tensor:
-    """(H, W, 3) of 8 or 16 bits -> (1, 3, H, W) float32 in [-1, 1]."""
+    """Pixels (H, W, 3) of 8 or 16 bits -> (1, 3, H, W) float32 in [-1, 1], on the CPU."""
     half = np.float32(np.iinfo(pixels.dtype).max / 2)
     return torch.from_numpy(pixels.astype(np.float32) / half - 1).permute(2, 0, 1)[None]
 
 
 def to_pixels(image: Tensor, dtype: "np.dtype[Any] | type" = np.uint8) -> Pixels:
-    """(1, 3, H, W) in [-1, 1], clipped -> (H, W, 3) of 8 or 16 bits, rounded."""
+    """A tensor (1, 3, H, W), clipped to [-1, 1] -> pixels (H, W, 3) of 8 or 16 bits, as `dtype` says, rounded."""
     values = ((image[0].float().clamp(-1, 1) + 1) * (np.iinfo(dtype).max / 2)).round()
     values = values.byte() if dtype == np.uint8 else values.to(torch.uint16)
     pixels: Pixels = values.permute(1, 2, 0).contiguous().cpu().numpy()
@@ -55,14 +65,16 @@ def to_pixels(image: Tensor, dtype: "np.dtype[Any] | type" = np.uint8) -> Pixels
 
 
 def eight_bit(values: Pixels) -> NDArray[np.uint8]:
-    """8 or 16 bits -> 8 bits, rounded."""
+    """Values of 8 or 16 bits and any shape -> 8 bits, rounded."""
     if values.dtype == np.uint8:
         return values  # type: ignore[return-value]
     return ((values.astype(np.uint32) * 255 + 32_767) // 65_535).astype(np.uint8)
 
 
 def on_white(picture: Picture) -> Picture:
-    assert picture.alpha is not None
+    """The picture laid on white, without alpha; itself where it has none."""
+    if picture.alpha is None:
+        return picture
     most = np.iinfo(picture.pixels.dtype).max
     share = picture.alpha[..., None].astype(np.float32) / most
     mixed: Any = (picture.pixels * share + most * (1 - share)).round().astype(picture.pixels.dtype)

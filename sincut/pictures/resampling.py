@@ -13,12 +13,12 @@ from PIL import Image
 from sincut.pictures.picture import Picture, Pixels, eight_bit
 
 ROWS_AT_ONCE = 512  # of pictures that are read in parts
-LANCZOS_REACH = 3  # px of the smaller of two pictures
-LARGEST_THUMBNAIL = 1024  # px
+LANCZOS_REACH = 3  # px of the smaller of two pictures, to either side
+LARGEST_THUMBNAIL = 1024  # px of the longer side, that is taken from a model file
 
 
 def resized(values: NDArray[Any], size: tuple[int, int], rows: tuple[int, int] | None = None) -> NDArray[np.float32]:
-    """(H, W, 3) of any numbers -> float32 of another size, or these rows of it: Lanczos' filter, not clipped."""
+    """An array (H, W, 3) at another size (H', W'), or these rows of it, top to bottom: Lanczos' filter, not clipped."""
     h, w = size
     top, bottom = rows or (0, h)
     return _lanczos(values, (bottom - top, w), top * len(values) / h, bottom * len(values) / h)
@@ -27,7 +27,10 @@ def resized(values: NDArray[Any], size: tuple[int, int], rows: tuple[int, int] |
 def resized_rows(
     read: Callable[[int, int], Pixels], size: tuple[int, int], wanted: tuple[int, int]
 ) -> NDArray[np.float32]:
-    """`resized` of a picture (H, W) that is read in whole rows, top..bottom, a part at a time."""
+    """`resized` to the `wanted` size (H', W') for a picture of `size` (H, W) that is read in parts.
+
+    `read` gives its whole rows (bottom - top, W, 3) from top to bottom.
+    """
     h, (new_h, new_w) = size[0], wanted
     factor = h / new_h
     reach = math.ceil(LANCZOS_REACH * max(1.0, factor)) + 1  # px that the filter sees to either side
@@ -42,7 +45,7 @@ def resized_rows(
 
 
 def _lanczos(values: NDArray[Any], size: tuple[int, int], top: float, bottom: float) -> NDArray[np.float32]:
-    """The part of (H, W, 3) between two heights, at another size; the filter sees what is beyond them."""
+    """The part of an array (H, W, 3) between two heights, at another size; the filter sees what is beyond them."""
     h, w = size
     out = np.empty((h, w, 3), np.float32)
     box = (0, top, values.shape[1], bottom)
@@ -53,7 +56,10 @@ def _lanczos(values: NDArray[Any], size: tuple[int, int], top: float, bottom: fl
 
 
 def shrink(picture: Picture, megapixels: float) -> Picture:
-    """The picture, scaled down (antialiased) where it has more megapixels than these; without alpha and metadata."""
+    """The picture's 8-bit pixels, scaled down (antialiased) to so many megapixels where it has more.
+
+    Alpha and metadata are left out.
+    """
     h, w = picture.size
     factor = (megapixels * 1e6 / (h * w)) ** 0.5
     pixels = eight_bit(picture.pixels)
@@ -64,7 +70,7 @@ def shrink(picture: Picture, megapixels: float) -> Picture:
 
 
 def thumbnail(picture: Picture, side: int = 160) -> bytes:
-    """A small JPEG of the picture, for the model file."""
+    """The bytes of a small JPEG of the picture, its longer side `side` px, for the model file."""
     image = Image.fromarray(eight_bit(picture.pixels))
     image.thumbnail((side, side))
     data = io.BytesIO()
@@ -73,7 +79,7 @@ def thumbnail(picture: Picture, side: int = 160) -> bytes:
 
 
 def from_thumbnail(text: str) -> Image.Image | None:
-    """What `thumbnail` made, as it stands in a model file; None where a stranger has put something else there."""
+    """The image of a `thumbnail` in base64, as model files hold it; None for anything else a stranger has put there."""
     try:
         with Image.open(io.BytesIO(base64.b64decode(text)), formats=["JPEG"]) as image:
             return image.convert("RGB") if max(image.size) <= LARGEST_THUMBNAIL else None

@@ -1,12 +1,16 @@
 """JPEG files are compressed as their source was."""
 
+import struct
 from pathlib import Path
 
+import numpy as np
 import pytest
 from helpers import GENTLE, make_translator, scene
 from PIL import Image, JpegImagePlugin
 
 from sincut.errors import ConfigError
+from sincut.pictures import reading
+from sincut.pictures.jpeg import quality_of
 from sincut.pictures.writing import Saving
 from sincut.translation.options import Options
 
@@ -36,3 +40,45 @@ def test_a_streamed_jpeg_keeps_its_quality(tmp_path: Path) -> None:
         with Image.open(tmp_path / "a.jpg") as source, Image.open(tmp_path / "b.jpg") as image:
             assert image.quantization == source.quantization
             assert JpegImagePlugin.get_sampling(image) == JpegImagePlugin.get_sampling(source)
+
+
+def renumbered(jpeg: bytes, numbers: dict[int, int]) -> bytes:
+    """A baseline JPEG file whose quantisation tables have other numbers (ITU-T T.81, B.2.2 and B.2.4.1)."""
+    data, at = bytearray(jpeg), 2
+    while data[at + 1] != 0xDA:  # up to the pixels
+        marker, (length,) = data[at + 1], struct.unpack_from(">H", data, at + 2)
+        if marker == 0xDB:
+            for table in range(at + 4, at + 2 + length, 65):
+                data[table] = numbers[data[table]]
+        if marker == 0xC0:
+            for component in range(3):
+                place = at + 10 + 3 * component + 2
+                data[place] = numbers[data[place]]
+        at += 2 + length
+    return bytes(data)
+
+
+@pytest.mark.parametrize("numbers", [{0: 1, 1: 2}, {0: 3, 1: 1}, {0: 1, 1: 0}])
+@pytest.mark.parametrize("memory", [None, 1])
+def test_tables_may_have_any_numbers(tmp_path: Path, numbers: dict[int, int], memory: int | None) -> None:
+    plain, source, target = tmp_path / "plain.jpg", tmp_path / "a.jpg", tmp_path / "b.jpg"
+    Image.fromarray(RGB).save(plain, quality=60, subsampling=2)
+    source.write_bytes(renumbered(plain.read_bytes(), numbers))
+    with Image.open(plain) as image, Image.open(source) as other:
+        tables = image.quantization
+        assert other.quantization == {numbers[number]: table for number, table in tables.items()}
+        assert np.array_equal(np.asarray(image), np.asarray(other))
+    TRANSLATOR.apply_file(source, target, Options(tile=64, max_memory=memory))
+    with Image.open(target) as image:
+        assert image.quantization == tables
+        assert JpegImagePlugin.get_sampling(image) == 2
+    assert quality_of(reading.load(source).jpeg["qtables"]) == 60
+
+
+def test_one_and_three_tables_are_kept(tmp_path: Path) -> None:
+    tables = [[number] * 64 for number in (3, 5, 9)]
+    for count in (1, 2, 3):
+        Image.fromarray(RGB).save(tmp_path / "a.jpg", qtables=tables[:count])
+        TRANSLATOR.apply_file(tmp_path / "a.jpg", tmp_path / "b.jpg")
+        with Image.open(tmp_path / "a.jpg") as a, Image.open(tmp_path / "b.jpg") as b:
+            assert [a.quantization[layer[3]] for layer in a.layer] == [b.quantization[layer[3]] for layer in b.layer]

@@ -1,14 +1,15 @@
 """Pictures beyond memory go from file to file, and come out as those that fit."""
 
+import errno
 from pathlib import Path
 
 import numpy as np
 import pytest
 import pyvips
-from helpers import make_translator, scene
-from PIL import Image
+from helpers import make_translator, photo_exif, scene
+from PIL import Image, ImageCms
 
-from sincut.errors import ImageError
+from sincut.errors import DamagedError, ImageError
 from sincut.events import Event, PictureStarted
 from sincut.pictures import reading
 from sincut.pictures.writing import Saving
@@ -148,3 +149,48 @@ def test_cmyk_goes_through_rows_too(tmp_path: Path) -> None:
             TRANSLATOR.apply_file(tmp_path / name, tmp_path / f"{kind}.png", Options(max_memory=memory))
         want, got = (reading.load(tmp_path / f"{kind}.png").pixels.astype(int) for kind in ("memory", "streamed"))
         assert np.abs(want - got).max() <= 4, name
+
+
+def test_colours_that_only_libvips_reads_are_streamed_as_in_memory(tmp_path: Path) -> None:
+    floats = tmp_path / "floats.tif"
+    pyvips.Image.new_from_array((RGB / 255).astype(np.float32)).write_to_file(str(floats))
+    want = TRANSLATOR.apply_picture(reading.load(floats), Options(tile=64))
+    notes = TRANSLATOR.apply_file(floats, tmp_path / "b.tif", NO_ROOM)
+    got = reading.load(tmp_path / "b.tif")
+    assert got.pixels.dtype == np.uint16 and np.abs(got.pixels.astype(int) - want.pixels).max() <= 1
+    assert "floating-point" in " ".join(notes)
+
+
+def test_files_that_libvips_does_not_read_are_not_called_damaged(tmp_path: Path) -> None:
+    Image.fromarray(RGB).save(tmp_path / "a.bmp")
+    Image.fromarray(RGB).save(tmp_path / "a.jp2")
+    lab = ImageCms.createProfile("sRGB"), ImageCms.createProfile("LAB")
+    converted = ImageCms.profileToProfile(Image.fromarray(RGB), *lab, outputMode="LAB")
+    assert converted is not None
+    converted.save(tmp_path / "lab.tif")
+    for name in ("a.bmp", "a.jp2", "lab.tif"):
+        with pytest.raises(ImageError, match=rf"{name}: .*convert it to \.tif") as told:
+            TRANSLATOR.apply_file(tmp_path / name, tmp_path / "b.png", NO_ROOM)
+        assert not isinstance(told.value, DamagedError)
+        TRANSLATOR.apply_file(tmp_path / name, tmp_path / "b.png")
+
+
+def test_long_metadata_of_a_streamed_jpeg_is_left_out_and_said(tmp_path: Path) -> None:
+    exif = photo_exif()
+    exif[0x9286] = b"x" * 70_000
+    Image.fromarray(RGB).save(tmp_path / "a.png", exif=exif)
+    notes = TRANSLATOR.apply_file(tmp_path / "a.png", tmp_path / "b.jpg", NO_ROOM)
+    assert "JPEG cannot hold EXIF of this length" in notes
+    with Image.open(tmp_path / "b.jpg") as image:
+        assert not image.getexif().get(0x010E)
+
+
+def test_no_room_for_the_profile_is_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    source = write(tmp_path / "a.tif", RGB)
+
+    def full(*_: object, **__: object) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr("sincut.pictures.large.tempfile.TemporaryDirectory", full)
+    with pytest.raises(ImageError, match=r"b\.tif: cannot be written \(.*No space left on device"):
+        TRANSLATOR.apply_file(source, tmp_path / "b.tif", NO_ROOM)

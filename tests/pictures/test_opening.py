@@ -1,15 +1,26 @@
-"""Damaged files, absurd sizes, and what is no picture."""
+"""Damaged files, absurd sizes, errors of the system, and what is no picture."""
 
+import errno
 import io
+import os
 import random
+import threading
+import warnings
 from pathlib import Path
 
+import numpy as np
 import pytest
+import pyvips
+from click.testing import CliRunner
 from helpers import scene
-from PIL import Image
+from PIL import Image, ImageFile
 
-from sincut.errors import ImageError, SincutError
-from sincut.pictures import reading
+from sincut.cli import main
+from sincut.errors import DamagedError, ImageError, SincutError
+from sincut.pictures import masks, reading
+from sincut.pictures.large import open_large
+from sincut.pictures.opening import opened
+from sincut.pictures.writing import Saving
 
 RGB = scene(24, 30, 0)
 
@@ -27,6 +38,7 @@ def test_bad_files_are_named_with_a_remedy(tmp_path: Path) -> None:
         reading.load(tmp_path)
 
 
+@pytest.mark.filterwarnings("ignore:::PIL")
 def test_damaged_files_never_raise_anything_else(tmp_path: Path) -> None:
     rng = random.Random(0)
     path = tmp_path / "x"
@@ -67,3 +79,108 @@ def test_programs_and_vectors_are_no_pictures(tmp_path: Path) -> None:
     for name in ("a.jpg", "b.png", "c.png"):
         with pytest.raises(ImageError, match="not a picture in a known format"):
             reading.load(tmp_path / name)
+
+
+@pytest.mark.parametrize("number", [errno.EIO, errno.ESTALE, errno.EMFILE, errno.EACCES])
+@pytest.mark.parametrize("where", ["open", "load", "getexif"])
+def test_errors_of_the_system_are_no_damage(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, number: int, where: str
+) -> None:
+    Image.fromarray(RGB).save(tmp_path / "a.png")
+
+    def fail(*_: object, **__: object) -> None:
+        raise OSError(number, os.strerror(number))
+
+    with monkeypatch.context() as patched:
+        patched.setattr(
+            *{"open": (Image, "open"), "load": (ImageFile.ImageFile, "load")}.get(where, (Image.Image, where)), fail
+        )
+        with pytest.raises(ImageError, match=rf"a\.png: cannot be read \({os.strerror(number)}\)") as told:
+            reading.load(tmp_path / "a.png")
+    assert not isinstance(told.value, DamagedError)
+    assert np.array_equal(reading.load(tmp_path / "a.png").pixels, RGB)
+
+
+def test_errors_of_the_system_in_libvips_are_no_damage(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    source = tmp_path / "a.png"
+    pyvips.Image.new_from_array(RGB.astype(np.uint16)).copy(interpretation="rgb16").write_to_file(str(source))
+    said = (
+        f"{source}: unable to open for read\nsystem error: Too many open files\n{source} is not a known file format\n"
+    )
+
+    def fail(*_: object, **__: object) -> None:
+        raise pyvips.Error("unable to load from file", said)
+
+    monkeypatch.setattr(pyvips.Image, "new_from_file", fail)
+    with pytest.raises(ImageError, match=r"a\.png: cannot be read \(Too many open files\)") as told:
+        reading.load(source)
+    assert not isinstance(told.value, DamagedError)
+    with (
+        pytest.raises(ImageError, match="Too many open files") as told,
+        open_large(source, tmp_path / "b.png", Saving()),
+    ):
+        pass
+    assert not isinstance(told.value, DamagedError)
+
+
+def test_a_mask_that_goes_away_is_an_error_with_its_name(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    Image.fromarray(RGB).save(tmp_path / "m.png")
+    monkeypatch.setattr(masks, "size_of", lambda path, max_pixels: path.unlink())
+    with pytest.raises(ImageError, match=r"m\.png"):
+        masks.load_mask(tmp_path / "m.png", (24, 30))
+
+
+@pytest.mark.parametrize("kind", [TypeError, AttributeError, IndexError])
+def test_bugs_of_ours_keep_their_traceback(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, kind: type[Exception]
+) -> None:
+    Image.fromarray(RGB).save(tmp_path / "a.png")
+
+    def wrong(*_: object) -> None:
+        raise kind("a bug")
+
+    monkeypatch.setattr(reading, "to_rgb", wrong)
+    with pytest.raises(kind, match="a bug"):
+        reading.load(tmp_path / "a.png")
+
+
+def test_a_damaged_image_of_pillow_s_is_told_as_one(tmp_path: Path) -> None:
+    Image.fromarray(scene(200, 200, 1)).save(tmp_path / "a.jpg")
+    data = (tmp_path / "a.jpg").read_bytes()
+    with Image.open(io.BytesIO(data[: len(data) // 2])) as image, pytest.raises(DamagedError, match="damaged"):
+        reading.from_pil(image)
+
+
+def test_readers_at_once_leave_pillow_s_limit_and_all_warnings_as_they_were(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    Image.fromarray(RGB).save(tmp_path / "a.png")
+    monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", 100)
+    with warnings.catch_warnings():
+        before = list(warnings.filters)
+        first, second = opened(tmp_path / "a.png", 10**6), opened(tmp_path / "a.png", 10**6)
+        first.__enter__()
+        second.__enter__()
+        warnings.filterwarnings("error", message="set by the program around it")
+        first.__exit__(None, None, None)
+        assert Image.MAX_IMAGE_PIXELS is None  # the second one still reads
+        second.__exit__(None, None, None)
+        assert Image.MAX_IMAGE_PIXELS == 100
+        after = list(warnings.filters)
+        assert after[1:] == before and after[0][0] == "error"
+
+        threads = [threading.Thread(target=reading.load, args=(tmp_path / "a.png",)) for _ in range(16)]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join()
+        assert Image.MAX_IMAGE_PIXELS == 100 and list(warnings.filters) == after
+
+
+def test_the_command_shows_no_warnings_of_pillow() -> None:
+    with warnings.catch_warnings(record=True) as shown:
+        warnings.simplefilter("always")
+        assert CliRunner().invoke(main, ["presets"]).exit_code == 0
+        for module in ("PIL.TiffImagePlugin", "elsewhere"):
+            warnings.warn_explicit("Corrupt EXIF data", UserWarning, f"{module}.py", 1, module)
+    assert [warning.filename for warning in shown] == ["elsewhere.py"]

@@ -3,7 +3,7 @@
 import numpy as np
 import torch
 
-from sincut.pictures.picture import eight_bit, to_pixels, to_tensor
+from sincut.pictures.picture import Picture, eight_bit, to_pixels, to_tensor
 
 
 def test_deep_pixels_are_rounded_not_cut() -> None:
@@ -19,3 +19,8 @@ def test_tensor_and_pixels_are_inverse() -> None:
     assert tensor.shape == (1, 3, 16, 16) and tensor.min() == -1 and tensor.max() == 1
     assert np.array_equal(to_pixels(tensor), pixels)
     assert (to_pixels(torch.full((1, 3, 1, 1), 7.0)) == 255).all()
+
+
+def test_pictures_can_be_compared_and_counted() -> None:
+    one, other = (Picture(np.zeros((2, 3, 3), np.uint8)) for _ in range(2))
+    assert one == one and one != other and one in [other, one] and len({one, other, one}) == 2

@@ -4,6 +4,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import pyvips
 from helpers import scene
 from PIL import Image
 
@@ -77,3 +78,23 @@ def test_only_the_first_frame_is_taken_and_said(tmp_path: Path) -> None:
     frames[0].save(tmp_path / "a.tif", save_all=True, append_images=frames[1:])
     picture = reading.load(tmp_path / "a.tif")
     assert np.array_equal(picture.pixels, RGB) and "first" in picture.notes[0]
+
+
+@pytest.mark.parametrize("suffix", [".pgm", ".ppm", ".jp2"])
+def test_sixteen_bits_that_libvips_does_not_read_become_eight(tmp_path: Path, suffix: str) -> None:
+    deep = np.arange(40 * 50, dtype=np.uint16).reshape(40, 50) * 32
+    source = tmp_path / f"a{suffix}"
+    if suffix == ".ppm":
+        source.write_bytes(b"P6 50 40 65535\n" + np.repeat(deep[..., None], 3, axis=2).astype(">u2").tobytes())
+    else:
+        Image.fromarray(deep).save(source)
+    picture = reading.load(source)
+    assert picture.pixels.dtype == np.uint8 and np.abs(picture.pixels[..., 0] - deep / 257).max() <= 1
+    assert any("16 bits" in note for note in picture.notes)
+
+
+def test_a_file_that_only_libvips_knows_has_a_suffix_to_be_named_by(tmp_path: Path) -> None:
+    pyvips.Image.new_from_array((RGB / 255).astype(np.float32)).write_to_file(str(tmp_path / "a.tif"))
+    (tmp_path / "a.tif").rename(tmp_path / "a")
+    assert reading.suffix_of(tmp_path / "a") == ".png"
+    assert np.array_equal(reading.load(tmp_path / "a").pixels, np.rint((RGB / 255).astype(np.float32) * 65535))
