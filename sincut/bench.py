@@ -1,17 +1,16 @@
-"""What this machine does, next to what it could do: training and translating as fractions of a measured peak.
+"""Measurements of a machine: training and translating, each as a fraction of the machine's measured peak.
 
-The peak is a 3x3 convolution as G's residual blocks have them, channels-last and in the run's precision: forward for
-translating, forward and backward for training. Machines waver, so it is taken in short bursts before, between and after
-the runs of the work it is compared with: the fastest convolution of each burst, the median over the bursts, next to the
-median of the work. `step_tflop` counts the *necessary* work from the shapes of the layers,
-so doing something superfluous lowers the utilisation and never raises it. Every part runs in a process of its own, one
-after the other, so that peaks of memory do not mix; run it on an otherwise idle machine.
+The peak is that of a 3x3 convolution as in G's residual blocks, channels-last and in the run's precision: its forward
+pass for translating, forward and backward for training. Since the speed of machines varies, the peak is taken in short
+bursts before, between and after the runs of the work it is compared with: the fastest convolution of each burst, and of
+these the median, against the median of the work. `step_tflop` counts the *necessary* work from the shapes of layers, so
+that superfluous work lowers the utilisation and never raises it. Every part runs in a process of its own, one after the
+other, so that each has its own peak of memory; run it on an otherwise idle machine.
 """
 
 import json
 import math
 import statistics
-import subprocess
 import sys
 import tempfile
 import time
@@ -44,6 +43,7 @@ from sincut.pictures.picture import Picture
 from sincut.pictures.reading import load
 from sincut.pictures.resampling import resized
 from sincut.pictures.writing import AS_IT_CAME, save
+from sincut.runs import child
 from sincut.translation.options import PLAIN
 from sincut.translation.translator import Translator
 
@@ -52,11 +52,11 @@ BURST_SECONDS = 0.3  # of convolutions, to find the peak
 WARM_UP, CYCLES = 1, 5  # cycles of `losses.r1_every` steps, one of them with the gradient penalty
 LEAST_STEPS = 10  # that are timed
 SIDE = 1024  # px of the made-up training pictures
-FOLDER_PICTURES, FOLDER_TURNS = 12, 3
-COUNTS = (10**4, 10**6, 10**8)  # pictures whose cost is told
-LEAST_PICTURES = 3  # that are timed for it
-GRAIN = 8  # px of what is to be seen in them
-APPLY_SECONDS = 5.0  # small pictures are translated again until so much time has passed
+FOLDER_PICTURES, FOLDER_TURNS = 12, 3  # pictures in the folder, and how often it is translated
+COUNTS = (10**4, 10**6, 10**8)  # pictures, for `hours`
+LEAST_PICTURES = 3  # that are timed from file to file
+GRAIN = 8  # px of the smallest forms in pictures that are timed from file to file
+APPLY_SECONDS = 5.0  # that translations are timed for, at least
 
 T = TypeVar("T")
 
@@ -67,61 +67,60 @@ def measure(
     megapixels: Sequence[float] = MEGAPIXELS,
     on_part: Callable[[str], None] = lambda part: None,
 ) -> dict[str, Any]:
-    """All figures by name, plain numbers and texts; `on_part` hears what is measured next.
+    """Measure training and translating pictures of these sizes; `on_part` hears what is measured next.
 
-    Rates are megapixels or crops a second, memory is in MB of 10^6 bytes, work in TFLOP of 10^12 operations (a
-    multiplication and an addition are two), peaks in such operations a second: `peak_tflops` with the backward pass
-    and `peak_forward_tflops` beside the training, and a forward one beside each size that is translated.
+    Returns figures by name: texts, and numbers of four significant digits. Rates are megapixels or crops a second,
+    memory is in MB of 10^6 bytes, work in TFLOP of 10^12 operations (a multiplication and an addition are two), peaks
+    in TFLOP a second: of training `peak_tflops` (with the backward pass) and `peak_forward_tflops`, and of each size
+    in `apply` a `peak_tflops` that is forward only.
     """
     on_part("training")
     precision = find_compute(device).precision
-    found: dict[str, Any] = {"device": str(device), "threads": torch.get_num_threads(), "precision": precision}
-    found |= _alone(_training, config, device)
+    figures: dict[str, Any] = {"device": str(device), "threads": torch.get_num_threads(), "precision": precision}
+    figures |= _alone(_training, config, device)
     on_part("first step")
-    found["first_step_seconds"] = _first_step_seconds(config, device)
-    found["step_tflop"] = step_tflop(config)
-    found["step_utilisation"] = found["step_tflop"] / found["step_seconds"] / found["peak_tflops"]
-    found["apply"] = []
+    figures["first_step_seconds"] = _first_step_seconds(config, device)
+    figures["step_tflop"] = step_tflop(config)
+    figures["step_utilisation"] = figures["step_tflop"] / figures["step_seconds"] / figures["peak_tflops"]
+    figures["apply"] = []
     for size in megapixels:
         on_part(f"applying to {size:g} megapixels")
         applied = _alone(_apply, config, device, size)
         work = pixel_tflop(config) * applied["megapixels"] * 1e6
-        applied["utilisation"] = work / applied["seconds"] / applied["peak_tflops"]
-        found["apply"].append({key: _rounded(value) for key, value in applied.items()})
+        figures["apply"].append({**applied, "utilisation": work / applied["seconds"] / applied["peak_tflops"]})
     if megapixels:
         on_part(f"applying to a folder of {FOLDER_PICTURES}")
-        found["folder"] = {k: _rounded(v) for k, v in _alone(_folder, config, device, min(megapixels)).items()}
-    return {key: _rounded(value) for key, value in found.items()}
+        figures["folder"] = _alone(_folder, config, device, min(megapixels))
+    return _rounded(figures)
 
 
 def measure_pictures(config: Config, device: torch.device, megapixels: float) -> dict[str, Any]:
-    """What many pictures cost, from file to file: of one worker with one core, or with one device.
+    """Measure what pictures of this size cost one worker from file to file: one core, or one device.
 
-    The unit is the time of the processor where that is what computes, so that other programs on the machine count for
-    little; else it is time on the clock. `hours` are those of one such worker for so many pictures; with n workers they
-    pass n times as fast, as long as storage keeps up.
+    On a CPU the unit is processor time, so that other programs on the machine count for little; on a device it is time
+    on the clock. `hours` are those of one worker for 10^4, 10^6 and 10^8 pictures; n workers take an n-th of them, as
+    long as storage keeps up.
     """
     on_cpu = device.type == "cpu"
-    found = _alone(_from_file_to_file, config, device, megapixels, threads=1 if on_cpu else None)
-    seconds = found["processor_seconds" if on_cpu else "clock_seconds"]
-    return {
+    costs = _alone(_from_file_to_file, config, device, megapixels, threads=1 if on_cpu else None)
+    seconds = costs["processor_seconds" if on_cpu else "clock_seconds"]
+    return _rounded({
         "worker": "one core" if on_cpu else f"one {device.type}",
         "precision": find_compute(device).precision,
-        **{key: _rounded(value) for key, value in found.items()},
-        "pictures_per_second": _rounded(1 / seconds),
-        "hours": {str(count): _rounded(count * seconds / 3600) for count in COUNTS},
-    }
+        **costs,
+        "pictures_per_second": 1 / seconds,
+        "hours": {str(count): count * seconds / 3600 for count in COUNTS},
+    })  # fmt: skip
 
 
 def step_tflop(config: Config) -> float:
-    """The necessary work of one training step, from the shapes of the layers.
+    """Necessary work of one training step in TFLOP, from the shapes of the layers.
 
-    Counted are the multiplications and additions of convolutions and linear layers; the binomial filters, activations
-    and optimisers count as nothing. A backward pass costs two forward passes, one for the weights and one for the
-    data. Per step: G on its crops and back; the encoder, up to the last layer of PatchNCE, on the translations and
-    back (the keys are reused); D on real and fake tiles and back; D on the fake tiles and back to the data only; and
-    every `r1_every` steps the gradient at the real tiles (one pass) and its derivative (three). A second discriminator
-    adds a tile for each crop.
+    Multiplications and additions of convolutions and linear layers count; binomial filters, activations and optimisers
+    do not. A backward pass costs two forward passes, one for the weights and one for the data. A step has: G on its
+    crops and back; the encoder, up to the last layer of PatchNCE, on the translations and back (the keys are reused); D
+    on real and fake tiles and back; D on the fake tiles and back to the data only; and every `r1_every` steps the
+    gradient at the real tiles (one pass) and its derivative (three). A second discriminator adds a tile for each crop.
     """
     losses, crops = config.losses, config.crops
     encoder, shallow, decoder, critic = _forward_tflop(config)
@@ -135,13 +134,14 @@ def step_tflop(config: Config) -> float:
 
 
 def pixel_tflop(config: Config) -> float:
-    """The necessary work of translating one pixel."""
+    """Necessary work of translating one pixel in TFLOP."""
     encoder, _, decoder, _ = _forward_tflop(config)
     return (encoder + decoder) / config.crops.size**2
 
 
 def _forward_tflop(config: Config) -> tuple[float, float, float, float]:
-    """Of one crop's encoder, its encoder up to the last layer of PatchNCE, its decoder; and of D on one tile."""
+    """TFLOP of four forward passes: the encoder of one crop, the encoder up to the last layer of PatchNCE, the decoder,
+    and D on one tile."""
     size, tile = config.crops.size, config.crops.tile
     with torch.device("meta"):
         networks = replace(config.networks, smooth=0.0)  # a filter, of whose autocast the device meta knows nothing
@@ -157,7 +157,7 @@ def _forward_tflop(config: Config) -> tuple[float, float, float, float]:
 
 
 def _tflop(network: nn.Module, work: Callable[[], object]) -> float:
-    """Of the layers with weights that `work` runs through: weights times places, twice."""
+    """TFLOP of those layers of the network that have weights, as often as `work` runs them: 2 x weights x places."""
     operations = 0
 
     def count(layer: nn.Module, inputs: tuple[Tensor, ...], out: Tensor) -> None:
@@ -174,19 +174,19 @@ def _tflop(network: nn.Module, work: Callable[[], object]) -> float:
 
 
 def _alone(work: Callable[..., T], config: Config, device: torch.device, *rest: Any, threads: int | None = None) -> T:
-    """The result of `work` in a fresh process with so many threads, or as many as this one has."""
-    with ProcessPoolExecutor(1, mp_context=get_context("spawn")) as pool:
-        return pool.submit(_with_threads, threads or torch.get_num_threads(), work, config, device, *rest).result()
+    """The result of `work` in a new process, with as many threads as this one unless `threads` says otherwise."""
+    given = threads or torch.get_num_threads(), device
+    with ProcessPoolExecutor(1, get_context("spawn"), initializer=_set_up, initargs=given) as pool:
+        return pool.submit(work, config, device, *rest).result()
 
 
-def _with_threads(threads: int, work: Callable[..., T], config: Config, device: torch.device, *rest: Any) -> T:
+def _set_up(threads: int, device: torch.device) -> None:
     torch.set_num_threads(threads)
     use_fast_kernels(device)
-    return work(config, device, *rest)
 
 
 def _training(config: Config, device: torch.device) -> dict[str, Any]:
-    """The median step over cycles that each hold one gradient penalty."""
+    """Seconds of a training step: the median over cycles of `losses.r1_every` steps, one of them with the penalty."""
     compute = find_compute(device)
     generator = torch.Generator().manual_seed(0)
     painting, photo = (torch.rand(1, 3, SIDE, SIDE, generator=generator) * 2 - 1 for _ in range(2))
@@ -210,31 +210,31 @@ def _training(config: Config, device: torch.device) -> dict[str, Any]:
 
 
 def _first_step_seconds(config: Config, device: torch.device) -> float:
-    """From the start of the command `train` to its first finished step."""
+    """Seconds from the start of the command `train` to its first finished step."""
     pixels = np.random.default_rng(0).integers(0, 256, (SIDE, SIDE, 3), np.uint8)
+    seconds: list[float] = []
     with tempfile.TemporaryDirectory() as made:
         preset, picture = Path(made, "measured.toml"), Path(made, "made-up.png")
         write_whole(preset, config.to_toml().encode(), SincutError)
         save(Picture(pixels), picture)
-        command = [sys.executable, "-m", "sincut", "train", picture, picture, "-o", Path(made, "run"), "--json"]
-        command += ["--preset", preset, "--device", str(device), "--set", "output.log_every=1", "--steps", "100"]
+        words = child.command(picture, picture, "-o", Path(made, "run"), "--json", "--preset", preset)
+        words += ["--device", str(device), "--set", "output.log_every=1", "--steps", "100"]
         began = time.perf_counter()
-        with subprocess.Popen(list(map(str, command)), stderr=subprocess.PIPE, stdout=subprocess.DEVNULL) as process:
-            assert process.stderr is not None
-            said = b""
-            try:
-                for said in process.stderr:
-                    if said.startswith(b"{") and json.loads(said).get("event") == "Progress":
-                        return time.perf_counter() - began
-            finally:
-                process.kill()
-    raise SincutError(f"train ended before its first step: {said.decode(errors='replace').strip()}")
+
+        def hear(line: str) -> None:
+            if line.startswith("{") and json.loads(line).get("event") == "Progress":
+                seconds.append(time.perf_counter() - began)
+
+        ended = child.attend(words, hear, lambda: bool(seconds))
+    if not seconds:
+        raise SincutError(f"train ended before its first step: {ended.last_line.strip()}")
+    return seconds[0]
 
 
 def _apply(config: Config, device: torch.device, megapixels: float) -> dict[str, Any]:
-    """Translating a made-up 4:3 picture that is in memory already, in tiles as `apply` chooses them."""
+    """Seconds and speed of translating a made-up 4:3 picture in memory, in tiles as `apply` chooses them."""
     compute, picture, translator = find_compute(device), _made_up(megapixels), _untrained(config, device)
-    translator.apply_picture(Picture(picture.pixels[: 2 * STRIDE, : 2 * STRIDE]))  # whatever is set up at first use
+    translator.apply_picture(Picture(picture.pixels[: 2 * STRIDE, : 2 * STRIDE]))  # sets up what is set up once
     seconds, peaks = _beside_the_peak(lambda: translator.apply_picture(picture), config, compute, APPLY_SECONDS)
     size = math.prod(picture.size) / 1e6
     return {
@@ -260,10 +260,10 @@ def _untrained(config: Config, device: torch.device) -> Translator:
 
 
 def _folder(config: Config, device: torch.device, megapixels: float) -> dict[str, Any]:
-    """The command's way through a folder of made-up JPEG files, next to the bare translations of their pixels.
+    """Time of `apply` for a folder of made-up JPEG files, against that of only translating their pixels.
 
-    `overlap_ratio` is 1 where decoding, encoding, writing and keeping the manifest cost no time of their own. Both are
-    done in turns, and the median of the ratios counts.
+    `overlap_ratio`, the quotient, is 1 if decoding, encoding, writing and the manifest cost no time of their own. Both
+    are timed in turns; it is the median of the turns' quotients.
     """
     compute, translator = find_compute(device), _untrained(config, device)
     with tempfile.TemporaryDirectory() as made:
@@ -275,7 +275,7 @@ def _folder(config: Config, device: torch.device, megapixels: float) -> dict[str
         pictures = [load(path) for path in paths]
         model = Path(made, "model.safetensors")
         translator.model.save(model)
-        translator.apply_picture(pictures[0])  # whatever is set up at first use
+        translator.apply_picture(pictures[0])  # sets up what is set up once
 
         def bare() -> None:
             for picture in pictures:
@@ -289,9 +289,8 @@ def _folder(config: Config, device: torch.device, megapixels: float) -> dict[str
 
         ratios, seconds = [], []
         for number in range(FOLDER_TURNS):
-            (before,), (taken,), (after,) = (
-                _seconds(work, compute, repeats=1) for work in (bare, partial(command, number), bare)
-            )
+            turn = bare, partial(command, number), bare
+            (before,), (taken,), (after,) = (_seconds(work, compute, repeats=1) for work in turn)
             ratios.append(taken / ((before + after) / 2))
             seconds.append(taken)
     return {
@@ -303,16 +302,15 @@ def _folder(config: Config, device: torch.device, megapixels: float) -> dict[str
 
 
 def _from_file_to_file(config: Config, device: torch.device, megapixels: float) -> dict[str, float]:
-    """The mean of several made-up JPEG files that are read, translated and written."""
+    """Mean seconds for a made-up JPEG file that is read, translated and written, on the clock and of the processor."""
     translator, noise = _untrained(config, device), _made_up(megapixels)
     h, w = noise.size
-    smooth = resized(
-        noise.pixels[: max(1, h // GRAIN), : max(1, w // GRAIN)], (h, w)
-    )  # noise alone would be long files
+    coarse = noise.pixels[: max(1, h // GRAIN), : max(1, w // GRAIN)]
+    smooth = resized(coarse, (h, w))  # bare noise would make files much longer than those of photos
     with tempfile.TemporaryDirectory() as made:
         source, target = Path(made, "source.jpg"), Path(made, "target.jpg")
         save(Picture(smooth.clip(0, 255).astype(np.uint8)), source)
-        translator.apply_file(source, target)  # whatever is set up at first use
+        translator.apply_file(source, target)  # sets up what is set up once
         began, used, count = time.perf_counter(), time.process_time(), 0
         while count < LEAST_PICTURES or time.perf_counter() - began < APPLY_SECONDS:
             translator.apply_file(source, target)
@@ -324,17 +322,19 @@ def _from_file_to_file(config: Config, device: torch.device, megapixels: float) 
 def _beside_the_peak(
     work: Callable[[], object], config: Config, compute: Compute, budget: float = 0.0, repeats: int = 1
 ) -> tuple[float, dict[str, float]]:
-    """The median seconds of `work`, and the median peaks (`forward`, `both`) of bursts before, between and after."""
-    bursts = [_peaks(config, compute)]
-    found: list[float] = []
-    while len(found) < repeats or sum(found) < budget:
-        found += _seconds(work, compute, budget / 3)
+    """Median seconds of a run of `work`, and median peaks in TFLOP/s of the bursts before, between and after the runs.
+
+    There are at least `repeats` runs, and more until they have taken `budget` seconds.
+    """
+    bursts, seconds = [_peaks(config, compute)], list[float]()
+    while len(seconds) < repeats or sum(seconds) < budget:
+        seconds += _seconds(work, compute, budget / 3)
         bursts.append(_peaks(config, compute))
-    return statistics.median(found), {key: statistics.median(b[key] for b in bursts) for key in bursts[0]}
+    return statistics.median(seconds), {key: statistics.median(b[key] for b in bursts) for key in bursts[0]}
 
 
 def _peaks(config: Config, compute: Compute) -> dict[str, float]:
-    """TFLOP/s of the fastest of many runs of one convolution, `forward` alone and `both` with its backward."""
+    """TFLOP/s of the fastest of many runs of one convolution: `forward` alone, and `both` with its backward pass."""
     c, n, side = config.networks.inner, config.crops.count, config.crops.size
     shapes = (n, c, side, side), (c, c, 3, 3)
     made = [torch.randn(shape, device=compute.device, dtype=compute.dtype) for shape in shapes]
@@ -357,18 +357,18 @@ def _peaks(config: Config, compute: Compute) -> dict[str, float]:
 
 
 def _seconds(work: Callable[[], object], compute: Compute, budget: float = 0.0, repeats: int = 1) -> list[float]:
-    """Of each run of `work`: at least `repeats` of them, and until `budget` seconds have passed."""
-    found: list[float] = []
-    while len(found) < repeats or sum(found) < budget:
+    """Seconds of each run of `work`; there are at least `repeats`, and more until they have taken `budget` seconds."""
+    seconds: list[float] = []
+    while len(seconds) < repeats or sum(seconds) < budget:
         began = time.perf_counter()
         work()
         compute.synchronise()
-        found.append(time.perf_counter() - began)
-    return found
+        seconds.append(time.perf_counter() - began)
+    return seconds
 
 
 def _peak_rss_mb() -> float:
-    """The most memory this process ever held; 0 where the system does not tell."""
+    """Most memory that this process has held, in MB of 10^6 bytes; 0 if the system does not tell."""
     try:
         import resource
     except ImportError:  # Windows
@@ -377,6 +377,7 @@ def _peak_rss_mb() -> float:
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit / 1e6
 
 
-def _rounded(value: Any) -> Any:
-    """Four significant digits."""
-    return float(f"{value:.4g}") if isinstance(value, float) else value
+def _rounded(figures: dict[str, Any]) -> dict[str, Any]:
+    """The same figures with every float, also in lists and dictionaries within, to four significant digits."""
+    rounded: dict[str, Any] = json.loads(json.dumps(figures), parse_float=lambda text: float(f"{float(text):.4g}"))
+    return rounded

@@ -1,14 +1,19 @@
 """What `bench` counts and measures; how fast it is, no test asks."""
 
 import json
+import sys
+from collections.abc import Callable
+from typing import Any
 
 import pytest
 import torch
-from helpers import sincut
+from helpers import in_process
 
+from sincut import bench
 from sincut.bench import _forward_tflop, measure, measure_pictures, pixel_tflop, step_tflop
 from sincut.cli.machine import bench_table, pictures_table
 from sincut.config.sections import Config, overlay, resolve
+from sincut.errors import SincutError
 from sincut.nets.networks import Generator
 
 
@@ -45,12 +50,27 @@ def test_work_of_a_pixel_agrees_with_torch_s_own_counter(tiny: Config) -> None:
     assert pixel_tflop(tiny) * side**2 * 1e12 == pytest.approx(counter.get_total_flops() - blurs, rel=1e-6)
 
 
-def test_bench_measures(tiny: Config) -> None:
+@pytest.fixture
+def at_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Parts run in this process, and nothing is timed for long; the command's own test has real processes."""
+
+    def alone(work: Callable[..., Any], *arguments: Any, threads: int | None = None) -> Any:
+        return work(*arguments)
+
+    monkeypatch.setattr(bench, "_alone", alone)
+    monkeypatch.setattr(bench, "CYCLES", 1)
+    monkeypatch.setattr(bench, "BURST_SECONDS", 0.01)
+    monkeypatch.setattr(bench, "APPLY_SECONDS", 0.1)
+
+
+def test_bench_measures(tiny: Config, at_once: None, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(bench, "_first_step_seconds", lambda config, device: 12.3456)
     parts: list[str] = []
     found = measure(tiny, torch.device("cpu"), [0.01, 0.02], parts.append)
     numbers = {key: value for key, value in found.items() if key not in ("device", "precision", "apply", "folder")}
     assert {type(value) for value in numbers.values()} <= {int, float}
     assert all(value > 0 for value in numbers.values())
+    assert found["first_step_seconds"] == 12.35
     assert found["crops_per_second"] == pytest.approx(2 / found["step_seconds"], rel=0.01)
     assert found["step_utilisation"] == pytest.approx(
         found["step_tflop"] / found["step_seconds"] / found["peak_tflops"], rel=0.01
@@ -68,10 +88,19 @@ def test_bench_measures(tiny: Config) -> None:
 
 
 def test_bench_command_prints_json(tiny_flags: list[str]) -> None:
-    result = sincut("bench", "--device", "cpu", "--megapixels", "0", "--json", *tiny_flags)
+    result = in_process("bench", "--device", "cpu", "--megapixels", "0", "--json", *tiny_flags)
     assert result.returncode == 0, result.stderr
+    assert result.stderr.splitlines() == ["measuring: training", "measuring: first step"]
     found = json.loads(result.stdout)
-    assert found["apply"] == [] and "folder" not in found and found["step_seconds"] > 0
+    assert found["apply"] == [] and "folder" not in found and found["threads"] == torch.get_num_threads()
+    assert found["first_step_seconds"] > found["step_seconds"] > 0
+
+
+def test_a_training_that_ends_before_its_first_step_is_told(tiny: Config, monkeypatch: pytest.MonkeyPatch) -> None:
+    fails = [sys.executable, "-c", "import sys; sys.exit('sincut: no memory')"]
+    monkeypatch.setattr("sincut.runs.child.command", lambda *words: fails)
+    with pytest.raises(SincutError, match="train ended before its first step: sincut: no memory"):
+        bench._first_step_seconds(tiny, torch.device("cpu"))
 
 
 def test_bench_table_names_what_was_measured() -> None:
@@ -93,14 +122,10 @@ def test_bench_table_names_what_was_measured() -> None:
     assert rows["applying to 16 MP"] == "20 s, 0.8 MP/s, 71% of the peak, 900 MB"
 
 
-def test_many_pictures_cost_their_number_of_times_one(tiny: Config) -> None:
+def test_many_pictures_cost_their_number_of_times_one(tiny: Config, at_once: None) -> None:
     found = measure_pictures(tiny, torch.device("cpu"), 0.01)
     assert found["worker"] == "one core" and found["megapixels"] == pytest.approx(0.01, rel=0.02)
     seconds = found["processor_seconds"]
     assert found["pictures_per_second"] == pytest.approx(1 / seconds, rel=0.01)
     assert found["hours"]["100000000"] == pytest.approx(1e8 * seconds / 3600, rel=0.01)
     assert dict(pictures_table(found))["1,000,000 pictures"].endswith("hours of one core")
-
-
-def test_bench_refuses_sizes_that_are_no_numbers() -> None:
-    assert sincut("bench", "--megapixels", "big").returncode == 2
