@@ -1,4 +1,4 @@
-"""How much of a translation is used, and what of the source stays; everything pixel by pixel, so that tiles compose.
+"""Blending of source and translation, pixel by pixel, so that the tiles of a picture fit together.
 
 Pictures are (1, 3, H, W) in [-1, 1], sRGB. Blending happens in CIELAB (CIE 1976), where equal steps look about equal:
 lightness L and the colour axes a, b.
@@ -17,7 +17,10 @@ KEEP = ("", "colour", "texture")
 
 @dataclass(frozen=True)
 class Blend:
-    """`strength` 1 is the translation, 0 the source. `keep="colour"` leaves the source's a and b, `"texture"` its L."""
+    """A mix of source and translation: `strength` in [0, 1], 0 being the source and 1 the translation.
+
+    `keep="colour"` leaves the source's a and b, `keep="texture"` its L. Raises `ConfigError` for other values.
+    """
 
     strength: float = 1.0
     keep: str = ""
@@ -30,7 +33,7 @@ class Blend:
 
     @property
     def is_whole(self) -> bool:
-        """Whether the translation is used as it is."""
+        """True if the translation is used as it is."""
         return self.strength == 1 and not self.keep
 
     def __call__(self, source: Tensor, output: Tensor, weight: Tensor | None = None) -> Tensor:

@@ -1,9 +1,12 @@
-"""What the encoder takes for similar: the quantity that PatchNCE compares, looked at (Park et al. 2020, section 4).
+"""Similarity maps of an output patch and all input patches, in the features of PatchNCE (Park et al. 2020, section 4).
 
-A patch of the OUTPUT, translated, is the query; all patches of the INPUT are keys. Both go through G's encoder and the
-projection heads as in training. The paper shows exp(v . v- / tau) of the unit vectors; `likelihood` is that,
-scaled to 0..1 by its largest values, so that something can be seen whatever the layer. PCA of the features is shown
-there too.
+A patch of the OUTPUT is the query; all patches of the INPUT, prepared as for G, are keys. Both go through G's encoder
+and the projection heads, the averaged ones. Keys are those of training. The query is not quite: it is a patch of the
+finished translation, with the balance that closes a training, while PatchNCE compared the bare output of G. The maps
+show how the encoder sees what `apply` writes, and differ from what the loss saw by as much as the balance changes.
+
+The paper shows exp(v . v- / tau) of the unit vectors; `likelihood` is that, scaled to 0..1 by its largest values, so
+that something can be seen whatever the layer. PCA of the features is shown there too.
 
 Maps are float32 on the CPU, (H, W) for layers 0 and 1, (H/2, W/2) rounded up for the others. Features are computed in
 exact tiles and never kept: memory is that of the picture, a tile and the maps.
@@ -29,7 +32,7 @@ SPREAD = 2.5  # standard deviations to either side of the mean that become 0 and
 def similarity_maps(
     translator: Translator, picture: Picture, point: tuple[int, int], layers: Sequence[int] = ()
 ) -> dict[int, Tensor]:
-    """For each of the PatchNCE `layers` (all by default) the output patch's cosine to all input patches.
+    """Cosines of an output patch to all input patches, a map for each of the PatchNCE `layers` (all by default).
 
     `point` is (x, y) in px of the output patch, the query. Needs `sincut.load(..., heads=True)`. Values are in [-1, 1];
     the key of the same place, the positive, stands at `place_of(point, layer)`. Raises `ConfigError` for other layers
@@ -43,51 +46,52 @@ def similarity_maps(
         raise ConfigError(f"layer {unknown[0]} has no projection head; choose of {', '.join(map(str, trained))}")
     _check_point(picture, point)
     layers = list(layers) or list(trained)
-    heads = {layer: projector.heads[trained.index(layer)].to(translator.compute.device) for layer in layers}
+    heads = {layer: projector.heads[trained.index(layer)] for layer in layers}
     pixels = visible_everywhere(picture.pixels, picture.alpha)
     queries = {layer: _project(heads[layer], row) for layer, row in _query(translator, pixels, point, layers).items()}
     maps = {layer: torch.empty(map_size(picture, layer)) for layer in layers}
     for box, features in translator.encoded(pixels, max(layers)):
-        for layer, found in maps.items():
+        for layer, cosines in maps.items():
             rows = features[layer][0].flatten(1).T  # (h*w, C)
             parts = [_project(heads[layer], part) @ queries[layer].T for part in torch.split(rows, ROWS_AT_ONCE)]
-            found[_part(box, layer)] = torch.cat(parts).reshape(features[layer].shape[2:]).cpu()
+            cosines[_part(box, layer)] = torch.cat(parts).reshape(features[layer].shape[2:]).cpu()
     return maps
 
 
 def likelihood(cosines: Tensor, temperature: float) -> Tensor:
-    """exp(cosine / tau) of (H, W), divided by what one place in `FEW` exceeds, and 1 beyond: in (0, 1]."""
+    """exp(cosine / tau) of a map (H, W), divided by the value that one place in `FEW` exceeds, at most 1: in (0, 1]."""
     values = cosines.flatten().sort().values
     return torch.exp((cosines - values[-1 - len(values) // FEW]) / temperature).clamp(max=1)
 
 
 def all_layers(maps: dict[int, Tensor]) -> Tensor:
-    """The mean cosine of all layers, (H, W) of the finest: what each layer takes for unlike becomes dark.
+    """The mean cosine of all layers, (H, W) of the finest: dark where any layer sees little likeness.
 
-    PatchNCE asks every layer for the same place; `likelihood` of this map is the geometric mean of what they answer.
+    `likelihood` of this map is the geometric mean of exp(cosine / tau) of the layers.
     """
     finest = max(maps.values(), key=Tensor.numel).shape
-    return torch.stack([_as_fine(found, finest) for found in maps.values()]).mean(0)
+    return torch.stack([_as_fine(cosines, finest) for cosines in maps.values()]).mean(0)
 
 
 def shown(maps: dict[int, Tensor], temperature: float, cosine: bool) -> tuple[dict[str, Tensor], str, str]:
-    """Titled maps in [0, 1] for a drawing, and what 0 and 1 stand for: `likelihood`, or the cosine from -1 to 1.
+    """Titled maps in [0, 1] for a drawing, and labels for 0 and 1: `likelihood`, or with `cosine` -1 to 1.
 
-    The first is that of all layers together, where there are several.
+    The first is that of all layers together, if there are several.
     """
-    titled = {f"layer {layer}": found for layer, found in maps.items()}
+    titled = {f"layer {layer}": cosines for layer, cosines in maps.items()}
     if len(maps) > 1:
         titled = {"all layers": all_layers(maps), **titled}
     if cosine:
-        return {f"{title}: cosine": (found + 1) / 2 for title, found in titled.items()}, "-1", "1"
-    likely = {title: likelihood(found, temperature) for title, found in titled.items()}
+        return {f"{title}: cosine": (cosines + 1) / 2 for title, cosines in titled.items()}, "-1", "1"
+    likely = {title: likelihood(cosines, temperature) for title, cosines in titled.items()}
     return {f"{title}: exp(cosine / tau)": values for title, values in likely.items()}, "0", "max"
 
 
 def figures(cosines: Tensor, place: tuple[int, int]) -> dict[str, float]:
-    """Of a map (H, W): the cosine at the query's own place, the mean, and the share of places that are more similar.
+    """Figures of a map (H, W) of cosines, by name, `place` being the row and column of the query itself.
 
-    `x` and `y` in 0..1 are where the most similar place is.
+    `own` is the cosine there, `more_similar` the share of places with a higher one; `highest`, `mean` and `lowest` are
+    of all places; `x` and `y` in 0..1 are where the highest is.
     """
     own = cosines[place]
     best = divmod(int(cosines.argmax()), cosines.shape[1])
@@ -103,7 +107,7 @@ def figures(cosines: Tensor, place: tuple[int, int]) -> dict[str, float]:
 
 
 def principal_components(translator: Translator, picture: Picture, layer: int | None = None) -> Tensor:
-    """The first three principal components of the features of a layer (the deepest of PatchNCE by default), as colours.
+    """Colours of the first three principal components of a layer's features (the deepest of PatchNCE by default).
 
     (3, H', W') in [0, 1], as large as the layer's maps: 0.5 is the mean, 0 and 1 are `SPREAD` standard deviations away,
     of each component its own. Signs are chosen so that a component's largest weight is positive. Layers with fewer than
@@ -131,24 +135,29 @@ def principal_components(translator: Translator, picture: Picture, layer: int | 
 
 
 def map_size(picture: Picture, layer: int) -> tuple[int, int]:
-    """Height and width of a layer's map."""
+    """Height and width of a layer's map: the picture's, or from layer 2 on those over `STRIDE`, rounded up."""
     h, w = picture.size
-    return (h, w) if layer < 2 else (-(-h // STRIDE), -(-w // STRIDE))
+    return -(-h // _step(layer)), -(-w // _step(layer))
 
 
 def place_of(point: tuple[int, int], layer: int) -> tuple[int, int]:
     """Row and column of a layer's map for (x, y) in px."""
-    step = 1 if layer < 2 else STRIDE
-    return point[1] // step, point[0] // step
+    return point[1] // _step(layer), point[0] // _step(layer)
 
 
-def _as_fine(found: Tensor, finest: torch.Size) -> Tensor:
-    """A map, each of its places repeated where the finest has several."""
-    step = 1 if found.shape == finest else STRIDE
-    return found.repeat_interleave(step, 0).repeat_interleave(step, 1)[: finest[0], : finest[1]]
+def _step(layer: int) -> int:
+    """Pixels of the picture, along each side, for one place of a layer's map."""
+    return 1 if layer < 2 else STRIDE
+
+
+def _as_fine(cosines: Tensor, finest: torch.Size) -> Tensor:
+    """A map as large as the finest, whose places are repeated for it."""
+    step = 1 if cosines.shape == finest else STRIDE
+    return cosines.repeat_interleave(step, 0).repeat_interleave(step, 1)[: finest[0], : finest[1]]
 
 
 def _check_point(picture: Picture, point: tuple[int, int]) -> None:
+    """Raise `ConfigError` for a point outside of the picture."""
     h, w = picture.size
     if not (0 <= point[0] < w and 0 <= point[1] < h):
         raise ConfigError(f"the point {point[0]},{point[1]} is outside; x is 0 to {w - 1}, y is 0 to {h - 1}")
@@ -185,6 +194,6 @@ def _rows(translator: Translator, pixels: Pixels, layer: int) -> Iterator[tuple[
 
 
 def _part(box: Box, layer: int) -> tuple[slice, slice]:
-    """Where a tile's features stand in the map of a layer."""
-    top, left, bottom, right = box if layer < 2 else (box[0] // 2, box[1] // 2, -(-box[2] // 2), -(-box[3] // 2))
-    return slice(top, bottom), slice(left, right)
+    """Rows and columns of a tile's features in the map of a layer."""
+    step, (top, left, bottom, right) = _step(layer), box
+    return slice(top // step, -(-bottom // step)), slice(left // step, -(-right // step))

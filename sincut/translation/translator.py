@@ -228,7 +228,8 @@ def load(
 def _on_device(model: Model, device: torch.device) -> Model:
     """The model if its networks are on the device, else a copy of it there; laid out as convolutions are fastest."""
     place = torch.empty(0, device=device).device  # with its number, as in cuda:0
-    if any(weight.device != place for weight in model.generator.parameters()):
+    networks = [model.generator] if model.projector is None else [model.generator, model.projector]
+    if any(weight.device != place for network in networks for weight in network.parameters()):
         model = copy.deepcopy(model)
         if model.projector is not None:
             model.projector.to(place)
