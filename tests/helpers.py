@@ -123,11 +123,12 @@ class StandIn:
         h, w = window.shape[2:]
         self.seen.append((h, w))
         if self.limits.halo is None:
-            return window - window.double().mean((2, 3), keepdim=True)
+            return window - window.double().mean((2, 3), keepdim=True).to(window.dtype)
         width = 2 * self.limits.halo + 1
         out = F.avg_pool2d(F.avg_pool2d(window.double(), (width, 1), stride=1), (1, width), stride=1)
         blocks = F.avg_pool2d(out, self.limits.stride)
-        return out - blocks.repeat_interleave(self.limits.stride, 2).repeat_interleave(self.limits.stride, 3)
+        blocks = blocks.repeat_interleave(self.limits.stride, 2).repeat_interleave(self.limits.stride, 3)
+        return (out - blocks).to(window.dtype)
 
 
 def sincut(*arguments: object, cwd: Path | None = None, **environment: str) -> subprocess.CompletedProcess[str]:

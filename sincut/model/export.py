@@ -20,7 +20,6 @@ from torch import Tensor, nn
 from sincut.errors import ModelError
 from sincut.files import write_whole
 from sincut.model.model import FORMAT, Model
-from sincut.nets.networks import STRIDE
 
 OPSET = 20  # that runtimes of the last years have
 TOLERANCE = 1e-4  # of values in [0, 1], to which the file must agree with torch
@@ -38,9 +37,10 @@ class _Exported(nn.Module):
 
     def forward(self, image: Tensor) -> Tensor:
         n, _, h, w = image.shape
-        halo, reach = self.model.halo, self.model.noise_reach
-        rows, columns = (torch.arange(-reach, length + length % STRIDE + reach) for length in (h, w))
-        around = (_mirrored(torch.arange(-halo, length + length % STRIDE + halo), length) for length in (h, w))
+        border, stride, reach = self.model.limits.border, self.model.limits.stride, self.model.noise_reach
+        ends = [length + -length % stride for length in (h, w)]
+        rows, columns = (torch.arange(-reach, end + reach) for end in ends)
+        around = (_mirrored(torch.arange(-border, end + border), side) for end, side in zip(ends, (h, w), strict=True))
         window = image * 2 - 1
         for axis, positions in zip((2, 3), around, strict=True):
             window = window.index_select(axis, positions)
@@ -52,9 +52,12 @@ class _Exported(nn.Module):
 def export(model: Model, path: Path) -> float | None:
     """Write the ONNX file; returns the largest difference from torch, or None where onnxruntime is not installed.
 
-    Raises `ModelError` where the extra is missing, or where the file does not agree with torch to `TOLERANCE`: then
-    none is left.
+    Raises `ModelError` where the model does not take pictures of any size whole, where the extra is missing, or where
+    the file does not agree with torch to `TOLERANCE`: then none is left.
     """
+    most = model.limits.most_pixels
+    if most is not None:
+        raise ModelError(f"{path}: an ONNX file takes any size at once, this model {most} pixels; use apply")
     missing = [name for name in PACKAGES if importlib.util.find_spec(name) is None]
     if missing:
         raise ModelError(f"ONNX needs an extra ({missing[0]} is missing): pip install 'sincut[onnx]'")
@@ -130,7 +133,7 @@ def _difference(data: bytes, exported: nn.Module) -> float | None:
 
 
 def _mirrored(positions: Tensor, length: int) -> Tensor:
-    """`translate.mirror` for sizes that are known only when the graph runs."""
+    """`sincut.translation.tiles.mirror` for sizes that are known only when the graph runs."""
     last = torch.arange(length)[-1:]  # as a tensor, which is what the graph can compute with
     period = (2 * last).clamp(min=1)
     folded = positions % period
@@ -138,7 +141,7 @@ def _mirrored(positions: Tensor, length: int) -> Tensor:
 
 
 def _noise_at(rows: Tensor, columns: Tensor) -> Tensor:
-    """`translate.noise_at` in 64-bit integers, which every runtime has: (1, 1, H, W)."""
+    """`sincut.translation.noise.noise_at` in 64-bit integers, which every runtime has: (1, 1, H, W)."""
     first, second = (_uniform_at(rows, columns, part) for part in range(2))
     return (torch.sqrt(-2 * torch.log(first)) * torch.cos(2 * math.pi * second))[None, None]
 
@@ -151,7 +154,7 @@ def _uniform_at(rows: Tensor, columns: Tensor, seed: int) -> Tensor:
 
 
 def _mix(x: Tensor) -> Tensor:
-    """`translate._mix`: products are kept modulo 2**32, whatever their upper bits overflow to."""
+    """`_mix` of `sincut.translation.noise`: products are kept modulo 2**32, whatever their upper bits overflow to."""
     x = ((x ^ (x // 2**16)) * 0x7FEB352D) & MASK
     x = ((x ^ (x // 2**15)) * 0x846CA68B) & MASK
     return x ^ (x // 2**16)

@@ -14,7 +14,7 @@ Tile = int | str  # side in px, or "auto", or "off"
 
 @dataclass(frozen=True)
 class Options:
-    """How pictures are translated, the same for all of them.
+    """The options of translating, the same for all pictures of a call.
 
     - `tile`: side in px, "auto" (by memory) or "off" (the whole picture at once).
     - `max_memory`: bytes for the whole program; None: a share of what is free.

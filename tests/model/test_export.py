@@ -2,15 +2,18 @@
 
 import json
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
-from helpers import ROOT, make_model, sincut
+from helpers import ROOT, StandIn, make_model, sincut
 
 from sincut.config.sections import Config, overlay
 from sincut.errors import ModelError
 from sincut.model import export
+from sincut.model.limits import Limits
 from sincut.model.model import Model
+from sincut.translation.options import Options
 from sincut.translation.translator import Translator
 
 
@@ -21,6 +24,20 @@ def test_what_is_exported_is_what_apply_does(tiny: Config, size: tuple[int, int]
     with torch.inference_mode():
         found = export._Exported(model)(image)
     torch.testing.assert_close(found, Translator(model, precision="float32").apply(image), atol=1e-5, rtol=0)
+
+
+@pytest.mark.parametrize("limits", [Limits(8, 4), Limits(None, 6)])
+def test_an_export_follows_the_limits_of_its_model(tiny: Config, limits: Limits) -> None:
+    model: Any = StandIn(make_model(tiny), limits)
+    image = torch.rand(1, 3, 37, 51)
+    wanted = Translator(model, precision="float32").apply(image, Options("off"))
+    torch.testing.assert_close(export._Exported(model)(image), wanted, atol=1e-5, rtol=0)
+
+
+def test_a_model_that_takes_no_large_pictures_is_not_exported(tiny: Config, tmp_path: Path) -> None:
+    model: Any = StandIn(make_model(tiny), Limits(None, 2, 10**6))
+    with pytest.raises(ModelError, match=r"m\.onnx: .* this model 1000000 pixels"):
+        export.export(model, tmp_path / "m.onnx")
 
 
 @pytest.mark.slow
