@@ -24,7 +24,7 @@ from sincut.translation.translator import Translator, load
 
 @dataclass(frozen=True)
 class Batch:
-    """Models, inputs, where translations go (None: they replace the inputs), and how they are made.
+    """Models, inputs, the output as in `naming.Naming` (None: inputs are replaced), and how translations are made.
 
     `format_` and `filters` are keywords of `make_plans`. With a `pool`, its workers translate, else this process.
     """
@@ -47,7 +47,7 @@ class Batch:
         )  # fmt: skip
 
     def forecast(self, plans: Sequence[tuple[Path, Plan]], device: torch.device) -> list[dict[str, Any]]:
-        """What each plan would do, as `plan.forecast` tells it, with the name of its model."""
+        """Each plan in figures, as `plan.forecast` gives them, with the name of its model."""
         return [{"model": str(model), **forecast(plan, load(model, device), self.options)} for model, plan in plans]
 
     def run(

@@ -1,4 +1,4 @@
-"""Where translations go: a file, a folder that mirrors the input's tree, or a pattern such as `{stem}-{model}.jpg`."""
+"""Naming outputs: a file, a folder that mirrors the input's tree, or a pattern such as `{stem}-{model}.jpg`."""
 
 import os
 import string

@@ -12,7 +12,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
-from sincut.errors import RunError
+from sincut.errors import ConfigError, RunError
 
 DEFAULT_CPUS = 2.0  # for each worker
 KNOCK_SECONDS = 10.0  # to wait for an answer from the cluster's address
@@ -26,13 +26,20 @@ class Pool:
     """Workers of a cluster: their number, and the processors and GPUs (or parts of one) that each of them needs.
 
     `workers` None: as many as the cluster has room for now. `address` is that of a cluster, as in RAY_ADDRESS, which
-    counts where there is none; without either, Ray is started on this machine and ended with the work.
+    counts where there is none; without either, Ray is started on this machine and ended with the work. Raises
+    `ConfigError` for numbers out of range.
     """
 
     workers: int | None = None
     cpus: float = DEFAULT_CPUS
     gpus: float = 0.0
     address: str | None = None
+
+    def __post_init__(self) -> None:
+        if self.workers is not None and self.workers < 1:
+            raise ConfigError(f"{self.workers} workers do nothing; give 1 or more, or None for as many as have room")
+        if not (0 <= self.cpus < math.inf and 0 <= self.gpus < math.inf):
+            raise ConfigError(f"a worker cannot have {self.cpus:g} CPUs and {self.gpus:g} GPUs; give numbers from 0")
 
 
 @contextlib.contextmanager

@@ -95,7 +95,7 @@ def test_a_killed_worker_loses_nothing(tmp_path: Path, model_file: Path, cluster
 
     calm_done, _ = run(make_plan([source], Naming(calm), recipe=RECIPE), load(model_file))
     for job in calm_done:
-        assert (out / job.target.name).read_bytes() == job.target.read_bytes()
+        assert (out / job.target.name).read_bytes() == Path(job.target).read_bytes()
     again = make_plan([source], Naming(out), recipe=RECIPE)
     assert not again.jobs and len(again.failed) == 1
     assert driver.run(again, model_file, POOL) == ([], [])

@@ -21,7 +21,7 @@ from sincut.translation.translator import Translator
 def test_the_manifest_knows_what_is_done_by_which_recipe(tree: Path, tmp_path: Path, tiny: Config) -> None:
     out, translator = tmp_path / "out", Translator(make_model(tiny))
 
-    def plan(recipe: dict[str, object] = RECIPE, **options: bool) -> Plan:
+    def plan(recipe: dict[str, object] = RECIPE, **options: Any) -> Plan:
         return make_plan([tree], Naming(out), recipe=recipe, **options)
 
     run(plan(), translator)
@@ -61,7 +61,7 @@ def test_failures_are_left_alone_until_they_change(tree: Path, tmp_path: Path, t
     out, translator = tmp_path / "out", Translator(make_model(tiny))
     (tree / "bad.png").write_bytes(b"broken")
 
-    def plan(**options: bool) -> Plan:
+    def plan(**options: Any) -> Plan:
         return make_plan([tree], Naming(out), recipe=RECIPE, **options)
 
     assert len(run(plan(), translator)[1]) == 1

@@ -66,10 +66,10 @@ def test_in_place_only_where_it_is_told(tree: Path, tiny: Config) -> None:
     with pytest.raises(RunError, match="--in-place"):
         make_plan([tree / "a.jpg"], Naming(tree), overwrite=True)
     plan = make_plan([tree / "a.jpg", tree / "b c.png"], Naming(None))
-    before = [job.source.read_bytes() for job in plan.jobs]
+    before = [Path(job.source).read_bytes() for job in plan.jobs]
     done, failed = run(plan, Translator(make_model(tiny)))
     assert len(done) == 2 and not failed
-    assert all(job.source.read_bytes() != old for job, old in zip(plan.jobs, before, strict=True))
+    assert all(Path(job.source).read_bytes() != old for job, old in zip(plan.jobs, before, strict=True))
     with pytest.raises(ImageError, match="cannot write"):
         make_plan([tree / "deep"], Naming(None))
     with pytest.raises(RunError, match="one folder"):

@@ -3,6 +3,7 @@
 import os
 import sys
 from pathlib import Path
+from typing import Any
 
 import pytest
 from helpers import RECIPE, make_model, scene, targets
@@ -48,7 +49,7 @@ def test_a_link_loop_ends(tree: Path, tmp_path: Path) -> None:
 
 
 def test_globs_choose_what_is_taken_from_folders(tree: Path, tmp_path: Path) -> None:
-    def names(**filters: object) -> set[str]:
+    def names(**filters: Any) -> set[str]:
         return {job.source.name for job in make_plan([tree], Naming(tmp_path / "out"), **filters).jobs}
 
     assert names(include=["*.jpg", "*.png"]) == {"a.jpg", "b c.png"}
