@@ -11,7 +11,7 @@ from sincut.events import Event, PictureDone, PictureStarted, TileDone
 from sincut.markup import escape
 from sincut.page import uploads
 from sincut.page.desk import COMPUTE, HIDDEN, Desk, clock, plain, told
-from sincut.page.models_tab import chosen_words
+from sincut.page.models_tab import chosen_words, model_gallery
 from sincut.pictures import formats
 from sincut.pictures.writing import Saving
 from sincut.translation.blend import Blend
@@ -34,12 +34,27 @@ def apply_tab(desk: Desk, chosen: Any) -> tuple[Any, Any, Any]:
     with gr.Row():
         style = gr.Button("Style", variant="primary", elem_id="style", scale=3)
         stop = gr.Button("Stop after this picture", elem_id="stop-styling", scale=1)
-    results = _result_fields(desk)
+    _connect(desk, style, stop, [chosen, *sources, *options], _result_fields(desk))
+    return gallery, names, said
+
+
+def _connect(desk: Desk, style: Any, stop: Any, fields: list[Any], results: list[Any]) -> None:
+    """Say what the two buttons do: one styles as the fields say and fills the results, the other stops that."""
 
     def run(
-        name: str, uploaded: Any, source: str, output: str, overwrite: bool, strength: float, keep: str, scale: Any,
-        format_: str, strip: bool, request: gr.Request, progress: Any = gr.Progress(),  # noqa: B008
-    ) -> list[Any]:  # fmt: skip
+        name: str,
+        uploaded: Any,
+        source: str,
+        output: str,
+        overwrite: bool,
+        strength: float,
+        keep: str,
+        scale: Any,
+        format_: str,
+        strip: bool,
+        request: gr.Request,
+        progress: Any = gr.Progress(),  # noqa: B008
+    ) -> list[Any]:
         tab, named = str(request.session_hash), (source or "", output or "", overwrite)
         with desk.stops.running(tab):
             options = Options(
@@ -56,20 +71,21 @@ def apply_tab(desk: Desk, chosen: Any) -> tuple[Any, Any, Any]:
 
     # Stop counts from the click on, while the job waits in the queue.
     style.click(expect, None, None, **HIDDEN).then(
-        told(run), [chosen, *sources, *options], results,
-        concurrency_limit=1, concurrency_id=COMPUTE, show_progress_on=results[0], api_visibility="private",
-    )  # fmt: skip
+        told(run),
+        fields,
+        results,
+        concurrency_limit=1,
+        concurrency_id=COMPUTE,
+        show_progress_on=results[0],
+        api_visibility="private",
+    )
     stop.click(halt, None, None, **HIDDEN)
-    return gallery, names, said
 
 
 def _choose_model(desk: Desk, chosen: Any) -> tuple[Any, Any, Any]:
     """The gallery of models, the state with their names, and the text on the chosen one."""
     names, said = gr.State([]), gr.Markdown("")
-    gallery = gr.Gallery(
-        label="Trained models: choose one", show_label=False, columns=6, height=210, fit_columns=False,
-        object_fit="cover", allow_preview=False, interactive=False, buttons=[], elem_id="choose-model",
-    )  # fmt: skip
+    gallery = model_gallery("Trained models: choose one", "choose-model", columns=6, height=210)
 
     def choose(listed: list[str], event: gr.SelectData) -> tuple[str, str]:
         name = listed[event.index]
@@ -82,9 +98,12 @@ def _choose_model(desk: Desk, chosen: Any) -> tuple[Any, Any, Any]:
 def _source_fields(desk: Desk) -> list[Any]:
     """Fields for dropped files, or else for a named file or folder, its output, and whether outputs are overwritten."""
     files = gr.File(
-        label="Pictures", file_count="multiple", file_types=sorted(formats.SUFFIXES), height=170,
+        label="Pictures",
+        file_count="multiple",
+        file_types=sorted(formats.SUFFIXES),
+        height=170,
         elem_id="drop-pictures",
-    )  # fmt: skip
+    )
     whole = gr.UploadButton("Add a whole folder…", file_count="directory", size="sm")
     with gr.Accordion("or a folder on this computer", open=False):
         source = gr.Textbox(label=f"A picture or folder below {desk.root}", max_lines=1, elem_id="source")
@@ -104,9 +123,12 @@ def _option_fields() -> list[Any]:
         strength = gr.Slider(0, 1, 1, step=0.05, label="Strength", info="0: the source, 1: the translation")
         keep = gr.Radio(list(KEEP), value=next(iter(KEEP)), label="Take")
         scale = gr.Dropdown(
-            ["1", "auto", "0.5", "2"], value="1", allow_custom_value=True, label="Scale",
+            ["1", "auto", "0.5", "2"],
+            value="1",
+            allow_custom_value=True,
+            label="Scale",
             info="At which a picture is translated; auto: as in training. Its size stays.",
-        )  # fmt: skip
+        )
     with gr.Accordion("Files", open=False), gr.Row():
         format_ = gr.Dropdown(FORMATS, value=SAME, label="Format")
         strip = gr.Checkbox(label="Leave metadata out")
@@ -141,9 +163,14 @@ def _scale(text: str) -> float | str:
 
 
 def _style(
-    desk: Desk, tab: str, name: str, uploaded: Sequence[str], named: tuple[str, str, bool],
-    given: tuple[Options, Saving, str | None], progress: Any,
-) -> uploads.Batch:  # fmt: skip
+    desk: Desk,
+    tab: str,
+    name: str,
+    uploaded: Sequence[str],
+    named: tuple[str, str, bool],
+    given: tuple[Options, Saving, str | None],
+    progress: Any,
+) -> uploads.Batch:
     """Translate the uploaded files, or if there are none what is `named`: source, output, whether to overwrite.
 
     `given` are options, how to save, and a format other than that of the source. Raises `SincutError`.

@@ -51,7 +51,7 @@ def _toast(text: str) -> Exception:
 
 
 class Stops:
-    """Which tabs have a job queued or running, and which of them were asked to stop it. Safe to use from threads."""
+    """The tabs that have a job queued or running, each with a mark once it is to stop. Safe to use from threads."""
 
     def __init__(self) -> None:
         self._asked: dict[str, bool] = {}  # by tab, while it has a job

@@ -26,9 +26,9 @@ class _TooLongError(Exception):
 
 
 def middleware(hosts: tuple[str, ...] | None, limit: int) -> list[Middleware]:
-    """What stands before the page: it answers to these host names (None: to any) and takes uploads of `limit` bytes.
+    """The middleware for a page that has these host names (None: any) and takes uploads of `limit` bytes.
 
-    Other host names are answered with status 400, what `Guard` refuses with 403 or 413.
+    Requests for other host names are answered with status 400, those that `Guard` refuses with 403 or 413.
     """
     guard = Middleware(Guard, limit=limit)
     if hosts is None:
@@ -110,14 +110,14 @@ def _replayed(body: bytes, receive: Receive) -> Receive:
     """A `receive` that gives a body that was read already, then what follows it."""
     told = False
 
-    async def first() -> Message:
+    async def once_more() -> Message:
         nonlocal told
         if told:
             return await receive()
         told = True
         return {"type": "http.request", "body": body, "more_body": False}
 
-    return first
+    return once_more
 
 
 def _names_an_address(body: bytes) -> bool:

@@ -159,6 +159,7 @@ class Trainings:
         return {name: self._status(self.runs / name) for name in self.names()}
 
     def _status(self, folder: Path) -> Status:
+        """The status of the run in a folder; one at rest is read again only if its files have changed."""
         name = self._name(folder)
         process = self.processes.get(name)
         own = process is not None and process.poll() is None
@@ -201,6 +202,7 @@ class Trainings:
         return name
 
     def _ask_to_stop(self, name: str, process: child.Process) -> None:
+        """Ask the process of a run to save and end, and show the run as stopping."""
         self.asked.add(name)
         child.ask_to_stop(process)
 

@@ -20,10 +20,7 @@ def models_tab(desk: Desk, chosen: Any, tabs: Any, said: Any) -> tuple[Any, Any,
     names = gr.State([])
     with gr.Row():
         with gr.Column(scale=3, min_width=300):
-            gallery = gr.Gallery(
-                label="Trained models", show_label=False, columns=3, height="auto", fit_columns=False,
-                object_fit="cover", allow_preview=False, interactive=False, buttons=[], elem_id="models",
-            )  # fmt: skip
+            gallery = model_gallery("Trained models", "models", columns=3, height="auto")
         with gr.Column(scale=2, min_width=300):
             about = gr.HTML("", elem_classes="about")
             use = gr.Button("Style pictures with it", variant="primary")
@@ -35,6 +32,22 @@ def models_tab(desk: Desk, chosen: Any, tabs: Any, said: Any) -> tuple[Any, Any,
     gallery.select(told(choose), names, [chosen, said, about], **HIDDEN)
     use.click(lambda: gr.update(selected="apply"), None, tabs, **HIDDEN)
     return gallery, names, about
+
+
+def model_gallery(label: str, elem_id: str, *, columns: int, height: int | str) -> Any:
+    """A gallery of covers, to choose a model from."""
+    return gr.Gallery(
+        label=label,
+        show_label=False,
+        columns=columns,
+        height=height,
+        fit_columns=False,
+        object_fit="cover",
+        allow_preview=False,
+        interactive=False,
+        buttons=[],
+        elem_id=elem_id,
+    )
 
 
 def chosen_words(desk: Desk, name: str) -> str:
@@ -59,14 +72,18 @@ def about_words(desk: Desk, name: str) -> str:
         return f"<p>{escape(error)}</p>"
     figures = provenance.get("figures")
     html = render(
-        "page/assets/about.html", name=name, origin=_origin(provenance),
-        figures=figures if isinstance(figures, dict) else {}, settings=_own_settings(config), preset=DEFAULT_PRESET,
-    )  # fmt: skip
+        "page/assets/about.html",
+        name=name,
+        origin=_origin(provenance),
+        figures=figures if isinstance(figures, dict) else {},
+        settings=_own_settings(config),
+        preset=DEFAULT_PRESET,
+    )
     return str(html)
 
 
 def _origin(provenance: dict[str, Any]) -> dict[str, str]:
-    """What a model was trained on, and how long, as far as its file says so."""
+    """Rows on direction, pictures, steps and duration of a model's training, as far as its file tells them."""
     rows = {"direction": str(provenance.get("direction", "")).replace("->", "→")}
     for role in ROLES:
         picture = provenance.get(role)

@@ -16,7 +16,7 @@ POINTS = 400  # steps of a curve, at most
 
 
 class Shown(NamedTuple):
-    """What a tab shows of the runs: either the Gradio components themselves or an update for each of them."""
+    """The parts of a tab that show the runs: either the Gradio components themselves or an update for each of them."""
 
     runs: Any  # the list to choose from
     status: Any  # words and a bar
@@ -30,7 +30,7 @@ class Shown(NamedTuple):
 
 
 class Seen(NamedTuple):
-    """What a tab shows at the moment; while nothing of it changes nothing is sent."""
+    """The state that a tab shows at the moment; nothing is sent as long as it stays the same."""
 
     choices: list[tuple[str, str]]
     run: str | None
@@ -53,9 +53,14 @@ def run_fields() -> Shown:
     with gr.Row():
         losses = gr.LinePlot(x="step", y="value", color="loss", title="Losses", height=260, min_width=300)
         figures = gr.LinePlot(
-            x="step", y="value", color="figure", height=260, min_width=300,
-            title="Figures of the previews", caption="Colour and texture should fall, structure and tone stay high.",
-        )  # fmt: skip
+            x="step",
+            y="value",
+            color="figure",
+            height=260,
+            min_width=300,
+            title="Figures of the previews",
+            caption="Colour and texture should fall, structure and tone stay high.",
+        )
     return Shown(runs, status, latest, previews, losses, figures, stop, resume, gr.State(None))
 
 

@@ -20,9 +20,17 @@ SECONDS_BETWEEN_LOOKS = 0.2
 
 
 def serve(
-    runs: Path, *, host: str, port: int | None, device: str, max_upload: int, max_pixels: int, open_: bool,
-    stop: Callable[[], bool], say: Callable[[str], None],
-) -> list[str]:  # fmt: skip
+    runs: Path,
+    *,
+    host: str,
+    port: int | None,
+    device: str,
+    max_upload: int,
+    max_pixels: int,
+    open_: bool,
+    stop: Callable[[], bool],
+    say: Callable[[str], None],
+) -> list[str]:
     """Serve the page until `stop` says so, then stop all trainings, which save. Returns the names of the saved runs.
 
     `max_upload` in bytes, `max_pixels` of one picture; `port` None: the first free one from 7860 on. Visitors may name

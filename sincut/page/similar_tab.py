@@ -26,17 +26,18 @@ def similar_tab(desk: Desk, chosen: Any) -> None:
     `chosen` is the state with the name of the visitor's model.
     """
     said = gr.Markdown("")
-    file = gr.File(
-        label="Another picture", file_types=sorted(formats.SUFFIXES), height=110, elem_id="drop-similar"
-    )  # fmt: skip
+    file = gr.File(label="Another picture", file_types=sorted(formats.SUFFIXES), height=110, elem_id="drop-similar")
     shown = gr.State("")  # the file behind the picture
     picture = gr.Image(
         label="Click on a place", interactive=False, height=420, buttons=["fullscreen"], elem_id="similar"
     )
     maps = gr.Image(
-        label="Where the encoder sees the like of it", show_label=False, interactive=False, elem_id="maps",
+        label="Where the encoder sees the like of it",
+        show_label=False,
+        interactive=False,
+        elem_id="maps",
         buttons=["fullscreen", "download"],
-    )  # fmt: skip
+    )
 
     def show(upload: str | None, name: str) -> tuple[str, Any, Any, str]:
         path = Path(upload) if upload else _own_picture(desk, name)

@@ -61,7 +61,7 @@ def _connect(desk: Desk, page: Any, start: Any, pictures: list[Any], settings: l
 
 
 def _picture_fields(desk: Desk) -> list[Any]:
-    """Where painting and photo are dropped, then where they are named; each is shown once it is chosen."""
+    """Fields to drop painting and photo, then fields to name them instead; either is shown once it is chosen."""
     with gr.Row():
         drops = [_drop_field(role) for role in ROLES]
     with gr.Accordion("or files on this computer", open=False), gr.Row():
@@ -72,7 +72,7 @@ def _picture_fields(desk: Desk) -> list[Any]:
 
 
 def _drop_field(role: str) -> tuple[Any, Any]:
-    """Where one picture is dropped, and where it is shown then."""
+    """A field to drop one picture, and the one that shows it then."""
     label = role.capitalize()
     with gr.Column(min_width=280):
         file = gr.File(label=label, file_types=sorted(formats.SUFFIXES), height=140, elem_id=f"drop-{role}")
@@ -80,11 +80,14 @@ def _drop_field(role: str) -> tuple[Any, Any]:
 
 
 def _path_field(desk: Desk, role: str) -> Any:
-    """Where one picture is named instead."""
+    """A field to name one picture instead."""
     return gr.Textbox(
-        label=f"{role.capitalize()}, below {desk.root}", placeholder="pictures/name.jpg", max_lines=1,
-        elem_id=f"path-{role}", min_width=280,
-    )  # fmt: skip
+        label=f"{role.capitalize()}, below {desk.root}",
+        placeholder="pictures/name.jpg",
+        max_lines=1,
+        elem_id=f"path-{role}",
+        min_width=280,
+    )
 
 
 def _show_choice(desk: Desk, role: str, file: Any, text: Any, picture: Any) -> None:
@@ -113,9 +116,12 @@ def _setting_fields() -> list[Any]:
             name = gr.Textbox(label="Name of the run", elem_id="name", placeholder="PAINTING-to-PHOTO")
             seed = gr.Number(0, label="Seed", info="Another one gives another picture.", precision=0, minimum=0)
         settings = gr.Textbox(
-            label="Settings, one a line", elem_id="settings", placeholder="crops.count=4", lines=3,
+            label="Settings, one a line",
+            elem_id="settings",
+            placeholder="crops.count=4",
+            lines=3,
             info="As of the option --set; `sincut presets standard` lists and explains them.",
-        )  # fmt: skip
+        )
     preset.change(_preset_updates, preset, [preset, minutes], **HIDDEN)
     return [direction, preset, minutes, name, seed, settings]
 
@@ -128,9 +134,18 @@ def _preset_updates(name: str) -> tuple[Any, Any]:
 
 
 def _order(
-    desk: Desk, painting: str | None, photo: str | None, typed_painting: str | None, typed_photo: str | None,
-    direction: str, preset: str, minutes: float | None, name: str | None, seed: float | None, settings: str | None,
-) -> Order:  # fmt: skip
+    desk: Desk,
+    painting: str | None,
+    photo: str | None,
+    typed_painting: str | None,
+    typed_photo: str | None,
+    direction: str,
+    preset: str,
+    minutes: float | None,
+    name: str | None,
+    seed: float | None,
+    settings: str | None,
+) -> Order:
     """The training that is described by the values of the fields."""
     lines = [line.strip() for line in (settings or "").splitlines() if line.strip()]
     if any(line.partition("=")[0].strip() in ("schedule.minutes", "schedule.steps") for line in lines):
@@ -138,5 +153,10 @@ def _order(
     return Order(
         desk.given(painting, typed_painting, "painting"),
         desk.given(photo, typed_photo, "photo"),
-        direction == REVERSE, preset, minutes, int(seed or 0), lines, (name or "").strip(),
-    )  # fmt: skip
+        direction == REVERSE,
+        preset,
+        minutes,
+        int(seed or 0),
+        lines,
+        (name or "").strip(),
+    )

@@ -75,14 +75,33 @@ def launch(page: Any, host: str, port: int | None, max_upload: int, open_: bool,
     address and no share link. Raises OSError if no port is free, and httpx's errors if the page cannot reach itself.
     """
     theme = gr.themes.Default(
-        primary_hue="teal", neutral_hue="stone", font=("ui-sans-serif", "system-ui", "sans-serif"),
+        primary_hue="teal",
+        neutral_hue="stone",
+        font=("ui-sans-serif", "system-ui", "sans-serif"),
         font_mono=("ui-monospace", "monospace"),
     ).set(
-        body_text_color_subdued="*neutral_600", body_text_color_subdued_dark="*neutral_300",
-        block_info_text_color="*neutral_600", block_info_text_color_dark="*neutral_300",
-    )  # fmt: skip
+        body_text_color_subdued="*neutral_600",
+        body_text_color_subdued_dark="*neutral_300",
+        block_info_text_color="*neutral_600",
+        block_info_text_color_dark="*neutral_300",
+    )
     return page.queue(api_open=False).launch(
-        server_name=host, server_port=port, max_file_size=max_upload, inbrowser=open_, app_kwargs=app,
-        prevent_thread_lock=True, quiet=True, share=False, show_error=False, footer_links=[], run_history=False,
-        allowed_paths=[], enable_monitoring=False, ssr_mode=False, pwa=False, mcp_server=False, theme=theme, css=CSS,
-    )  # fmt: skip
+        server_name=host,
+        server_port=port,
+        max_file_size=max_upload,
+        inbrowser=open_,
+        app_kwargs=app,
+        prevent_thread_lock=True,
+        quiet=True,
+        share=False,
+        show_error=False,
+        footer_links=[],
+        run_history=False,
+        allowed_paths=[],
+        enable_monitoring=False,
+        ssr_mode=False,
+        pwa=False,
+        mcp_server=False,
+        theme=theme,
+        css=CSS,
+    )

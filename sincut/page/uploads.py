@@ -65,9 +65,16 @@ def inside(root: Path, text: str) -> Path:
 
 
 def translate_uploads(
-    files: Sequence[Path], place: Path, model: Path, translator: Translator, options: Options, saving: Saving,
-    format_: str | None = None, on_event: Listener = ignore, stop: Callable[[], bool] = lambda: False,
-) -> Batch:  # fmt: skip
+    files: Sequence[Path],
+    place: Path,
+    model: Path,
+    translator: Translator,
+    options: Options,
+    saving: Saving,
+    format_: str | None = None,
+    on_event: Listener = ignore,
+    stop: Callable[[], bool] = lambda: False,
+) -> Batch:
     """Translate uploaded files into a new folder in `place`, and pack the results. Raises `SincutError`.
 
     `model` is the path behind `translator`; `format_` None keeps each file's own format.
@@ -84,10 +91,17 @@ def translate_uploads(
 
 
 def translate_folder(
-    source: Path, output: Path, model: Path, translator: Translator, options: Options, saving: Saving,
-    format_: str | None = None, overwrite: bool = False, on_event: Listener = ignore,
+    source: Path,
+    output: Path,
+    model: Path,
+    translator: Translator,
+    options: Options,
+    saving: Saving,
+    format_: str | None = None,
+    overwrite: bool = False,
+    on_event: Listener = ignore,
     stop: Callable[[], bool] = lambda: False,
-) -> Batch:  # fmt: skip
+) -> Batch:
     """Translate a file or a whole folder into the folder `output`, as `sincut apply` does. Raises `SincutError`."""
     ((_, plan),) = make_plans([model], [source], output, options, saving, format_=format_, overwrite=overwrite)
     result = Result()

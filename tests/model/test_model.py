@@ -11,7 +11,7 @@ from safetensors.torch import save_file
 
 from sincut.config.sections import Config, load_preset, overlay
 from sincut.errors import ConfigError, ModelError
-from sincut.model.model import MODEL_FILE, Model, load_tensors, model_path, save_tensors
+from sincut.model.model import MODEL_FILE, Model, describe, load_tensors, model_path, save_tensors
 from sincut.nets.balance import LEVELS
 
 
@@ -187,3 +187,11 @@ def test_half_precision_weights_are_read(model_file: Path) -> None:
     halved = {name: value.half() if name.startswith("generator.") else value for name, value in tensors.items()}
     save_tensors(model_file, halved, {"config": metadata["config"], "provenance": metadata["provenance"]})
     assert {p.dtype for p in Model.load(model_file).generator.parameters()} == {torch.float32}
+
+
+def test_describe_reads_what_load_reads(model_file: Path, tmp_path: Path) -> None:
+    config, provenance = describe(model_file)
+    loaded = Model.load(model_file)
+    assert config == loaded.config and provenance == loaded.provenance
+    with pytest.raises(ModelError, match="no model"):
+        describe(tmp_path)

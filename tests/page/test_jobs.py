@@ -16,12 +16,11 @@ from helpers import make_model
 
 from sincut.cli import main
 from sincut.config.sections import Config
-from sincut.errors import ConfigError, ImageError, Interrupted, ModelError, RunError
+from sincut.errors import ConfigError, ImageError, Interrupted, RunError
 from sincut.files import is_locked, locked
-from sincut.model.model import Model, describe
+from sincut.model.model import Model
 from sincut.page.jobs import Order, Trainings
 from sincut.page.status import DONE, RUNNING, STOPPED
-from sincut.pictures import reading, resampling
 from sincut.report import history
 from sincut.runs import run
 
@@ -235,25 +234,6 @@ def test_a_folder_that_another_process_holds_is_running(tmp_path: Path, tiny: Co
         with pytest.raises(RunError, match="being trained already"):
             trainings.resume("held")
     assert not is_locked(folder)
-
-
-def test_describe_reads_what_load_reads(model_file: Path, tmp_path: Path) -> None:
-    config, provenance = describe(model_file)
-    loaded = Model.load(model_file)
-    assert config == loaded.config and provenance == loaded.provenance
-    with pytest.raises(ModelError, match="no model"):
-        describe(tmp_path)
-
-
-def test_thumbnails_of_strangers_do_no_harm(painting: Path) -> None:
-    import base64
-
-    own = base64.b64encode(resampling.thumbnail(reading.load(painting))).decode()
-    found = resampling.from_thumbnail(own)
-    assert found is not None and max(found.size) <= 160
-    other = base64.b64encode(painting.read_bytes()).decode()  # a PNG
-    for text in ("", "no base64 !", other, own[:200], "€"):
-        assert resampling.from_thumbnail(text) is None
 
 
 def test_paths_are_of_runs_and_models_alone(tmp_path: Path, tiny: Config) -> None:

@@ -43,7 +43,7 @@ def test_numbers_of_strangers_disturb_nobody(tmp_path: Path, tiny: Config) -> No
         (runs / name / "metrics.jsonl").write_text("".join(json.dumps(line) + "\n" for line in lines))
         planned = {"event": "Planned", "steps": steps}
         (runs / name / "training.log").write_text(json.dumps(planned) + '\n{"event": "Planned"}\n')
-    found = Trainings(runs, "cpu").statuses()
-    assert len(found) == 5 and {status.phase for status in found.values()} == {FAILED}
-    assert {(status.step, status.steps) for status in found.values()} == {(0, 0)}
+    statuses = Trainings(runs, "cpu").statuses()
+    assert len(statuses) == 5 and {status.phase for status in statuses.values()} == {FAILED}
+    assert {(status.step, status.steps) for status in statuses.values()} == {(0, 0)}
     assert status_._progress(runs / "nan") == (3, 0, 0.0)

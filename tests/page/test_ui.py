@@ -216,9 +216,8 @@ def test_stop_counts_for_styling_that_waits_for_its_turn(server: Server) -> None
 def eventually(condition: Callable[[], Any], seconds: float = WAIT) -> Any:
     until = time.monotonic() + seconds
     while time.monotonic() < until:
-        found = condition()
-        if found:
-            return found
+        if met := condition():
+            return met
         time.sleep(0.2)
     raise AssertionError(f"in vain: {condition}")
 
@@ -234,9 +233,9 @@ def browser(tmp_path: Path) -> Iterator[Any]:
         options.add_argument(flag)
     options.set_capability("goog:loggingPrefs", {"performance": "ALL"})
     options.add_experimental_option("prefs", {"download.default_directory": str(tmp_path)})
-    found = webdriver.Chrome(options=options, service=webdriver.ChromeService(DRIVER))
-    yield found
-    found.quit()
+    chrome = webdriver.Chrome(options=options, service=webdriver.ChromeService(DRIVER))
+    yield chrome
+    chrome.quit()
 
 
 @dataclass
@@ -252,8 +251,8 @@ class Visitor:
         return eventually(lambda: self.all(selector))[0]
 
     def click(self, selector: str, text: str = "") -> None:
-        found = eventually(lambda: [e for e in self.all(selector) if text in e.text and e.is_enabled()])
-        self.browser.execute_script("arguments[0].click()", found[0])
+        elements = eventually(lambda: [e for e in self.all(selector) if text in e.text and e.is_enabled()])
+        self.browser.execute_script("arguments[0].click()", elements[0])
 
     def give(self, selector: str, *files: Path) -> None:
         self.one(f"{selector} input[type=file]").send_keys("\n".join(map(str, files)))
