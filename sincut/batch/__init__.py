@@ -1,4 +1,4 @@
-"""Many pictures: what is to be done, by whom, and what is done already."""
+"""Many pictures: plans, manifests, and runs on this machine or on a Ray cluster."""
 
 # In this order: each imports only those before it.
 MODULES = (

@@ -1,10 +1,10 @@
 """A plan on many machines, with Ray (the extra `sincut[ray]`, https://docs.ray.io).
 
-A pool of actors holds the model, each with some processors or a GPU. The driver keeps a few pictures in flight for each
-of them, hears what became of them, and alone writes the manifest: so a picture whose worker died is simply done again,
-none stands twice in the manifest, and none is missing. It also starts a worker in the place of one that died. Starting
-machines and giving them back is Ray's business. Model and mask are sent to the workers; sources and targets are URLs,
-or files on a file system that all machines share.
+Workers are actors of Ray that hold the model, each with some processors or a GPU. The driver keeps a few pictures in
+flight for each of them, and alone writes the manifest: so a picture whose worker died is simply done again, none stands
+twice in the manifest, and none is missing. A worker that died is replaced by a new one. Machines are started and given
+back by Ray. Model and mask are sent to the workers; sources and targets are URLs, or files on a file system that all
+machines share.
 """
 
 import contextlib
@@ -78,7 +78,7 @@ class _Seat:
 
 
 class _Driver:
-    """Hands out pictures and hears what became of them."""
+    """The owner of the workers: it hands out pictures, and takes in how each of them ended."""
 
     def __init__(
         self, ray: Any, plan: Plan, model: Path, pool: Pool, options: Options, saving: Saving, on_event: Listener
@@ -88,18 +88,19 @@ class _Driver:
         weights = read_whole(model_path(model), ModelError)
         mask = (str(options.mask), read_whole(options.mask, ImageError)) if options.mask else None
         self.arguments = ray.put(weights), ray.put(mask), replace(options, mask=None), pool.cpus, pool.gpus
-        needs = {"num_cpus": pool.cpus, "num_gpus": pool.gpus, "max_concurrency": IN_FLIGHT, "max_restarts": 0}
-        self.kind = ray.remote(**needs)(Worker)
+        limits = {"num_cpus": pool.cpus, "num_gpus": pool.gpus, "max_concurrency": IN_FLIGHT, "max_restarts": 0}
+        self.kind = ray.remote(**limits)(Worker)
         self.count = max(1, min(pool.workers or room(ray, pool), len(plan.jobs)))
-        self.starting: dict[Any, _Seat] = {}
-        self.seats: list[_Seat] = []
-        self.flying: dict[Any, _Seat] = {}
-        self.waiting, self.suspects = deque(plan.jobs), deque[Job]()
-        self.deaths: dict[Job, int] = {}
+        self.starting: dict[Any, _Seat] = {}  # by the reference of its `hello`
+        self.seats: list[_Seat] = []  # workers that have started
+        self.flying: dict[Any, _Seat] = {}  # by the references of the pictures that it has
+        self.waiting = deque(plan.jobs)
+        self.suspects = deque[Job]()  # over which a worker died
+        self.deaths: dict[Job, int] = {}  # of workers, by the picture
         self.stillborn, self.began, self.warned = 0, time.monotonic(), False
 
     def run(self, stop: Callable[[], bool]) -> tuple[list[Job], list[tuple[Job, str]]]:
-        """Have all jobs done, until `stop` says so; those done, and those failed with the reason. Raises `RunError`."""
+        """Have the jobs done until `stop()`; returns those done, and those failed with a reason. Raises `RunError`."""
         self.tally = Tally(self.plan, self.max_pixels, self.on_event)
         for _ in range(self.count):
             self._start()

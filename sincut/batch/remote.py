@@ -24,12 +24,13 @@ from sincut.files import PART, sha256, stat_of
 
 EXTRA = "pip install 'sincut[remote]'"
 ALIASES = {"s3a": "s3", "s3n": "s3", "gcs": "gs", "abfss": "abfs", "az": "abfs"}  # one name for one place
-HERE = ("file", "local")
+HERE = ("file", "local")  # schemes of this machine
 WHOLE = ("s3", "gs", "abfs", "oss", "oci", "hf")  # object stores: an object appears when all of it has arrived
 TIMES = ("LastModified", "mtime", "modified", "last_modified", "updated", "created")  # as file systems call it
 PIECES = "manifest"  # the folder of a manifest where nothing can be appended
-PIECE_SECONDS, PIECE_SHARE = 10.0, 0.02  # a piece is written after these, or this share of all that have passed
-PIECE_LINES = 20_000
+PIECE_SECONDS = 10.0  # at least, between two pieces
+PIECE_SHARE = 0.02  # at least, between two pieces, of the time since the run began
+PIECE_LINES = 20_000  # with which a piece is written whatever the time
 READ_AT_ONCE = 64  # pieces
 CHAIN = "::"  # joins file systems in URLs of fsspec; in names it is like any other text
 NEVER = "\ufdd0\ufdd1"  # stands for it there: characters that Unicode keeps out of all text
@@ -39,7 +40,7 @@ URL = re.compile(r"([a-z][a-z0-9+.-]+)://(.*)", re.DOTALL)
 class Url(PurePosixPath):
     """A place in another file system. Its first part is the scheme, as in ("s3:", "bucket", "scans").
 
-    What is relative to another one has no scheme, and is a plain relative path.
+    A relative one, as `relative_to` gives, has no scheme, and its text is that of a plain relative path.
     """
 
     __slots__ = ()
@@ -56,7 +57,7 @@ class Url(PurePosixPath):
         return self.parts[0].removesuffix(":")
 
     def located(self) -> tuple[Any, str]:
-        """Its file system, and what it is called there. Raises `RunError` where an extra is missing."""
+        """Its file system of fsspec, and its key there. Raises `RunError` where an extra is missing."""
         try:
             from fsspec.core import url_to_fs
         except ImportError:
