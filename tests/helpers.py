@@ -63,7 +63,8 @@ def scene(height: int, width: int, seed: int) -> np.ndarray:
     rock = (x - 0.6) ** 2 + (y - 0.5) ** 2 < 0.04
     image[rock] = colours[2]
     image += rng.normal(0, 12, image.shape) + 20 * np.sin(40 * y)[..., None]
-    return image.clip(0, 255).astype(np.uint8)
+    pixels: np.ndarray = image.clip(0, 255).astype(np.uint8)
+    return pixels
 
 
 def make_model(config: Config, seed: int = 0) -> Model:

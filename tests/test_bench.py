@@ -104,8 +104,8 @@ def test_a_training_that_ends_before_its_first_step_is_told(tiny: Config, monkey
 
 
 def test_bench_table_names_what_was_measured() -> None:
-    numbers = ("peak_tflops", "peak_forward_tflops", "step_seconds", "crops_per_second", "step_tflop")
-    numbers += ("step_utilisation", "first_step_seconds", "train_peak_rss_mb")
+    numbers = ["peak_tflops", "peak_forward_tflops", "step_seconds", "crops_per_second", "step_tflop"]
+    numbers += ["step_utilisation", "first_step_seconds", "train_peak_rss_mb"]
     applied = {
         "megapixels": 16.0,
         "seconds": 20.0,

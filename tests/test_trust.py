@@ -159,12 +159,12 @@ def test_a_hundred_thousand_files_are_planned_and_known(tmp_path: Path) -> None:
     assert manifest is not None
     os.renames(source, tmp_path / "out")  # the results are there, under the same names
     for job in jobs.jobs[:: count // 1000]:
-        picture(job.source, 0)
+        picture(Path(job.source), 0)
     entry = asdict(manifest.entry(jobs.jobs[0].source, (0, 0), "", jobs.jobs[0].target, {"a": 1}, 0.1))
     lines = []
     for job in jobs.jobs:
         name = job.target.relative_to(tmp_path / "out").as_posix()
-        names = {"output": name, "source": str(job.source), "written": stat_of(job.target)}
+        names = {"output": name, "source": str(job.source), "written": stat_of(Path(job.target))}
         lines.append(json.dumps({**entry, **names}))
     (tmp_path / "out" / "manifest.jsonl").write_text("\n".join(lines) + "\n")
     again = make_plan([source], Naming(tmp_path / "out"), recipe={"a": 1})

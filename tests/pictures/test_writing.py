@@ -23,6 +23,7 @@ def test_alpha_stays_untouched(tmp_path: Path, suffix: str) -> None:
     picture = reading.load(tmp_path / "a.png")
     writing.save(picture, tmp_path / f"b{suffix}")
     again = reading.load(tmp_path / f"b{suffix}")
+    assert picture.alpha is not None and again.alpha is not None
     assert np.array_equal(again.alpha, picture.alpha)
 
 

@@ -12,6 +12,7 @@ from PIL import Image
 from sincut.cli import main
 from sincut.config.sections import Config
 from sincut.errors import ImageError, RunError
+from sincut.model.model import Model
 from sincut.pictures import reading
 from sincut.report import compare, history
 
@@ -136,4 +137,4 @@ def test_commands_replace_nothing_that_they_read(runs: list[Path], painting: Pat
     assert result.exit_code == 1 and ".html" in result.output
     result = CliRunner().invoke(main, ["report", str(painting)])
     assert result.exit_code == 1 and "is no run folder" in result.output
-    assert compare.Model.load(model) and {path: path.read_bytes() for path in before} == before
+    assert Model.load(model) and {path: path.read_bytes() for path in before} == before

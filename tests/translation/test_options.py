@@ -30,7 +30,7 @@ def test_no_limit_of_pixels_is_refused() -> None:
 
 def test_what_can_be_followed_is_taken() -> None:
     for tile in ("auto", "off", 1, 77, np.int64(64)):
-        assert Options(tile=tile).tile == tile
+        assert Options(tile=tile).tile == tile  # type: ignore[arg-type]
     assert Options(max_memory=None, max_pixels=1).max_pixels == 1
     assert Options(max_memory=int(2e9)).max_memory == Options(max_memory=2e9).max_memory  # type: ignore[arg-type]
 

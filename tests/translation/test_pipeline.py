@@ -1,6 +1,7 @@
 """Masks, strengths and scales go with tiles and with 16 bits."""
 
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -39,7 +40,7 @@ def mask_file(path: Path, values: np.ndarray) -> Path:
     st.integers(20, 80), st.sampled_from(["", "colour", "texture"]), st.floats(0, 1), st.sampled_from([1.0, 0.5, 1.7])
 )
 def test_all_of_it_is_the_same_in_any_tiles(tile: int, keep: str, strength: float, scale: float) -> None:
-    options = {"blend": Blend(strength, keep), "scale": scale}
+    options: dict[str, Any] = {"blend": Blend(strength, keep), "scale": scale}
     whole = TRANSLATOR.apply_picture(PICTURE, Options("off", **options)).pixels
     tiled = TRANSLATOR.apply_picture(PICTURE, Options(tile, **options)).pixels
     assert np.abs(tiled.astype(int) - whole).max() <= 1  # of 255: where rounding decides
@@ -60,9 +61,14 @@ def test_a_mask_says_where(tmp_path: Path) -> None:
 def test_tiles_outside_the_mask_cost_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     values = np.zeros((H, W))
     values[:20, :20] = 200
-    calls = []
+    calls: list[int] = []
     original = Engine.translate_window
-    monkeypatch.setattr(Engine, "translate_window", lambda self, *a: calls.append(1) or original(self, *a))
+
+    def counted(engine: Engine, *arguments: Any) -> Any:
+        calls.append(1)
+        return original(engine, *arguments)
+
+    monkeypatch.setattr(Engine, "translate_window", counted)
     events: list[Event] = []
     TRANSLATOR.apply_picture(PICTURE, Options(32, mask=mask_file(tmp_path / "m.png", values)), events.append)
     assert len(calls) == 1 and sum(isinstance(event, TileDone) for event in events) == 15

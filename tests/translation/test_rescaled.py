@@ -1,5 +1,7 @@
 """Another scale: the detail comes back, and what the training has seen is known."""
 
+from typing import Any
+
 import numpy as np
 from helpers import make_model, scene
 
@@ -8,7 +10,7 @@ from sincut.pictures.picture import Picture
 from sincut.translation.options import Options
 from sincut.translation.translator import Translator
 
-NETWORKS = {
+NETWORKS: dict[str, dict[str, Any]] = {
     "networks": {"stem": 4, "inner": 6, "blocks": 2},
     "losses": {"layers": [0, 2, 3]},
     "crops": {"low": 32.0, "high": 128.0},

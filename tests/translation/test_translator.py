@@ -1,6 +1,7 @@
 """Every kind of image comes back as what it was, and the model that was given stays as it was."""
 
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -47,7 +48,7 @@ def test_every_kind_of_image_comes_back_as_what_it_was(tmp_path: Path) -> None:
     "wrong", [np.zeros((4, 4, 2), np.uint8), np.zeros((4, 4, 3), np.int32), np.zeros((0, 4, 3), np.uint8),
               torch.zeros(4, 4, 3), torch.zeros(3, 4, 4, dtype=torch.uint8)]
 )  # fmt: skip
-def test_other_shapes_are_refused(wrong: object) -> None:
+def test_other_shapes_are_refused(wrong: Any) -> None:
     with pytest.raises(ImageError, match="give"):
         TRANSLATOR.apply(wrong)
 
