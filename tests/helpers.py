@@ -21,8 +21,9 @@ from sincut.batch.plan import Plan
 from sincut.cli import main
 from sincut.config.sections import Config, overlay
 from sincut.model.limits import Limits
-from sincut.model.model import ColourMap, Model
+from sincut.model.model import Model
 from sincut.nets.balance import Balance
+from sincut.nets.colour import ColourMap
 from sincut.nets.networks import Generator
 from sincut.translation.translator import Translator
 
@@ -74,7 +75,7 @@ def make_model(config: Config, seed: int = 0) -> Model:
         generator = Generator(config.networks).eval().requires_grad_(False)
         generator.up.noise_gain.fill_(0.3)
         for layer in generator.noise:
-            layer.weight.normal_(0, 0.3)
+            torch.nn.init.normal_(layer.get_parameter("weight"), 0, 0.3)
         generator.smooth_below(0.02 if config.networks.smooth else 0.0)
         colour = ColourMap(torch.eye(3) * 0.9 + 0.05, torch.tensor([0.1, 0.0, -0.1]))
     texture, grain = 0.02 if config.colour.smooth else 0.0, 0.3 if config.colour.grain else 1.0

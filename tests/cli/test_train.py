@@ -16,7 +16,7 @@ from PIL import Image
 
 from sincut.model.model import Model, load_tensors
 from sincut.runs import pairs
-from sincut.runs.pairs import Outcome
+from sincut.runs.table import TRAINED, Outcome, Pair
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
@@ -149,11 +149,11 @@ def test_the_result_of_pairs_is_one_json_object(
     table.write_text("painting,photo\npainting.png,photo.png\npainting.png,none.png\n", encoding="utf-8")
     progress = json.dumps({"event": "Progress", "step": 3, "steps": 8, "seconds_left": 61.0})
 
-    def train_apart(pair: pairs.Pair, device: str, on_line: pairs.Say, stop: object) -> Outcome:
+    def train_apart(pair: Pair, device: str, on_line: pairs.Say, stop: object) -> Outcome:
         on_line(pair.name, progress)
         on_line(pair.name, "a line for people")
         on_line(pair.name, "[1]")
-        return Outcome(pair.name, pairs.TRAINED, str(pair.folder), 8, 2.5)
+        return Outcome(pair.name, TRAINED, str(pair.folder), 8, 2.5)
 
     monkeypatch.setattr(pairs, "_train_apart", train_apart)
     result = in_process("train", "--pairs", table, "-o", tmp_path / "runs", "--json")

@@ -30,7 +30,7 @@ SEEDS = Numbers(click.IntRange(0))
         (Point(), "320,200", (320, 200)),
     ],
 )
-def test_what_is_typed_is_understood(kind: click.ParamType, text: str, value: Any) -> None:
+def test_what_is_typed_is_understood(kind: "click.ParamType[Any]", text: str, value: Any) -> None:
     assert kind.convert(text, None, None) == value
 
 
@@ -49,7 +49,7 @@ def test_what_is_typed_is_understood(kind: click.ParamType, text: str, value: An
         *[(Point(), text) for text in ("3", "3,4,5", "a,b", "1.5,2")],
     ],
 )
-def test_what_makes_no_sense_is_refused(kind: click.ParamType, text: str) -> None:
+def test_what_makes_no_sense_is_refused(kind: "click.ParamType[Any]", text: str) -> None:
     with pytest.raises(click.BadParameter):
         kind.convert(text, None, None)
 

@@ -10,9 +10,8 @@ from helpers import scene
 from PIL import Image
 
 from sincut.errors import DamagedError, ImageError
-from sincut.pictures import resampling
+from sincut.pictures import reading, resampling
 from sincut.pictures.picture import Picture
-from sincut.report import thumbnails
 from sincut.report.thumbnails import FRAME, LARGE, Fit, Pictures, compressed, model_thumbnail
 
 
@@ -27,7 +26,7 @@ def test_a_picture_is_compressed_until_it_fits() -> None:
 def test_a_picture_that_could_not_be_read_once_is_tried_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     path, pictures, tries = tmp_path / "000010.jpg", Pictures(), list[Path]()
     Image.fromarray(scene(40, 50, 0)).save(path)
-    read = thumbnails.reading.load
+    read = reading.load
 
     def load(path: Path) -> Picture:
         tries.append(path)
@@ -35,7 +34,7 @@ def test_a_picture_that_could_not_be_read_once_is_tried_again(tmp_path: Path, mo
             raise ImageError(f"{path}: Input/output error")
         return read(path)
 
-    monkeypatch.setattr(thumbnails.reading, "load", load)
+    monkeypatch.setattr(reading, "load", load)
     assert pictures.of(path, FRAME) is None
     first = pictures.of(path, FRAME)
     assert first is not None and first["width"] == 50
@@ -50,7 +49,7 @@ def test_a_damaged_picture_is_read_once(tmp_path: Path, monkeypatch: pytest.Monk
         tries.append(path)
         raise DamagedError(f"{path}: no picture")
 
-    monkeypatch.setattr(thumbnails.reading, "load", load)
+    monkeypatch.setattr(reading, "load", load)
     assert pictures.of(path, FRAME) is None and pictures.of(path, FRAME) is None and len(tries) == 1
     assert pictures.of(tmp_path / "none.jpg", FRAME) is None
 
