@@ -5,7 +5,7 @@ import os
 from pathlib import Path
 
 import pytest
-from helpers import RECIPE, lines_of, make_model, scene, sincut
+from helpers import RECIPE, in_process, lines_of, make_model, scene
 from PIL import Image
 
 from sincut.batch.naming import Naming
@@ -46,17 +46,17 @@ def test_several_models_take_turns(tree: Path, tmp_path: Path, tiny: Config) -> 
         models.append(tmp_path / f"{name}.safetensors")
         make_model(tiny, seed).save(models[-1])
     assert split_models([*models, tree]) == (models, [tree])
-    result = sincut("apply", *models, tree, "-o", tmp_path / "out/{model}", "--exclude", "*.gif", "--json")
+    result = in_process("apply", *models, tree, "-o", tmp_path / "out/{model}", "--exclude", "*.gif", "--json")
     assert result.returncode == 0, result.stderr
     assert len(json.loads(result.stdout)["done"]) == 6
     for name in ("one", "two"):
         assert len(lines_of(tmp_path / "out" / name)) == 3
     first, second = ((tmp_path / "out" / name / "b c.png").read_bytes() for name in ("one", "two"))
     assert first != second
-    dry = sincut("apply", *models, tree, "-o", tmp_path / "out/{model}", "--dry-run", "--json")
+    dry = in_process("apply", *models, tree, "-o", tmp_path / "out/{model}", "--dry-run", "--json")
     assert [(row["to do"], row["done"]) for row in json.loads(dry.stdout)["plans"]] == [(1, 3), (1, 3)], dry.stderr
     for wrong in (tmp_path / "out", tmp_path / "x.png"):
-        refused = sincut("apply", *models, tree, "-o", wrong)
+        refused = in_process("apply", *models, tree, "-o", wrong)
         assert refused.returncode == 2 and "{model}" in refused.stderr
     with pytest.raises(ConfigError, match="usage"):
         split_models(models)

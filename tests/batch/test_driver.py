@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from helpers import scene, sincut
+from helpers import in_process, scene
 from PIL import Image
 
 from sincut.batch import driver
@@ -172,7 +172,7 @@ def test_pictures_are_not_replaced_by_workers(tmp_path: Path, painting: Path, mo
     before = painting.read_bytes()
     with pytest.raises(RunError, match="translated twice"):
         driver.run(make_plan([painting], Naming(None)), model_file, POOL)
-    result = sincut("apply", model_file, painting, "--in-place", "--engine", "ray")
+    result = in_process("apply", model_file, painting, "--in-place", "--engine", "ray")
     assert result.returncode == 2 and "--in-place" in result.stderr and "give -o" in result.stderr
     assert painting.read_bytes() == before
 

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 import torch
-from helpers import ROOT, StandIn, make_model, sincut
+from helpers import ROOT, StandIn, in_process, make_model
 
 from sincut.config.sections import Config, overlay
 from sincut.errors import ModelError
@@ -87,7 +87,7 @@ def test_a_missing_extra_and_a_wrong_suffix_are_named(
     monkeypatch.setattr(export, "PACKAGES", ("nothing_like_it",))
     with pytest.raises(ModelError, match=r"sincut\[onnx\]"):
         export.export(Model.load(model_file), tmp_path / "m.onnx")
-    assert sincut("export", model_file, "-o", tmp_path / "m.bin").returncode == 2
+    assert in_process("export", model_file, "-o", tmp_path / "m.bin").returncode == 2
 
 
 def test_an_exported_file_names_no_files_of_this_machine() -> None:

@@ -6,7 +6,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from click.testing import CliRunner
-from helpers import make_model, scene, sincut
+from helpers import in_process, make_model, scene
 from PIL import Image
 
 from sincut.cli import main
@@ -101,7 +101,7 @@ def test_what_is_transparent_is_shown_on_white(tmp_path: Path) -> None:
 
 
 def test_compare_command_writes_pictures_and_pages(runs: list[Path], tmp_path: Path) -> None:
-    result = sincut("compare", *runs, "-o", tmp_path / "sheet.png", "--json", "--device", "cpu")
+    result = in_process("compare", *runs, "-o", tmp_path / "sheet.png", "--json", "--device", "cpu")
     assert result.returncode == 0, result.stderr
     told = json.loads(result.stdout)
     assert [row["name"] for row in told["outputs"]] == ["seed-0", "seed-1"]

@@ -9,7 +9,7 @@ import time
 from pathlib import Path
 
 import pytest
-from helpers import scene, sincut, until_stopped
+from helpers import in_process, scene, sincut, until_stopped
 
 from sincut.config.sections import Config
 from sincut.errors import Interrupted
@@ -83,10 +83,10 @@ def test_a_curve_that_is_terminated_has_saved_its_training(
 
 def test_curve_refuses_wrong_usage(tmp_path: Path) -> None:
     name = str(tmp_path / "a.png")
-    assert sincut("curve", name, name, "-o", name, "--minutes", "soon").returncode == 2
-    assert sincut("curve", name, name, "-o", name, "--reverse", "--truth", name).returncode == 2
+    assert in_process("curve", name, name, "-o", name, "--minutes", "soon").returncode == 2
+    assert in_process("curve", name, name, "-o", name, "--reverse", "--truth", name).returncode == 2
     save(Picture(scene(96, 110, 0)), Path(name))
     save(Picture(scene(48, 55, 0)), tmp_path / "small.png")
-    result = sincut("curve", name, name, "-o", str(tmp_path / "curve"), "--truth", str(tmp_path / "small.png"))
+    result = in_process("curve", name, name, "-o", str(tmp_path / "curve"), "--truth", str(tmp_path / "small.png"))
     assert result.returncode == 1 and "the truth has 55x48 pixels" in result.stderr
     assert not (tmp_path / "curve").exists()

@@ -8,7 +8,7 @@ from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
-from helpers import assert_clear_error, scene, sincut
+from helpers import assert_clear_error, in_process, scene, sincut
 from PIL import Image
 
 from sincut.batch.ray_ import Pool
@@ -154,5 +154,5 @@ def test_pairs_are_trained_once_resumed_and_told(table: Path, tmp_path: Path, ti
 
 def test_engines_of_one_training_are_refused(painting: Path, photo: Path) -> None:
     for words in ((painting, photo, "--engine", "ray"), (painting,), ("--pairs", "x.csv", "--reverse")):
-        assert sincut("train", *words).returncode == 2
-    assert_clear_error(sincut("train", "--pairs", "none.csv"), 1, "none.csv", "cannot be read")
+        assert in_process("train", *words).returncode == 2
+    assert_clear_error(in_process("train", "--pairs", "none.csv"), 1, "none.csv", "cannot be read")

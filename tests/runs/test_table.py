@@ -3,7 +3,7 @@
 from pathlib import Path
 
 import pytest
-from helpers import sincut
+from helpers import in_process
 
 from sincut.config.sections import Config
 from sincut.errors import ConfigError, RunError
@@ -61,5 +61,5 @@ def test_a_table_that_is_none_is_refused(painting: Path, photo: Path, tmp_path: 
             load(text, tmp_path)
     with pytest.raises(RunError, match=r"none\.csv"):
         table.load(tmp_path / "none.csv", tmp_path)
-    assert_clear = sincut("train", painting, photo, "--pairs", tmp_path / "t.csv")
+    assert_clear = in_process("train", painting, photo, "--pairs", tmp_path / "t.csv")
     assert assert_clear.returncode == 2

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import torch
 import torch.nn.functional as F
-from helpers import assert_clear_error, make_model, scene, sincut
+from helpers import assert_clear_error, in_process, make_model, scene
 from PIL import Image
 from safetensors.torch import load_file
 
@@ -181,14 +181,14 @@ def test_similarity_and_features_from_the_command_line(
     painting: Path, photo: Path, tiny_flags: list[str], tmp_path: Path
 ) -> None:
     run = tmp_path / "run"
-    assert sincut("train", painting, photo, "-o", run, "--device", "cpu", *tiny_flags).returncode == 0
+    assert in_process("train", painting, photo, "-o", run, "--device", "cpu", *tiny_flags).returncode == 0
     out = tmp_path / "heat.png"
-    told = sincut("similarity", run, painting, "--point", "10,60", "-o", out, "--json", "--device", "cpu")
+    told = in_process("similarity", run, painting, "--point", "10,60", "-o", out, "--json", "--device", "cpu")
     assert told.returncode == 0, told.stderr
     assert '"more_similar"' in told.stdout and '"all_layers"' in told.stdout and Image.open(out).size[0] > 90
-    assert sincut("features", run, painting, "-o", tmp_path / "pca.png", "--device", "cpu").returncode == 0
+    assert in_process("features", run, painting, "-o", tmp_path / "pca.png", "--device", "cpu").returncode == 0
     assert Image.open(tmp_path / "pca.png").size == (90, 72)
-    assert_clear_error(sincut("similarity", run, painting, "--point", "95,3", "-o", out), 2, "95,3", "outside")
+    assert_clear_error(in_process("similarity", run, painting, "--point", "95,3", "-o", out), 2, "95,3", "outside")
     stored = load_file(run / CHECKPOINT_FILE)
     heads = Model.load(run, heads=True).projector
     assert heads is not None
