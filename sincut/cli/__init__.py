@@ -63,5 +63,5 @@ def main() -> None:
     warnings.filterwarnings("ignore", module=r"PIL\.")  # of odd metadata, which stops no picture
 
 
-for _command in COMMANDS:
-    main.add_command(_command)
+for command in COMMANDS:
+    main.add_command(command)

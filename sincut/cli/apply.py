@@ -34,7 +34,7 @@ KERNELS_KEPT = "128"  # by torch; it keeps 1024 by default, of every size of pic
 
 @dataclass(frozen=True)
 class Filters:
-    """Which pictures of the folders are translated."""
+    """Selection of the pictures in folders."""
 
     overwrite: bool
     include: tuple[str, ...]
@@ -44,7 +44,7 @@ class Filters:
 
 @dataclass(frozen=True)
 class Look:
-    """How translations look, and how their files are written."""
+    """Options of the translation itself and of the files it is written to."""
 
     format_: str | None
     quality: int | None
@@ -58,7 +58,7 @@ class Look:
 
 @dataclass(frozen=True)
 class Limits:
-    """What a picture may take of the machine."""
+    """Limits of memory and size."""
 
     tile: int | str
     max_memory: int | None

@@ -19,7 +19,7 @@ from sincut.errors import RunError
 @click.option("--truth", type=PATH, help="What the painting shows as a photo, pixel by pixel: adds PSNR and SSIM.")
 @json_option
 def evaluate(painting: Path, photo: Path, output: Path, truth: Path | None, as_json: bool) -> None:
-    """Figures for OUTPUT, a translation of PAINTING into the look of PHOTO."""
+    """Measure OUTPUT, a translation of PAINTING into the look of PHOTO."""
     from sincut.pictures import reading
     from sincut.report.measures import measure, missing_inception
 
@@ -85,7 +85,7 @@ def report(run: Path, output: Path | None, painting: Path | None, photo: Path | 
 @click.argument("model", type=PATH)
 @json_option
 def inspect(model: Path, as_json: bool) -> None:
-    """What a MODEL file says of itself: inputs, settings, steps, losses, versions."""
+    """Print what a MODEL file says of its training: inputs, settings, steps, losses, versions."""
     from sincut.model.model import Model
 
     loaded = Model.load(model)
@@ -117,7 +117,7 @@ def similarity(
     device: str,
     as_json: bool,
 ) -> None:
-    """What MODEL's encoder takes for similar: a patch of the translated IMAGE against all patches of IMAGE."""
+    """Compare a patch of the translated IMAGE with all patches of IMAGE, in the features of MODEL's encoder."""
     if output is None and not as_json:
         raise click.UsageError("give -o, --json or both: where does the result go?")
     from sincut.devices import prepared_device
@@ -148,7 +148,7 @@ def similarity(
 @device_option
 @json_option
 def features(model: Path, image: Path, layer: int | None, output: Path, device: str, as_json: bool) -> None:
-    """The first three principal components of the encoder's features of IMAGE as red, green and blue."""
+    """Draw the first three principal components of the encoder's features of IMAGE as red, green and blue."""
     from sincut.devices import prepared_device
     from sincut.pictures import formats, reading, writing
     from sincut.report.heat_maps import enlarged

@@ -46,13 +46,13 @@ class Reporter:
             self._show(event)
 
     def say(self, text: str) -> None:
-        """A line for people; nothing with --json."""
+        """Print a line for people, but not with --json."""
         if not self.as_json:
             self.console.print(text, markup=False)
 
     @singledispatchmethod
     def _show(self, event: Event) -> None:
-        """What there is to say of an event; of most others nothing."""
+        """Show an event to people; kinds without a method of their own are not shown."""
 
     @_show.register
     def _(self, event: events.Started) -> None:
@@ -125,6 +125,7 @@ class Reporter:
         self.say(f"warning: {event.message}")
 
     def _bar(self, description: str | None, total: int | None, done: int, note: str | None, anew: bool = False) -> None:
+        """Move the bar, or begin another one; a description or note that is None stays as it is."""
         if self.task is None or anew:
             if self.task is not None:
                 self.bar.remove_task(self.task)
@@ -133,18 +134,19 @@ class Reporter:
         self.bar.update(self.task, total=total, completed=done, **changes)  # type: ignore[arg-type]
 
     def _plain(self, text: str, last: bool) -> None:
+        """Print a line of progress where there is no bar, at most every `PLAIN_SECONDS` and at the end."""
         if not self.console.is_terminal and (last or time.monotonic() - self.shown >= PLAIN_SECONDS):
             self.shown = time.monotonic()
             self.say(text)
 
 
 def as_dict(event: Event) -> dict[str, Any]:
-    """An event as a JSON object: its type, and its fields that are plain values."""
-    found: dict[str, Any] = {"event": type(event).__name__}
+    """An event as a JSON object: the name of its class, and its fields that are plain values."""
+    values: dict[str, Any] = {"event": type(event).__name__}
     for entry in fields(event):
         value = getattr(event, entry.name)
         if isinstance(value, PurePath):
             value = str(value)
         if isinstance(value, str | int | float | tuple | dict) and entry.name != "state":
-            found[entry.name] = value
-    return found
+            values[entry.name] = value
+    return values

@@ -31,7 +31,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Lesson:
-    """What the options say of the settings of a training, or of all trainings of a table."""
+    """Options for the settings of a training, or of all trainings of a table."""
 
     preset: str | None
     settings: tuple[str, ...]
