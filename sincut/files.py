@@ -36,7 +36,8 @@ def read_whole(path: Path, kind: type[SincutError]) -> bytes:
     try:
         return path.read_bytes()
     except OSError as error:
-        raise kind(f"{path}: cannot be read ({error.strerror}); check the path and its permissions") from None
+        what = error.strerror or error
+        raise kind(f"{path}: cannot be read ({what}); check the path and its permissions") from None
 
 
 @contextmanager

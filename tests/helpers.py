@@ -28,10 +28,7 @@ from sincut.nets.networks import Generator
 from sincut.translation.translator import Translator
 
 ROOT = Path(__file__).parent.parent
-
-
 SHARED = ROOT.parent / "shared"
-
 
 TINY: dict[str, dict[str, Any]] = {
     "crops": {"size": 32, "tile": 16, "count": 2, "low": 40.0, "high": 64.0},
