@@ -62,6 +62,16 @@ def what_fits(metadata: Metadata, format_: str) -> tuple[Metadata, list[str]]:
     return metadata, notes
 
 
+def pixels_lost(format_: str, alpha: bool, deep: bool) -> list[str]:
+    """Notes on what a format cannot hold of pixels with alpha, or of 16 bits a channel."""
+    on_white = f"{format_} has no alpha: transparent parts were laid on white"
+    eight = f"{format_} has 8 bits a channel"
+    return [
+        *([on_white] if alpha and format_ not in WITH_ALPHA else []),
+        *([eight] if deep and format_ not in DEEP else []),
+    ]
+
+
 def refuse_long(name: str, format_: str, size: tuple[int, int]) -> None:
     """Raise `ImageError`, which begins with the name, where a format's encoder takes no picture (H, W) so long."""
     longest, most = max(size), LONGEST_SIDE.get(format_, max(size))

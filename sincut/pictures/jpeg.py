@@ -1,4 +1,4 @@
-"""How strongly a JPEG file is compressed, so that its translation can be compressed alike (ITU-T T.81)."""
+"""The compression of a JPEG file (ITU-T T.81), so that its translation can be compressed alike."""
 
 import io
 from collections.abc import Mapping, Sequence
@@ -13,7 +13,7 @@ from sincut.pictures.formats import FULL_CHROMA
 
 
 class Compression(NamedTuple):
-    """How strongly to compress a JPEG file, in libvips' terms."""
+    """The compression of a JPEG file, in libvips' terms."""
 
     quality: int  # 1 to 100
     subsampled: bool  # its chroma has half the resolution

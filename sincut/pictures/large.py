@@ -17,7 +17,7 @@ from torch import Tensor
 
 from sincut.errors import ImageError
 from sincut.files import writing, written_whole
-from sincut.pictures.formats import DEEP, DEFAULT_QUALITY, WITH_ALPHA, what_fits, writable_format
+from sincut.pictures.formats import DEFAULT_QUALITY, pixels_lost, what_fits, writable_format
 from sincut.pictures.hidden import Filling
 from sincut.pictures.jpeg import Compression, compression_of
 from sincut.pictures.libvips import (
@@ -34,7 +34,7 @@ from sincut.pictures.libvips import (
     with_metadata,
 )
 from sincut.pictures.metadata import UPRIGHT, Carried, add_to_tiff, carried_by, orientation_of
-from sincut.pictures.modes import IN_PROFILE
+from sincut.pictures.modes import GREYS_BECAME_RGB, IN_PROFILE
 from sincut.pictures.opening import MAX_PIXELS, UnknownFormatError, opened, told_with
 from sincut.pictures.picture import Metadata, Pixels
 from sincut.pictures.profiles import transforms_of
@@ -77,7 +77,7 @@ class Reader:
         self.size = self.image.height, self.image.width
         self.dtype = np.dtype(np.uint16 if self.deep else np.uint8)
         self.bytes_per_pixel = self.bands * self.dtype.itemsize
-        self.notes = [*notes, *(["greys became RGB"] if grey else [])]
+        self.notes = [*notes, *([GREYS_BECAME_RGB] if grey else [])]
         self.lock = threading.Lock()  # windows are read in a thread, rows in another
 
     def read(self, rows: NDArray[np.int64], columns: NDArray[np.int64]) -> Pixels:
@@ -173,6 +173,7 @@ class Writer:
         return False
 
     def _refuse(self) -> NoReturn:
+        """Raise `ImageError` with libvips' reason."""
         why = f"cannot be written ({self.failed})"
         raise ImageError(f"{self.name}: {why}; free some space or choose another place with -o")
 
@@ -246,6 +247,7 @@ class Large:
         return self._filled(pixels, np.arange(top, bottom), np.arange(pixels.shape[1]))
 
     def _filled(self, pixels: Pixels, rows: NDArray[np.int64], columns: NDArray[np.int64]) -> Pixels:
+        """The colours (h, w, 3) of a window with 3 or 4 bands, wholly transparent ones replaced."""
         colours = pixels[..., :3]
         return colours if self.filling is None else self.filling.fill(colours, pixels[..., 3], rows, columns)
 
@@ -267,10 +269,7 @@ def open_large(source: Path, target: Path, saving: Saving, max_pixels: int = MAX
     metadata = carried.metadata if of_rgb else carried.metadata._replace(icc=None)
     metadata, lost = what_fits(Metadata() if saving.strip else metadata, format_)
     notes = [*([UPRIGHT] if orientation != 1 else []), *reader.notes, *lost]
-    if reader.bands == 4 and format_ not in WITH_ALPHA:
-        notes.append(f"{format_} has no alpha: transparent parts were laid on white")
-    if reader.deep and format_ not in DEEP:
-        notes.append(f"{format_} has 8 bits a channel")
+    notes += pixels_lost(format_, reader.bands == 4, reader.deep)
     grey = carried.grey and saving.greys == "keep"
     compression = compression_of(carried.jpeg, saving.quality, DEFAULT_QUALITY.get(format_, 0))
     with written_whole(target, ImageError) as temporary:

@@ -1,4 +1,4 @@
-"""Metadata of picture files: orientation, EXIF, XMP, resolution, and how a JPEG was compressed.
+"""Metadata of picture files: orientation, EXIF, XMP, resolution, and the compression of a JPEG.
 
 Damaged metadata never stops a picture; it is left out. Tags are numbered as in Exif 3.0 (CIPA DC-008) and TIFF 6.0.
 """
@@ -34,7 +34,7 @@ DAMAGED_EXIF = (
 
 
 class Carried(NamedTuple):
-    """What a file carries beside its pixels."""
+    """All that a file carries beside its pixels."""
 
     metadata: Metadata = Metadata()
     grey: bool = False  # the file knows no colours
@@ -43,10 +43,21 @@ class Carried(NamedTuple):
 
 def carried_by(image: Image.Image) -> Carried:
     """The metadata of an opened image, decoded or not; damaged parts are left out. Raises OSError of the system."""
-    grey = image.mode in GREY or any(str(tile[3]).startswith("LA") for tile in getattr(image, "tile", ()))
     icc = image.info.get("icc_profile") or None
     metadata = Metadata(icc, _exif(image), _xmp(image), _resolution(image.info.get("dpi")))
-    return Carried(metadata, grey, jpeg.options_of(image))
+    return Carried(metadata, is_grey(image), jpeg.options_of(image))
+
+
+def is_grey(image: Image.Image) -> bool:
+    """True if the file knows no colours; of 16-bit greys with alpha, which Pillow decodes as RGBA, not known later."""
+    return image.mode in GREY or any(str(tile[3]).startswith("LA") for tile in getattr(image, "tile", ()))
+
+
+def read_tags(image: Image.Image) -> None:
+    """Read the EXIF of a lazy image, which remembers it, before Pillow decodes a TIFF file and closes it."""
+    with _left_out_if_damaged():
+        if image.format == "TIFF":
+            tiff_exif.nested(image.getexif())
 
 
 def turned_upright(image: Image.Image) -> Image.Image:
@@ -65,12 +76,14 @@ def orientation_of(image: Image.Image) -> int:
 
 
 def for_tiff(exif: bytes | None) -> Image.Exif:
-    """The tags of EXIF bytes, without those that would describe the pixels of another file."""
-    tags = Image.Exif()
-    tags.load(exif or b"")
-    for tag in TIFF_LAYOUT:  # a JPEG's EXIF may have them too
-        tags.pop(tag, None)
-    return _exact(tags)
+    """The tags of EXIF bytes, without those that would describe the pixels of another file; none of damaged bytes."""
+    with _left_out_if_damaged():
+        tags = Image.Exif()
+        tags.load(exif or b"")
+        for tag in TIFF_LAYOUT:  # a JPEG's EXIF may have them too
+            tags.pop(tag, None)
+        return tiff_exif.nested(_exact(tags))
+    return Image.Exif()
 
 
 def add_to_tiff(file: BinaryIO, exif: bytes) -> None:
@@ -106,6 +119,7 @@ class _Text(str):
     """A text of EXIF that is written as it was read: Pillow reads it as Latin-1, but would write "?" for an umlaut."""
 
     def encode(self, encoding: str = "", errors: str = "") -> bytes:
+        """The bytes that were read."""
         return super().encode("latin-1", "replace")
 
 

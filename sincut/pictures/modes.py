@@ -16,6 +16,7 @@ SAME_NUMBERS = {"P", "PA", "RGBa"}  # modes whose colours are RGB already, in th
 SIXTEEN_BIT = {"I;16", "I;16B", "I;16L", "I;16N", "I"}
 GREY = {"1", "L", "LA", "La", "F", *SIXTEEN_BIT}
 IN_PROFILE = {"RGB", "RGBA", "RGBX", *SAME_NUMBERS}
+GREYS_BECAME_RGB = "greys became RGB"
 ALPHA = {"LA", "PA", "RGBA", "La", "RGBa"}
 
 
@@ -45,7 +46,7 @@ def to_rgb(image: Image.Image, icc: bytes | None) -> tuple[Image.Image, str]:
         return managed(image, icc), f"CMYK became sRGB{' through its ICC profile' if icc else ' without a profile'}"
     if image.mode in ("L", "1", "LA", "La"):
         grey = _straight(image)
-        return (managed(grey.convert("L"), icc) if icc else grey.convert("RGB")), "greys became RGB"
+        return (managed(grey.convert("L"), icc) if icc else grey.convert("RGB")), GREYS_BECAME_RGB
     if image.mode in ("RGB", "RGBA", "RGBX"):
         return image.convert("RGB"), ""
     if image.mode in ("P", "PA", "RGBa", "YCbCr", "LAB", "HSV"):
@@ -60,6 +61,7 @@ def _straight(image: Image.Image) -> Image.Image:
 
 
 def _refuse_mode(mode: str) -> NoReturn:
+    """Raise `ImageError` that names the mode."""
     raise ImageError(f"pixels of mode {mode} are not supported; convert the picture to RGB")
 
 

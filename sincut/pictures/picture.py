@@ -1,4 +1,4 @@
-"""A picture in memory: its pixels, and what goes back into its file; the numbers that networks see.
+"""A picture in memory: its pixels, and all that goes back into its file; the numbers that networks see.
 
 Pixels are (H, W, 3), alpha is (H, W), both of 8 or 16 bits. Networks see (1, 3, H, W) float32 in [-1, 1].
 """
@@ -46,7 +46,7 @@ class Picture:
 
     @property
     def metadata(self) -> Metadata:
-        """What goes back into a file beside the pixels."""
+        """All that goes back into a file beside the pixels."""
         return Metadata(self.icc, self.exif, self.xmp, self.dpi)
 
 

@@ -12,8 +12,8 @@ from PIL import Image, ImageCms
 from sincut.errors import ImageError
 from sincut.pictures import libvips
 from sincut.pictures.formats import WRITABLE
-from sincut.pictures.metadata import UPRIGHT, carried_by, orientation_of, turned_upright
-from sincut.pictures.modes import IN_PROFILE, alpha_of, has_alpha, to_rgb
+from sincut.pictures.metadata import UPRIGHT, carried_by, is_grey, orientation_of, read_tags, turned_upright
+from sincut.pictures.modes import GREYS_BECAME_RGB, IN_PROFILE, alpha_of, has_alpha, to_rgb
 from sincut.pictures.opening import MAX_PIXELS, UnknownFormatError, decoding, opened, refuse_absurd_size, told_with
 from sincut.pictures.picture import Picture, on_white
 from sincut.pictures.profiles import transforms_of
@@ -85,21 +85,22 @@ def viewable(path: Path, megapixels: float, max_pixels: int = MAX_PIXELS) -> Pic
 
 
 def from_pil(image: Image.Image) -> Picture:
-    """The first frame of a PIL image of any mode as 8-bit sRGB, with the metadata of its `info`; it stays as it is.
+    """A PIL image of any mode (its current frame) as 8-bit sRGB, with the metadata of its `info`; it stays as it is.
 
     Raises `ImageError` for modes without a sensible 8-bit meaning, and, for a lazy image, where decoding fails.
     """
     with decoding():
-        frames = getattr(image, "n_frames", 1)
+        frames, grey = getattr(image, "n_frames", 1), is_grey(image)
+        read_tags(image)
         image.load()
-    (icc, exif, xmp, dpi), grey, jpeg = carried_by(image)
+    (icc, exif, xmp, dpi), _, jpeg = carried_by(image)
     upright = turned_upright(image)
     notes = [*([UPRIGHT] if upright is not image else []), *([FIRST_ONLY] if frames > 1 else [])]
     alpha = alpha_of(upright)
     rgb, converted = to_rgb(upright, icc)
     if converted:
         notes.append(converted)
-    icc = icc if upright.mode in IN_PROFILE else None  # else the numbers are sRGB now
+    icc = icc if upright.mode in IN_PROFILE and not grey else None  # else the numbers are sRGB now
     transforms = transforms_of(icc) if icc else None
     if transforms:
         rgb = ImageCms.applyTransform(rgb, transforms[0]) or rgb
@@ -145,7 +146,7 @@ def _decode_deep(image: Image.Image, source: Path) -> Picture:
     notes = [*([UPRIGHT] if orientation != 1 else []), *converted, *([FIRST_ONLY] if frames > 1 else [])]
     if grey:
         icc = None
-        notes.append("greys became RGB")
+        notes.append(GREYS_BECAME_RGB)
     return Picture(pixels, alpha, icc, exif, xmp, dpi, grey, jpeg, tuple(notes))
 
 
@@ -154,9 +155,8 @@ def _is_deep(image: Image.Image) -> bool:
     if image.mode in ("I;16", "I;16B", "I;16L", "I;16N"):
         return True
     for codec, _, _, arguments in getattr(image, "tile", ()):
-        if codec in ("ppm", "ppm_plain"):
-            _, largest = arguments
-            return bool(largest > 255)
         if ";16" in str(arguments):
+            return True
+        if codec in ("ppm", "ppm_plain") and isinstance(arguments, tuple) and arguments[-1] > 255:  # its white
             return True
     return False

@@ -13,13 +13,14 @@ from PIL.TiffImagePlugin import ImageFileDirectory_v2
 
 EXIF_IFD, GPS_IFD, INTEROP_IFD = 0x8769, 0x8825, 0xA005
 LONG, LONG8 = 4, 16  # types of values: where a list of tags stands, in 32 and in 64 bits
+LARGEST_POINTER = 2**31  # bytes of a file up to which Pillow's pointers of 32 bits, within EXIF's directory, suffice
 ALIGNMENT = 8  # bytes; lists of tags begin at multiples of it in BigTIFF, and at even places in TIFF
 
 
 def add_exif(file: BinaryIO, exif: Image.Exif) -> None:
     """Add tags to the first picture of a little-endian TIFF or BigTIFF file; those that it has already stay.
 
-    Raises OSError, or whatever Pillow raises on tags that mean nothing.
+    `exif` is as `nested` makes it. Raises OSError, or whatever Pillow raises on tags that mean nothing.
     """
     file.seek(0)
     header = file.read(16)
@@ -31,12 +32,15 @@ def add_exif(file: BinaryIO, exif: Image.Exif) -> None:
     for tag, value in exif.items():
         if tag not in old and tag not in (EXIF_IFD, GPS_IFD):
             tags[tag] = value
+    end = file.seek(0, 2)
     for tag in (EXIF_IFD, GPS_IFD):
-        if inner := {k: v for k, v in exif.get_ifd(tag).items() if k != INTEROP_IFD}:
+        inner = dict(exif.get_ifd(tag))
+        if not isinstance(inner.get(INTEROP_IFD), dict) or end > LARGEST_POINTER:
+            inner.pop(INTEROP_IFD, None)
+        if inner:
             tags[tag] = inner
     if not len(tags):
         return
-    end = file.seek(0, 2)
     end += file.write(bytes(-end % ALIGNMENT))
     file.write(tags.tobytes(end))
     new, _ = _entries(file, end, number, count, entry)
@@ -48,6 +52,13 @@ def add_exif(file: BinaryIO, exif: Image.Exif) -> None:
     file.write(struct.pack(count, len(merged)) + b"".join(data for _, data in merged) + struct.pack(number, following))
     file.seek(start_at)
     file.write(struct.pack(number, place))
+
+
+def nested(exif: Image.Exif) -> Image.Exif:
+    """The same tags, the interoperability directory as a value within EXIF's instead of a pointer into another file."""
+    if EXIF_IFD in exif and INTEROP_IFD in (inner := exif.get_ifd(EXIF_IFD)):
+        inner[INTEROP_IFD] = dict(exif.get_ifd(INTEROP_IFD))
+    return exif
 
 
 def _entries(file: BinaryIO, start: int, number: str, count: str, entry: int) -> tuple[dict[int, bytes], int]:

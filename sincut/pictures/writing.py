@@ -16,6 +16,7 @@ from sincut.pictures.formats import (
     DEFAULT_QUALITY,
     FULL_CHROMA,
     WITH_ALPHA,
+    pixels_lost,
     refuse_long,
     what_fits,
     writable_format,
@@ -29,7 +30,7 @@ GREYS = ("colour", "keep")
 
 @dataclass(frozen=True)
 class Saving:
-    """How pictures are written. Raises `ConfigError` where a value is out of range."""
+    """The choices of a user in writing pictures. Raises `ConfigError` where a value is out of range."""
 
     quality: int | None = None  # 1 to 100, of JPEG, WebP and AVIF; None: the source's own, or `DEFAULT_QUALITY`
     strip: bool = False  # leave all metadata out
@@ -68,14 +69,14 @@ def encode(
     """
     refuse_long(name, format_, picture.size)
     metadata, notes = what_fits(Metadata() if saving.strip else picture.metadata, format_)
-    picture = replace(picture, **metadata._asdict())
-    if picture.alpha is not None and format_ not in WITH_ALPHA:
-        notes.append(f"{format_} has no alpha: transparent parts were laid on white")
+    picture, deep = replace(picture, **metadata._asdict()), picture.pixels.dtype == np.uint16
+    notes += pixels_lost(format_, picture.alpha is not None, deep)
+    if format_ not in WITH_ALPHA:
         picture = on_white(picture)
-    if picture.pixels.dtype == np.uint16:
-        if format_ in DEEP and libvips.installed():
+    if deep and format_ in DEEP:
+        if libvips.installed():
             return _deep(picture, format_, saving, name), tuple(notes)
-        notes.append(f"{format_} has 8 bits a channel" if format_ not in DEEP else libvips.NEEDS_VIPS)
+        notes.append(libvips.NEEDS_VIPS)
     return _eight_bits(picture, format_, saving, name), tuple(notes)
 
 

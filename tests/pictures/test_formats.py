@@ -1,4 +1,4 @@
-"""What of a file survives a translation: one case for each cell of README's table, and what no table shows."""
+"""Pictures from file to file: one case for each cell of README's table of what survives, and what no table shows."""
 
 from collections.abc import Callable
 from pathlib import Path
@@ -156,6 +156,16 @@ def test_without_the_extra_sixteen_bits_become_eight_and_it_is_named(
     assert reading.load(tmp_path / "b.png").pixels.dtype == np.uint8
     with pytest.raises(ImageError, match=r"pip install 'sincut\[large\]'"):
         TRANSLATOR.apply_file(source, tmp_path / "b.png", Options(max_memory=1))
+
+
+def test_without_the_extra_greys_of_sixteen_bits_are_kept_as_greys(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    deep(tmp_path / "a.png", np.ascontiguousarray(deep_alpha()[..., 2:]))
+    monkeypatch.setattr("sincut.pictures.libvips.installed", lambda: False)
+    TRANSLATOR.apply_file(tmp_path / "a.png", tmp_path / "b.png", saving=Saving(greys="keep"))
+    with Image.open(tmp_path / "b.png") as image:
+        assert image.mode == "LA" and np.array_equal(np.asarray(image.getchannel("A")), ALPHA)
 
 
 def test_heic_without_the_extra_names_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -56,20 +56,20 @@ def test_metadata_of_every_format(tmp_path: Path, suffix: str, strip: bool) -> N
 
 @pytest.mark.parametrize("suffix", [".png", ".jpg", ".webp", ".tif", ".avif"])
 def test_texts_of_exif_keep_their_very_bytes(tmp_path: Path, suffix: str) -> None:
-    found = Image.Exif()
-    found[0x013B], found[0x8298] = "Émile Müller".encode(), "© 東京".encode()
-    found.get_ifd(0x8769)[0xA433] = "Objektivbauer Groß".encode()
-    found.get_ifd(0x8769)[0x9003] = "2024:01:02 03:04:05"
-    Image.fromarray(RGB).save(tmp_path / "a.jpg", exif=found)
+    given = Image.Exif()
+    given[0x013B], given[0x8298] = "Émile Müller".encode(), "© 東京".encode()
+    given.get_ifd(0x8769)[0xA433] = "Objektivbauer Groß".encode()
+    given.get_ifd(0x8769)[0x9003] = "2024:01:02 03:04:05"
+    Image.fromarray(RGB).save(tmp_path / "a.jpg", exif=given)
     for source in ("a.jpg", f"b{suffix}"):  # from JPEG to this format, and from it to itself
         TRANSLATOR.apply_file(tmp_path / source, tmp_path / f"{source}-out{suffix}")
         (tmp_path / f"{source}-out{suffix}").rename(tmp_path / f"b{suffix}")
         with Image.open(tmp_path / f"b{suffix}") as image:
             kept = image.getexif()
-            for got, want in ((kept[0x013B], found[0x013B]), (kept[0x8298], found[0x8298])):
+            for got, want in ((kept[0x013B], given[0x013B]), (kept[0x8298], given[0x8298])):
                 assert got.encode("latin-1") == want
             inner = kept.get_ifd(0x8769)[0xA433]
-            assert (inner.encode("latin-1") if isinstance(inner, str) else inner) == found.get_ifd(0x8769)[0xA433]
+            assert (inner.encode("latin-1") if isinstance(inner, str) else inner) == given.get_ifd(0x8769)[0xA433]
 
 
 def test_the_thumbnail_of_the_source_is_dropped(tmp_path: Path) -> None:

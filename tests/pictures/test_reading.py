@@ -98,3 +98,14 @@ def test_a_file_that_only_libvips_knows_has_a_suffix_to_be_named_by(tmp_path: Pa
     (tmp_path / "a.tif").rename(tmp_path / "a")
     assert reading.suffix_of(tmp_path / "a") == ".png"
     assert np.array_equal(reading.load(tmp_path / "a").pixels, np.rint((RGB / 255).astype(np.float32) * 65535))
+
+
+@pytest.mark.parametrize(
+    ("data", "want"),
+    [(b"P1\n2 1\n0 1\n", (255, 0)), (b"P2\n2 1\n9\n3 9\n", (85, 255)), (b"P2\n2 1\n65535\n257 65535\n", (1, 255)),
+     (b"P4\n2 1\n\x40", (255, 0)), (b"P5\n2 1\n255\n\x07\xff", (7, 255)), (b"P5\n2 1\n9\n\x03\x09", (85, 255)),
+     (b"P6\n2 1\n255\n" + b"\x07" * 3 + b"\xff" * 3, (7, 255)), (b"Pf\n2 1\n-1.0\n" + b"\0\0\0\0\0\0\x80?", (0, 255))],
+)  # fmt: skip
+def test_every_kind_of_ppm_is_read(tmp_path: Path, data: bytes, want: tuple[int, int]) -> None:
+    (tmp_path / "a.ppm").write_bytes(data)
+    assert reading.load(tmp_path / "a.ppm").pixels[0].tolist() == [[value] * 3 for value in want]

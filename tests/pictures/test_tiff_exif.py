@@ -1,5 +1,6 @@
 """EXIF in TIFF files that libvips has written."""
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -8,8 +9,9 @@ import pyvips
 from helpers import make_translator, photo_exif, scene
 from PIL import Image
 
-from sincut.pictures import large, reading
+from sincut.pictures import large, reading, writing
 from sincut.pictures import tiff_exif as tiff
+from sincut.pictures.picture import Picture
 from sincut.translation.options import Options
 
 TRANSLATOR = make_translator({"networks": {"stem": 4, "inner": 6, "blocks": 2}, "losses": {"layers": [0, 2, 3]}})
@@ -77,3 +79,32 @@ def test_lists_of_tags_begin_where_tiff_has_them_begin(tmp_path: Path, big: bool
     assert tags[0x010E]["data"] == "a description" and tags[tifftools.Tag.ImageWidth.value]["data"] == [W]
     inner = tags[0x8769]["ifds"][0][0]
     assert inner["offset"] % 2 == 0 and inner["tags"][0x9003]["data"] == "2024:01:02 03:04:05"
+
+
+@pytest.mark.parametrize("name", ["a.tif", "deep.tif", "big.tif", "a.jpg", "a.png"])
+@pytest.mark.parametrize("memory", [None, 1])
+def test_directories_within_exif_s_are_kept(
+    tmp_path: Path, name: str, memory: int | None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    exif = photo_exif()
+    exif.get_ifd(0x8769)[0xA005] = {1: "R98", 2: b"0100"}
+    Image.fromarray(RGB).save(tmp_path / "source.jpg", exif=exif)
+    picture = reading.load(tmp_path / "source.jpg")
+    if name == "deep.tif":
+        picture = replace(picture, pixels=picture.pixels.astype(np.uint16) * 257)
+    if name == "big.tif":
+        monkeypatch.setattr(large, "LARGEST_TIFF", 1)
+    writing.save(picture, tmp_path / name)
+    TRANSLATOR.apply_file(tmp_path / name, tmp_path / f"out-{name}", Options(tile=64, max_memory=memory))
+    for path in (tmp_path / name, tmp_path / f"out-{name}"):
+        with Image.open(path) as image:
+            tags = image.getexif()
+            assert tags.get_ifd(0x8769)[0x9003] == "2024:01:02 03:04:05"
+            assert dict(tags.get_ifd(0xA005)) == {1: "R98", 2: b"0100"}
+
+
+@pytest.mark.filterwarnings("ignore:::PIL")
+@pytest.mark.parametrize("dtype", [np.uint8, np.uint16])
+def test_damaged_exif_stops_no_tiff(tmp_path: Path, dtype: type) -> None:
+    writing.save(Picture(RGB.astype(dtype), exif=b"MM\0*\xff\xff\xff\xff no EXIF at all"), tmp_path / "a.tif")
+    assert np.array_equal(reading.load(tmp_path / "a.tif").pixels, RGB)
