@@ -24,8 +24,8 @@ _MENU = {
     "principal_components": "sincut.translation.similarity",
     "similarity_maps": "sincut.translation.similarity",
     "load": "sincut.translation.translator",
-    "presets": "sincut.config.sections",
-    "resolve": "sincut.config.sections",
+    "presets": "sincut.config.resolve",
+    "resolve": "sincut.config.resolve",
     "train": "sincut.runs.run",
 }
 
@@ -33,7 +33,8 @@ __all__ = ["Blend", "Config", "Model", "Options", "Picture", "Saving", "SincutEr
 __all__ += ["load", "presets", "principal_components", "resolve", "similarity_maps", "train"]
 
 if TYPE_CHECKING:
-    from sincut.config.sections import Config, presets, resolve
+    from sincut.config.resolve import presets, resolve
+    from sincut.config.sections import Config
     from sincut.errors import SincutError
     from sincut.model.model import Model
     from sincut.pictures.picture import Picture

@@ -29,16 +29,16 @@ from torch import Tensor, nn
 
 from sincut.batch import pipe
 from sincut.batch.plan import make_plans
-from sincut.config.sections import Config
+from sincut.config.sections import Config, Networks
 from sincut.devices import Compute, find_compute, use_fast_kernels
 from sincut.errors import SincutError
 from sincut.files import make_folder, write_whole
 from sincut.method.crops import tiles
 from sincut.method.training import Training
 from sincut.model.model import Model
-from sincut.nets.colour import ColourMap
-from sincut.nets.layers import EqualConv2d, EqualLinear, UpBlock
-from sincut.nets.networks import STRIDE, Discriminator, Generator
+from sincut.nets.blocks import EqualConv2d, EqualLinear, UpBlock
+from sincut.nets.discriminator import Discriminator
+from sincut.nets.generator import STRIDE, Generator
 from sincut.pictures.picture import Picture
 from sincut.pictures.reading import load
 from sincut.pictures.resampling import resized
@@ -144,7 +144,7 @@ def _forward_tflop(config: Config) -> tuple[float, float, float, float]:
     and D on one tile."""
     size, tile = config.crops.size, config.crops.tile
     with torch.device("meta"):
-        networks = replace(config.networks, smooth=0.0)  # a filter, of whose autocast the device meta knows nothing
+        networks = replace(_settled(config), smooth=0.0)  # a filter, of whose autocast the device meta knows nothing
         generator, discriminator = Generator(networks), Discriminator(networks, tile)
         crop, noise = torch.empty(1, 3, size, size), torch.empty(1, 1, size, size)
         features = generator.encode(crop)
@@ -255,8 +255,14 @@ def _made_up(megapixels: float, seed: int = 0) -> Picture:
 
 def _untrained(config: Config, device: torch.device) -> Translator:
     with torch.random.fork_rng(devices=[]):
-        generator = Generator(config.networks).eval().requires_grad_(False)
-    return Translator(Model(generator, ColourMap.identity(), config), device)
+        generator = Generator(_settled(config)).eval().requires_grad_(False)
+    return Translator(Model(generator, config), device)
+
+
+def _settled(config: Config) -> Networks:
+    """The networks of the settings; where two pictures would settle the noise, with all of it, which costs most."""
+    networks = config.networks
+    return replace(networks, noise="all") if networks.noise == "auto" else networks
 
 
 def _folder(config: Config, device: torch.device, megapixels: float) -> dict[str, Any]:

@@ -8,7 +8,9 @@ import torch
 from helpers import TINY, make_model, scene
 from PIL import Image
 
+from sincut.config.resolve import resolve
 from sincut.config.sections import Config, overlay
+from sincut.pictures.picture import to_tensor
 
 # Tiny work is quickest on one thread, and several threads of many processes would wait for each other.
 torch.set_num_threads(1)
@@ -18,7 +20,7 @@ os.environ.setdefault("OMP_NUM_THREADS", "1")
 @pytest.fixture
 def tiny() -> Config:
     """Settings with which a step takes milliseconds."""
-    return overlay(Config(), TINY)
+    return overlay(resolve(), TINY)
 
 
 @pytest.fixture
@@ -73,3 +75,8 @@ def model_file(tmp_path: Path, tiny: Config) -> Path:
     path = tmp_path / "some.safetensors"
     make_model(tiny).save(path)
     return path
+
+
+@pytest.fixture
+def pictures() -> tuple[torch.Tensor, torch.Tensor]:
+    return to_tensor(scene(72, 90, 1)), to_tensor(scene(70, 80, 2))

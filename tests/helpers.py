@@ -7,10 +7,12 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pytest
 import torch
 import torch.nn.functional as F
 from click.testing import CliRunner
@@ -19,16 +21,25 @@ from torch import Tensor
 
 from sincut.batch.plan import Plan
 from sincut.cli import main
+from sincut.config.resolve import load_preset, resolve
 from sincut.config.sections import Config, overlay
+from sincut.devices import Compute
+from sincut.errors import Interrupted
+from sincut.events import Checkpoint, Event, Listener
+from sincut.method.loop import train
+from sincut.method.training import Training
 from sincut.model.limits import Limits
 from sincut.model.model import Model
 from sincut.nets.balance import Balance
 from sincut.nets.colour import ColourMap
-from sincut.nets.networks import Generator
+from sincut.nets.filters import ChromaGrain, Smoothing
+from sincut.nets.generator import Generator
 from sincut.translation.translator import Translator
 
 ROOT = Path(__file__).parent.parent
 SHARED = ROOT.parent / "shared"
+CPU = torch.device("cpu")
+PLAIN = Compute(CPU, torch.float32, "test")
 
 TINY: dict[str, dict[str, Any]] = {
     "crops": {"size": 32, "tile": 16, "count": 2, "low": 40.0, "high": 64.0},
@@ -69,7 +80,8 @@ def make_model(config: Config, seed: int = 0) -> Model:
     """A translator with random weights, its noise switched on."""
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
-        generator = Generator(config.networks).eval().requires_grad_(False)
+        noise = "all" if config.networks.noise == "auto" else config.networks.noise
+        generator = Generator(replace(config.networks, noise=noise)).eval().requires_grad_(False)
         generator.up.noise_gain.fill_(0.3)
         for layer in generator.noise:
             torch.nn.init.normal_(layer.get_parameter("weight"), 0, 0.3)
@@ -78,12 +90,13 @@ def make_model(config: Config, seed: int = 0) -> Model:
     texture, grain = 0.02 if config.colour.smooth else 0.0, 0.3 if config.colour.grain else 1.0
     gains = torch.linspace(0.5, 1.2, 28).view(2, 2, 7)  # six levels of lightness, outlines
     balance = Balance(torch.tensor([1.2, 0.9]), torch.tensor([0.0, 0.1, -0.05]), torch.tensor([-0.5, 0.6]), gains)
-    return Model(generator, colour, config, {"steps": 1}, texture, grain, balance if config.colour.balance else None)
+    before = Smoothing(texture), colour, ChromaGrain(grain)
+    return Model(generator, config, {"steps": 1}, before, (balance,) if config.colour.balance else ())
 
 
 def make_translator(settings: dict[str, Any]) -> Translator:
     """A small translator with random weights, in float32."""
-    return Translator(make_model(overlay(Config(), settings)), precision="float32")
+    return Translator(make_model(overlay(resolve(), settings)), precision="float32")
 
 
 def wide_gamut_profile() -> bytes:
@@ -216,3 +229,63 @@ for number in range(5000):
 pathlib.Path(sys.argv[1], "saved").write_text(str(len(asked)))
 sys.exit(130)
 """
+
+
+def tensors_of(events: list[Event]) -> dict[str, torch.Tensor]:
+    return next(event.state for event in reversed(events) if isinstance(event, Checkpoint))
+
+
+def snapshot(events: list[Event]) -> Listener:
+    """A listener that keeps events, with the checkpoint's tensors copied: they go on changing."""
+
+    def listen(event: Event) -> None:
+        if isinstance(event, Checkpoint):
+            event = replace(event, state={k: v.clone() for k, v in event.state.items()})
+        events.append(event)
+
+    return listen
+
+
+def shrunk(preset: str) -> Config:
+    """The method of a preset at a size that takes milliseconds."""
+    config = load_preset(preset).config
+    tile = 16 if config.crops.tile < config.crops.size else 32
+    widths = {"low": 40.0, "high": 64.0} if config.crops.scale == "width" else {"low": 0.8, "high": 1.0}
+    layers = tuple(min(layer, 3) for layer in config.losses.layers if layer < 4)
+    return overlay(
+        config,
+        {
+            "crops": {"size": 32, "tile": tile, "count": 2, **widths},
+            "networks": {"stem": 4, "inner": 8, "blocks": 2, "discriminator": 0.05, "features": 8},
+            "losses": {"layers": layers},
+        },
+    )
+
+
+def check_that_resumed_equals_uninterrupted(
+    config: Config, pictures: tuple[torch.Tensor, torch.Tensor], steps: int, precision: str = "float32"
+) -> list[Event]:
+    """All events of a run that was stopped after so many steps and went on; its last state is that of a whole run."""
+    whole: list[Event] = []
+    train(*pictures, config, device=CPU, precision=precision, on_event=snapshot(whole))
+    parts: list[Event] = []
+    count = iter(range(1, 100))
+    with pytest.raises(Interrupted):
+        stop = lambda: next(count) == steps  # noqa: E731
+        train(*pictures, config, device=CPU, precision=precision, on_event=snapshot(parts), stop=stop)
+    state = tensors_of(parts)
+    assert int(state["steps_done"]) == steps
+    train(*pictures, config, device=CPU, precision=precision, on_event=snapshot(parts), state=state)
+    want, got = tensors_of(whole), tensors_of(parts)
+    assert int(want["steps_done"]) > steps and set(want) == set(got)
+    for name in want:
+        if name != "plan":  # holds the seconds
+            assert torch.equal(want[name], got[name]), name
+    return parts
+
+
+def average_of(training: Training) -> Generator:
+    """The averaged generator of the phase that goes on."""
+    average = training.cut.averages.copies["generator"]
+    assert isinstance(average, Generator)
+    return average

@@ -12,9 +12,10 @@ from helpers import in_process
 from sincut import bench
 from sincut.bench import _forward_tflop, measure, measure_pictures, pixel_tflop, step_tflop
 from sincut.cli.machine import bench_table, pictures_table
-from sincut.config.sections import Config, overlay, resolve
+from sincut.config.resolve import resolve
+from sincut.config.sections import Config, overlay
 from sincut.errors import SincutError
-from sincut.nets.networks import Generator
+from sincut.nets.generator import Generator
 
 
 def test_work_of_the_release_settings_is_the_published_one() -> None:
@@ -26,7 +27,7 @@ def test_work_of_the_release_settings_is_the_published_one() -> None:
 
 
 def test_work_counts_what_is_asked_for_and_nothing_else() -> None:
-    config = Config()
+    config = resolve()
     seldom = overlay(config, {"losses": {"r1_every": 1024}})
     critic = _forward_tflop(config)[3]
     tiles = config.crops.count * ((config.crops.size // config.crops.tile) ** 2 + 1)  # and one of the whole crop

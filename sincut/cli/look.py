@@ -224,7 +224,7 @@ def curve(
     """
     if truth and reverse:
         raise click.UsageError("--truth is of the painting; it cannot be compared with what --reverse learns")
-    from sincut.config.sections import resolve
+    from sincut.config.resolve import resolve
     from sincut.devices import prepared_device
 
     config = resolve(preset, settings)

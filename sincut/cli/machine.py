@@ -25,15 +25,15 @@ from sincut.errors import Interrupted
 @json_option
 def presets(name: str | None, as_json: bool) -> None:
     """List the presets with their reason, or print one as a complete preset file."""
-    from sincut.config.sections import load_preset
-    from sincut.config.sections import presets as shipped
+    from sincut.config.resolve import load_preset
+    from sincut.config.resolve import presets as shipped
 
     if name:
         preset = load_preset(name)
         if as_json:
             print_json({"about": preset.about, **preset.config.to_dict()})
         else:
-            click.echo(preset.config.to_toml(preset.about), nl=False)
+            click.echo(preset.to_toml(), nl=False)
         return
     if as_json:
         print_json({preset.name: preset.about for preset in shipped()})
@@ -71,7 +71,7 @@ def bench(
     if pictures and is_typed("megapixels"):
         raise click.UsageError("--pictures measures nothing else; leave out --megapixels")
     from sincut.bench import measure, measure_pictures
-    from sincut.config.sections import resolve
+    from sincut.config.resolve import resolve
     from sincut.devices import prepared_device
 
     config, chosen = resolve(preset, settings), prepared_device(device)

@@ -45,7 +45,7 @@ class Lesson:
 
     def flags(self) -> list[str]:
         """The options as `key=value`. Raises `ConfigError` for a length that is not above 0."""
-        from sincut.config.sections import schedule_flags
+        from sincut.config.resolve import schedule_flags
 
         return [*self.settings, *schedule_flags(self.minutes, self.steps, self.seed)]
 
@@ -54,7 +54,7 @@ class Lesson:
 
         None stands for what is stored, where nothing else was typed. Raises `ConfigError` or `ModelError`.
         """
-        from sincut.config.sections import DEFAULT_PRESET, override, resolve
+        from sincut.config.resolve import DEFAULT_PRESET, override, resolve
 
         if resumed is None or self.preset:
             return resolve(self.preset or DEFAULT_PRESET, self.flags())

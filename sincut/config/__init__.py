@@ -1,4 +1,4 @@
 """Settings and presets: what a training can be told, and how presets and flags are laid over each other."""
 
 # In this order: each imports only those before it.
-MODULES = ("sections",)
+MODULES = ("values", "sections", "resolve")

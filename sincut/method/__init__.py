@@ -1,4 +1,7 @@
-"""SinCUT: the step, its losses, what it sees of the pictures, and how a run is divided into steps."""
+"""SinCUT: the step (read `step.py` first), its losses, its view of the pictures, and a run's division into steps."""
 
 # In this order: each imports only those before it.
-MODULES = ("crops", "losses", "guide", "plan", "training")
+MODULES = (
+    *("losses", "crops", "guide", "sides", "term", "terms", "nce", "critic", "registry", "average", "descent", "step"),
+    *("ensemble", "training", "plan", "loop"),
+)

@@ -29,9 +29,9 @@ OUTLINES_WIDTH = 200  # px, at least, of the picture in which outlines are looke
 OUTLINES_BLUR = 5  # px of that
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Outlines:
-    """How strong the outlines of a picture are, summed so that any part of it is quickly asked."""
+    """The strength of a picture's outlines as an integral image: the mean over any part takes four look-ups."""
 
     sums: Tensor  # (1 + H / scale, 1 + W / scale) on the CPU: of all that is above and to the left
     scale: int
@@ -126,13 +126,13 @@ def _shared(a: Box, b: Box) -> float:
 
 
 def without_excess(image: Tensor, config: Crops) -> Tensor:
-    """(1, 3, H, W), scaled down once where it is far larger than any crop needs, so that a step stays quick.
+    """(1, 3, H, W), scaled down once if it is wider than `crops.excess` times the largest width: steps are quicker.
 
-    Only the law `width` knows how large that is: twice the largest width keeps what its crops can show.
+    Only the law `width` knows how large that is; twice the largest width keeps what its crops can show.
     """
     h, w = image.shape[2:]
-    factor = max(2 * config.high / w, 2 * config.size / min(h, w))
-    if config.scale != "width" or factor >= 1:
+    factor = max(config.excess * config.high / w, config.excess * config.size / min(h, w))
+    if config.scale != "width" or not config.excess or factor >= 1:
         return image
     return resize(image, (round(h * factor), round(w * factor)), interpolation="bilinear", antialias=True)
 

@@ -19,11 +19,11 @@ import math
 import torch
 import torch.nn.functional as F
 from kornia.color import rgb_to_lab
-from kornia.filters import gaussian_blur2d
 from kornia.geometry.transform import resize
 from torch import Tensor
 
 from sincut.nets.colour import colour_transport
+from sincut.nets.local import blurred
 
 SIDE = 208  # px of the longer side on which places are compared
 PLACES = 900  # of each picture, drawn at random
@@ -43,8 +43,8 @@ def coarse_guide(painting: Tensor, photo: Tensor, comparable: float = 1.0) -> Te
     """
     x, y = _small(painting), _small(photo)
     source, target = _places(colour_transport(x, y)(x), comparable), _places(y, comparable)
-    blurred = _blur(y, 2.0)
-    colours = blurred[0].flatten(1).T  # (places, 3)
+    soft = blurred(y, 2.0)
+    colours = soft[0].flatten(1).T  # (places, 3)
     generator = torch.Generator().manual_seed(0)
     chosen = [torch.randperm(len(p), generator=generator)[:PLACES] for p in (source, target)]
     target, colours = target[chosen[1]], colours[chosen[1]]
@@ -54,7 +54,7 @@ def coarse_guide(painting: Tensor, photo: Tensor, comparable: float = 1.0) -> Te
         for part in torch.split(source, 8192)
     ]
     coarse = torch.cat(parts).T.reshape(x.shape)
-    coarse = colour_transport(coarse, blurred)(coarse).clamp(-1, 1)
+    coarse = colour_transport(coarse, soft)(coarse).clamp(-1, 1)
     return resize(coarse, (painting.shape[2], painting.shape[3]), interpolation="bilinear").to(painting)
 
 
@@ -79,8 +79,8 @@ def comparable_texture(painting: float, photo: float) -> float:
 def _places(image: Tensor, texture: float) -> Tensor:
     """(1, 3, H, W) -> (H*W, F): what is known of each pixel's surroundings; `texture` is the share of its weight."""
     lab = rgb_to_lab((image.clamp(-1, 1) + 1) / 2)
-    smooth, lightness = _blur(lab, 2.0), lab[:, :1]
-    bands = [(_blur(lightness, scale) - _blur(lightness, 2 * scale)).square() for scale in FINENESS]
+    smooth, lightness = blurred(lab, 2.0), lab[:, :1]
+    bands = [(blurred(lightness, scale) - blurred(lightness, 2 * scale)).square() for scale in FINENESS]
     energies = _calm_means(lightness, *bands)
     chroma = smooth[:, 1:] - smooth[:, 1:].mean((2, 3), keepdim=True)
     light = smooth[:, :1] - smooth[:, :1].mean()
@@ -101,7 +101,7 @@ def _calm_means(lightness: Tensor, *maps: Tensor) -> tuple[Tensor, ...]:
     in the middle would let a cliff's edge and texture bleed into the sky above it.
     """
     h, w = lightness.shape[2:]
-    means = _blur(torch.cat([lightness, lightness.square(), *maps], dim=1), WINDOW)
+    means = blurred(torch.cat([lightness, lightness.square(), *maps], dim=1), WINDOW)
     shifts = tuple(min(SHIFT, side - 1) for side in (h, w))
     around = F.pad(means, (shifts[1], shifts[1], shifts[0], shifts[0]), mode="reflect")
     starts = [(y * shifts[0] // 2, x * shifts[1] // 2) for y in range(5) for x in range(5)]
@@ -116,11 +116,6 @@ def _normal_scores(values: Tensor) -> Tensor:
     """Values replaced by what a standard normal variable has at their rank: comparable whatever their scale."""
     ranks = values.flatten().argsort(stable=True).argsort(stable=True)
     return (math.sqrt(2) * torch.erfinv((2 * ranks + 1) / values.numel() - 1)).view_as(values)
-
-
-def _blur(image: Tensor, sigma: float) -> Tensor:
-    size = 2 * math.ceil(3 * sigma) + 1
-    return gaussian_blur2d(image, (size, size), (sigma, sigma), border_type="replicate")
 
 
 def _small(image: Tensor) -> Tensor:

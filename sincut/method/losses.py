@@ -1,4 +1,4 @@
-"""Pure, unweighted, scalar losses; the step in `training.py` weights them. P patches, F features, T tiles.
+"""Pure, unweighted, scalar losses; terms and critics weight them. P patches, F features, T tiles.
 
 The adversarial loss is the non-saturating one with R1 (Goodfellow et al. 2014; Mescheder et al. 2018,
 https://arxiv.org/abs/1801.04406), the contrastive one is PatchNCE (Park et al. 2020, section 3,
@@ -14,12 +14,12 @@ from torch.autograd import forward_ad
 
 
 def adversarial(fake: Tensor) -> Tensor:
-    """What the generator minimises: softplus(-D(fake)), mean over any shape of logits."""
+    """The loss of G: softplus(-D(fake)), mean over any shape of logits."""
     return F.softplus(-fake.float()).mean()
 
 
 def discrimination(real: Tensor, fake: Tensor) -> Tensor:
-    """What the discriminator minimises: half of each side's mean softplus, logits of any shape."""
+    """The loss of D: half of each side's mean softplus, logits of any shape."""
     return 0.5 * (F.softplus(fake.float()).mean() + F.softplus(-real.float()).mean())
 
 

@@ -1,4 +1,4 @@
-"""How many trainings a run has, of how many steps and crops, and the learning rate and the guidance of each step."""
+"""The plan of a run: its phases, their steps, the crops of a step, and the learning rate."""
 
 import math
 import time
@@ -7,6 +7,7 @@ import torch
 from torch import Tensor
 
 from sincut.config.sections import Config
+from sincut.method.term import Progress
 
 WARM_UP_STEPS = 2  # not timed: allocators and kernels are set up
 CALIBRATION = (4, 4.0)  # at least so many steps, and seconds, are timed before `minutes` become steps
@@ -19,22 +20,21 @@ DISTIL_COST = 0.3, 0.1  # of such a step, as shares of a usual one: in any case,
 
 
 class Plan:
-    """How many steps, and of how many crops: given, or as many as fit into the minutes.
+    """The numbers of steps and of crops in each: given, or as many as fit into the minutes.
 
     A short calibration turns minutes into steps; where these are fewer than `schedule.least_steps`, steps of fewer
     crops are timed anew; no more are made in one training than `schedule.enough_steps`. Where more would fit, the run
     has several trainings, the members of an ensemble, as many as the minutes have room for, and then steps in which G
     learns their median. Each of these is a phase, with learning rates of its own.
 
-    Up to `optimisation.decay` of a phase the learning rate knows its length only by its square root, so there it is
-    corrected by the speed seen so far. Later it stays, unless the machine has changed its pace so much that the run
-    would miss its time by more than `TOLERANCE`.
+    Before `optimisation.decay` of a phase the learning rate depends on the phase's length only through its square root,
+    so the length may still be corrected from the measured pace. Later it stays, unless the pace has changed so much
+    that the run would miss its time by more than `TOLERANCE`.
     """
 
     def __init__(self, config: Config, started: float) -> None:
         self.full_rate, self.decay = config.optimisation.learning_rate, config.optimisation.decay
         self.full_rate_steps = config.optimisation.full_rate_steps
-        self.guide_until, self.guide_end = config.losses.guide_until, config.losses.guide_end
         self.steps = config.schedule.steps  # of all phases, as it seems; 0: not known yet
         self.given = self.steps > 0
         self.start, self.end = 0, self.steps  # of the phase that goes on
@@ -48,7 +48,7 @@ class Plan:
         self.budget = config.schedule.minutes * 60
         self.started = started
         self.timed: list[float] = []  # seconds of the steps timed for the calibration
-        self.checked = 0.0  # the share of the phase at which its length was last looked at
+        self.checked = 0.0  # share of the phase at which its length was last checked
         self.since = (0, 0.0)  # the step and the time from which the pace is taken
         self.began = 0.0  # when the phase did
 
@@ -74,15 +74,15 @@ class Plan:
             return rate
         return rate * (length - at) / (length - self.decay * length)
 
-    def guidance(self, step: int) -> float:
-        """How much of the coarse guide's weight a step has: from 1 linearly to `guide_end` at `guide_until`."""
-        if not self.end:
-            return 1.0
-        fallen = min(1.0, (step - self.start) / max(1.0, self.guide_until * (self.end - self.start)))
-        return 1 - fallen * (1 - self.guide_end)
+    def progress(self, step: int) -> Progress:
+        """The place of a step, counted from 0, in the run and in its phase."""
+        return Progress(step, step - self.start, self.end - self.start if self.end else 0)
 
     def update(self, step: int, seconds: float, closing: float) -> bool:
-        """After a step that took `seconds`, with `closing` seconds kept for the end: whether `steps` changed."""
+        """Correct the plan after step number `step` (from 1), which took `seconds` (s). True if `steps` has changed.
+
+        `closing` seconds are kept for the end: a preview, the balance, the last checkpoint.
+        """
         if self.given or 0 < self.end <= step:
             return False
         left = self.budget - self.elapsed() - closing
@@ -95,20 +95,20 @@ class Plan:
         pace = (self.elapsed() - self.since[1]) / (step - self.since[0])
         if self.member > 1 and not self.distils:
             left -= self._distil_seconds(self.member, pace)
-        found = self._no_more(at + max(1, round(left / pace)))
+        length_now = self._no_more(at + max(1, round(left / pace)))
         self.checked, self.since = share, (step, self.elapsed())
-        if share > self.decay and abs(found - length) * pace <= TOLERANCE * self.budget:
+        if share > self.decay and abs(length_now - length) * pace <= TOLERANCE * self.budget:
             return False
-        if share == self.decay and found * self.decay > at:
+        if share == self.decay and length_now * self.decay > at:
             self.checked = 0.0  # more steps fit than it seemed: look again when their half is reached
-        if found < self._enough:
+        if length_now < self._enough:
             self.members = self.member
-        before, self.end = self.steps, self.start + found
+        before, self.end = self.steps, self.start + length_now
         self._count()
         return self.steps != before
 
     def next_phase(self, step: int, closing: float) -> bool:
-        """After the last step of a phase: whether another one begins. If not, the run is `done`."""
+        """After the last step of a phase: begin another one, and return True; or else the run is `done`."""
         took, left = self.elapsed() - self.began, self.budget - self.elapsed() - closing
         if self.distils or self.most_members == 1 or self.end - self.start < self.enough_steps:
             more = 0
@@ -138,11 +138,15 @@ class Plan:
     def load_state(self, state: dict[str, Tensor]) -> None:
         """The inverse of `state`; steps that were given stay, minutes go on where they stopped.
 
-        Earlier versions had a single phase, and still earlier ones the crops of the settings in every step.
+        Earlier versions had a single phase, and still earlier ones the crops of the settings in every step. Raises
+        ValueError for numbers that no plan has.
         """
-        values = state["plan"].tolist()
-        values += [self.crops, 0, values[0], 0.0, 1, 1, False][len(values) - 5 :]
+        stored = state["plan"].tolist()
+        early = [*[0.0] * 5, self.crops, 0, stored[0], 0.0, 1, 1, False]  # what the end of a shorter list stands for
+        values = [*stored, *early[len(stored) :]]
         steps, self.checked, elapsed, first, since, crops, start, end, self.began, *members, distils = values
+        if not all(map(math.isfinite, values)) or not 1 <= crops <= self.crops:
+            raise ValueError(f"the plan says {crops:g} crops a step, the settings allow 1 to {self.crops}")
         if not self.given:
             self.steps, self.end = int(steps), int(end)
         self.since, self.crops, self.start = (int(first), since), int(crops), int(start)
@@ -171,21 +175,21 @@ class Plan:
 
     @property
     def ends_early(self) -> bool:
-        """Whether more minutes would not give more steps."""
+        """True if more minutes would not give more steps."""
         enough = 0 < self._enough <= self.end - self.start
         return enough and not self.given and self.members == self.most_members
 
     @property
     def _enough(self) -> int:
-        """Steps that are enough for the phase; 0: there are never enough."""
+        """The most steps that the phase makes; 0: any number."""
         return self.distil_steps if self.distils else self.enough_steps
 
     def _no_more(self, steps: int) -> int:
-        """`steps`, or what is enough for the phase."""
+        """`steps`, but no more than the phase makes."""
         return min(steps, self._enough) if self._enough else steps
 
     def _fitting(self, left: float, pace: float, trained: int) -> int:
-        """How many members a run can have, of which so many are trained and steps take `pace` seconds."""
+        """The number of members for which `left` s suffice, where `trained` are done and a step takes `pace` s."""
         for members in range(self.most_members, trained, -1):
             seconds = (members - trained) * self.enough_steps * pace
             if seconds + (self._distil_seconds(members, pace) if members > 1 else 0) <= left:
@@ -203,7 +207,7 @@ class Plan:
         self.steps = self.end + later * self.enough_steps + taught
 
     def _crops(self, steps: int) -> int:
-        """How many crops a step should have, where it would be `steps` with as many as now."""
+        """The crops of a step, if as many as now would allow `steps` steps: fewer where these are too few."""
         if steps < self.least_steps and self.crops > FEWEST_CROPS:
             return max(FEWEST_CROPS, self.crops * steps // self.least_steps)
         return self.crops

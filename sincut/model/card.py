@@ -4,6 +4,7 @@ import base64
 from collections.abc import Iterable, Mapping
 from typing import Any
 
+from sincut.config.resolve import unusual
 from sincut.config.sections import Config
 from sincut.markup import Markup, render
 from sincut.pictures.resampling import from_thumbnail
@@ -20,19 +21,8 @@ def model_card(config: Config, provenance: Mapping[str, Any]) -> str:
     rows += [(key, provenance[key]) for key in SHOWN if key in provenance]
     figures = _mapping(provenance.get("figures"))
     rows += [("figures", ", ".join(f"{name} {value}" for name, value in figures.items()))] if figures else []
-    rows += [("settings", ", ".join(unusual(config)) or "the defaults")]
+    rows += [("settings", ", ".join(f"{key}={value}" for key, value in unusual(config).items()) or "the defaults")]
     return str(card("sincut translator", side_by_side(pictures), table(rows)))
-
-
-def unusual(config: Config) -> list[str]:
-    """Settings that differ from the defaults, as section.key=value."""
-    usual = Config().to_dict()
-    return [
-        f"{section}.{key}={value}"
-        for section, settings in config.to_dict().items()
-        for key, value in settings.items()
-        if value != usual[section][key]
-    ]
 
 
 def card(title: str, *parts: Markup, progress: float | None = None) -> Markup:

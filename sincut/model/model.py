@@ -1,89 +1,96 @@
-"""The trained translator in one safetensors file: weights, configuration and provenance, no pickle anywhere.
+"""The trained translator: filters before G, the averaged generator, filters after it, and where they come from.
 
-The metadata of the file are safetensors' strings: `format` and `version`, then JSON for the configuration and for
-the provenance (inputs with size and SHA-256, direction, seed, steps, seconds, losses, training scale, versions,
-thumbnails). The projection heads of PatchNCE, as `projector.*`, are an optional part: translating does not need them
-and does not read them, `similarity` does. They are averaged as G is, so that they belong to the encoder beside them. A
-reader that does not know them leaves them alone, which is why they have no format version of their own.
-A later version reads every earlier one; an unknown newer version is refused by name.
+Pictures are (N, 3, H, W) in [-1, 1], noise is standard normal (N, 1, H, W). A model file holds weights, filters,
+settings and provenance (see `file.py`). The projection heads of PatchNCE, as `projector.*`, are an optional part:
+translating does not need them and does not read them, `similarity` does. They are averaged as G is, so that they belong
+to the encoder beside them.
 """
 
 import json
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
 import torch
-from safetensors import SafetensorError, safe_open
-from safetensors.torch import save as serialise
 from torch import Tensor, nn
 
-from sincut.config.sections import Config
+import sincut.nets.balance  # noqa: F401 (registers its filter)
+from sincut.config.sections import Config, Networks, overlay
 from sincut.errors import ConfigError, ModelError
-from sincut.files import write_whole
 from sincut.model.card import model_card
+from sincut.model.file import (
+    CHECKPOINT_FILE as CHECKPOINT_FILE,
+)
+from sincut.model.file import (
+    FORMAT as FORMAT,
+)
+from sincut.model.file import (
+    MODEL_FILE as MODEL_FILE,
+)
+from sincut.model.file import (
+    load_metadata as load_metadata,
+)
+from sincut.model.file import (
+    load_tensors as load_tensors,
+)
+from sincut.model.file import (
+    model_path as model_path,
+)
+from sincut.model.file import (
+    save_tensors as save_tensors,
+)
 from sincut.model.limits import Limits
-from sincut.nets.balance import REACH, Balance
 from sincut.nets.colour import ColourMap
-from sincut.nets.layers import CHROMA_REACH, SMOOTH_REACH, smoothed, without_border, without_chroma_grain
-from sincut.nets.networks import STRIDE, Generator, Projector
+from sincut.nets.filters import Filter, filters_of
+from sincut.nets.generator import STRIDE, Generator
+from sincut.nets.heads import Projector
+from sincut.nets.local import without_border
 
-FORMAT = "sincut"
-VERSION = 8  # since 2 colour.smooth, networks.smooth; 3 colour.grain, colour.balance; 4 losses.large, networks.detail;
-# 5 networks.noise, schedule.enough_steps; 6 colour.balance knows outlines; 7 crops.places, no schedule.most_steps;
-# 8 ensemble
-MODEL_FILE = "model.safetensors"
-CHECKPOINT_FILE = "checkpoint.safetensors"
-HEADS, BALANCE = "projector.", "balance."  # of their names in a file
+GENERATOR, HEADS = "generator.", "projector."  # begin the names of their tensors in a file
 
 
-def model_path(path: Path) -> Path:
-    """The model file of a run folder; any other path is taken for the model file itself."""
-    return path / MODEL_FILE if path.is_dir() else path
-
-
-@dataclass
+@dataclass(eq=False)
 class Model:
-    """The averaged generator, the colour map before it, and where both come from."""
+    """A translator: `after` filters of G of `before` filters of a picture.
+
+    `config` are the settings of its training as they were asked for; those of its networks as they are stand in
+    `generator.config`. `projector` are the heads, where they were asked for.
+    """
 
     generator: Generator
-    colour: ColourMap
     config: Config
     provenance: dict[str, Any] = field(default_factory=dict)
-    texture: float = 0.0  # variance below which the input is smoothed; 0: it is not
-    grain: float = 1.0  # the part of the input's chroma grain that is kept
-    balance: Balance | None = None  # of the output
-    projector: Projector | None = None  # the heads, where they were asked for
+    before: tuple[Filter, ...] = ()
+    after: tuple[Filter, ...] = ()
+    projector: Projector | None = None
 
     def translate(self, image: Tensor, noise: Tensor) -> Tensor:
-        """(N, 3, H, W) in [-1, 1] with noise (N, 1, H, W) -> (N, 3, H, W), not clipped.
-
-        Brush strokes are smoothed, colours mapped, chroma grain is taken away, then G runs; its output is balanced.
-        """
-        out: Tensor = self.generator(self._prepared(image), noise)
-        return self.balance(out) if self.balance else out
+        """(N, 3, H, W) in [-1, 1] with noise (N, 1, H, W) -> (N, 3, H, W), not clipped."""
+        return _through(self.after, self.generator(_through(self.before, image), noise))
 
     def translate_middle(self, window: Tensor, noise: Tensor) -> Tensor:
         """`translate` of a window without its halo, see `Generator.translate_middle`.
 
-        Noise is that of the result and of `noise_reach` pixels around it.
+        Noise is that of the result and of `noise_reach` px around it.
         """
-        out = self.generator.translate_middle(without_border(self._prepared(window), self._margin), noise)
-        return without_border(self.balance(out), REACH) if self.balance else out
+        prepared = without_border(_through(self.before, window), _reach(self.before))
+        out = _through(self.after, self.generator.translate_middle(prepared, noise))
+        return without_border(out, _reach(self.after))
 
     def encode_middle(self, window: Tensor, last: int) -> list[Tensor]:
         """Features of layers 0..last, as PatchNCE has seen them, of a window without its outer `encoder_halo`."""
-        return self.generator.encode_middle(without_border(self._prepared(window), self._margin), last)
+        prepared = without_border(_through(self.before, window), _reach(self.before))
+        return self.generator.encode_middle(prepared, last)
 
     def encoder_halo(self, last: int) -> int:
-        """How many pixels around those that it stands for can influence a feature, a multiple of G's stride."""
-        return self.generator.encoder_halo(last) + self._margin
+        """Receptive radius in px of the features of layers 0..last, a multiple of G's stride."""
+        return self.generator.encoder_halo(last) + _reach(self.before)
 
     @property
     def halo(self) -> int:
-        """How many pixels to any side of an output pixel can influence it, a multiple of G's stride."""
-        return self.generator.halo + self._margin + self._finishing
+        """Receptive radius in px of an output pixel, a multiple of G's stride: the sum of the reaches of all parts."""
+        return _reach(self.before) + self.generator.halo + _reach(self.after)
 
     @property
     def limits(self) -> Limits:
@@ -92,39 +99,36 @@ class Model:
 
     @property
     def noise_reach(self) -> int:
-        """How many pixels around a part of the output have noise that can influence it, see the generator's."""
-        return self.generator.noise_reach + self._finishing
+        """Radius in px within which noise influences an output box that is aligned to G's stride."""
+        return self.generator.noise_reach + _reach(self.after)
 
     @property
-    def _finishing(self) -> int:
-        """How far what is done after G sees."""
-        return REACH if self.balance else 0
-
-    @property
-    def _margin(self) -> int:
-        """How far what is done before G sees."""
-        return (SMOOTH_REACH if self.texture else 0) + (CHROMA_REACH if self.grain < 1 else 0)
-
-    def _prepared(self, image: Tensor) -> Tensor:
-        mapped = self.colour(smoothed(image, self.texture) if self.texture else image)
-        return without_chroma_grain(mapped, self.grain) if self.grain < 1 else mapped
+    def colour_matrix(self) -> Tensor:
+        """(3, 3): what the colour maps before G do to differences of colours, as those of fine detail."""
+        matrix = torch.eye(3)
+        for filter_ in self.before:
+            matrix = filter_.matrix.float() @ matrix if isinstance(filter_, ColourMap) else matrix
+        return matrix
 
     def _repr_html_(self) -> str:
-        """What a notebook shows."""
+        """A card for notebooks."""
         return model_card(self.config, self.provenance)
 
     def save(self, path: Path) -> None:
         """Write the model file, complete or not at all. Raises `ModelError`."""
-        tensors = {f"generator.{name}": value for name, value in self.generator.state_dict().items()}
-        tensors |= {"colour.matrix": self.colour.matrix, "colour.offset": self.colour.offset}
-        tensors["colour.texture"] = torch.tensor(self.texture, dtype=torch.float64)
-        tensors["colour.grain"] = torch.tensor(self.grain, dtype=torch.float64)
-        if self.balance is not None:
-            tensors |= {f"{BALANCE}{name}": value for name, value in vars(self.balance).items()}
+        tensors = {f"{GENERATOR}{name}": value for name, value in self.generator.state_dict().items()}
+        for filter_ in (*self.before, *self.after):
+            tensors |= filter_.tensors()
         if self.projector is not None:
             tensors |= {f"{HEADS}{name}": value for name, value in self.projector.state_dict().items()}
-        metadata = {"config": json.dumps(self.config.to_dict()), "provenance": json.dumps(self.provenance)}
-        save_tensors(path, tensors, metadata)
+        said = {
+            "config": self.config.to_dict(),
+            "networks": asdict(self.generator.config),
+            "before": [filter_.kind for filter_ in self.before],
+            "after": [filter_.kind for filter_ in self.after],
+            "provenance": self.provenance,
+        }
+        save_tensors(path, tensors, {name: json.dumps(value) for name, value in said.items()})
 
     @classmethod
     def load(cls, path: Path, heads: bool = False) -> "Model":
@@ -136,24 +140,12 @@ class Model:
         path = model_path(path)
         tensors, metadata = load_tensors(path, lambda name: not name.startswith(HEADS))
         try:
-            config = Config.from_dict(json.loads(metadata["config"]))
-            provenance = json.loads(metadata["provenance"])
-            if not isinstance(provenance, dict):
-                raise ValueError("its provenance is no object")
-            weights = {k.removeprefix("generator."): v for k, v in tensors.items() if k.startswith("generator.")}
-            noisy = any(name.startswith("noise.") for name in weights)
-            _check_weights(config, noisy, weights)
-            with torch.random.fork_rng(devices=[]):  # drawing weights only to replace them must not disturb the caller
-                generator = Generator(config.networks, noisy)
-            generator.load_state_dict(weights)
-            generator.smooth_below(float(generator.texture))
-            colour = ColourMap(tensors["colour.matrix"], tensors["colour.offset"])
-            if colour.matrix.shape != (3, 3) or colour.offset.shape != (3,):
-                raise ValueError("the colour map has a wrong shape")
-            texture, grain = amounts = [float(tensors[f"colour.{name}"]) for name in ("texture", "grain")]
-            closing = {key.removeprefix(BALANCE): value for key, value in tensors.items() if key.startswith(BALANCE)}
-            balance = Balance(**closing) if closing else None  # none before the end of a training
-            numbers = [*weights.values(), colour.matrix, colour.offset, torch.tensor(amounts), *closing.values()]
+            config, provenance = _parsed(metadata)
+            networks = overlay(config, {"networks": json.loads(metadata["networks"])}).networks
+            generator = _generator(networks, tensors)
+            before, after = (filters_of(_names(metadata[key]), tensors) for key in ("before", "after"))
+            numbers = [*generator.state_dict().values()]
+            numbers += [value for filter_ in (*before, *after) for value in filter_.tensors().values()]
             if not all(bool(t.isfinite().all()) for t in numbers):
                 raise ValueError("some of its weights are not finite numbers")
         except ConfigError as error:
@@ -164,29 +156,57 @@ class Model:
                 f"{path}: is not a complete sincut model ({what}); give a model that train wrote"
             ) from None
         projector = _load_heads(path, folder, config) if heads else None
-        return cls(
-            generator.eval().requires_grad_(False), colour, config, provenance, texture, grain, balance, projector
-        )
+        return cls(generator.eval().requires_grad_(False), config, provenance, before, after, projector)
 
 
 def describe(path: Path) -> tuple[Config, dict[str, Any]]:
     """Configuration and provenance of a run folder or model file; its weights are not read. Raises `ModelError`."""
     path = model_path(path)
-    metadata = load_metadata(path)
     try:
-        provenance = json.loads(metadata["provenance"])
-        if not isinstance(provenance, dict):
-            raise ValueError("its provenance is no object")
-        return Config.from_dict(json.loads(metadata["config"])), provenance
+        return _parsed(load_metadata(path))
     except (KeyError, ValueError, TypeError, AttributeError, RecursionError, ConfigError) as error:
         raise ModelError(f"{path}: is not a complete sincut model ({error}); give a model that train wrote") from None
 
 
-def _check_weights(config: Config, noisy: bool, weights: Mapping[str, Tensor]) -> None:
-    """Raise ValueError where settings and weights do not fit; before anything of the claimed size is allocated."""
+def _through(filters: tuple[Filter, ...], image: Tensor) -> Tensor:
+    for filter_ in filters:
+        image = filter_(image)
+    return image
+
+
+def _reach(filters: tuple[Filter, ...]) -> int:
+    return sum(filter_.reach for filter_ in filters)
+
+
+def _parsed(metadata: Mapping[str, str]) -> tuple[Config, dict[str, Any]]:
+    """Settings and provenance. Raises KeyError, ValueError, TypeError, AttributeError or `ConfigError`."""
+    provenance = json.loads(metadata["provenance"])
+    if not isinstance(provenance, dict):
+        raise ValueError("its provenance is no object")
+    return Config.from_dict(json.loads(metadata["config"])), provenance
+
+
+def _names(text: str) -> list[str]:
+    """The strings of a JSON list. Raises ValueError for anything else."""
+    names = json.loads(text)
+    if not isinstance(names, list) or not all(isinstance(name, str) for name in names):
+        raise ValueError("its filters are no list of names")
+    return names
+
+
+def _generator(networks: Networks, tensors: Mapping[str, Tensor]) -> Generator:
+    """G with the weights of a file. Raises ValueError where settings and weights do not fit.
+
+    That is found before anything of the size that the settings claim is allocated.
+    """
+    weights = {k.removeprefix(GENERATOR): v for k, v in tensors.items() if k.startswith(GENERATOR)}
     with torch.device("meta"):
-        network = Generator(config.networks, noisy)
-    _check_shapes(network, weights)
+        _check_shapes(Generator(networks), weights)
+    with torch.random.fork_rng(devices=[]):  # drawing weights only to replace them must not disturb the caller
+        generator = Generator(networks)
+    generator.load_state_dict(weights)
+    generator.smooth_below(float(generator.texture))
+    return generator
 
 
 def _check_shapes(network: nn.Module, weights: Mapping[str, Tensor]) -> None:
@@ -218,82 +238,3 @@ def _load_heads(path: Path, folder: Path | None, config: Config) -> Projector:
         raise ModelError(f"{path}: its projection heads do not fit ({what}); give a model that train wrote") from None
     projector.to_empty(device="cpu").load_state_dict(weights)
     return projector.eval().requires_grad_(False)
-
-
-def save_tensors(path: Path, tensors: Mapping[str, Tensor], metadata: Mapping[str, str]) -> None:
-    """A safetensors file of this format's current version, written beside its name and renamed."""
-    stamped = {"format": FORMAT, "version": str(VERSION), **metadata}
-    data = serialise({k: v.detach().cpu().contiguous() for k, v in tensors.items()}, metadata=stamped)
-    write_whole(path, data, ModelError)
-
-
-def load_tensors(
-    path: Path, wanted: Callable[[str], bool] = lambda name: True
-) -> tuple[dict[str, Tensor], dict[str, str]]:
-    """The `wanted` tensors (all by default) and metadata of a file that `save_tensors` wrote. Raises `ModelError`."""
-    if not path.is_file():
-        where = path.parent if path.name == MODEL_FILE else path
-        raise ModelError(f"{where}: no model there; give a run folder or its {MODEL_FILE}")
-    try:
-        with safe_open(path, framework="pt") as file:
-            metadata = dict(file.metadata() or {})
-            _check_format(path, metadata)
-            tensors = {name: file.get_tensor(name).clone() for name in filter(wanted, file.keys())}
-    except (SafetensorError, OSError, ValueError) as error:
-        what = str(error).splitlines()[0]
-        raise ModelError(f"{path}: is damaged or no model file ({what}); copy it again or train anew") from None
-    return _upgraded(tensors, metadata)
-
-
-def load_metadata(path: Path) -> dict[str, str]:
-    """The metadata alone of a file that `save_tensors` wrote. Raises `ModelError`."""
-    try:
-        with safe_open(path, framework="pt") as file:
-            metadata = dict(file.metadata() or {})
-            _check_format(path, metadata)
-    except (SafetensorError, OSError, ValueError) as error:
-        what = str(error).splitlines()[0]
-        raise ModelError(f"{path}: is damaged or no model file ({what}); copy it again or train anew") from None
-    return _upgraded({}, metadata)[1]
-
-
-def _upgraded(tensors: dict[str, Tensor], metadata: dict[str, str]) -> tuple[dict[str, Tensor], dict[str, str]]:
-    """A model or checkpoint as this version would have written it: what came later is switched off in it."""
-    version = int(metadata["version"])
-    if version == VERSION:
-        return tensors, metadata
-    added: dict[str, Tensor] = {}
-    off: list[tuple[str, str, bool | float]] = []
-    if version < 8:
-        off += [("ensemble", "members", 1)]
-    if version < 7:
-        off += [("crops", "places", 1)]
-    if version < 5:
-        off += [("networks", "noise", False), ("schedule", "enough_steps", 0)]
-    if version < 4:
-        off += [("losses", "large", 0.0), ("networks", "detail", 0.0)]
-    if version < 3:
-        added["colour.grain"] = torch.ones(())
-        off += [("colour", "grain", False), ("colour", "balance", False)]
-    if version < 2:
-        added |= dict.fromkeys(("colour.texture", "generator.texture", "average.texture"), torch.zeros(()))
-        off += [("colour", "smooth", 0.0), ("networks", "smooth", 0.0)]
-    try:
-        config = json.loads(metadata["config"])
-        config.setdefault("ensemble", {})
-        for section, name, value in off:
-            config[section].setdefault(name, value)
-        config["schedule"].pop("most_steps", None)
-    except (KeyError, ValueError, AttributeError, TypeError, RecursionError):
-        return tensors, metadata  # damaged: whoever reads the configuration says so
-    return added | tensors, {**metadata, "config": json.dumps(config)}
-
-
-def _check_format(path: Path, metadata: Mapping[str, str]) -> None:
-    if metadata.get("format") != FORMAT:
-        raise ModelError(f"{path}: is a safetensors file, but not sincut's; give a run folder or its {MODEL_FILE}")
-    version = metadata.get("version", "")
-    if not version.isdigit() or int(version) > VERSION:
-        raise ModelError(
-            f"{path}: has format version {version}, this sincut reads up to {VERSION}; update it: pip install -U sincut"
-        )

@@ -1,4 +1,4 @@
-"""The networks G, D and H, and what is done to pictures in closed form before and after G."""
+"""The networks G, D and H, and the filters: closed-form maps of pictures before and after G."""
 
 # In this order: each imports only those before it.
-MODULES = ("layers", "networks", "balance", "colour")
+MODULES = ("local", "filters", "colour", "balance", "blocks", "generator", "discriminator", "heads")

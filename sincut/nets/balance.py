@@ -1,4 +1,4 @@
-"""What closes a training: the output's light and colour, fine, middle and coarse, get the photo's strength.
+"""The balance, a filter after G: its output's light and colour, fine, middle and coarse, get the photo's strength.
 
 In few steps a discriminator carves rock and water deeper than any photo shows them, and leaves large forms too faint.
 How strong a band of a picture is (bands as of a Laplacian pyramid that keeps its size; Burt and Adelson 1983, "The
@@ -7,7 +7,9 @@ less of it than what is bright, and apart from them along outlines, which a brus
 output there are all that is kept.
 """
 
+from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import ClassVar, Self
 
 import torch
 import torch.nn.functional as F
@@ -15,12 +17,13 @@ from kornia.color import rgb_to_grayscale
 from kornia.geometry.transform import resize
 from torch import Tensor
 
-from sincut.nets.layers import blurred, in_bands, precisely, sampled_quantiles
+from sincut.nets.filters import register
+from sincut.nets.local import blurred, in_bands, precisely, sampled_quantiles
 
 SIGMAS = (3.0, 12.0)  # px: what the first blur takes is fine, what the second takes besides is middle, the rest coarse
 REACH = round(3 * SIGMAS[1]) + 2  # px; one more for a slope, and even as G's stride
 LEVELS = 6  # of lightness
-OUTLINE = (0.12, 0.24)  # how much the coarse luma rises over its sigma: an outline begins, and is nothing else
+OUTLINE = (0.12, 0.24)  # rise of the coarse luma over its sigma at which an outline begins, and is nothing else
 DARK, BRIGHT = 0.05, 0.95  # the lowest and highest level, as quantiles of the photo's coarse luma
 RARE = 0.005  # a level with less of a picture than this says nothing
 LEAST, MOST = 0.5, 1.25  # of a gain; what is fine is never made stronger, for that is grain too
@@ -28,10 +31,16 @@ MOST_AT_OUTLINES = 1.5  # there, fine and middle
 PASSES = 3  # gains are measured again on what they give, since a part leaks into its neighbours
 
 
-@dataclass(frozen=True)
+@register
+@dataclass(frozen=True, eq=False)
 class Balance:
-    """Gains for a picture's luma and for its colours less luma (the first axis of both tensors of gains)."""
+    """Gains for a picture's luma and for its chroma, the colours less luma (the first axis of both tensors of gains).
 
+    Gains are factors of 0.5 to 1.5, offset and levels are lightness and colour in [-1, 1].
+    """
+
+    kind: ClassVar[str] = "balance"
+    reach: ClassVar[int] = REACH
     coarse: Tensor  # (2,)
     offset: Tensor  # (3,), of what is coarse, after its gains
     levels: Tensor  # (2,): the lowest and the highest level, of the luma of what is coarse, gains and offset applied
@@ -42,8 +51,16 @@ class Balance:
         if shapes not in ([(2,), (3,), (2,), (2, 2, levels)] for levels in (LEVELS, LEVELS + 1)):
             raise ValueError("the balance has a wrong shape")
 
+    def tensors(self) -> dict[str, Tensor]:
+        return {f"balance.{name}": value for name, value in vars(self).items()}
+
+    @classmethod
+    def of_tensors(cls, tensors: Mapping[str, Tensor]) -> Self:
+        prefix = "balance."
+        return cls(**{name.removeprefix(prefix): t for name, t in tensors.items() if name.startswith(prefix)})
+
     def __call__(self, image: Tensor) -> Tensor:
-        """(N, 3, H, W) -> the same in float32 at least; a pixel sees `REACH` pixels to any side."""
+        """(N, 3, H, W) -> the same in float32 at least; the receptive radius is `REACH` px."""
         return precisely(self._balanced, image, REACH)
 
     def _balanced(self, image: Tensor) -> Tensor:
@@ -60,7 +77,7 @@ class Balance:
 
 
 def balance(output: Tensor, photo: Tensor) -> Balance:
-    """What gives the output the photo's strengths, as far as `LEAST` and `MOST` let it, and its mean colour.
+    """The balance that gives the output the photo's strengths, within `LEAST` and `MOST`, and its mean colour.
 
     Pictures are (1, 3, H, W) in [-1, 1].
     """
@@ -89,19 +106,19 @@ def balance(output: Tensor, photo: Tensor) -> Balance:
 
 
 def strengths(picture: Tensor, levels: Tensor) -> tuple[Tensor, Tensor]:
-    """How strong the fine and middle luma and chroma of (1, 3, H, W) are by place, as `Balance.gains`; and the
-    (LEVELS + 1,) shares of the picture that lie there."""
+    """Mean magnitudes (2, 2, LEVELS + 1) of fine and middle luma and chroma of (1, 3, H, W), as `Balance.gains`; and
+    the shares (LEVELS + 1,) of the picture that have each label."""
 
     def by_row(x: Tensor) -> Tensor:
         *parts, large = _parts(x)
         shares = _shares(rgb_to_grayscale(large), levels)
-        found = [strong.abs().mean(1, keepdim=True) for part in parts for strong in _split(part)]
-        maps = [*shares, *(share * strong for strong in found for share in shares)]
+        magnitudes = [strong.abs().mean(1, keepdim=True) for part in parts for strong in _split(part)]
+        maps = [*shares, *(share * strong for strong in magnitudes for share in shares)]
         return torch.cat([each.mean(3, keepdim=True) for each in maps], dim=1)  # (1, n, H, 1)
 
     means = in_bands(by_row, picture, REACH).mean((0, 2, 3))
-    there, found = means[: LEVELS + 1], means[LEVELS + 1 :]
-    by_band = found.view(2, 2, LEVELS + 1)  # fine and middle, luma and chroma
+    there, rest = means[: LEVELS + 1], means[LEVELS + 1 :]
+    by_band = rest.view(2, 2, LEVELS + 1)  # fine and middle, luma and chroma
     return by_band.transpose(0, 1) / there.clamp(min=1e-6), there
 
 
@@ -115,7 +132,7 @@ def no_wider(photo: Tensor, painting: Tensor) -> Tensor:
 
 
 def _parts(x: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-    """What is fine, middle and coarse in (N, C, H, W)."""
+    """The fine, middle and coarse band of (N, C, H, W); they add up to it."""
     fine, coarse = (blurred(x, sigma) for sigma in SIGMAS)
     return x - fine, fine - coarse, coarse
 
@@ -131,9 +148,10 @@ def _scaled(x: Tensor, luma: Tensor | float, chroma: Tensor | float) -> Tensor:
 
 
 def _shares(luma: Tensor, levels: Tensor, outlines: bool = True) -> list[Tensor]:
-    """Of each level, and last of outlines, how much of it each pixel of coarse luma (N, 1, H, W) has; 1 in all.
+    """Soft labels of each pixel of coarse luma (N, 1, H, W): a map for each of LEVELS lightness levels, then outlines.
 
-    A pixel has 1 of its own level, less of the two around it, and as much less of any as it belongs to an outline.
+    Weights are >= 0 and sum to 1: lightness is interpolated linearly between levels, and the weight w of an outline
+    scales those of the levels by 1 - w.
     """
     place = ((luma - levels[0]) / (levels[1] - levels[0])).clamp(0, 1) * (LEVELS - 1)
     shares = [(1 - (place - level).abs()).clamp(min=0) for level in range(LEVELS)]
@@ -145,7 +163,7 @@ def _shares(luma: Tensor, levels: Tensor, outlines: bool = True) -> list[Tensor]
 
 
 def _slope(x: Tensor) -> Tensor:
-    """How much (N, 1, H, W) changes over a pixel, in the direction in which it changes most."""
+    """Magnitude of the gradient of (N, 1, H, W) per px, by central differences."""
     x = F.pad(x, (1, 1, 1, 1), mode="replicate")
     across, down = x[:, :, 1:-1, 2:] - x[:, :, 1:-1, :-2], x[:, :, 2:, 1:-1] - x[:, :, :-2, 1:-1]
     return 0.5 * (across.square() + down.square()).sqrt()

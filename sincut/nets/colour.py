@@ -1,15 +1,23 @@
-"""The closed-form part of a translation: an affine map of colours from the painting's to the photo's."""
+"""The colour map: an affine map of colours, from the source's to the target's by optimal transport."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import ClassVar, Self
 
 import torch
 from torch import Tensor
 
+from sincut.nets.filters import register
+from sincut.nets.local import symmetric_power
 
-@dataclass(frozen=True)
+
+@register
+@dataclass(frozen=True, eq=False)
 class ColourMap:
     """An affine map of colours, `matrix @ rgb + offset`, with RGB in [-1, 1]; see `colour_transport`."""
 
+    kind: ClassVar[str] = "colour_map"
+    reach: ClassVar[int] = 0
     matrix: Tensor  # (3, 3)
     offset: Tensor  # (3,)
 
@@ -18,29 +26,34 @@ class ColourMap:
         mapped = torch.einsum("oc,nchw->nohw", self.matrix.to(image), image)
         return mapped + self.offset.to(image)[:, None, None]
 
+    def __post_init__(self) -> None:
+        if self.matrix.shape != (3, 3) or self.offset.shape != (3,):
+            raise ValueError("the colour map has a wrong shape")
+
+    def tensors(self) -> dict[str, Tensor]:
+        return {"colour.matrix": self.matrix, "colour.offset": self.offset}
+
     @classmethod
-    def identity(cls) -> "ColourMap":
+    def of_tensors(cls, tensors: Mapping[str, Tensor]) -> Self:
+        return cls(tensors["colour.matrix"], tensors["colour.offset"])
+
+    @classmethod
+    def identity(cls) -> Self:
+        """The map that changes nothing."""
         return cls(torch.eye(3), torch.zeros(3))
 
 
-def colour_transport(painting: Tensor, photo: Tensor) -> ColourMap:
+def colour_transport(source: Tensor, target: Tensor) -> ColourMap:
     """The optimal transport between the two pictures' colour Gaussians: mean b, covariance Cb from a, Ca.
 
     `A = Ca^-1/2 (Ca^1/2 Cb Ca^1/2)^1/2 Ca^-1/2` (Pitie and Kokaram 2007, "The linear Monge-Kantorovitch linear colour
-    mapping"). Pictures are (1, 3, H, W) in [-1, 1]. A small variance is added to both, so that a painting without
+    mapping"). Pictures are (1, 3, H, W) in [-1, 1]. A small variance is added to both, so that a source without
     colours does not have its grain turned into them.
     """
     noise = 1e-3 * torch.eye(3, dtype=torch.float64)
-    rows = [picture[0].cpu().double().flatten(1) for picture in (painting, photo)]  # (3, H*W)
+    rows = [picture[0].cpu().double().flatten(1) for picture in (source, target)]  # (3, H*W)
     (mean_a, cov_a), (mean_b, cov_b) = ((r.mean(1), torch.cov(r) + noise) for r in rows)
-    root = _power(cov_a, 0.5)
-    inverse = _power(cov_a, -0.5)
-    matrix = inverse @ _power(root @ cov_b @ root, 0.5) @ inverse
+    root = symmetric_power(cov_a, 0.5)
+    inverse = symmetric_power(cov_a, -0.5)
+    matrix = inverse @ symmetric_power(root @ cov_b @ root, 0.5) @ inverse
     return ColourMap(matrix.float(), (mean_b - matrix @ mean_a).float())
-
-
-def _power(matrix: Tensor, exponent: float) -> Tensor:
-    """A symmetric positive definite (3, 3) matrix to a real power."""
-    values, vectors = torch.linalg.eigh(matrix)
-    powered: Tensor = (vectors * values.clamp(min=1e-12) ** exponent) @ vectors.T
-    return powered

@@ -18,7 +18,8 @@ from dataclasses import dataclass, field
 from pathlib import Path, PurePath
 from typing import Any
 
-from sincut.config.sections import DEFAULT_PRESET, Config, resolve, schedule_flags
+from sincut.config.resolve import DEFAULT_PRESET, resolve, schedule_flags
+from sincut.config.sections import Config
 from sincut.errors import ConfigError, ModelError, RunError
 from sincut.files import is_locked, make_folder, sha256, stat_of
 from sincut.method.crops import check_size

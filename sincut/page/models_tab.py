@@ -4,7 +4,7 @@ from typing import Any
 
 import gradio as gr
 
-from sincut.config.sections import DEFAULT_PRESET, Config, load_preset
+from sincut.config.resolve import DEFAULT_PRESET, unusual
 from sincut.errors import SincutError
 from sincut.markup import escape, render
 from sincut.page.desk import HIDDEN, Desk, clock, plain, told
@@ -71,12 +71,13 @@ def about_words(desk: Desk, name: str) -> str:
     except SincutError as error:
         return f"<p>{escape(error)}</p>"
     figures = provenance.get("figures")
+    settings = {key: value for key, value in unusual(config).items() if key != "schedule.seed"}
     html = render(
         "page/assets/about.html",
         name=name,
         origin=_origin(provenance),
         figures=figures if isinstance(figures, dict) else {},
-        settings=_own_settings(config),
+        settings=settings,
         preset=DEFAULT_PRESET,
     )
     return str(html)
@@ -93,14 +94,3 @@ def _origin(provenance: dict[str, Any]) -> dict[str, str]:
     rows["trained"] = f"{steps or 0} of {planned or '?'} steps, seed {provenance.get('seed')}"
     rows["time"] = clock(seconds) if seconds is not None else "not known"
     return rows
-
-
-def _own_settings(config: Config) -> dict[str, Any]:
-    """Settings that differ from those of the standard preset; the seed is told elsewhere."""
-    usual = load_preset(DEFAULT_PRESET).config.to_dict()
-    return {
-        f"{section}.{key}": value
-        for section, settings in config.to_dict().items()
-        for key, value in settings.items()
-        if value != usual[section][key] and key != "seed"
-    }

@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import Any
 
 from sincut import __version__
+from sincut.config.resolve import usual
 from sincut.config.sections import Config
 from sincut.errors import RunError
 from sincut.events import Listener, Warned
@@ -218,10 +219,10 @@ class _Facts:
 
     def settings(self) -> list[dict[str, Any]]:
         """All settings with their meaning and default."""
-        usual = Config()
+        standard = usual()
         rows = []
         for section in fields(self.config):
-            mine, theirs = getattr(self.config, section.name), getattr(usual, section.name)
+            mine, theirs = getattr(self.config, section.name), getattr(standard, section.name)
             for setting in fields(mine):
                 value, default = getattr(mine, setting.name), getattr(theirs, setting.name)
                 row = {"section": section.name, "key": setting.name, "doc": setting.metadata["doc"]}

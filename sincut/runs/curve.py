@@ -12,7 +12,8 @@ from typing import Any
 
 import torch
 
-from sincut.config.sections import Config, override, schedule_flags
+from sincut.config.resolve import override, schedule_flags
+from sincut.config.sections import Config
 from sincut.errors import Interrupted, RunError
 from sincut.files import make_folder, write_whole
 from sincut.model.model import Model

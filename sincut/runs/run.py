@@ -8,11 +8,12 @@ from typing import Any, NamedTuple
 import torch
 
 from sincut import __version__
-from sincut.config.sections import Config, resolve
+from sincut.config.resolve import resolve
+from sincut.config.sections import Config
 from sincut.devices import find_device
 from sincut.errors import RunError
 from sincut.events import Listener, Warned, ignore
-from sincut.method import training
+from sincut.method import loop
 from sincut.method.crops import check_size
 from sincut.model.model import Model
 from sincut.pictures.picture import to_tensor
@@ -87,8 +88,8 @@ class _How(NamedTuple):
     started: float | None
 
     def learn(self, inputs: Inputs, config: Config, on_event: Listener, state: State | None = None) -> Model:
-        """The model that `training.train` makes of the pictures, from `state` on."""
-        return training.train(
+        """The model that `loop.train` makes of the pictures, from `state` on."""
+        return loop.train(
             to_tensor(inputs.source.picture.pixels),
             to_tensor(inputs.target.picture.pixels),
             config,

@@ -12,7 +12,8 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from sincut.config.sections import DEFAULT_PRESET, Config, resolve, schedule_flags
+from sincut.config.resolve import DEFAULT_PRESET, resolve, schedule_flags
+from sincut.config.sections import Config
 from sincut.errors import ConfigError, RunError, SincutError
 from sincut.files import read_whole, sha256
 from sincut.runs.inputs import direction

@@ -13,7 +13,7 @@ from sincut.config.sections import Networks
 from sincut.devices import available_memory, used_memory
 from sincut.errors import ImageError
 from sincut.model.limits import Limits
-from sincut.nets.networks import STRIDE
+from sincut.nets.generator import STRIDE
 from sincut.pictures import reading
 from sincut.translation.options import PLAIN, Options
 

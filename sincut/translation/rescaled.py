@@ -79,7 +79,7 @@ def translate_rescaled(
     half = np.float32(np.iinfo(scene.dtype).max / 2)
     small = resized_rows(scene.rows, (h, w), small_size) / half  # (h', w', 3) float32, in [0, 2]
     translated = np.empty((*small_size, 3), np.float32)
-    matrix = engine.model.colour.matrix.float()
+    matrix = engine.model.colour_matrix
 
     def read(rows: Tensor, columns: Tensor) -> Tensor:
         part = small[index_of(rows)][:, index_of(columns)]

@@ -18,7 +18,7 @@ import torch
 from torch import Tensor
 
 from sincut.errors import ConfigError, ModelError
-from sincut.nets.networks import STRIDE
+from sincut.nets.generator import STRIDE
 from sincut.pictures.hidden import visible_everywhere
 from sincut.pictures.picture import Picture, Pixels
 from sincut.translation.tiles import Box, mirror

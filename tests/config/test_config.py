@@ -6,7 +6,8 @@ from pathlib import Path
 import pytest
 from helpers import ROOT
 
-from sincut.config.sections import Config, load_preset, overlay, presets, resolve, schedule_flags
+from sincut.config.resolve import load_preset, presets, resolve, schedule_flags
+from sincut.config.sections import Config, overlay
 from sincut.errors import ConfigError
 
 
@@ -22,17 +23,37 @@ def test_numbers_may_be_written_without_a_zero() -> None:
 
 
 def test_presets_hold_only_differences() -> None:
-    defaults = Config().to_dict()
     for path in (ROOT / "presets").glob("*.toml"):
         values = tomllib.loads(path.read_text())
-        values.pop("about")
+        base = values.pop("extends", None)
+        below = (resolve(base) if base else Config()).to_dict()
+        del values["about"]
+        values.pop("why", None)
         for section, settings in values.items():
             for key, value in settings.items():
-                assert defaults[section][key] != value, f"{path.name}: {section}.{key} is the default"
+                assert below[section][key] != value, f"{path.name}: {section}.{key} is the same without it"
 
 
-def test_standard_is_the_defaults() -> None:
-    assert resolve() == resolve("standard") == Config()
+def test_standard_says_why_for_each_of_its_settings() -> None:
+    standard = load_preset("standard")
+    changed = {line.split(":")[0] for line in standard.config.differences(Config())}
+    assert changed == set(standard.why) and resolve() == standard.config
+    assert all(len(reason) > 10 for reason in standard.why.values())
+    assert load_preset("quick").why.items() >= {"colour.map": standard.why["colour.map"]}.items()
+
+
+def test_presets_extend_one_another(tmp_path: Path) -> None:
+    (tmp_path / "mine.toml").write_text('extends = "quick"\n[losses]\nnce = 2.5\n')
+    (tmp_path / "yours.toml").write_text('extends = "mine.toml"\n[crops]\ncount = 3\n')
+    mine, yours = (load_preset(str(tmp_path / name)).config for name in ("mine.toml", "yours.toml"))
+    assert mine.differences(resolve("quick")) == ["losses.nce: 2.5 here, 1.7 there"]
+    assert (yours.losses.nce, yours.crops.count, yours.colour.map) == (2.5, 3, True)
+    (tmp_path / "circle.toml").write_text('extends = "circle.toml"\n')
+    with pytest.raises(ConfigError, match="end the circle"):
+        load_preset(str(tmp_path / "circle.toml"))
+    (tmp_path / "lost.toml").write_text('extends = "standrad"\n')
+    with pytest.raises(ConfigError, match="did you mean standard"):
+        load_preset(str(tmp_path / "lost.toml"))
 
 
 def test_standard_and_paper_keep_the_promised_crops() -> None:
@@ -42,35 +63,54 @@ def test_standard_and_paper_keep_the_promised_crops() -> None:
 
 
 def test_published_presets_are_faithful() -> None:
-    release, paper = resolve("release"), resolve("paper")
-    assert (release.crops.count, release.crops.size, release.crops.scale) == (16, 64, "axes")
-    assert (release.losses.nce, release.losses.same, release.losses.r1, release.losses.r1_every) == (4, 1, 1, 1)
-    assert (release.optimisation.learning_rate, release.schedule.steps) == (0.002, 100_000)
-    assert (paper.crops.scale, paper.crops.low, paper.crops.high, paper.crops.count) == ("width", 384, 1024, 16)
-    assert paper.losses.patches == 256
-    for config in (release, paper):
-        assert (
-            not config.colour.map
-            and not config.colour.smooth
-            and not config.colour.grain
-            and not config.colour.balance
-            and not config.networks.smooth
-            and not config.networks.residual
-            and not config.networks.noise
-            and not config.losses.spread
-        )
-        assert config.losses.identity and config.losses.same == 1 and config.networks.discriminator == 1
-        assert config.losses.false_negatives == 1 and not config.crops.own_scales
-        assert config.crops.places == config.ensemble.members == 1
+    """Every value, as the paper's appendix and the published code's options for single images have it."""
+    paper: dict[str, dict[str, object]] = {
+        "method": {"algorithm": "sincut"},
+        "crops": {
+            **{"scale": "width", "low": 384.0, "high": 1024.0, "count": 16, "size": 128, "tile": 64, "flip": 0.5},
+            **{"excess": 0.0, "own_scales": False, "places": 1},
+        },
+        "networks": {
+            **{"stem": 40, "inner": 80, "blocks": 6, "discriminator": 1.0, "features": 256},
+            **{"noise": "last", "residual": 0.0, "smooth": 0.0, "detail": 0.0},
+        },
+        "colour": {"smooth": 0.0, "map": False, "grain": False, "balance": False},
+        "losses": {
+            **{"nce": 4.0, "identity": True, "same": 1.0, "layers": [0, 1, 2, 3, 5], "patches": 256},
+            **{"temperature": 0.07, "r1": 1.0, "r1_every": 1, "flip_equivariance": False, "own": {}},
+            **{"large": 0.0, "guide": 0.0, "guide_until": 0.5, "guide_end": 0.15},
+            **{"spread": False, "false_negatives": 1.0},
+        },
+        "optimisation": {
+            **{"learning_rate": 0.002, "beta1": 0.0, "beta2": 0.99, "decay": 0.5},
+            **{"full_rate_steps": 0, "ema": 0.0},
+        },
+        "schedule": {"steps": 100_000, "minutes": 0.0, "least_steps": 0, "enough_steps": 0, "seed": 0},
+        "ensemble": {"members": 1, "steps": 300},
+    }
+    release = {
+        **paper,
+        "crops": {**paper["crops"], "scale": "axes", "low": 0.3333, "high": 1.0, "size": 64},
+        "networks": {**paper["networks"], "stem": 80, "inner": 160},
+        "losses": {**paper["losses"], "layers": [0, 2, 4], "patches": 1},
+    }
+    fastcut_losses = {"nce": 10.0, "identity": False, "same": 0.0, "flip_equivariance": True}
+    fastcut = {**paper, "losses": {**paper["losses"], **fastcut_losses}}
+    for name, wanted in (("paper", paper), ("release", release), ("fastcut", fastcut)):
+        values = resolve(name).to_dict()
+        del values["output"]  # changes nothing that is learned
+        assert values == wanted
+        shipped = tomllib.loads((ROOT / "presets" / f"{name}.toml").read_text())
+        assert sum(len(section) for section in shipped.values() if isinstance(section, dict)) <= 15
 
 
-@pytest.mark.parametrize("name", ["standard", "quick", "paper", "release"])
+@pytest.mark.parametrize("name", ["standard", "quick", "paper", "release", "fastcut"])
 def test_printed_preset_is_itself_a_preset(name: str, tmp_path: Path) -> None:
     preset = load_preset(name)
     path = tmp_path / "again.toml"
-    path.write_text(preset.config.to_toml(preset.about), encoding="utf-8")
+    path.write_text(preset.to_toml(), encoding="utf-8")
     again = load_preset(str(path))
-    assert (again.config, again.about) == (preset.config, preset.about)
+    assert (again.config, again.about, again.why) == (preset.config, preset.about, preset.why)
 
 
 def test_config_survives_a_dictionary() -> None:
@@ -129,7 +169,7 @@ def test_broken_preset_file_is_named(tmp_path: Path) -> None:
 
 
 def test_differences_name_keys_and_ignore_output() -> None:
-    base = Config()
+    base = resolve()
     other = overlay(base, {"crops": {"count": 9}, "output": {"previews": 3}})
     assert base.differences(other) == ["crops.count: 4 here, 9 there"]
 

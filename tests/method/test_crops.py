@@ -24,13 +24,15 @@ def generator(seed: int = 0) -> torch.Generator:
 
 
 def test_excess_is_scaled_away_once() -> None:
-    config = Crops(size=32, tile=16, low=40, high=64)
+    config = Crops(size=32, tile=16, low=40, high=64, excess=2.0)
     assert without_excess(torch.zeros(1, 3, 300, 600), config).shape == (1, 3, 64, 128)
     assert without_excess(torch.zeros(1, 3, 40, 4000), config).shape == (1, 3, 40, 4000)
     small = torch.zeros(1, 3, 100, 128)
     assert without_excess(small, config) is small
-    by_factor = Crops(scale="factor", low=0.5, high=1.0)
+    by_factor = Crops(scale="factor", low=0.5, high=1.0, excess=2.0)
     assert without_excess(torch.zeros(1, 3, 300, 6000), by_factor).shape == (1, 3, 300, 6000)
+    plain = Crops(size=32, tile=16, low=40, high=64)  # the published methods crop pictures as they are
+    assert without_excess(torch.zeros(1, 3, 300, 600), plain).shape == (1, 3, 300, 600)
 
 
 @pytest.mark.parametrize("own_scales", [False, True])
@@ -122,7 +124,7 @@ def test_of_several_places_the_one_with_the_strongest_outlines_is_taken() -> Non
 
     assert hits(4, outlines) > 2 * hits(1, outlines) > 0
     assert hits(1, outlines) == hits(1, None)
-    config = Crops(size=32, tile=16, low=200, high=200, places=4)
+    config = Crops(size=32, tile=16, low=200, high=200, count=4, places=4, own_scales=True)
     assert not torch.equal(*(random_crops(image, config, generator(), o) for o in (outlines, None)))
 
 

@@ -5,8 +5,9 @@ import pytest
 import torch
 from helpers import scene
 
-from sincut.method.guide import _blur, _normal_scores, _small, _transport, coarse_guide, comparable_texture
-from sincut.nets.layers import calm_variance
+from sincut.method.guide import _normal_scores, _small, _transport, coarse_guide, comparable_texture
+from sincut.nets.filters import calm_variance
+from sincut.nets.local import blurred
 from sincut.pictures.picture import to_tensor
 
 
@@ -60,7 +61,7 @@ def test_the_guide_takes_its_colours_from_the_photo_and_is_repeatable() -> None:
 
 def test_the_guide_has_the_contrast_of_the_photo() -> None:
     painting, photo = to_tensor(scene(120, 150, 1)), to_tensor(scene(130, 140, 2))
-    colours = [p[0].flatten(1) for p in (_small(coarse_guide(painting, photo)), _blur(_small(photo), 2.0))]
+    colours = [p[0].flatten(1) for p in (_small(coarse_guide(painting, photo)), blurred(_small(photo), 2.0))]
     torch.testing.assert_close(colours[0].mean(1), colours[1].mean(1), atol=0.01, rtol=0)
     torch.testing.assert_close(colours[0].std(1), colours[1].std(1), rtol=0.03, atol=0)
 

@@ -8,7 +8,7 @@ from torch.autograd import gradcheck
 
 from sincut.config.sections import Networks
 from sincut.method.losses import adversarial, coarse_squared, discrimination, mean_absolute, patch_nce, r1_penalty
-from sincut.nets.networks import Discriminator
+from sincut.nets.discriminator import Discriminator
 
 
 def unit_rows(count: int, features: int, seed: int) -> torch.Tensor:

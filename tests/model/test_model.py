@@ -9,7 +9,8 @@ import torch
 from helpers import make_model
 from safetensors.torch import save_file
 
-from sincut.config.sections import Config, load_preset, overlay
+from sincut.config.resolve import load_preset
+from sincut.config.sections import Config, overlay
 from sincut.errors import ConfigError, ModelError
 from sincut.model.model import MODEL_FILE, Model, describe, load_tensors, model_path, save_tensors
 from sincut.nets.balance import LEVELS
@@ -78,7 +79,7 @@ def test_incomplete_models_are_refused(model_file: Path, change: str) -> None:
         metadata["config"] = '{"networks": {"wings": 2}}'
     if change == "json":
         metadata["config"] = "{"
-    save_tensors(model_file, tensors, {"config": metadata["config"], "provenance": metadata["provenance"]})
+    save_tensors(model_file, tensors, metadata)
     with pytest.raises(ModelError, match=model_file.name):
         Model.load(model_file)
 
@@ -88,11 +89,15 @@ def test_a_place_that_cannot_be_written_is_named(tiny: Config, tmp_path: Path) -
         make_model(tiny).save(tmp_path / "no" / "such" / "folder.safetensors")
 
 
-@pytest.mark.parametrize("version", [1, 2, 3, 4, 5, 6, 7])
+@pytest.mark.parametrize("version", [1, 2, 3, 4, 5, 6, 7, 8])
 def test_models_of_earlier_versions_lack_what_came_later(tiny: Config, tmp_path: Path, version: int) -> None:
     tiny = overlay(tiny, {"networks": {"smooth": 3.0}, "colour": {"smooth": 3.0}})
     values = tiny.to_dict()
-    del values["ensemble"]
+    values["networks"]["noise"] = True  # a switch, until format 9
+    del values["method"], values["crops"]["excess"], values["losses"]["flip_equivariance"], values["losses"]["own"]
+    del values["losses"]["spread"]  # as one that came without a format of its own
+    if version < 8:
+        del values["ensemble"]
     if version < 7:
         del values["crops"]["places"]
         values["schedule"]["most_steps"] = 750
@@ -115,28 +120,37 @@ def test_models_of_earlier_versions_lack_what_came_later(tiny: Config, tmp_path:
         tensors = {name: value for name, value in tensors.items() if not name.startswith("balance.")}
     if version == 1:
         del tensors["colour.texture"], tensors["generator.texture"]
-    old = {**metadata, "version": str(version), "config": json.dumps(values)}
+    said = {name: metadata[name] for name in ("format", "provenance")}
+    old = {**said, "version": str(version), "config": json.dumps(values)}
     save_file(tensors, tmp_path / "old.safetensors", metadata=old)
     early, now = (Model.load(tmp_path / name) for name in ("old.safetensors", "m.safetensors"))
-    assert early.config.ensemble.members == 1 and now.config.ensemble.members > 1
+    assert (early.config.ensemble.members == 1) == (version < 8) and now.config.ensemble.members > 1
+    assert early.config.crops.excess == 2 and early.config.losses.spread  # as they were for all
+    assert not early.config.losses.flip_equivariance and describe(tmp_path / "old.safetensors")[0] == early.config
     assert (early.config.crops.places == 1) == (version < 7) and now.config.crops.places > 1
-    assert early.config.networks.noise == (version >= 5) and now.config.networks.noise
+    assert early.config.networks.noise == ("auto" if version >= 5 else "last") and now.config.networks.noise == "auto"
+    assert early.generator.config.noise == ("all" if version >= 5 else "last")
     if version < 4:
         assert early.config.losses.large == early.config.networks.detail == 0
     assert now.config.losses.large > 0 and now.config.networks.detail > 0
-    assert now.config.networks.smooth > 0 and now.texture > 0 and now.grain < 1 and now.balance is not None
+    assert (
+        now.config.networks.smooth > 0
+        and [filter_.reach > 0 for filter_ in now.before] == [True, False, True]
+        and now.after
+    )
     assert early.noise_reach < now.noise_reach or version >= 5
     if version >= 3:
         assert early.config.colour == now.config.colour and early.halo == now.halo
         image, noise = torch.rand(1, 3, 64, 72), torch.zeros(1, 1, 64, 72)
-        assert early.balance is not None and early.balance(image).shape == image.shape
+        (balance,) = early.after
+        assert balance(image).shape == image.shape
         assert early.translate(image, noise).isfinite().all()
         return
-    assert early.grain == 1 and early.balance is None
+    assert early.before[2].reach == 0 and early.after == ()
     assert not early.config.colour.grain and not early.config.colour.balance
     assert early.generator.halo <= early.halo < now.halo
     if version == 1:
-        assert early.config.colour.smooth == early.config.networks.smooth == early.texture == 0
+        assert early.config.colour.smooth == early.config.networks.smooth == early.before[0].reach == 0
         assert early.halo == early.generator.halo
 
 
@@ -158,7 +172,8 @@ def test_hostile_models_are_refused_before_they_cost_anything(model_file: Path, 
     if lie == "shape":
         tensors["balance.gains"] = torch.ones(2, 3)
     text = "[" * 100_000 if lie == "deep" else json.dumps(config)
-    save_tensors(model_file, tensors, {"config": text, "provenance": metadata["provenance"]})
+    networks = json.dumps({**config["networks"], "noise": "all"}) if lie != "deep" else text
+    save_tensors(model_file, tensors, {**metadata, "config": text, "networks": networks})
     before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     with pytest.raises(ModelError, match=f"{model_file.name}: is not a complete sincut model"):
         Model.load(model_file)
@@ -185,7 +200,7 @@ def test_hostile_headers_and_presets_are_refused(tmp_path: Path) -> None:
 def test_half_precision_weights_are_read(model_file: Path) -> None:
     tensors, metadata = load_tensors(model_file)
     halved = {name: value.half() if name.startswith("generator.") else value for name, value in tensors.items()}
-    save_tensors(model_file, halved, {"config": metadata["config"], "provenance": metadata["provenance"]})
+    save_tensors(model_file, halved, metadata)
     assert {p.dtype for p in Model.load(model_file).generator.parameters()} == {torch.float32}
 
 

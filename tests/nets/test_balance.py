@@ -8,7 +8,7 @@ import torch
 import torch.nn.functional as F
 from kornia.color import rgb_to_grayscale
 
-from sincut.nets import layers
+from sincut.nets import local
 from sincut.nets.balance import (
     LEAST,
     LEVELS,
@@ -164,6 +164,6 @@ def test_a_wider_photo_is_measured_at_the_painting_s_width() -> None:
 def test_large_pictures_are_measured_in_bands(monkeypatch: pytest.MonkeyPatch) -> None:
     x, photo = uneven(6, 330, 31), uneven(7, 350, 40)
     whole = balance(x, photo)
-    monkeypatch.setattr(layers, "BAND", 1)
+    monkeypatch.setattr(local, "BAND", 1)
     for name, value in vars(balance(x, photo)).items():
         torch.testing.assert_close(value, vars(whole)[name], rtol=1e-4, atol=1e-5)

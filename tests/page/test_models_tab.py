@@ -5,7 +5,8 @@ from pathlib import Path
 import pytest
 from helpers import TINY, make_model
 
-from sincut.config.sections import Config, overlay
+from sincut.config.resolve import resolve
+from sincut.config.sections import overlay
 
 pytest.importorskip("gradio")
 
@@ -17,7 +18,7 @@ def test_names_and_directions_of_strangers_are_no_markdown(tmp_path: Path) -> No
 
     name = "![a](x) <b> www.evil.example"
     (tmp_path / name).mkdir()
-    model = make_model(overlay(Config(), TINY))
+    model = make_model(overlay(resolve(), TINY))
     model.provenance |= {"direction": "photo ![x](http://evil.example/p.png)", "steps": float("inf")}
     model.provenance["seconds"] = float("nan")
     model.save(tmp_path / name / "model.safetensors")
@@ -32,7 +33,7 @@ def test_what_is_told_of_a_model_is_text_and_holds_its_own_settings_alone(tmp_pa
     from sincut.page.jobs import Trainings
     from sincut.page.models_tab import about_words
 
-    for name, config in (("plain", Config()), ("<b>", overlay(Config(), TINY))):
+    for name, config in (("plain", resolve()), ("<b>", overlay(resolve(), TINY))):
         (tmp_path / name).mkdir()
         model = make_model(config)
         model.provenance |= {"painting": {"name": "<i>", "width": 3, "height": 4}, "figures": {"<u>": "<s>"}}

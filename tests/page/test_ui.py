@@ -21,7 +21,8 @@ import pytest
 from helpers import ROOT, TINY, make_model, scene
 from PIL import Image
 
-from sincut.config.sections import Config, overlay
+from sincut.config.resolve import resolve
+from sincut.config.sections import overlay
 from sincut.errors import RunError
 from sincut.page.serve import NOT_FROM_OUTSIDE, OFFLINE
 from sincut.translation.translator import load
@@ -90,7 +91,7 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
     for number, name in enumerate(("painting.png", "photo.png", "other.png"), 1):
         Image.fromarray(scene(72, 90, number)).save(folder / name)
     (folder / "runs" / "ready").mkdir(parents=True)
-    make_model(overlay(Config(), TINY)).save(folder / "runs" / "ready" / "model.safetensors")
+    make_model(overlay(resolve(), TINY)).save(folder / "runs" / "ready" / "model.safetensors")
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]

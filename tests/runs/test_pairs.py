@@ -12,7 +12,7 @@ from helpers import assert_clear_error, in_process, scene, sincut
 from PIL import Image
 
 from sincut.batch.ray_ import Pool
-from sincut.config.sections import Config, resolve
+from sincut.config.resolve import resolve
 from sincut.errors import Interrupted
 from sincut.model.model import Model
 from sincut.runs import pairs, run
@@ -36,19 +36,19 @@ def table(painting: Path, photo: Path, tmp_path: Path) -> Path:
 
 
 def test_a_preset_of_a_row_overwrites_no_file(painting: Path, photo: Path, tmp_path: Path) -> None:
-    both = [Pair(name, painting, photo, tmp_path / "runs" / name, Config()) for name in ("x", "x.toml")]
+    both = [Pair(name, painting, photo, tmp_path / "runs" / name, resolve()) for name in ("x", "x.toml")]
     (tmp_path / "runs").mkdir()
     (tmp_path / "runs/x.toml").write_text("mine")
     words = [pairs.command(pair, "cpu") for pair in both]
     presets = {line[line.index("--preset") + 1] for line in words}
-    assert len(presets) == 2 and all(resolve(preset, []) == Config() for preset in presets)
+    assert len(presets) == 2 and all(resolve(preset, []) == resolve() for preset in presets)
     assert (tmp_path / "runs/x.toml").read_text() == "mine"
 
 
 def test_a_training_that_cannot_listen_yet_is_stopped_all_the_same(
     painting: Path, photo: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    rows = [Pair("one", painting, photo, tmp_path / "one", Config())]
+    rows = [Pair("one", painting, photo, tmp_path / "one", resolve())]
     monkeypatch.setattr(pairs, "command", lambda *_: [sys.executable, "-c", "import time; time.sleep(60)"])
     asked = iter([False])
     assert [row.state for row in pairs.train(rows, "cpu", stop=lambda: next(asked, True))] == ["stopped"]
@@ -61,7 +61,7 @@ def test_a_listener_that_fails_ends_all_trainings(
     painting: Path, photo: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """As stderr piped into `head`: the training says more than a pipe holds, is stopped, and no other is begun."""
-    rows = [Pair(name, painting, photo, tmp_path / name, Config()) for name in ("one", "two")]
+    rows = [Pair(name, painting, photo, tmp_path / name, resolve()) for name in ("one", "two")]
     says = "import sys, time; print('line\\n' * 100_000, file=sys.stderr, flush=True); time.sleep(60)"
     monkeypatch.setattr(pairs, "command", lambda *_: [sys.executable, "-c", says])
     asked, heard = list[bool](), list[str]()
@@ -118,7 +118,7 @@ def test_a_stop_on_a_cluster_reaches_all_in_work_and_begins_no_other(
 ) -> None:
     ray = Cluster()
     monkeypatch.setattr(pairs, "joined", lambda pool: contextlib.nullcontext(ray))
-    rows = [Pair(name, painting, photo, tmp_path / name, Config()) for name in "abc"]
+    rows = [Pair(name, painting, photo, tmp_path / name, resolve()) for name in "abc"]
     outcomes = pairs.train(rows, pool=Pool(cpus=2.0), stop=lambda: ray.asked > 2)
     assert [outcome.state for outcome in outcomes] == ["stopped"] * 3
     assert ray.begun == ray.cancelled == ["a", "b"]

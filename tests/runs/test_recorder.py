@@ -198,7 +198,7 @@ def full_disk(monkeypatch: pytest.MonkeyPatch, run: Path, *names: str) -> None:
             raise kind(f"{path}: cannot be written (No space left on device); free some space")
         whole(path, data, kind)
 
-    monkeypatch.setattr("sincut.model.model.write_whole", write)
+    monkeypatch.setattr("sincut.model.file.write_whole", write)
 
 
 def test_a_model_is_written_where_its_checkpoint_finds_no_room(

@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 from helpers import in_process
 
-from sincut.config.sections import Config
+from sincut.config.resolve import resolve
 from sincut.errors import ConfigError, RunError
 from sincut.runs import table
 from sincut.runs.table import Outcome, Pair
@@ -26,7 +26,7 @@ def test_rows_say_what_is_special(painting: Path, photo: Path, tmp_path: Path) -
     schedule = one.config.schedule
     assert (schedule.minutes, schedule.steps, schedule.seed, one.config.crops.count) == (2, 0, 3, 4)
     assert (two.name, two.reverse, two.config.schedule.steps, two.config.schedule.seed) == ("second", False, 50, 9)
-    assert two.config.crops.count == Config().crops.count
+    assert two.config.crops.count == resolve().crops.count
     assert (one.painting, one.photo) == (painting, photo)
 
 

@@ -6,7 +6,8 @@ import torch
 from helpers import make_model, scene
 from kornia.color import rgb_to_lab
 
-from sincut.config.sections import Config, overlay
+from sincut.config.resolve import resolve
+from sincut.config.sections import overlay
 from sincut.errors import ConfigError
 from sincut.pictures.picture import Picture, to_tensor
 from sincut.translation.blend import Blend
@@ -18,7 +19,7 @@ NETWORKS = {
     "losses": {"layers": [0, 2, 3]},
     "crops": {"low": 32.0, "high": 128.0},
 }
-TRANSLATOR = Translator(make_model(overlay(Config(), NETWORKS)), precision="float32")
+TRANSLATOR = Translator(make_model(overlay(resolve(), NETWORKS)), precision="float32")
 H, W = 90, 130
 PICTURE = Picture(scene(H, W, 0))
 WHOLE = TRANSLATOR.apply_picture(PICTURE).pixels.astype(int)

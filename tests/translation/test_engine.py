@@ -12,7 +12,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image
 
-from sincut.config.sections import Config, overlay
+from sincut.config.resolve import resolve
+from sincut.config.sections import overlay
 from sincut.errors import ImageError
 from sincut.model.limits import Limits
 from sincut.pictures.picture import Picture, to_tensor
@@ -26,7 +27,7 @@ NETWORKS = {
     "losses": {"layers": [0, 2, 3]},
     "crops": {"low": 32.0, "high": 128.0},
 }
-TRANSLATOR = Translator(make_model(overlay(Config(), NETWORKS)), precision="float32")
+TRANSLATOR = Translator(make_model(overlay(resolve(), NETWORKS)), precision="float32")
 H, W = 90, 130
 PICTURE = Picture(scene(H, W, 0))
 WHOLE = TRANSLATOR.apply_picture(PICTURE).pixels.astype(int)
@@ -49,7 +50,7 @@ def test_tiled_equals_whole_for_any_halo(
     colour = {"smooth": float(strokes), "grain": grain, "balance": balance}
     smooth = {"networks": {"smooth": float(base)}, "colour": colour}
     shape = {"stem": 3, "inner": 4, "blocks": blocks, **smooth["networks"]}
-    config = overlay(Config(), {"networks": shape, "colour": smooth["colour"], "losses": {"layers": [0, 2]}})
+    config = overlay(resolve(), {"networks": shape, "colour": smooth["colour"], "losses": {"layers": [0, 2]}})
     translator = Translator(make_model(config), precision="float32")
     image = torch.rand(1, 3, h, w, generator=torch.Generator().manual_seed(h * w)) * 2 - 1
     whole = translator.translate(image, "off")
@@ -72,7 +73,7 @@ def test_no_step_shows_at_the_edges_of_tiles_in_bfloat16(tile: int, seed: int) -
 
 
 def test_tiled_equals_whole_at_the_standard_networks(tmp_path: Path) -> None:
-    from sincut.config.sections import resolve
+    from sincut.config.resolve import resolve
 
     translator = Translator(make_model(resolve("standard")), precision="float32")
     image = torch.rand(1, 3, 150, 201) * 2 - 1
@@ -104,7 +105,7 @@ def test_translating_repeats() -> None:
 
 
 def test_one_thread_and_two_give_the_same_bits() -> None:
-    translator, image = Translator(make_model(Config())), torch.rand(1, 3, 128, 144) * 2 - 1
+    translator, image = Translator(make_model(resolve())), torch.rand(1, 3, 128, 144) * 2 - 1
     before, found = torch.get_num_threads(), []
     try:
         for threads in (1, 2):

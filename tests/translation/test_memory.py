@@ -8,14 +8,15 @@ import torch
 from helpers import StandIn, make_model, scene
 from PIL import Image
 
-from sincut.config.sections import Config, overlay
+from sincut.config.resolve import resolve
+from sincut.config.sections import overlay
 from sincut.errors import ImageError
 from sincut.model.limits import Limits
 from sincut.translation.options import Options
 from sincut.translation.translator import Translator
 
 NETWORKS = {"networks": {"stem": 4, "inner": 6, "blocks": 2}, "losses": {"layers": [0, 2, 3]}}
-TRANSLATOR = Translator(make_model(overlay(Config(), NETWORKS)), precision="float32")
+TRANSLATOR = Translator(make_model(overlay(resolve(), NETWORKS)), precision="float32")
 
 
 def test_tile_size_follows_request_and_memory(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -10,7 +10,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image
 
-from sincut.config.sections import Config, overlay
+from sincut.config.resolve import resolve
+from sincut.config.sections import overlay
 from sincut.events import Event, TileDone
 from sincut.model.limits import Limits
 from sincut.pictures.picture import Picture
@@ -24,7 +25,7 @@ NETWORKS = {
     "losses": {"layers": [0, 2, 3]},
     "crops": {"low": 32.0, "high": 128.0},
 }
-TRANSLATOR = Translator(make_model(overlay(Config(), NETWORKS)), precision="float32")
+TRANSLATOR = Translator(make_model(overlay(resolve(), NETWORKS)), precision="float32")
 H, W = 90, 130
 PICTURE = Picture(scene(H, W, 0))
 WHOLE = TRANSLATOR.apply_picture(PICTURE).pixels.astype(int)

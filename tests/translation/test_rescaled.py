@@ -5,7 +5,8 @@ from typing import Any
 import numpy as np
 from helpers import make_model, scene
 
-from sincut.config.sections import Config, overlay
+from sincut.config.resolve import resolve
+from sincut.config.sections import overlay
 from sincut.pictures.picture import Picture
 from sincut.translation.options import Options
 from sincut.translation.translator import Translator
@@ -15,7 +16,7 @@ NETWORKS: dict[str, dict[str, Any]] = {
     "losses": {"layers": [0, 2, 3]},
     "crops": {"low": 32.0, "high": 128.0},
 }
-TRANSLATOR = Translator(make_model(overlay(Config(), NETWORKS)), precision="float32")
+TRANSLATOR = Translator(make_model(overlay(resolve(), NETWORKS)), precision="float32")
 H, W = 90, 130
 PICTURE = Picture(scene(H, W, 0))
 
@@ -29,7 +30,7 @@ def test_another_scale_comes_back_with_the_detail() -> None:
     assert lines > 0.6 * source_lines
     flat = Picture(np.full((H, W, 3), 120, np.uint8))
     translator = Translator(
-        make_model(overlay(Config(), {**NETWORKS, "networks": {**NETWORKS["networks"], "noise": False}}))
+        make_model(overlay(resolve(), {**NETWORKS, "networks": {**NETWORKS["networks"], "noise": "last"}}))
     )
     translator.model.generator.up.noise_gain.zero_()
     plain, scaled = (translator.apply_picture(flat, Options(scale=s)).pixels.astype(int) for s in (1.0, 0.5))

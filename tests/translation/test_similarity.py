@@ -13,7 +13,7 @@ from safetensors.torch import load_file
 from sincut.config.sections import Config, overlay
 from sincut.errors import ConfigError, ModelError
 from sincut.model.model import CHECKPOINT_FILE, MODEL_FILE, Model, load_tensors, save_tensors
-from sincut.nets.networks import Projector
+from sincut.nets.heads import Projector
 from sincut.pictures.picture import Picture, to_tensor
 from sincut.translation import similarity
 from sincut.translation.translator import Translator
@@ -48,7 +48,7 @@ def test_similarity_is_the_cosine_of_projected_features(tiny: Config, size: tupl
         for index, layer in enumerate(tiny.losses.layers):
             assert model.projector is not None
             head = model.projector.heads[index]
-            keys = F.normalize(head(encoded(model.colour(x), layer)[0].permute(1, 2, 0)), dim=2)
+            keys = F.normalize(head(encoded(model.before[1](x), layer)[0].permute(1, 2, 0)), dim=2)
             row, column = similarity.place_of(point, layer)
             query = F.normalize(head(encoded(output, layer)[0, :, row, column]), dim=0)
             assert maps[layer].shape == similarity.map_size(picture, layer)
@@ -76,8 +76,7 @@ def test_a_patch_that_stays_as_it_is_finds_its_own_kind(tiny: Config) -> None:
     tiny = overlay(tiny, {"colour": {"smooth": 0.0, "map": False, "balance": False}, "networks": {"smooth": 0.0}})
     model = with_heads(tiny)
     model.generator.rgb.weight.zero_()  # the output is the input
-    model.colour.matrix.copy_(torch.eye(3))
-    model.colour.offset.zero_()
+    model.before = ()
     pixels = np.zeros((40, 60, 3), np.uint8)
     pixels[:, :30], pixels[:, 30:] = (200, 40, 40), (30, 60, 220)
     maps = similarity.similarity_maps(Translator(model), Picture(pixels), (10, 20))
@@ -170,7 +169,7 @@ def test_hostile_heads_are_refused(tiny: Config, tmp_path: Path, lie: str) -> No
         tensors["projector.more"] = torch.zeros(3)
     if lie == "missing":
         del tensors[name]
-    save_tensors(path, tensors, {key: metadata[key] for key in ("config", "provenance")})
+    save_tensors(path, tensors, metadata)
     with pytest.raises(ModelError, match=r"m\.safetensors: its projection heads do not fit"):
         Model.load(path, heads=True)
     assert Model.load(path).config == tiny  # translating needs none

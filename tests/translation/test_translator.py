@@ -9,15 +9,16 @@ import torch
 from helpers import make_model, scene
 from PIL import Image
 
+from sincut.config.resolve import resolve
 from sincut.config.sections import Config, overlay
 from sincut.errors import ConfigError, ImageError
-from sincut.nets.networks import Projector
+from sincut.nets.heads import Projector
 from sincut.translation.blend import Blend
 from sincut.translation.options import Options
 from sincut.translation.translator import Translator, load
 
 NETWORKS = {"networks": {"stem": 4, "inner": 6, "blocks": 2}, "losses": {"layers": [0, 2, 3]}}
-TRANSLATOR = Translator(make_model(overlay(Config(), NETWORKS)), precision="float32")
+TRANSLATOR = Translator(make_model(overlay(resolve(), NETWORKS)), precision="float32")
 
 
 def test_every_kind_of_image_comes_back_as_what_it_was(tmp_path: Path) -> None:

@@ -1,11 +1,17 @@
-"""Sizes, parameter counts and receptive field of the networks."""
+"""The generator: layers, sizes, receptive field, noise."""
+
+from dataclasses import replace
 
 import pytest
 import torch
 
-from sincut.config.sections import Networks, presets, resolve
-from sincut.nets.layers import smoothed, without_border
-from sincut.nets.networks import Discriminator, Generator, Projector
+from sincut.config.resolve import presets, resolve
+from sincut.config.sections import Networks
+from sincut.nets.discriminator import Discriminator
+from sincut.nets.filters import smoothed
+from sincut.nets.generator import Generator
+from sincut.nets.heads import Projector
+from sincut.nets.local import without_border
 
 SMALL = Networks(stem=4, inner=6, blocks=4, residual=0.0)
 
@@ -78,55 +84,25 @@ def test_receptive_radius_is_what_the_gradient_reaches(blocks: int) -> None:
     assert furthest == radius
 
 
-@pytest.mark.parametrize("tile", [16, 32, 64, 128])
-def test_discriminator_gives_one_logit_a_tile(tile: int) -> None:
-    assert Discriminator(Networks(discriminator=0.05), tile)(torch.randn(3, 3, tile, tile)).shape == (3, 1)
-
-
-def test_discriminator_sees_tiles_relative_to_the_photo_and_their_detail_brought_out() -> None:
-    torch.manual_seed(0)
-    tiles, photo = torch.rand(2, 3, 32, 32), torch.rand(1, 3, 40, 50)
-    plain, relative, sharp = (Discriminator(Networks(discriminator=0.05), 32) for _ in range(3))
-    for network, detail in ((relative, 1.0), (sharp, 3.0)):
-        network.load_state_dict(plain.state_dict())
-        network.expect(photo, detail)
-    mean, deviation = photo.mean((0, 2, 3))[:, None, None], photo.std((0, 2, 3))[:, None, None]
-    torch.testing.assert_close(relative(tiles), plain((tiles - mean) / deviation))
-    seen = sharp(tiles)
-    sharp.expect(photo * 0.2 - 0.7, 3.0)
-    torch.testing.assert_close(sharp(tiles * 0.2 - 0.7), seen, atol=1e-4, rtol=1e-4)  # dark and soft: the same to D
-
-    checks = 0.5 - torch.arange(32 * 32).view(1, 1, 32, 32).remainder(2).expand(1, 3, 32, 32)  # columns of +-0.5
-    sharp.expect(torch.cat([checks, -checks]) * 2, 3.0)  # of deviation 1 and mean 0
-    inner = torch.zeros_like(checks)
-    inner[..., 5:-5, 5:-5] = 1
-    given: list[torch.Tensor] = []
-    sharp.convolutions.register_forward_pre_hook(lambda _, inputs: given.append(inputs[0]))
-    sharp(checks)
-    torch.testing.assert_close(given[0] * inner, 3 * checks * inner, atol=0.15, rtol=0)  # 9 columns are not quite even
-    sharp(torch.ones(1, 3, 32, 32))
-    torch.testing.assert_close(given[1], torch.ones(1, 3, 32, 32), atol=0.01, rtol=0)  # what is large stays
-
-
-def test_projector_rows_have_unit_length() -> None:
-    rows = Projector(SMALL, (0, 2))([torch.randn(5, 3), torch.randn(5, 6)])
-    for row in rows:
-        torch.testing.assert_close(row.norm(dim=1), torch.ones(5))
-
-
 @pytest.mark.parametrize("preset", [preset.name for preset in presets()])
 def test_every_preset_builds_its_networks(preset: str) -> None:
     config = resolve(preset)
+    networks = replace(config.networks, noise="all" if config.networks.noise == "auto" else config.networks.noise)
+    size, tile, layers = config.crops.size, config.crops.tile, config.losses.layers
     with torch.device("meta"):
-        Generator(config.networks)
-        Discriminator(config.networks, config.crops.tile)
-        Projector(config.networks, config.losses.layers)
+        crops, noise = torch.empty(2, 3, size, size), torch.empty(2, 1, size, size)
+        generator = Generator(replace(networks, smooth=0.0))
+        assert generator(crops, noise).shape == crops.shape
+        assert Discriminator(networks, tile)(crops[:, :, :tile, :tile]).shape == (2, 1)
+        features = generator.encode(crops, max(layers))
+        rows = [features[layer].flatten(2).mT.flatten(0, 1) for layer in layers]
+        assert [p.shape[1] for p in Projector(networks, layers)(rows)] == [networks.features] * len(layers)
 
 
 @pytest.mark.parametrize("noise_", [True, False])
 @pytest.mark.parametrize("blocks", [2, 6])
 def test_the_middle_is_what_the_whole_window_gives_there(blocks: int, noise_: bool) -> None:
-    generator = Generator(Networks(stem=3, inner=5, blocks=blocks, noise=noise_)).double()
+    generator = Generator(Networks(stem=3, inner=5, blocks=blocks, noise="all" if noise_ else "last")).double()
     generator.up.noise_gain.data.fill_(0.5)
     for layer in generator.noise:
         torch.nn.init.normal_(layer.weight)
@@ -139,7 +115,7 @@ def test_the_middle_is_what_the_whole_window_gives_there(blocks: int, noise_: bo
 
 @pytest.mark.parametrize("blocks", [2, 6])
 def test_noise_reach_is_how_far_noise_is_seen(blocks: int) -> None:
-    generator = Generator(Networks(stem=2, inner=3, blocks=blocks)).double()
+    generator = Generator(Networks(stem=2, inner=3, blocks=blocks, noise="all")).double()
     assert len(generator.noise) == blocks // 2 and generator.noise_reach % 2 == 0
     side, place = 60, 30
     x = torch.randn(1, 3, side, side, dtype=torch.float64)
@@ -151,4 +127,5 @@ def test_noise_reach_is_how_far_noise_is_seen(blocks: int) -> None:
     generator(x, noise)[0, :, place : place + 2].square().sum().backward()
     seen = noise.grad[0, 0].abs().sum(1).nonzero().flatten()
     assert max(place - int(seen.min()), int(seen.max()) - place - 1) == generator.noise_reach
-    assert Generator(Networks(stem=2, inner=3, blocks=blocks, noise=False)).noise_reach == 0
+    for kind in ("last", "none"):
+        assert Generator(Networks(stem=2, inner=3, blocks=blocks, noise=kind)).noise_reach == 0

@@ -4,30 +4,23 @@ Equalised learning rate everywhere: weights are drawn from N(0, 1) and multiplie
 activation is a leaky ReLU of slope 0.2 after a bias, times sqrt(2). Resampling goes through the binomial filter
 [1, 3, 3, 1], so that neither direction aliases.
 
-Tensors are (N, C, H, W). This file knows no training and no picture; it does know how far each layer sees: `reach`
-maps an interval of output positions to the interval of input positions it depends on, along one axis, from which
-`networks.Generator` computes the halo that makes tiles exact.
+Tensors are (N, C, H, W). Each layer knows its receptive field: `reach` maps an interval of output positions to the
+interval of input positions it depends on, along one axis, from which `Generator` computes the halo that makes tiles
+exact.
 """
 
 import math
-from collections.abc import Callable
 
 import torch
 import torch.nn.functional as F
-from kornia.color import rgb_to_grayscale
-from kornia.filters import gaussian_blur2d, guided_blur
 from torch import Tensor, nn
+
+from sincut.nets.local import without_border
 
 Interval = tuple[int, int]  # inclusive positions along one axis
 
 BINOMIAL = (1.0, 3.0, 3.0, 1.0)
 SLOPE = 0.2  # of the leaky ReLU
-SMOOTH_WINDOW = 11  # px
-SMOOTH_REACH = 2 * (SMOOTH_WINDOW // 2)  # px
-CHROMA_WINDOW = 9  # px
-CHROMA_REACH = 2 * (CHROMA_WINDOW // 2)  # px
-CHROMA_VARIANCE = 0.004  # of lightness: where it varies less than that, colour has no edge to follow
-BAND = 4_000_000  # pixels filtered at once
 
 # oneDNN's convolution that ends in an activation, as torch.compile uses it: one pass over the feature map less than the
 # two calls it replaces. None where this torch has no such thing.
@@ -36,105 +29,9 @@ FUSED = getattr(torch.ops.mkldnn, "_convolution_pointwise", None) if ONEDNN else
 
 
 def _plain_inference(x: Tensor) -> bool:
-    """Whether no gradient is wanted, and the numbers are float32 on a CPU and stay so."""
+    """True for float32 on a CPU outside autocast, where no gradient is wanted."""
     plain = x.device.type == "cpu" and x.dtype == torch.float32 and not torch.is_autocast_enabled("cpu")
     return plain and not torch.is_grad_enabled()
-
-
-def without_border(x: Tensor, places: int) -> Tensor:
-    """(N, C, H, W) without the outer places on every side, as a view."""
-    h, w = x.shape[2:]
-    return x[:, :, places : h - places, places : w - places]
-
-
-def blurred(x: Tensor, sigma: float) -> Tensor:
-    """(N, C, H, W) by a Gaussian of `sigma` px; borders are continued by their last pixel."""
-    size = 2 * math.ceil(3 * sigma) + 1
-    return gaussian_blur2d(x, (size, size), (sigma, sigma), border_type="replicate")
-
-
-def calm_variance(x: Tensor) -> float:
-    """The lower quartile of the variance around the pixels of (1, C, H, W): the texture of a picture's even parts."""
-
-    def spread(x: Tensor) -> Tensor:
-        mean, square = _window_means(x, x.square())
-        return (square - mean.square()).clamp(min=0).mean(1, keepdim=True)
-
-    return float(sampled_quantiles(in_bands(spread, x.float(), SMOOTH_REACH), (0.25,)))
-
-
-def sampled_quantiles(x: Tensor, at: tuple[float, ...]) -> Tensor:
-    """Quantiles (len(at),) of all of x, or of at most a million evenly spread values of it."""
-    values = x.flatten()
-    return torch.quantile(values[:: 1 + len(values) // 1_000_000], torch.tensor(at, device=x.device))
-
-
-def smoothed(x: Tensor, variance: Tensor | float) -> Tensor:
-    """(N, C, H, W) -> the same in float32 at least, each channel smoothed where its local variance is below `variance`.
-
-    The guided filter with the channel as its own guide (He, Sun, Tang 2010, "Guided image filtering"): brush strokes
-    and grain go, edges stay. A pixel sees `SMOOTH_REACH` pixels to any side; borders are continued by their last pixel.
-    """
-
-    def smooth(x: Tensor) -> Tensor:
-        mean, square = _window_means(x, x.square())
-        spread = (square - mean.square()).clamp(min=0)
-        keep = spread / (spread + variance + 1e-8)
-        slope, offset = _window_means(keep, mean * (1 - keep))
-        return torch.addcmul(offset, slope, x)
-
-    return precisely(smooth, x, SMOOTH_REACH)
-
-
-def chroma_grain(x: Tensor) -> float:
-    """The mean square of what `without_chroma_grain` can take from (1, 3, H, W): fine colour that the luma lacks."""
-    return float((x - without_chroma_grain(x, 0.0)).square().mean())
-
-
-def without_chroma_grain(x: Tensor, kept: float) -> Tensor:
-    """(N, 3, H, W) -> the same in float32 at least, with only `kept`, in 0..1, of its chroma grain.
-
-    That is what the guided filter takes from R - Y, G - Y and B - Y with the luma Y as their guide (He, Sun, Tang 2010,
-    section 3): edges of colour stay where lightness has one, and Y stays as it is. A pixel sees `CHROMA_REACH` pixels
-    to any side; borders are continued by their last pixel.
-    """
-
-    def take(x: Tensor) -> Tensor:
-        luma = rgb_to_grayscale(x)
-        chroma = x - luma
-        size = (CHROMA_WINDOW, CHROMA_WINDOW)
-        edges = guided_blur(luma, chroma, size, CHROMA_VARIANCE, border_type="replicate")
-        return luma + torch.lerp(edges, chroma, kept)
-
-    return precisely(take, x, CHROMA_REACH)
-
-
-def precisely(local: Callable[[Tensor], Tensor], x: Tensor, reach: int) -> Tensor:
-    """A filter in float32 at least: a variance is a small difference of large numbers."""
-    with torch.autocast(x.device.type, enabled=False):
-        return in_bands(local, x.to(torch.promote_types(x.dtype, torch.float32)), reach)
-
-
-def in_bands(local: Callable[[Tensor], Tensor], x: Tensor, reach: int) -> Tensor:
-    """A filter that sees `reach` pixels, band by band of a large (N, C, H, W), so that its own memory is bounded."""
-    h, w = x.shape[2:]
-    rows = max(4 * reach, BAND // w)
-    if torch.compiler.is_compiling() or h <= rows:
-        return local(x)
-    bands = []
-    for top in range(0, h, rows):
-        first, bottom = max(0, top - reach), min(h, top + rows)
-        bands.append(local(x[:, :, first : bottom + reach])[:, :, top - first : bottom - first])
-    return torch.cat(bands, dim=2)
-
-
-def _window_means(*maps: Tensor) -> tuple[Tensor, ...]:
-    """Of each (N, C, H, W) the mean of the square of `SMOOTH_WINDOW` around each pixel."""
-    x = F.pad(torch.cat(maps, dim=1), (SMOOTH_WINDOW // 2,) * 4, mode="replicate")
-    x = x.contiguous(memory_format=torch.channels_last)  # a depthwise convolution is fastest so
-    row = x.new_full((x.shape[1], 1, 1, SMOOTH_WINDOW), 1 / SMOOTH_WINDOW)
-    x = F.conv2d(F.conv2d(x, row, groups=len(row)), row.transpose(2, 3), groups=len(row))
-    return x.chunk(len(maps), dim=1)
 
 
 class EqualConv2d(nn.Module):
@@ -165,9 +62,11 @@ class EqualConv2d(nn.Module):
         self.padding = kernel // 2 if padding is None else padding
 
     def forward(self, x: Tensor, padded: bool = True) -> Tensor:
+        """Convolve, bias and activate; without `padded` the result lacks the outer `kernel // 2` places."""
         weight, padding = self.weight * self.gain, self.padding if padded else 0
         if self.bias is None:
-            # With one thread torch has another kernel for 1x1, which rounds differently, but not if it is dilated.
+            # On one thread torch picks another 1x1 kernel with other rounding. A dilation of 2 changes nothing for 1x1
+            # and avoids it, so that results do not depend on the number of threads.
             dilation = 2 if self.kernel == 1 and _plain_inference(x) else 1
             return F.conv2d(x, weight, stride=self.stride, padding=padding, dilation=dilation)
         bias = self.bias * self.scale

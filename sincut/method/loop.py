@@ -1,0 +1,204 @@
+"""The loop around the steps: phases by the plan, metrics, previews and checkpoints, as events.
+
+`train` is the algorithm `sincut` of the registry. It says how it goes through events, and reads and writes no file.
+"""
+
+import math
+import time
+from collections.abc import Callable
+from typing import Any, NoReturn
+
+import torch
+from torch import Tensor
+
+from sincut.config.sections import Config
+from sincut.devices import find_compute, out_of_memory
+from sincut.errors import Interrupted, ModelError, TrainingError
+from sincut.events import Checkpoint, Listener, Planned, Preview, Progress, Started, Trained, Warned, ignore
+from sincut.method.plan import Plan
+from sincut.method.registry import register_algorithm
+from sincut.method.training import Training
+from sincut.model.model import Model
+
+CLOSING_SECONDS = 0.5  # to leave the process, in a budget of minutes
+
+
+def train(
+    source: Tensor,
+    target: Tensor,
+    config: Config,
+    *,
+    device: torch.device,
+    precision: str = "auto",
+    on_event: Listener = ignore,
+    stop: Callable[[], bool] = lambda: False,
+    started: float | None = None,
+    state: dict[str, Tensor] | None = None,
+    provenance: dict[str, Any] | None = None,
+) -> Model:
+    """Learn to translate `source` into the look of `target`; both (1, 3, H, W) in [-1, 1]. Returns the model.
+
+    Where the settings allow it and the minutes have room, this is learned several times, and the last G is taught what
+    all have in common.
+    `started` (of `time.monotonic()`, now by default) is when `schedule.minutes` began to run. `stop` is asked after
+    every step; when it says yes, a last `Checkpoint` event is sent and `Interrupted` raised. `state`, of such an event,
+    goes on from there: the same steps follow as if nothing had happened, bit for bit on the same machine. Raises
+    `ImageError` where a picture is too small and `TrainingError` when a loss is no longer finite.
+    """
+    started = time.monotonic() if started is None else started
+    compute = find_compute(device, precision)
+    training = Training(source, target, config, compute)
+    plan = Plan(config, started)
+    if state is not None:
+        try:
+            training.load_state(state)
+            plan.load_state(state)
+        except (KeyError, ValueError, RuntimeError, IndexError) as error:
+            what = str(error).splitlines()[0]
+            raise ModelError(f"the checkpoint does not fit its own settings ({what}); train anew") from None
+    threads, counts = torch.get_num_threads(), training.parameter_counts()
+    on_event(Started(training.steps_done, str(device), compute.precision, compute.reason, threads, counts))
+    loop = Loop(training, plan, on_event, provenance or {})
+    if plan.done(training.steps_done):
+        on_event(Warned(f"all {plan.steps} steps are done already; there is nothing to go on with"))
+        training.close()
+        return training.model(loop.provenance())
+    try:
+        while not plan.done(training.steps_done):
+            loop.advance()
+            if stop() and not plan.done(training.steps_done):
+                loop.checkpoint()
+                raise Interrupted(f"stopped after step {training.steps_done}")
+        loop.finish()
+    except RuntimeError as error:
+        if not out_of_memory(error):
+            raise
+        fewer = f"--set crops.count={config.crops.count // 2 or 1} or --set networks.inner={config.networks.inner // 2}"
+        raise TrainingError(f"the memory of {device} is not enough for these settings; use {fewer}") from None
+    return training.model(loop.provenance())
+
+
+class Loop:
+    """Steps with everything around them: metrics, previews and checkpoints at the cadence of the settings."""
+
+    def __init__(self, training: Training, plan: Plan, on_event: Listener, provenance: dict[str, Any]) -> None:
+        self.training, self.plan, self.on_event = training, plan, on_event
+        self.output = training.config.output
+        self.given = provenance
+        self.sums: dict[str, Tensor] = {}
+        self.summed = 0
+        self.losses: dict[str, float] = {}
+        self.logged = self.saved = time.monotonic()
+        self.logged_step = training.steps_done
+        self.preview_seconds = self.save_seconds = 0.0
+        if plan.steps:
+            self._announce()
+
+    def advance(self) -> None:
+        training, plan, done = self.training, self.plan, self.training.steps_done
+        began = time.monotonic()
+        rate = plan.learning_rate(done)
+        losses = training.step(rate, plan.progress(done), plan.crops)
+        step = training.steps_done
+        for name, value in losses.items():
+            self.sums[name] = self.sums[name] + value if name in self.sums else value
+        self.summed += 1
+        if not plan.steps:
+            self._finite_losses()  # waits for the device, so that the step's time is true
+        known = plan.steps > 0
+        closing = 3.0 * self.preview_seconds + self.save_seconds + CLOSING_SECONDS  # a preview, the balance, the rest
+        if plan.update(step, time.monotonic() - began, closing):
+            self._announce()
+            if not known and self.output.previews:
+                self.preview()  # an early one, which also tells how long previews take
+        over = 0 < plan.end <= step
+        if step % self.output.log_every == 0 or over:
+            self.progress()
+        due = plan.steps > 0 and self._preview_due(step, over)
+        if over:
+            training.close()
+            self._next_phase(closing)
+        if due:
+            self.preview()
+        if time.monotonic() - self.saved >= self.output.checkpoint_seconds and not plan.done(step):
+            self.checkpoint()
+
+    def finish(self) -> None:
+        """The last checkpoint with the finished model."""
+        self.checkpoint()
+        self.on_event(Trained(self.training.steps_done, self.plan.elapsed(), self.losses))
+
+    def progress(self) -> None:
+        self._finite_losses()
+        step, now = self.training.steps_done, time.monotonic()
+        each = (now - self.logged) / max(1, step - self.logged_step)
+        self.logged, self.logged_step = now, step
+        left = max(0, self.plan.steps - step) * each
+        rate = self.plan.learning_rate(step - 1)
+        self.on_event(Progress(step, self.plan.steps, self.losses, rate, each, self.plan.elapsed(), left))
+        self.sums, self.summed = {}, 0
+
+    def preview(self) -> None:
+        began = time.monotonic()
+        self.on_event(Preview(self.training.steps_done, self.plan.steps, self.training.model(self.provenance())))
+        self.preview_seconds = time.monotonic() - began
+
+    def checkpoint(self) -> None:
+        """All that is needed to go on, and the model; refuses to replace a good one by one that is not finite."""
+        self._finite_losses()
+        if not self.training.is_finite():
+            self._refuse("a weight")
+        began = time.monotonic()
+        state = self.training.state() | self.plan.state()
+        self.on_event(Checkpoint(self.training.steps_done, state, self.training.model(self.provenance())))
+        self.saved = time.monotonic()
+        self.save_seconds = self.saved - began
+
+    def provenance(self) -> dict[str, Any]:
+        """What the model file tells of its origin: what the caller gave, and how far the training is."""
+        plan = self.plan
+        done = self.training.steps_done
+        progress = {"steps": done, "planned_steps": plan.steps, "crops": plan.crops, "members": plan.member}
+        return {**self.given, **progress, "seconds": round(plan.elapsed(), 1), "losses": self.losses}
+
+    def _finite_losses(self) -> None:
+        """Bring the summed losses to Python; raise `TrainingError` where one is not finite."""
+        if not self.summed:
+            return
+        means = (torch.stack([v.float().cpu() for v in self.sums.values()]) / self.summed).tolist()
+        self.losses = {name: round(value, 6) for name, value in zip(self.sums, means, strict=True)}
+        bad = [name for name, value in self.losses.items() if not math.isfinite(value)]
+        if bad:
+            self._refuse(f"the loss {', '.join(bad)}")
+
+    def _refuse(self, what: str) -> NoReturn:
+        rate = self.training.config.optimisation.learning_rate
+        raise TrainingError(
+            f"step {self.training.steps_done}: {what} is no longer a finite number; the last saved model is kept; "
+            f"train into a new folder (-o) with --set optimisation.learning_rate={rate / 2:g} or another --seed"
+        )
+
+    def _announce(self) -> None:
+        plan = self.plan
+        pace, phase = plan.step_seconds(), (plan.end - plan.start, plan.member, plan.members, plan.distils)
+        self.on_event(Planned(self.training.steps_done, plan.steps, pace, plan.crops, plan.ends_early, *phase))
+
+    def _next_phase(self, closing: float) -> None:
+        """Another training, or the distillation of all; nothing where the run is at its end."""
+        if not self.plan.next_phase(self.training.steps_done, closing):
+            return
+        if self.plan.distils:
+            self.training.begin_to_distil()
+        else:
+            self.training.next_member()
+        self._announce()
+
+    def _preview_due(self, step: int, over: bool) -> bool:
+        """Evenly over the run, and at the end of each phase; while another member is trained there is nothing new."""
+        count, steps = self.output.previews, self.plan.steps
+        if over or (self.plan.member > 1 and not self.plan.distils):
+            return over and count > 0
+        return step * count // steps > (step - 1) * count // steps
+
+
+register_algorithm("sincut", train)

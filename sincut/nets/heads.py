@@ -1,0 +1,24 @@
+"""The projection heads H of PatchNCE (Park et al. 2020, section 3, https://arxiv.org/abs/2007.15651)."""
+
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from sincut.config.sections import Networks
+from sincut.nets.blocks import EqualLinear
+
+
+class Projector(nn.Module):
+    """The heads H: for each PatchNCE layer a 2-layer perceptron, then unit length."""
+
+    def __init__(self, config: Networks, layers: tuple[int, ...]) -> None:
+        super().__init__()
+        channels = (3, config.stem)  # of layers 0 and 1; all others have c2
+        self.heads = nn.ModuleList()
+        for layer in layers:
+            c = channels[layer] if layer < 2 else config.inner
+            heads = EqualLinear(c, config.features), nn.ReLU(), EqualLinear(config.features, config.features)
+            self.heads.append(nn.Sequential(*heads))
+
+    def forward(self, patches: list[Tensor]) -> list[Tensor]:
+        """For each layer (P, C) -> (P, F), rows of unit length."""
+        return [F.normalize(head(rows).float(), dim=1) for head, rows in zip(self.heads, patches, strict=True)]

@@ -1,0 +1,172 @@
+"""The loop: events, checkpoints, going on exactly where a run stopped."""
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+import torch
+from helpers import CPU, average_of, check_that_resumed_equals_uninterrupted, snapshot, tensors_of
+from kornia.color import rgb_to_grayscale
+from kornia.filters import gaussian_blur2d
+
+from sincut.config.sections import Config, overlay
+from sincut.errors import Interrupted, TrainingError
+from sincut.events import Checkpoint, Event, Planned, Preview, Progress, Started, Trained
+from sincut.method.loop import train
+from sincut.method.term import Progress as Place
+from sincut.method.training import Training
+from sincut.nets.blocks import EqualConv2d
+
+
+@pytest.mark.parametrize("precision", ["float32", "bfloat16", "float16"])
+def test_resumed_equals_uninterrupted_bit_for_bit(
+    tiny: Config, pictures: tuple[torch.Tensor, torch.Tensor], precision: str
+) -> None:
+    config = overlay(tiny, {"schedule": {"steps": 12}, "losses": {"r1_every": 3}})
+    check_that_resumed_equals_uninterrupted(config, pictures, 5, precision)
+
+
+def test_checkpoints_without_an_average_of_the_heads_go_on_alike(
+    tiny: Config, pictures: tuple[torch.Tensor, torch.Tensor]
+) -> None:
+    events: list[Event] = []
+    count = iter(range(1, 100))
+    with pytest.raises(Interrupted):
+        train(*pictures, tiny, device=CPU, on_event=snapshot(events), stop=lambda: next(count) == 2)
+    state = tensors_of(events)
+    old = {name: value for name, value in state.items() if not name.startswith("average_heads.")}
+    assert len(old) < len(state)
+    ends = []
+    for begun in (state, old):
+        train(*pictures, tiny, device=CPU, on_event=snapshot(events), state={k: v.clone() for k, v in begun.items()})
+        ends.append(tensors_of(events))
+    for name, value in ends[0].items():
+        if name != "plan" and not name.startswith("average_heads."):
+            assert torch.equal(value, ends[1][name]), name
+
+
+def test_events_come_in_order_and_at_their_cadence(tiny: Config, pictures: tuple[torch.Tensor, torch.Tensor]) -> None:
+    events: list[Event] = []
+    train(*pictures, tiny, device=CPU, on_event=events.append)
+    kinds = [type(event) for event in events]
+    assert kinds[:2] == [Started, Planned] and kinds[-2:] == [Checkpoint, Trained]
+    assert [e.step for e in events if isinstance(e, Progress)] == [2, 4]
+    assert [e.step for e in events if isinstance(e, Preview)] == [2, 4]
+    assert all(np.isfinite(list(e.losses.values())).all() for e in events if isinstance(e, Progress))
+
+
+def test_a_loss_that_is_not_finite_stops_and_saves_nothing(
+    tiny: Config, pictures: tuple[torch.Tensor, torch.Tensor], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    done = 0
+    forward = EqualConv2d.forward
+
+    def poisoned(self: EqualConv2d, x: torch.Tensor, padded: bool = True) -> torch.Tensor:
+        return forward(self, x, padded) * (float("nan") if done >= 2 else 1)
+
+    monkeypatch.setattr(EqualConv2d, "forward", poisoned)
+    events: list[Event] = []
+    finite: list[bool] = []
+
+    def listen(event: Event) -> None:
+        nonlocal done
+        events.append(event)
+        if isinstance(event, Checkpoint):  # now: the tensors go on changing
+            finite.append(all(value.isfinite().all() for value in event.model.generator.parameters()))
+        done = event.step if isinstance(event, Progress) else done
+
+    config = overlay(tiny, {"schedule": {"steps": 6}, "output": {"checkpoint_seconds": 0.0}})
+    with pytest.raises(TrainingError, match=r"learning_rate=0\.001"):
+        train(*pictures, config, device=CPU, on_event=listen)
+    saved = [event for event in events if isinstance(event, Checkpoint)]
+    assert saved and saved[-1].step == 2
+    assert all(finite)
+
+
+def test_a_weight_that_is_not_finite_is_never_saved(tiny: Config, pictures: tuple[torch.Tensor, torch.Tensor]) -> None:
+    events: list[Event] = []
+
+    def poison(event: Event) -> None:
+        events.append(event)
+        if isinstance(event, Progress) and event.step == 4:  # after the last loss was looked at
+            average_of(event_training).rgb.weight.data.fill_(torch.nan)
+
+    created = Training.__init__
+
+    def remember(self: Training, *arguments: object) -> None:
+        nonlocal event_training
+        created(self, *arguments)
+        event_training = self
+
+    event_training: Training
+    with pytest.MonkeyPatch.context() as patch, pytest.raises(TrainingError, match="a weight"):
+        patch.setattr(Training, "__init__", remember)
+        train(*pictures, tiny, device=CPU, on_event=poison)
+    assert not any(isinstance(event, Checkpoint) for event in events)
+
+
+def test_a_training_that_has_enough_steps_before_its_pace_is_known_is_closed(
+    ensemble: Config, pictures: tuple[torch.Tensor, torch.Tensor], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("sincut.method.plan.CALIBRATION", (6, 0.0))
+    single = overlay(ensemble, {"ensemble": {"members": 1}})
+    for config, steps in ((single, 6), (ensemble, 6 + 4 + 3)):
+        model = train(*pictures, config, device=CPU)
+        assert model.after and model.provenance["steps"] == model.provenance["planned_steps"] == steps
+
+
+def test_a_run_of_minutes_tells_how_many_crops_its_steps_have(
+    tiny: Config, pictures: tuple[torch.Tensor, torch.Tensor], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("sincut.method.plan.CALIBRATION", (1, 0.0))
+    planned: list[Planned] = []
+    schedule = {"steps": 0, "minutes": 0.02, "least_steps": 1_000_000}
+    config = overlay(tiny, {"crops": {"count": 4}, "schedule": schedule})
+    model = train(
+        *pictures, config, device=CPU, on_event=lambda e: planned.append(e) if isinstance(e, Planned) else None
+    )
+    assert planned[0].crops == model.provenance["crops"] == 2
+
+
+def test_too_little_memory_is_told_with_what_takes_less(
+    tiny: Config, pictures: tuple[torch.Tensor, torch.Tensor], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("sincut.method.plan.CALIBRATION", (1, 0.0))
+    step = Training.step
+
+    def costly(self: Training, rate: float, progress: Place, count: int) -> dict[str, torch.Tensor]:
+        if self.steps_done == 4:
+            raise RuntimeError("DefaultCPUAllocator: can't allocate memory")
+        return step(self, rate, progress, count)
+
+    monkeypatch.setattr(Training, "step", costly)
+    schedule = {"steps": 0, "minutes": 1.0, "least_steps": 0}
+    with pytest.raises(TrainingError, match="memory of cpu is not enough") as caught:
+        train(*pictures, overlay(tiny, {"crops": {"count": 4}, "schedule": schedule}), device=CPU)
+    assert "--set crops.count=2 or " in str(caught.value)
+
+
+def test_a_finished_translation_has_the_photo_s_strengths(
+    tiny: Config, pictures: tuple[torch.Tensor, torch.Tensor]
+) -> None:
+    painting, photo = pictures
+    tiny = overlay(tiny, {"colour": {"smooth": 0.0}, "networks": {"smooth": 0.0}})  # the strokes stay
+    rough = painting + 0.5 * torch.randn(painting.shape, generator=torch.Generator().manual_seed(0))
+    ended: list[Event] = []
+    model = train(rough, photo, tiny, device=CPU, on_event=snapshot(ended))
+    (balance,) = model.after
+    noise = torch.randn(1, 1, *rough.shape[2:], generator=torch.Generator().manual_seed(0))
+
+    def fine(picture: torch.Tensor) -> torch.Tensor:
+        luma = rgb_to_grayscale(picture)
+        return (luma - gaussian_blur2d(luma, (19, 19), (3.0, 3.0), border_type="replicate")).abs().mean()
+
+    own = model.translate(rough, noise), replace(model, after=()).translate(rough, noise)
+    now, before = (float(fine(picture) / fine(photo)) for picture in own)
+    assert abs(now - 1) < 0.15 < 0.3 < before - 1
+    assert next(e for e in ended if isinstance(e, Preview)).model.after == ()  # until it is closed
+    again = train(rough, photo, tiny, device=CPU, state=tensors_of(ended))  # nothing is left to do
+    (same,) = again.after
+    assert torch.equal(same.tensors()["balance.gains"], balance.tensors()["balance.gains"])
+    left = train(rough, photo, overlay(tiny, {"colour": {"balance": False}}), device=CPU)
+    assert left.after == ()

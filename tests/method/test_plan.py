@@ -1,0 +1,179 @@
+"""The plan: minutes become steps, phases and learning rates."""
+
+import pytest
+
+from sincut.config.resolve import resolve
+from sincut.config.sections import overlay
+from sincut.method.plan import Plan
+
+
+class Clock:
+    """Time that stands still until it is moved."""
+
+    def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        self.now = 1000.0
+        monkeypatch.setattr("sincut.method.plan.time.monotonic", lambda: self.now)
+
+
+def drive(plan: Plan, clock: Clock, pace, closing: float = 5.0) -> int:
+    """Run a plan with steps of `pace(step)` seconds to its end."""
+    step = 0
+    while not plan.done(step):
+        seconds = pace(step)
+        clock.now += seconds
+        step += 1
+        plan.update(step, seconds, closing)
+        if step == plan.end:
+            plan.next_phase(step, closing)
+    return step
+
+
+@pytest.mark.parametrize(
+    "pace",
+    [lambda step: 1.0, lambda step: 0.5 if step < 100 else 0.8, lambda step: 1.0 if step < 600 else 1.25],
+    ids=["steady", "slows early", "slows late"],
+)
+def test_minutes_end_on_time_at_any_pace(monkeypatch: pytest.MonkeyPatch, pace) -> None:
+    clock = Clock(monkeypatch)
+    plan = Plan(overlay(resolve(), {"schedule": {"minutes": 15.0, "enough_steps": 0}}), started=clock.now - 20)
+    steps = drive(plan, clock, pace)
+    assert plan.elapsed() + 5 == pytest.approx(900, rel=0.03)
+    assert plan.learning_rate(steps) == 0
+
+
+def test_minutes_that_are_too_few_end_after_few_steps(monkeypatch: pytest.MonkeyPatch) -> None:
+    clock = Clock(monkeypatch)
+    plan = Plan(overlay(resolve(), {"schedule": {"minutes": 1.0}}), started=clock.now)
+    assert drive(plan, clock, lambda step: 12.0) <= 6
+
+
+def test_minutes_resume_with_the_number_that_was_fixed(monkeypatch: pytest.MonkeyPatch) -> None:
+    clock = Clock(monkeypatch)
+    config = overlay(resolve(), {"schedule": {"minutes": 10.0}})
+    plan = Plan(config, clock.now)
+    for step in range(1, 400):
+        clock.now += 1
+        plan.update(step, 1.0, 0)
+    saved = plan.state()
+    clock.now += 50_000
+    later = Plan(config, clock.now)
+    later.load_state(saved)
+    assert later.steps == plan.steps and later.elapsed() == pytest.approx(399)
+    assert later.learning_rate(450) == plan.learning_rate(450)
+
+
+@pytest.mark.parametrize(("minutes", "crops"), [(60, 8), (20, 8), (5, 3), (2, 2)])
+def test_crops_follow_the_minutes_so_that_steps_are_enough(
+    monkeypatch: pytest.MonkeyPatch, minutes: float, crops: int
+) -> None:
+    clock = Clock(monkeypatch)
+    schedule = {"minutes": minutes, "least_steps": 700, "enough_steps": 0}
+    config = overlay(resolve(), {"crops": {"count": 8}, "schedule": schedule})
+    plan = Plan(config, clock.now)
+    steps = drive(plan, clock, lambda step: 0.1 + 0.1 * plan.crops)
+    assert plan.crops == crops and (steps >= 700 or crops == 2)
+    assert plan.elapsed() + 5 == pytest.approx(60 * minutes, rel=0.03)
+    later = Plan(config, clock.now)
+    later.load_state(plan.state())
+    assert later.crops == crops
+
+
+@pytest.mark.parametrize(("enough", "minutes"), [(1000, 60), (0, 60), (1000, 5)])
+def test_a_run_ends_with_enough_steps(monkeypatch: pytest.MonkeyPatch, enough: int, minutes: float) -> None:
+    clock = Clock(monkeypatch)
+    schedule = {"minutes": minutes, "enough_steps": enough}
+    config = overlay(resolve(), {"schedule": schedule, "ensemble": {"members": 1}})
+    plan = Plan(config, clock.now)
+    steps = drive(plan, clock, lambda step: 0.1 * plan.crops)
+    assert plan.ends_early == (steps == enough) == (enough > 0 and minutes == 60)
+    assert plan.learning_rate(steps) == 0
+    if not plan.ends_early:
+        assert plan.elapsed() + 5 == pytest.approx(60 * minutes, rel=0.03)
+    given = Plan(overlay(config, {"schedule": {"steps": 5000}}), clock.now)
+    assert drive(given, clock, lambda step: 0.1) == 5000 and not given.ends_early
+
+
+@pytest.mark.parametrize(("minutes", "members"), [(4, 1), (7, 1), (9, 2), (15, 3), (60, 3)])
+def test_an_ensemble_has_as_many_members_as_the_minutes_have_room_for(
+    monkeypatch: pytest.MonkeyPatch, minutes: float, members: int
+) -> None:
+    clock = Clock(monkeypatch)
+    config = overlay(resolve(), {"schedule": {"minutes": minutes}})
+    plan = Plan(config, clock.now - 20)
+    planned: set[int] = set()
+    rates: dict[int, float] = {}
+
+    def pace(step: int) -> float:
+        planned.add(plan.steps)
+        rates[step] = plan.learning_rate(step)
+        return 0.15 if plan.distils else 0.33
+
+    steps = drive(plan, clock, pace)
+    assert plan.members == plan.member == members and plan.distils == (members > 1)
+    assert steps == (600 if members == 1 else 600 * members + 300)
+    assert planned == {0, steps} and plan.ends_early == (members == 3)
+    assert plan.elapsed() + 5 <= 60 * minutes
+    assert (plan.progress(plan.start).done, plan.learning_rate(steps)) == (0, 0)
+    for first in range(600, 600 * members, 600):  # each training has the rates of the first one
+        assert [rates[first + i] for i in range(600)] == [rates[i] for i in range(600)]
+    assert members == 1 or rates[600 * members] == rates[0] / 2
+
+
+def test_a_member_that_slows_down_leaves_time_for_the_distillation(monkeypatch: pytest.MonkeyPatch) -> None:
+    clock = Clock(monkeypatch)
+    plan = Plan(overlay(resolve(), {"schedule": {"minutes": 15.0}}), clock.now)
+    steps = drive(plan, clock, lambda step: (0.15 if plan.distils else 0.33) * (1 if step < 800 else 4))
+    assert plan.elapsed() + 5 == pytest.approx(900, rel=0.05)
+    assert plan.distils and plan.members == 2 and 900 < plan.start < 1200 and 100 < steps - plan.start <= 300
+
+
+@pytest.mark.parametrize("interrupted", [300, 650, 1500, 1801])
+def test_the_phases_of_a_plan_go_on_where_they_stopped(monkeypatch: pytest.MonkeyPatch, interrupted: int) -> None:
+    clock = Clock(monkeypatch)
+    config = overlay(resolve(), {"schedule": {"minutes": 15.0}})
+    whole, first, second = (Plan(config, clock.now) for _ in range(3))
+    steps = drive(whole, clock, lambda step: 0.3)
+    first.started = clock.now
+    for step in range(1, interrupted + 1):
+        clock.now += 0.3
+        first.update(step, 0.3, 5.0)
+        if step == first.end:
+            first.next_phase(step, 5.0)
+    state = first.state()
+    clock.now += 50_000
+    second.started = clock.now
+    second.load_state(state)
+    phase = ("start", "end", "steps", "member", "members", "distils", "crops", "checked", "since", "began")
+    assert all(getattr(first, name) == getattr(second, name) for name in phase)
+    assert second.learning_rate(interrupted) == first.learning_rate(interrupted)
+    assert second.steps == steps
+
+
+def test_steps_keep_their_crops_where_they_are_given_or_few_enough(monkeypatch: pytest.MonkeyPatch) -> None:
+    given = Plan(overlay(resolve(), {"crops": {"count": 8}, "schedule": {"steps": 5}}), 0.0)
+    assert not given.update(3, 100.0, 0.0) and given.crops == 8
+    clock = Clock(monkeypatch)
+    slow, fast = (
+        Plan(overlay(resolve(), {"crops": {"count": 8}, "schedule": {"least_steps": 0, "enough_steps": 0}}), clock.now)
+        for _ in range(2)
+    )
+    assert [slow.update(step, 2.0, 0.0) for step in range(1, 8)].count(True) == 1 and slow.crops == 8
+    assert [fast.update(step, 0.01, 0.0) for step in range(1, 800)].count(True) == 1 and fast.crops == 8
+    earlier = {"plan": slow.state()["plan"][:5]}  # as it was saved before there was a number of crops
+    slow.load_state(earlier)
+    assert slow.crops == 8
+
+
+def test_learning_rate_is_constant_then_falls_to_zero() -> None:
+    plan = Plan(overlay(resolve(), {"schedule": {"steps": 100}, "optimisation": {"learning_rate": 0.002}}), 0)
+    assert [plan.learning_rate(step) for step in (0, 50, 75, 100)] == [0.002, 0.002, 0.001, 0]
+
+
+@pytest.mark.parametrize(("steps", "rate"), [(300, 0.004), (2_000, 0.002), (50_000, 0.0004)])
+def test_longer_runs_have_a_lower_learning_rate(steps: int, rate: float) -> None:
+    settings = {"learning_rate": 0.004, "full_rate_steps": 500}
+    plan = Plan(overlay(resolve(), {"schedule": {"steps": steps}, "optimisation": settings}), 0.0)
+    assert plan.learning_rate(0) == plan.learning_rate(steps // 2) == pytest.approx(rate)
+    assert plan.learning_rate(steps * 3 // 4) == pytest.approx(rate / 2)
+    always = overlay(resolve(), {"schedule": {"steps": steps}, "optimisation": settings | {"full_rate_steps": 0}})
+    assert Plan(always, 0.0).learning_rate(7) == 0.004

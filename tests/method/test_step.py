@@ -1,0 +1,235 @@
+"""The step against the plain method, written twice."""
+
+from collections.abc import Callable
+
+import numpy as np
+import pytest
+import torch
+from helpers import CPU, PLAIN, shrunk
+
+from sincut.config.resolve import presets
+from sincut.config.sections import Config, overlay
+from sincut.devices import Compute
+from sincut.method.crops import random_crops, tiles
+from sincut.method.losses import adversarial, discrimination, mean_absolute, patch_nce, r1_penalty
+from sincut.method.nce import at, positions
+from sincut.method.term import Progress, Seen
+from sincut.method.training import Training
+from sincut.nets.heads import Projector
+
+
+def plain_step(training: Training) -> tuple[dict[str, float], list[torch.Tensor]]:
+    """One step written from the method's text, slow, in float32: nothing shared, nothing reused, keys encoded anew.
+
+    Returns the losses and the gradients of D, which the step of G overwrites; G's and H's stay in their weights.
+    """
+
+    def half(crops: torch.Tensor) -> torch.Tensor:
+        return crops.unflatten(3, (-1, 2)).unflatten(2, (-1, 2)).mean((3, 5))
+
+    config, losses, random, cut = training.config, training.config.losses, training.random, training.cut
+    generator, critics = cut.generator, {critic.suffix: critic.network for critic in cut.critics}
+    source, target = (side.pictures[0] for side in (training.sides.source, training.sides.target))
+    x = random_crops(source.stack, config.crops, random, source.outlines)
+    x, guide = x[:, :3], x[:, 3:]
+    y = random_crops(target.stack, config.crops, random, target.outlines)
+    both = bool(losses.identity or losses.same)
+    noise = torch.randn(len(x) * (2 if both else 1), 1, *x.shape[2:], generator=random)
+    fake = generator(x, noise[: len(x)])
+    same = generator(y, noise[len(x) :]) if both else torch.empty(0)
+    views: dict[str, Callable[[torch.Tensor], torch.Tensor]] = {"": lambda crops: tiles(crops, config.crops.tile)}
+    if losses.large and config.crops.tile < config.crops.size:
+        views["_large"] = half
+    assert set(views) == set(critics)
+    values, loss = {}, torch.zeros(())
+    for name, view in views.items():
+        real_tiles, critic = view(y).detach().requires_grad_(), critics[name]
+        real, rejected = critic(real_tiles), critic(view(fake).detach())
+        values[f"D{name}"] = discrimination(real, rejected)
+        (gradient,) = torch.autograd.grad(real.sum(), real_tiles, create_graph=True)
+        penalty = 0.5 * gradient.square().sum((1, 2, 3)).mean()
+        loss = loss + values[f"D{name}"] + losses.r1 * losses.r1_every * penalty
+    optimiser = cut.descend.optimisers["d"]
+    optimiser.zero_grad()
+    loss.backward()
+    d_gradients = [gradient_of(parameter).clone() for critic in critics.values() for parameter in critic.parameters()]
+    optimiser.step()
+    for name, view in views.items():
+        values[f"G{name}"] = adversarial(critics[name](view(fake)))
+    mirrored = losses.flip_equivariance and bool(torch.rand((), generator=random) >= 0.5)
+    places = [positions(generator.encode(x)[i], losses.patches, losses.spread, random) for i in losses.layers]
+    terms = []
+    for given, output in ((x, fake), (y, same)) if losses.identity else ((x, fake),):
+        # FastCUT: the picture as it was before it was mirrored for G, and the output mirrored back.
+        keys = generator.encode(given.flip(3) if mirrored else given)
+        queries = [features.flip(3) if mirrored else features for features in generator.encode(output)]
+        for head, (layer, place) in enumerate(zip(losses.layers, places, strict=True)):
+            k, q = (heads_of(training).heads[head](at(f[layer], place)) for f in (keys, queries))
+            k, q = (rows / rows.norm(dim=1, keepdim=True).clamp(min=1e-12) for rows in (k, q))
+            terms.append(patch_nce(q, k.detach(), losses.temperature, losses.false_negatives))
+    values["NCE"] = torch.stack(terms).mean()
+    total = values["G"] + losses.large * values.get("G_large", torch.zeros(())) + losses.nce * values["NCE"]
+    if losses.same:
+        values["same"] = mean_absolute(same, y)
+        total = total + losses.same * values["same"]
+    if losses.guide:
+        coarse = [picture.unflatten(3, (-1, 8)).unflatten(2, (-1, 8)).mean((3, 5)) for picture in (fake, guide)]
+        values["guide"] = (coarse[0] - coarse[1]).square().mean()
+        total = total + losses.guide * values["guide"]
+    for group in "gh":
+        cut.descend.optimisers[group].zero_grad()
+    total.backward()
+    return {name: value.item() for name, value in values.items()}, d_gradients
+
+
+def gradient_of(parameter: torch.Tensor) -> torch.Tensor:
+    assert parameter.grad is not None
+    return parameter.grad
+
+
+def heads_of(training: Training) -> Projector:
+    projector = training.cut.heads["projector"]
+    assert isinstance(projector, Projector)
+    return projector
+
+
+def critics_of(training: Training) -> list[torch.nn.Parameter]:
+    return [parameter for critic in training.cut.critics for parameter in critic.network.parameters()]
+
+
+@pytest.mark.parametrize(
+    ("preset", "changes"),
+    [
+        *((preset.name, {}) for preset in presets()),
+        ("standard", {"losses": {"identity": True, "same": 1.0, "guide": 0.0, "large": 0.0}}),
+        ("standard", {"losses": {"large": 2.5}}),
+        ("fastcut", {"schedule": {"seed": 1}}),
+        ("fastcut", {"schedule": {"seed": 2}}),
+        ("standard", {"losses": {"flip_equivariance": True, "identity": True}}),
+        ("standard", {"losses": {"identity": True, "same": 1.0, "patches": 16, "spread": False, "r1_every": 1}}),
+    ],
+)
+def test_step_agrees_with_the_plain_method(
+    preset: str, changes: dict[str, dict[str, float]], pictures: tuple[torch.Tensor, torch.Tensor]
+) -> None:
+    config = overlay(shrunk(preset), changes)
+    fast, slow = (Training(*pictures, config, PLAIN) for _ in range(2))
+    got = {name: value.item() for name, value in fast.step(config.optimisation.learning_rate).items()}
+    want, d_gradients = plain_step(slow)
+    assert got == pytest.approx(want, rel=1e-4)
+    for a, b in zip(critics_of(fast), d_gradients, strict=True):
+        torch.testing.assert_close(a.grad, b, rtol=1e-3, atol=1e-5)
+    generators = fast.cut.generator.named_parameters(), slow.cut.generator.parameters()
+    for (name, a), b in zip(*generators, strict=True):
+        torch.testing.assert_close(a.grad, b.grad, rtol=1e-3, atol=1e-5, msg=lambda text, n=name: f"{n}: {text}")
+    for a, b in zip(heads_of(fast).parameters(), heads_of(slow).parameters(), strict=True):
+        torch.testing.assert_close(a.grad, b.grad, rtol=1e-3, atol=1e-5)
+
+
+@pytest.mark.parametrize(
+    ("preset", "dtype"),
+    [*((preset.name, torch.bfloat16) for preset in presets()), ("standard", torch.float16)],
+)
+def test_half_precision_step_is_near_the_plain_method(
+    preset: str, dtype: torch.dtype, pictures: tuple[torch.Tensor, torch.Tensor]
+) -> None:
+    """Losses within 5 %, the gradients of each network in the same direction (cosine above 0.98) and length (10 %).
+
+    In the median of five seeds: in so small networks one patch may have next to no features, or lie just at
+    `losses.false_negatives`, and then rounding decides; a gradient beyond float16 is no number (the scaler leaves such
+    a step out).
+    """
+    losses, cosines, lengths = [], [], []
+    for seed in range(5):
+        config = overlay(shrunk(preset), {"schedule": {"seed": seed}})
+        fast, slow = Training(*pictures, config, Compute(CPU, dtype, "test")), Training(*pictures, config, PLAIN)
+        got = {name: value.item() for name, value in fast.step(0.0).items()}  # D stays, so that G sees the same one
+        slow.cut.descend.optimisers["d"].param_groups[0]["lr"] = 0.0
+        want, d_gradients = plain_step(slow)
+        assert got.keys() == want.keys()
+        losses.append([got[name] / want[name] for name in want])
+        pairs = [
+            (critics_of(fast), d_gradients),
+            (fast.cut.generator.parameters(), [p.grad for p in slow.cut.generator.parameters() if p.requires_grad]),
+            (heads_of(fast).parameters(), [p.grad for p in heads_of(slow).parameters()]),
+        ]
+        flat = [
+            [torch.cat([g.flatten() for g in gradients]) for gradients in (own, plain)]
+            for weights, plain in pairs
+            for own in [[p.grad for p in weights if p.requires_grad]]
+        ]
+        cosines.append([torch.cosine_similarity(a, b, dim=0).item() for a, b in flat])
+        lengths.append([(a.norm() / b.norm()).item() for a, b in flat])
+    cosines, lengths = np.nan_to_num(cosines), np.nan_to_num(lengths)  # no number is as bad as none alike
+    assert np.median(losses, axis=0) == pytest.approx(1, rel=0.05)
+    assert (np.median(cosines, axis=0) > 0.98).all()
+    assert np.median(lengths, axis=0) == pytest.approx(1, rel=0.1)
+
+
+def test_switching_identity_off_leaves_the_photo_out(tiny: Config, pictures: tuple[torch.Tensor, torch.Tensor]) -> None:
+    config = overlay(tiny, {"losses": {"identity": False, "same": 0.0}})
+    training = Training(*pictures, config, PLAIN)
+    seen: list[int] = []
+    training.cut.generator.stem.register_forward_hook(lambda module, args, out: seen.append(len(args[0])))
+    losses = training.step(0.002)
+    assert seen == [2, 2]  # the crops of the painting, then their translations; nothing of the photo
+    assert "same" not in losses and losses["NCE"].isfinite()
+
+
+def test_the_gradient_penalty_comes_every_few_steps(
+    tiny: Config, pictures: tuple[torch.Tensor, torch.Tensor], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    calls: list[int] = []
+    training = Training(*pictures, overlay(tiny, {"losses": {"r1_every": 3}}), PLAIN)
+
+    def counted(discriminator: torch.nn.Module, tiles: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+        calls.append(training.steps_done)
+        return r1_penalty(discriminator, tiles)
+
+    monkeypatch.setattr("sincut.method.critic.r1_penalty", counted)
+    for _ in range(7):
+        training.step(0.002)
+    assert calls == [0, 0, 3, 3, 6, 6]  # of both discriminators
+
+
+def test_keys_get_no_gradient_and_d_is_frozen_for_g(tiny: Config, pictures: tuple[torch.Tensor, torch.Tensor]) -> None:
+    training = Training(*pictures, tiny, PLAIN)
+    training.step(0.002)
+    weights = critics_of(training)
+    before = [gradient_of(p).clone() for p in weights]
+    given, query = torch.randn(2, 3, 32, 32), torch.randn(2, 3, 32, 32, requires_grad=True)
+    inputs = [f.detach().requires_grad_() for f in training.cut.generator.encode(given)]
+    training.cut.generator.zero_grad()
+    seen = Seen(given, given, given, query, query, query, inputs, {})
+    (nce,) = training.cut.terms[0].parts(seen, Progress())
+    nce.value.backward()
+    assert all(f.grad is None for f in inputs)
+    assert query.grad is not None
+    assert all(torch.equal(a, p.grad) for a, p in zip(before, weights, strict=True))
+    assert all(p.requires_grad for p in weights)
+
+
+def test_training_lowers_the_contrastive_loss(tiny: Config, pictures: tuple[torch.Tensor, torch.Tensor]) -> None:
+    hard = {"nce": 50.0, "patches": 32, "spread": False, "false_negatives": 1.0}
+    config = overlay(tiny, {"losses": hard, "networks": {"residual": 0.0}, "colour": {"map": False}})
+    training = Training(*pictures, config, PLAIN)
+    values = [training.step(0.01)["NCE"].item() for _ in range(60)]
+    assert np.mean(values[-15:]) < 0.8 * np.mean(values[:15])
+
+
+def test_initial_weights_depend_on_the_seed_alone(tiny: Config, pictures: tuple[torch.Tensor, torch.Tensor]) -> None:
+    torch.manual_seed(5)
+    state = torch.get_rng_state()
+    first = Training(*pictures, tiny, PLAIN)
+    assert torch.equal(torch.get_rng_state(), state)
+    torch.manual_seed(6)
+    second = Training(*pictures, tiny, PLAIN)
+    third = Training(*pictures, overlay(tiny, {"schedule": {"seed": 1}}), PLAIN)
+    weights = [t.cut.generator.stem.weight for t in (first, second, third)]
+    assert torch.equal(weights[0], weights[1]) and not torch.equal(weights[0], weights[2])
+
+
+def test_a_step_takes_as_many_crops_as_it_is_told(tiny: Config, pictures: tuple[torch.Tensor, torch.Tensor]) -> None:
+    told = Training(*pictures, tiny, PLAIN).step(0.002, count=3)
+    own = Training(*pictures, overlay(tiny, {"crops": {"count": 3}}), PLAIN).step(0.002)
+    assert told == own != Training(*pictures, tiny, PLAIN).step(0.002)
