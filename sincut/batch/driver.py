@@ -26,7 +26,8 @@ from sincut.batch.worker import Worker
 from sincut.errors import ImageError, ModelError, RunError
 from sincut.events import Listener, Warned, ignore
 from sincut.files import read_whole, stat_of
-from sincut.model.model import Model, model_path
+from sincut.model.file import model_path
+from sincut.model.model import Model
 from sincut.pictures.writing import AS_IT_CAME, Saving
 from sincut.translation.options import PLAIN, Options
 

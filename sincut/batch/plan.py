@@ -18,7 +18,7 @@ from sincut.batch.recipe import hash_of_model, recipe_of
 from sincut.batch.remote import AnyPath, Staged, Url, exists, listings, place
 from sincut.batch.sources import Filter, jobs_of
 from sincut.errors import ConfigError, ImageError, RunError
-from sincut.model.model import MODEL_FILE
+from sincut.model.file import MODEL_FILE
 from sincut.pictures import reading
 from sincut.pictures.formats import writable_format
 from sincut.pictures.opening import MAX_PIXELS

@@ -5,7 +5,7 @@ from typing import Any
 
 from sincut.errors import ImageError, ModelError, SincutError
 from sincut.files import sha256
-from sincut.model.model import MODEL_FILE, model_path
+from sincut.model.file import MODEL_FILE, model_path
 from sincut.pictures.reading import load
 from sincut.pictures.writing import Saving
 from sincut.translation.options import Options

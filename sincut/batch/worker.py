@@ -18,7 +18,7 @@ from sincut.devices import available_memory, use_fast_kernels, used_memory
 from sincut.errors import ImageError, RunError, SincutError
 from sincut.events import ignore
 from sincut.files import make_folder, write_whole
-from sincut.model.model import MODEL_FILE
+from sincut.model.file import MODEL_FILE
 from sincut.pictures.writing import Saving
 from sincut.translation.memory import MEMORY_SHARE
 from sincut.translation.options import Options

@@ -19,7 +19,8 @@ from torch import Tensor, nn
 
 from sincut.errors import ModelError
 from sincut.files import write_whole
-from sincut.model.model import FORMAT, Model
+from sincut.model.file import FORMAT
+from sincut.model.model import Model
 
 OPSET = 20  # that runtimes of the last years have
 TOLERANCE = 1e-4  # of values in [0, 1], to which the file must agree with torch

@@ -19,27 +19,7 @@ import sincut.nets.balance  # noqa: F401 (registers its filter)
 from sincut.config.sections import Config, Networks, overlay
 from sincut.errors import ConfigError, ModelError
 from sincut.model.card import model_card
-from sincut.model.file import (
-    CHECKPOINT_FILE as CHECKPOINT_FILE,
-)
-from sincut.model.file import (
-    FORMAT as FORMAT,
-)
-from sincut.model.file import (
-    MODEL_FILE as MODEL_FILE,
-)
-from sincut.model.file import (
-    load_metadata as load_metadata,
-)
-from sincut.model.file import (
-    load_tensors as load_tensors,
-)
-from sincut.model.file import (
-    model_path as model_path,
-)
-from sincut.model.file import (
-    save_tensors as save_tensors,
-)
+from sincut.model.file import CHECKPOINT_FILE, load_metadata, load_tensors, model_path, save_tensors
 from sincut.model.limits import Limits
 from sincut.nets.colour import ColourMap
 from sincut.nets.filters import Filter, filters_of

@@ -23,7 +23,8 @@ from sincut.config.sections import Config
 from sincut.errors import ConfigError, ModelError, RunError
 from sincut.files import is_locked, make_folder, sha256, stat_of
 from sincut.method.crops import check_size
-from sincut.model.model import CHECKPOINT_FILE, MODEL_FILE, describe, load_metadata
+from sincut.model.file import CHECKPOINT_FILE, MODEL_FILE, load_metadata
+from sincut.model.model import describe
 from sincut.page.status import LOG_FILE, RUNNING, STOPPING, Status, history_of, last_words, status_at_rest
 from sincut.pictures import reading
 from sincut.report.history import METRICS_FILE, History, previews

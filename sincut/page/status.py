@@ -7,7 +7,8 @@ from pathlib import Path
 from typing import Any
 
 from sincut.errors import RunError, SincutError
-from sincut.model.model import CHECKPOINT_FILE, describe
+from sincut.model.file import CHECKPOINT_FILE
+from sincut.model.model import describe
 from sincut.report.history import History, number
 
 LOG_FILE = "training.log"  # stderr of a training that the page has started

@@ -12,7 +12,8 @@ import torch
 
 from sincut.errors import ImageError, RunError
 from sincut.files import write_whole
-from sincut.model.model import MODEL_FILE, Model
+from sincut.model.file import MODEL_FILE
+from sincut.model.model import Model
 from sincut.pictures import formats, reading, writing
 from sincut.pictures.picture import Picture, on_white
 from sincut.pictures.writing import Saving

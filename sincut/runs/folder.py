@@ -17,7 +17,8 @@ from torch import Tensor
 from sincut.config.sections import Config
 from sincut.errors import ConfigError, ModelError, RunError
 from sincut.files import locked, make_folder, remove_parts
-from sincut.model.model import CHECKPOINT_FILE, MODEL_FILE, describe, load_tensors
+from sincut.model.file import CHECKPOINT_FILE, MODEL_FILE, load_tensors
+from sincut.model.model import describe
 from sincut.report import history
 from sincut.report.history import METRICS_FILE, PREVIEWS
 from sincut.runs.inputs import IDENTIFYING, differences

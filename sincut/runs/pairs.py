@@ -16,7 +16,8 @@ from sincut.batch.ray_ import Pool, first_line, joined, room
 from sincut.devices import prepared_device
 from sincut.errors import Interrupted, RunError, SincutError
 from sincut.files import make_folder, write_whole
-from sincut.model.model import CHECKPOINT_FILE, MODEL_FILE, Model
+from sincut.model.file import CHECKPOINT_FILE, MODEL_FILE
+from sincut.model.model import Model
 from sincut.runs import child, run
 from sincut.runs.child import TICK
 from sincut.runs.inputs import differences

@@ -17,7 +17,8 @@ import torch
 from sincut.config.sections import Config
 from sincut.errors import ImageError, ModelError
 from sincut.events import Checkpoint, Evaluated, Event, Listener, Preview, Progress, Saved, Started, Trained, Warned
-from sincut.model.model import CHECKPOINT_FILE, MODEL_FILE, Model, save_tensors
+from sincut.model.file import CHECKPOINT_FILE, MODEL_FILE, save_tensors
+from sincut.model.model import Model
 from sincut.pictures import reading, resampling, writing
 from sincut.pictures.writing import Saving
 from sincut.report import history, measures

@@ -14,7 +14,8 @@ import pytest
 from helpers import ROOT, assert_clear_error, in_process, killed_after, scene, sincut
 from PIL import Image
 
-from sincut.model.model import Model, load_tensors
+from sincut.model.file import load_tensors
+from sincut.model.model import Model
 from sincut.runs import pairs
 from sincut.runs.table import TRAINED, Outcome, Pair
 

@@ -12,7 +12,8 @@ from safetensors.torch import save_file
 from sincut.config.resolve import load_preset
 from sincut.config.sections import Config, overlay
 from sincut.errors import ConfigError, ModelError
-from sincut.model.model import MODEL_FILE, Model, describe, load_tensors, model_path, save_tensors
+from sincut.model.file import MODEL_FILE, load_tensors, model_path, save_tensors
+from sincut.model.model import Model, describe
 from sincut.nets.balance import LEVELS
 
 

@@ -9,7 +9,7 @@ import sincut
 from sincut.config.sections import Config, overlay
 from sincut.errors import Interrupted, ModelError, RunError, SincutError
 from sincut.files import locked
-from sincut.model.model import CHECKPOINT_FILE, load_tensors, save_tensors
+from sincut.model.file import CHECKPOINT_FILE, load_tensors, save_tensors
 from sincut.runs.folder import default_folder
 
 

@@ -14,7 +14,7 @@ from sincut.cli.progress import Reporter
 from sincut.config.sections import Config, overlay
 from sincut.errors import Interrupted, ModelError, SincutError
 from sincut.events import Evaluated, Event, Preview, Saved, Warned
-from sincut.model.model import CHECKPOINT_FILE, MODEL_FILE, load_tensors
+from sincut.model.file import CHECKPOINT_FILE, MODEL_FILE, load_tensors
 from sincut.pictures.reading import load
 from sincut.pictures.writing import save
 

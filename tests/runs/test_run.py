@@ -12,7 +12,7 @@ import sincut
 from sincut.config.sections import Config, overlay
 from sincut.errors import Interrupted, RunError
 from sincut.events import Event, Warned
-from sincut.model.model import CHECKPOINT_FILE, load_tensors, save_tensors
+from sincut.model.file import CHECKPOINT_FILE, load_tensors, save_tensors
 
 
 def test_library_trains_and_applies_without_files(tiny: Config) -> None:

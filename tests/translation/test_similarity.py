@@ -12,7 +12,8 @@ from safetensors.torch import load_file
 
 from sincut.config.sections import Config, overlay
 from sincut.errors import ConfigError, ModelError
-from sincut.model.model import CHECKPOINT_FILE, MODEL_FILE, Model, load_tensors, save_tensors
+from sincut.model.file import CHECKPOINT_FILE, MODEL_FILE, load_tensors, save_tensors
+from sincut.model.model import Model
 from sincut.nets.heads import Projector
 from sincut.pictures.picture import Picture, to_tensor
 from sincut.translation import similarity
