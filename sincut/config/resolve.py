@@ -6,7 +6,6 @@ that over the dataclasses' defaults. An unknown key or a value out of range is a
 range and the nearest known key.
 """
 
-import functools
 import tomllib
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
@@ -39,17 +38,6 @@ class Preset:
 def resolve(preset: str = DEFAULT_PRESET, flags: Iterable[str] = ()) -> Config:
     """The configuration of a preset (a shipped name or a .toml file) with `section.key=value` flags laid over it."""
     return override(load_preset(preset).config, flags)
-
-
-@functools.cache
-def usual() -> Config:
-    """The configuration of the default preset: the one that others are compared with for people."""
-    return resolve()
-
-
-def unusual(config: Config) -> dict[str, Any]:
-    """Settings that differ from those of the default preset, by `section.key`."""
-    return {key: value for key, (value, _) in config.changes(usual()).items()}
 
 
 def override(config: Config, flags: Iterable[str]) -> Config:
@@ -97,6 +85,14 @@ def load_preset(name: str) -> Preset:
 def presets() -> list[Preset]:
     """All shipped presets."""
     return [load_preset(path.stem) for path in _shipped()]
+
+
+def closest(config: Config) -> Preset:
+    """The shipped preset from which a configuration differs in the fewest settings; among equals the default one.
+
+    It is what a run's settings are explained by: a run records all of them, and not the preset that they came from.
+    """
+    return min(presets(), key=lambda preset: (len(config.changes(preset.config)), preset.name != DEFAULT_PRESET))
 
 
 def _load(name: str, deepest: int) -> Preset:

@@ -4,7 +4,7 @@ import base64
 from collections.abc import Iterable, Mapping
 from typing import Any
 
-from sincut.config.resolve import unusual
+from sincut.config.resolve import closest
 from sincut.config.sections import Config
 from sincut.markup import Markup, render
 from sincut.pictures.resampling import from_thumbnail
@@ -14,14 +14,16 @@ SHOWN = ("direction", "seed", "steps", "seconds")
 
 
 def model_card(config: Config, provenance: Mapping[str, Any]) -> str:
-    """Thumbnails, inputs, figures, and the settings that are not the defaults."""
+    """Thumbnails, inputs, figures, and the settings: a preset and what differs from it."""
     thumbnails = _mapping(provenance.get("thumbnails"))
     pictures = {role: thumbnail_uri(thumbnails.get(role)) for role in PICTURES}
     rows = [(role, _mapping(provenance.get(role)).get("name", "")) for role in ("painting", "photo")]
     rows += [(key, provenance[key]) for key in SHOWN if key in provenance]
     figures = _mapping(provenance.get("figures"))
     rows += [("figures", ", ".join(f"{name} {value}" for name, value in figures.items()))] if figures else []
-    rows += [("settings", ", ".join(f"{key}={value}" for key, value in unusual(config).items()) or "the defaults")]
+    preset = closest(config)
+    own = ", ".join(f"{key}={value}" for key, (value, _) in config.changes(preset.config).items())
+    rows += [("preset", preset.name), ("settings", own or "those of the preset")]
     return str(card("sincut translator", side_by_side(pictures), table(rows)))
 
 

@@ -4,7 +4,7 @@ from typing import Any
 
 import gradio as gr
 
-from sincut.config.resolve import DEFAULT_PRESET, unusual
+from sincut.config.resolve import closest
 from sincut.errors import SincutError
 from sincut.markup import escape, render
 from sincut.page.desk import HIDDEN, Desk, clock, plain, told
@@ -71,14 +71,15 @@ def about_words(desk: Desk, name: str) -> str:
     except SincutError as error:
         return f"<p>{escape(error)}</p>"
     figures = provenance.get("figures")
-    settings = {key: value for key, value in unusual(config).items() if key != "schedule.seed"}
+    preset = closest(config)
+    settings = {key: value for key, (value, _) in config.changes(preset.config).items() if key != "schedule.seed"}
     html = render(
         "page/assets/about.html",
         name=name,
         origin=_origin(provenance),
         figures=figures if isinstance(figures, dict) else {},
         settings=settings,
-        preset=DEFAULT_PRESET,
+        preset=preset.name,
     )
     return str(html)
 

@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import Any
 
 from sincut import __version__
-from sincut.config.resolve import usual
+from sincut.config.resolve import closest
 from sincut.config.sections import Config
 from sincut.errors import RunError
 from sincut.events import Listener, Warned
@@ -152,6 +152,7 @@ class _Facts:
     ) -> None:
         self.folder, self.config, self.provenance = folder, config, provenance
         self.history, self.going_on = history, going_on
+        self.preset = closest(config)
         reverse = str(provenance.get("direction", "")).startswith("photo")
         self.roles = ("photo", "painting") if reverse else ("painting", "photo")
         self.names = {role: _name(provenance.get(role), role) for role in self.roles}
@@ -171,6 +172,7 @@ class _Facts:
             "figures": _series(figures, {name: figure.meaning for name, figure in FIGURES.items()}),
             "better": {name: figure.better for name, figure in FIGURES.items()},
             "commands": self.commands(),
+            "preset": self.preset.name,
             "settings": self.settings(),
             "inputs": self.inputs(),
             "origin": self.origin(),
@@ -218,15 +220,15 @@ class _Facts:
         return [{"label": label, "text": text, "note": note} for label, text, note in texts]
 
     def settings(self) -> list[dict[str, Any]]:
-        """All settings with their meaning and default."""
-        standard = usual()
+        """All settings with their meaning, and their value in the preset that is closest to them."""
+        changes = self.config.changes(self.preset.config)
         rows = []
-        for section in fields(self.config):
-            mine, theirs = getattr(self.config, section.name), getattr(standard, section.name)
-            for setting in fields(mine):
-                value, default = getattr(mine, setting.name), getattr(theirs, setting.name)
-                row = {"section": section.name, "key": setting.name, "doc": setting.metadata["doc"]}
-                rows.append({**row, "value": _plain(value), "default": _plain(default), "changed": value != default})
+        for section, values in self.config.to_dict().items():
+            docs = {setting.name: setting.metadata["doc"] for setting in fields(getattr(self.config, section))}
+            for key, value in values.items():
+                _, other = changes.get(f"{section}.{key}", (value, value))
+                row = {"section": section, "key": key, "doc": docs[key], "changed": f"{section}.{key}" in changes}
+                rows.append({**row, "value": json.dumps(value), "preset": json.dumps(other)})
         return rows
 
     def inputs(self) -> list[dict[str, str]]:
@@ -385,8 +387,3 @@ def _pair(values: Any) -> tuple[float, float]:
     """A list of two numbers as these; zeros for anything else."""
     numbers = [_number(value) for value in values] if isinstance(values, list) else []
     return (numbers[0], numbers[1]) if len(numbers) == 2 else (0.0, 0.0)
-
-
-def _plain(value: Any) -> Any:
-    """A setting's value as in a TOML file."""
-    return json.dumps(list(value) if isinstance(value, tuple) else value)

@@ -15,6 +15,7 @@ from helpers import make_model, scene
 from PIL import Image
 
 import sincut
+from sincut.config.resolve import closest, resolve
 from sincut.config.sections import Config, overlay
 from sincut.errors import ImageError, Interrupted, ModelError, RunError
 from sincut.events import Event, Saved, Warned
@@ -73,6 +74,7 @@ def test_page_tells_the_whole_run(tiny: Config, tmp_path: Path) -> None:
     assert data["losses"]["steps"] == list(range(10, 101, 10))
     assert {curve["name"]: curve["values"][-1] for curve in data["losses"]["curves"]} == {"D": 0.01, "NCE": 0.02}
     changed = {f"{row['section']}.{row['key']}": row["value"] for row in data["settings"] if row["changed"]}
+    assert data["preset"] == closest(tiny).name
     assert changed["crops.size"] == "32" and "losses.r1" not in changed and len(data["settings"]) > 35
     assert data["state"] == {"kind": "finished", "step": 100, "steps": 100, "seconds": 64.0, "left": 0}
     commands = {row["label"]: row["text"] for row in data["commands"]}
@@ -84,6 +86,19 @@ def test_page_tells_the_whole_run(tiny: Config, tmp_path: Path) -> None:
     assert commands["Translate a picture"] == f"sincut apply {run} 'in put/painting.png' -o out.png"
     assert data["inputs"][0]["sha256"] == "ab" * 32 and ["Seed", "7"] in data["origin"]
     assert ["Crops a step", "2"] in data["machine"]
+
+
+def test_what_differs_is_told_of_any_run_since_none_records_its_preset(tmp_path: Path) -> None:
+    """Against the preset that is closest; the defaults of the settings are the plain method, which few runs use."""
+    for name, flag, changed in (("a", "crops.count=4", {}), ("b", "crops.count=3", {"crops.count": ("3", "4")})):
+        model = make_model(resolve("standard", ["networks.stem=4", "networks.inner=8", flag]))
+        (tmp_path / name).mkdir()
+        model.save(tmp_path / name / "model.safetensors")
+        data = data_of(run_page.page(tmp_path / name))
+        rows = [row for row in data["settings"] if row["changed"]]
+        own = {f"{row['section']}.{row['key']}": (row["value"], row["preset"]) for row in rows}
+        assert data["preset"] == "standard"
+        assert own == {"networks.stem": ("4", "16"), "networks.inner": ("8", "48"), **changed}
 
 
 def test_page_is_self_contained_and_hostile_names_are_text(tiny: Config, tmp_path: Path) -> None:

@@ -319,10 +319,10 @@
     }
     const head = (...titles) => el("thead", {}, el("tr", {}, ...titles.map((t) => el("th", { scope: "col" }, t))));
     const scroll = (inside, name) => el("div", { class: "scroll", tabindex: "0", role: "region", "aria-label": name }, inside);
-    host.append(el("p", { class: "dim" }, changed.length ? "What differs from the defaults:" : "All settings are the defaults."));
+    host.append(el("p", { class: "dim" }, changed.length ? `As the preset ${data.preset} has them, but for:` : `As the preset ${data.preset} has them.`));
     if (changed.length) {
-      const rows = rowsOf(changed, (row) => `${row.section}.${row.key}`, (row) => [el("td", { class: "value" }, el("code", {}, row.default))]);
-      host.append(scroll(el("table", { class: "plain" }, head("Setting", "Here", "Default", "Meaning"), el("tbody", {}, ...rows)), "Settings that differ"));
+      const rows = rowsOf(changed, (row) => `${row.section}.${row.key}`, (row) => [el("td", { class: "value" }, el("code", {}, row.preset))]);
+      host.append(scroll(el("table", { class: "plain" }, head("Setting", "Here", "Preset", "Meaning"), el("tbody", {}, ...rows)), "Settings that differ"));
     }
     const all = el("table", { class: "plain" }, head("Setting", "Value", "Meaning"));
     for (const section of new Set(data.settings.map((row) => row.section))) {
