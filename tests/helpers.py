@@ -76,6 +76,12 @@ def scene(height: int, width: int, seed: int) -> np.ndarray:
     return pixels
 
 
+def gradient_of(tensor: Tensor) -> Tensor:
+    """The gradient that a tensor has got."""
+    assert tensor.grad is not None
+    return tensor.grad
+
+
 def make_model(config: Config, seed: int = 0) -> Model:
     """A translator with random weights, its noise switched on."""
     with torch.random.fork_rng(devices=[]):

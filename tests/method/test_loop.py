@@ -1,6 +1,7 @@
 """The loop: events, checkpoints, going on exactly where a run stopped."""
 
 from dataclasses import replace
+from typing import Any
 
 import numpy as np
 import pytest
@@ -85,20 +86,19 @@ def test_a_loss_that_is_not_finite_stops_and_saves_nothing(
 
 def test_a_weight_that_is_not_finite_is_never_saved(tiny: Config, pictures: tuple[torch.Tensor, torch.Tensor]) -> None:
     events: list[Event] = []
+    trainings: list[Training] = []
 
     def poison(event: Event) -> None:
         events.append(event)
         if isinstance(event, Progress) and event.step == 4:  # after the last loss was looked at
-            average_of(event_training).rgb.weight.data.fill_(torch.nan)
+            average_of(trainings[-1]).rgb.weight.data.fill_(torch.nan)
 
     created = Training.__init__
 
-    def remember(self: Training, *arguments: object) -> None:
-        nonlocal event_training
+    def remember(self: Training, *arguments: Any) -> None:
         created(self, *arguments)
-        event_training = self
+        trainings.append(self)
 
-    event_training: Training
     with pytest.MonkeyPatch.context() as patch, pytest.raises(TrainingError, match="a weight"):
         patch.setattr(Training, "__init__", remember)
         train(*pictures, tiny, device=CPU, on_event=poison)

@@ -1,5 +1,7 @@
 """The plan: minutes become steps, phases and learning rates."""
 
+from collections.abc import Callable
+
 import pytest
 
 from sincut.config.resolve import resolve
@@ -15,7 +17,7 @@ class Clock:
         monkeypatch.setattr("sincut.method.plan.time.monotonic", lambda: self.now)
 
 
-def drive(plan: Plan, clock: Clock, pace, closing: float = 5.0) -> int:
+def drive(plan: Plan, clock: Clock, pace: Callable[[int], float], closing: float = 5.0) -> int:
     """Run a plan with steps of `pace(step)` seconds to its end."""
     step = 0
     while not plan.done(step):
@@ -33,7 +35,7 @@ def drive(plan: Plan, clock: Clock, pace, closing: float = 5.0) -> int:
     [lambda step: 1.0, lambda step: 0.5 if step < 100 else 0.8, lambda step: 1.0 if step < 600 else 1.25],
     ids=["steady", "slows early", "slows late"],
 )
-def test_minutes_end_on_time_at_any_pace(monkeypatch: pytest.MonkeyPatch, pace) -> None:
+def test_minutes_end_on_time_at_any_pace(monkeypatch: pytest.MonkeyPatch, pace: Callable[[int], float]) -> None:
     clock = Clock(monkeypatch)
     plan = Plan(overlay(resolve(), {"schedule": {"minutes": 15.0, "enough_steps": 0}}), started=clock.now - 20)
     steps = drive(plan, clock, pace)

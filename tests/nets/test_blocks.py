@@ -5,6 +5,7 @@ import math
 import pytest
 import torch
 import torch.nn.functional as F
+from helpers import gradient_of
 
 from sincut.nets import blocks
 from sincut.nets.blocks import Blur, EqualConv2d, EqualLinear, ResidualBlock, UpBlock
@@ -17,22 +18,28 @@ def plain_activation(x: torch.Tensor, bias: torch.Tensor) -> torch.Tensor:
 def plain_blur(x: torch.Tensor, pad: int, gain: float = 1.0) -> torch.Tensor:
     taps = torch.tensor([1.0, 3.0, 3.0, 1.0], dtype=x.dtype)
     kernel = torch.outer(taps, taps) / 64 * gain
-    return F.conv2d(F.pad(x, [pad] * 4).flatten(0, 1)[:, None], kernel[None, None]).unflatten(0, x.shape[:2])[:, :, 0]
+    planes = F.conv2d(F.pad(x, [pad] * 4).flatten(0, 1)[:, None], kernel[None, None])  # (N*C, 1, H', W')
+    return planes.view(*x.shape[:2], *planes.shape[2:])
+
+
+def bias_of(layer: EqualConv2d | EqualLinear) -> torch.Tensor:
+    assert layer.bias is not None
+    return layer.bias
 
 
 def test_equal_conv_scales_by_fan_in_and_activates() -> None:
     layer = EqualConv2d(5, 7, 3, activation=True).double()
-    torch.nn.init.normal_(layer.bias)
+    torch.nn.init.normal_(bias_of(layer))
     x = torch.randn(2, 5, 9, 8, dtype=torch.float64)
-    want = plain_activation(F.conv2d(x, layer.weight / math.sqrt(45), padding=1), layer.bias)
+    want = plain_activation(F.conv2d(x, layer.weight / math.sqrt(45), padding=1), bias_of(layer))
     torch.testing.assert_close(layer(x), want)
 
 
 def test_equal_linear_scales_by_fan_in_and_activates() -> None:
     layer = EqualLinear(6, 3, activation=True).double()
-    torch.nn.init.normal_(layer.bias)
+    torch.nn.init.normal_(bias_of(layer))
     x = torch.randn(4, 6, dtype=torch.float64)
-    want = F.leaky_relu(x @ layer.weight.T / math.sqrt(6) + layer.bias, 0.2) * math.sqrt(2)
+    want = F.leaky_relu(x @ layer.weight.T / math.sqrt(6) + bias_of(layer), 0.2) * math.sqrt(2)
     torch.testing.assert_close(layer(x), want)
 
 
@@ -60,18 +67,19 @@ def test_blur_with_stride_is_the_same_in_two_parts() -> None:
 
 def test_residual_block_is_the_formula() -> None:
     block = ResidualBlock(4, 4).double()
-    torch.nn.init.normal_(block.conv1.bias), torch.nn.init.normal_(block.conv2.bias)
+    torch.nn.init.normal_(bias_of(block.conv1)), torch.nn.init.normal_(bias_of(block.conv2))
     x = torch.randn(2, 4, 6, 7, dtype=torch.float64)
-    y = plain_activation(F.conv2d(x, block.conv1.weight / 6, padding=1), block.conv1.bias)
-    y = plain_activation(F.conv2d(y, block.conv2.weight / 6, padding=1), block.conv2.bias)
+    y = plain_activation(F.conv2d(x, block.conv1.weight / 6, padding=1), bias_of(block.conv1))
+    y = plain_activation(F.conv2d(y, block.conv2.weight / 6, padding=1), bias_of(block.conv2))
     torch.testing.assert_close(block(x), (x + y) / math.sqrt(2))
 
 
 def test_downsampling_block_is_the_formula() -> None:
     block = ResidualBlock(4, 6, down=True).double()
     x = torch.randn(2, 4, 8, 12, dtype=torch.float64)
-    y = plain_activation(F.conv2d(x, block.conv1.weight / 6, padding=1), block.conv1.bias)
-    y = plain_activation(F.conv2d(plain_blur(y, 2), block.conv2.weight / 6, stride=2), block.conv2.bias)
+    y = plain_activation(F.conv2d(x, block.conv1.weight / 6, padding=1), bias_of(block.conv1))
+    y = plain_activation(F.conv2d(plain_blur(y, 2), block.conv2.weight / 6, stride=2), bias_of(block.conv2))
+    assert block.skip is not None
     skip = F.conv2d(plain_blur(x, 1)[:, :, ::2, ::2], block.skip.weight / 2)
     assert block(x).shape == (2, 6, 4, 6)
     torch.testing.assert_close(block(x), (y + skip) / math.sqrt(2))
@@ -93,7 +101,7 @@ def test_reach_is_where_the_gradient_is() -> None:
         out = block(x)
         position = 12 // stride
         out[0, :, position, position].square().sum().backward()
-        seen = x.grad[0].abs().sum((0, 1)).nonzero().flatten().tolist()
+        seen = gradient_of(x)[0].abs().sum((0, 1)).nonzero().flatten().tolist()
         assert (min(seen), max(seen)) == block.reach((position, position))
 
 
@@ -102,8 +110,7 @@ def test_without_gradients_the_convolution_is_the_same(
     stride: int, padded: bool, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     layer = EqualConv2d(5, 7, 3, stride=stride, activation=True)
-    assert layer.bias is not None
-    layer.bias.data.normal_()
+    bias_of(layer).data.normal_()
     x = torch.randn(2, 5, 20, 22).contiguous(memory_format=torch.channels_last)
     expected = layer(x, padded).detach()
     with torch.inference_mode():

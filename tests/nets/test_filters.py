@@ -1,8 +1,11 @@
 """The edge-preserving filters."""
 
+from typing import Any
+
 import pytest
 import torch
 import torch.nn.functional as F
+from kornia.filters import guided_blur
 
 from sincut.nets import filters, local
 from sincut.nets.filters import CHROMA_REACH, calm_variance, chroma_grain, smoothed, without_chroma_grain
@@ -59,13 +62,14 @@ def test_chroma_grain_goes_and_what_lightness_shows_stays() -> None:
 def test_large_pictures_are_filtered_in_bands(monkeypatch: pytest.MonkeyPatch) -> None:
     x = torch.rand(1, 3, 150, 31, generator=torch.Generator().manual_seed(0)) * 2 - 1
     whole = smoothed(x, 0.02), without_chroma_grain(x, 0.3), calm_variance(x)
-    heights = []
+    heights: list[int] = []
     monkeypatch.setattr(local, "BAND", 1)
-    filter_of_kornia = filters.guided_blur
+    filter_of_kornia = guided_blur
 
-    def guided(guide: torch.Tensor, *rest: object, **more: object) -> torch.Tensor:
+    def guided(guide: torch.Tensor, *rest: Any, **more: Any) -> torch.Tensor:
         heights.append(guide.shape[2])
-        return filter_of_kornia(guide, *rest, **more)
+        filtered: torch.Tensor = filter_of_kornia(guide, *rest, **more)
+        return filtered
 
     monkeypatch.setattr(filters, "guided_blur", guided)
     for got, expected in zip((smoothed(x, 0.02), without_chroma_grain(x, 0.3)), whole[:2], strict=True):

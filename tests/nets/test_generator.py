@@ -4,6 +4,7 @@ from dataclasses import replace
 
 import pytest
 import torch
+from helpers import gradient_of
 
 from sincut.config.resolve import presets, resolve
 from sincut.config.sections import Networks
@@ -79,7 +80,7 @@ def test_receptive_radius_is_what_the_gradient_reaches(blocks: int) -> None:
         x = torch.randn(1, 3, side, side, dtype=torch.float64, requires_grad=True)
         out = generator(x, torch.zeros(1, 1, side, side, dtype=torch.float64))
         out[0, :, position, position].square().sum().backward()
-        seen = x.grad[0].abs().sum((0, 1)).nonzero().flatten()
+        seen = gradient_of(x)[0].abs().sum((0, 1)).nonzero().flatten()
         furthest = max(furthest, int(position - seen.min()), int(seen.max() - position))
     assert furthest == radius
 
@@ -105,7 +106,7 @@ def test_the_middle_is_what_the_whole_window_gives_there(blocks: int, noise_: bo
     generator = Generator(Networks(stem=3, inner=5, blocks=blocks, noise="all" if noise_ else "last")).double()
     generator.up.noise_gain.data.fill_(0.5)
     for layer in generator.noise:
-        torch.nn.init.normal_(layer.weight)
+        torch.nn.init.normal_(layer.get_parameter("weight"))
     halo, reach = generator.halo, generator.noise_reach
     h, w = 2 * halo + 26, 2 * halo + 4
     x, noise = torch.rand(1, 3, h, w, dtype=torch.float64), torch.randn(1, 1, h, w, dtype=torch.float64)
@@ -121,11 +122,11 @@ def test_noise_reach_is_how_far_noise_is_seen(blocks: int) -> None:
     x = torch.randn(1, 3, side, side, dtype=torch.float64)
     noise = torch.randn(1, 1, side, side, dtype=torch.float64, requires_grad=True)
     generator(x, noise)[0, :, place].square().sum().backward()
-    assert not noise.grad.any()  # it begins without any
+    assert not gradient_of(noise).any()  # it begins without any
     for layer in generator.noise:
-        torch.nn.init.normal_(layer.weight)
+        torch.nn.init.normal_(layer.get_parameter("weight"))
     generator(x, noise)[0, :, place : place + 2].square().sum().backward()
-    seen = noise.grad[0, 0].abs().sum(1).nonzero().flatten()
+    seen = gradient_of(noise)[0, 0].abs().sum(1).nonzero().flatten()
     assert max(place - int(seen.min()), int(seen.max()) - place - 1) == generator.noise_reach
     for kind in ("last", "none"):
         assert Generator(Networks(stem=2, inner=3, blocks=blocks, noise=kind)).noise_reach == 0
