@@ -98,7 +98,8 @@ class Colour:
     map: bool = switch(False, "then the source's colours are mapped by optimal transport between colour Gaussians")
     grain: bool = switch(
         False,
-        "then colour grain (fine colour that lightness does not show, such as a canvas's) is reduced to the target's",
+        "then colour grain (fine colour that lightness does not show, such as a canvas's) is reduced where the source "
+        "has more than the target: multiplied by the ratio of their energies, which leaves less than the target has",
     )
     balance: bool = switch(
         False, "at the end the output gets the target's strength of light and colour: fine, middle, coarse, at outlines"

@@ -1,6 +1,6 @@
 """The loop around the steps: phases by the plan, metrics, previews and checkpoints, as events.
 
-`train` is the algorithm `sincut` of the registry. It says how it goes through events, and reads and writes no file.
+`train` is the algorithm `sincut` (see `algorithms.py`). It reports through events, and reads and writes no file.
 """
 
 import math
@@ -16,7 +16,6 @@ from sincut.devices import find_compute, out_of_memory
 from sincut.errors import Interrupted, ModelError, TrainingError
 from sincut.events import Checkpoint, Listener, Planned, Preview, Progress, Started, Trained, Warned, ignore
 from sincut.method.plan import Plan
-from sincut.method.registry import register_algorithm
 from sincut.method.training import Training
 from sincut.model.model import Model
 
@@ -199,6 +198,3 @@ class Loop:
         if over or (self.plan.member > 1 and not self.plan.distils):
             return over and count > 0
         return step * count // steps > (step - 1) * count // steps
-
-
-register_algorithm("sincut", train)

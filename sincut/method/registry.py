@@ -1,24 +1,20 @@
-"""Parts of the method by name: loss terms of your own, and algorithms behind `sincut train`.
+"""The loss terms of a training: those of the settings, and those of your own, by name.
 
-A package can register its parts when it is imported, or name them in its metadata as entry points of the group
+A package can register its terms when it is imported, or name them in its metadata as entry points of the group
 `sincut.terms` (https://packaging.python.org/specifications/entry-points/), which are found without being imported.
 """
 
 from collections.abc import Callable
 from importlib.metadata import entry_points
-from typing import Any
 
-from sincut.config.sections import Config
 from sincut.config.values import nearest
 from sincut.errors import ConfigError
 from sincut.method.term import Ingredients, Term
 from sincut.method.terms import Guide, Same
 
 MakeTerm = Callable[[float, Ingredients], Term]  # from its weight and what there is to make it of
-Algorithm = Callable[..., Any]  # as `loop.train`; what it returns translates and tells its `limits`
 
 TERMS: dict[str, MakeTerm] = {}
-ALGORITHMS: dict[str, Algorithm] = {}
 ENTRY_POINTS = "sincut.terms"
 
 
@@ -26,24 +22,6 @@ def register_term(name: str, make: MakeTerm) -> None:
     """Make a loss term known, which `losses.own.NAME=WEIGHT` switches on. Raises ValueError where the name is taken."""
     if TERMS.setdefault(name, make) is not make:
         raise ValueError(f"there is a loss term {name!r} already; give this one another name")
-
-
-def register_algorithm(name: str, train: Algorithm) -> None:
-    """Make an algorithm known, which `method.algorithm=NAME` chooses; called and returning as `loop.train`.
-
-    Raises ValueError where the name is taken.
-    """
-    if ALGORITHMS.setdefault(name, train) is not train:
-        raise ValueError(f"there is an algorithm {name!r} already; give this one another name")
-
-
-def algorithm(config: Config) -> Algorithm:
-    """The algorithm of the settings. Raises `ConfigError` for one that nobody has registered."""
-    name = config.method.algorithm
-    if name not in ALGORITHMS:
-        remedy = "import the module that registers it first"
-        raise ConfigError(f"method.algorithm={name}: is not registered{nearest(name, ALGORITHMS)}; {remedy}")
-    return ALGORITHMS[name]
 
 
 def more_terms(ingredients: Ingredients) -> list[Term]:

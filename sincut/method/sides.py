@@ -122,6 +122,7 @@ def _filters(source: Tensor, target: Tensor, config: Config, diagnosis: Diagnosi
     colour = colour_transport(smooth, target) if config.colour.map else ColourMap.identity()
     mapped = colour(smooth)
     own = chroma_grain(mapped) if config.colour.grain else 0.0
+    # A ratio of mean squares, used as a factor of the amplitude: what is left has less energy than the target's grain.
     grain = ChromaGrain(min(1.0, chroma_grain(no_wider(target, source)) / own) if own else 1.0)
     return (smoothing, colour, grain), grain(mapped)
 

@@ -13,7 +13,7 @@ from sincut.config.sections import Config
 from sincut.devices import find_device
 from sincut.errors import RunError
 from sincut.events import Listener, Warned, ignore
-from sincut.method import loop
+from sincut.method.algorithms import algorithm
 from sincut.method.crops import check_size
 from sincut.model.model import Model
 from sincut.pictures.picture import to_tensor
@@ -70,7 +70,8 @@ def train(
     how = _How(find_device(device), precision, stop, started)
     if not resume:
         config = config or resolve()
-        for side in inputs.both:  # before a folder is made
+        algorithm(config)  # raises before a folder is made, as what follows does
+        for side in inputs.both:
             check_size(side.path, *side.picture.size, config.crops)
     if output is None:
         model = how.learn(inputs, config or resolve(), on_event)
@@ -88,8 +89,8 @@ class _How(NamedTuple):
     started: float | None
 
     def learn(self, inputs: Inputs, config: Config, on_event: Listener, state: State | None = None) -> Model:
-        """The model that `loop.train` makes of the pictures, from `state` on."""
-        return loop.train(
+        """The model that the algorithm of the settings makes of the pictures, from `state` on."""
+        return algorithm(config)(
             to_tensor(inputs.source.picture.pixels),
             to_tensor(inputs.target.picture.pixels),
             config,

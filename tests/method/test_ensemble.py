@@ -3,13 +3,15 @@
 import numpy as np
 import pytest
 import torch
-from helpers import CPU, PLAIN, average_of, check_that_resumed_equals_uninterrupted
+from helpers import CPU, PLAIN, average_of, check_that_resumed_equals_uninterrupted, snapshot, tensors_of
 
 from sincut.config.sections import Config, overlay
+from sincut.errors import ModelError
 from sincut.events import Checkpoint, Event, Planned, Preview, Progress
 from sincut.method.ensemble import consensus, median, translations_of
 from sincut.method.loop import train
 from sincut.method.training import Training
+from sincut.model.model import Model
 
 
 def test_while_another_member_is_trained_the_last_one_is_shown(
@@ -109,3 +111,67 @@ def test_an_ensemble_resumes_bit_for_bit_in_each_of_its_phases(
     stopped, ended = [event for event in events if isinstance(event, Checkpoint)]
     assert (stopped.model.after == ()) == (steps < 4)  # later there is a member that is at its end
     assert ended.step == 11 and ended.model.after
+
+
+def weights_of(model: Model) -> torch.Tensor:
+    """All numbers that make a translation: G's weights, then the tensors of the filters after it."""
+    filters = [value for filter_ in model.after for value in filter_.tensors().values()]
+    return torch.cat([value.flatten().float().clone() for value in (*model.generator.parameters(), *filters)])
+
+
+def test_previews_at_the_end_of_a_phase_show_what_is_saved_there(
+    ensemble: Config, pictures: tuple[torch.Tensor, torch.Tensor]
+) -> None:
+    config = overlay(ensemble, {"ensemble": {"members": 3}, "output": {"previews": 30, "checkpoint_seconds": 0.0}})
+    shown, saved = dict[int, torch.Tensor](), dict[int, torch.Tensor]()
+
+    def listen(event: Event) -> None:
+        if isinstance(event, Preview | Checkpoint):
+            (shown if isinstance(event, Preview) else saved)[event.step] = weights_of(event.model)
+
+    train(*pictures, config, device=CPU, on_event=listen)
+    assert {4, 8, 12, 15} <= shown.keys()
+    for step in shown.keys() & saved.keys() - {1}:
+        assert torch.equal(shown[step], saved[step]), step
+    assert not torch.equal(shown[8], shown[4])
+
+
+def test_members_keep_their_balance_over_an_interruption(
+    ensemble: Config, pictures: tuple[torch.Tensor, torch.Tensor]
+) -> None:
+    training = Training(*pictures, ensemble, PLAIN)
+    training.step(0.01)
+    training.close()
+    own = weights_of(training.model())
+    training.next_member()
+    again = Training(*pictures, ensemble, PLAIN)
+    again.load_state(training.state())
+    assert torch.equal(weights_of(again.model()), own) and again.model().after
+    old = {name: value for name, value in training.state().items() if ".balance." not in name}
+    older = old | {name.removeprefix("member.0."): v for name, v in training.state().items() if ".balance." in name}
+    again = Training(*pictures, ensemble, PLAIN)
+    again.load_state(older)  # as earlier versions kept the balance of the last member that was closed
+    assert torch.equal(weights_of(again.model()), own)
+
+
+@pytest.mark.parametrize("members", [3, 10**7])
+def test_a_checkpoint_that_announces_members_it_lacks_is_refused(
+    ensemble: Config, pictures: tuple[torch.Tensor, torch.Tensor], members: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    training = Training(*pictures, ensemble, PLAIN)
+    training.next_member()
+    state = training.state() | {"members": torch.tensor(members)}
+    monkeypatch.setattr("copy.deepcopy", lambda _: pytest.fail("a member was made"))
+    with pytest.raises(ValueError, match=f"{members} members"):
+        training.load_state(state)
+
+
+def test_a_plan_with_more_crops_than_the_settings_allow_is_refused(
+    tiny: Config, pictures: tuple[torch.Tensor, torch.Tensor]
+) -> None:
+    events: list[Event] = []
+    train(*pictures, tiny, device=CPU, on_event=snapshot(events))
+    state = tensors_of(events)
+    state["plan"][5] = 1e9
+    with pytest.raises(ModelError, match="crops a step"):
+        train(*pictures, tiny, device=CPU, state=state)

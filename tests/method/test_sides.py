@@ -20,9 +20,7 @@ def grain_of(training: Training) -> float:
     return grain.kept
 
 
-def test_grain_of_colour_is_taken_down_to_the_photo_s(
-    tiny: Config, pictures: tuple[torch.Tensor, torch.Tensor]
-) -> None:
+def test_grain_of_colour_is_taken_below_the_photo_s(tiny: Config, pictures: tuple[torch.Tensor, torch.Tensor]) -> None:
     painting, photo = pictures
     tiny = overlay(tiny, {"colour": {"smooth": 0.0}, "networks": {"smooth": 0.0}})  # strokes are another matter
     speckle = 0.2 * torch.randn(painting.shape, generator=torch.Generator().manual_seed(0))
@@ -30,7 +28,8 @@ def test_grain_of_colour_is_taken_down_to_the_photo_s(
     _, colour, _ = grainy.sides.before
     mapped, grain = colour(painting + speckle), grain_of(grainy)
     assert grain == pytest.approx(chroma_grain(photo) / chroma_grain(mapped)) and grain < 0.5
-    assert chroma_grain(grainy.sides.source.pictures[0].image) < 0.6 * grain * chroma_grain(mapped)
+    left_over = chroma_grain(grainy.sides.source.pictures[0].image) / chroma_grain(photo)
+    assert 0.2 < left_over < 0.6  # below the photo's, as the setting says, and not nothing
     model = grainy.model()
     assert model.before == grainy.sides.before  # the same filters in training and translation
     grainier = Training(painting, photo + speckle[..., :70, :80], tiny, PLAIN)
