@@ -2,7 +2,8 @@
 
 The adversarial loss is the non-saturating one with R1 (Goodfellow et al. 2014; Mescheder et al. 2018,
 https://arxiv.org/abs/1801.04406), the contrastive one is PatchNCE (Park et al. 2020, section 3,
-https://arxiv.org/abs/2007.15651). All are computed in float32, whatever the networks ran in.
+https://arxiv.org/abs/2007.15651). Whatever the networks ran in, values are taken in float32 at
+least; only the product of PatchNCE's rows is in the precision of an autocast around it.
 """
 
 from collections.abc import Callable
@@ -12,15 +13,17 @@ import torch.nn.functional as F
 from torch import Tensor
 from torch.autograd import forward_ad
 
+from sincut.nets.local import precise
+
 
 def adversarial(fake: Tensor) -> Tensor:
     """The loss of G: softplus(-D(fake)), mean over any shape of logits."""
-    return F.softplus(-fake.float()).mean()
+    return F.softplus(-precise(fake)).mean()
 
 
 def discrimination(real: Tensor, fake: Tensor) -> Tensor:
     """The loss of D: half of each side's mean softplus, logits of any shape."""
-    return 0.5 * (F.softplus(fake.float()).mean() + F.softplus(-real.float()).mean())
+    return 0.5 * (F.softplus(precise(fake)).mean() + F.softplus(-precise(real)).mean())
 
 
 def r1_penalty(discriminator: Callable[[Tensor], Tensor], tiles: Tensor) -> tuple[Tensor, Tensor]:
@@ -31,11 +34,11 @@ def r1_penalty(discriminator: Callable[[Tensor], Tensor], tiles: Tensor) -> tupl
     Forward-mode differentiation gives the slope together with the logits (torch.autograd.forward_ad).
     """
     tiles = tiles.detach().requires_grad_()
-    (v,) = torch.autograd.grad(discriminator(tiles).float().sum(), tiles)
+    (v,) = torch.autograd.grad(precise(discriminator(tiles)).sum(), tiles)
     with forward_ad.dual_level():
         dual = forward_ad.make_dual(tiles.detach(), v)  # type: ignore[no-untyped-call]
         logits, slope = forward_ad.unpack_dual(discriminator(dual))  # type: ignore[no-untyped-call]  # (T, 1) each
-    square = slope.float().mean()  # of |v|^2 over the tiles
+    square = precise(slope).mean()  # of |v|^2 over the tiles
     return logits, square - 0.5 * square.detach()  # half of it, with all of its derivative
 
 
@@ -46,21 +49,21 @@ def patch_nce(query: Tensor, key: Tensor, temperature: float, false_negatives: f
     caller detaches the keys. Other keys whose cosine to its own is above `false_negatives` show the same thing (sky
     and sky) and are left out; 1 leaves none out.
     """
-    logits = query.float() @ key.float().T / temperature  # (P, P)
+    logits = precise(query) @ precise(key).T / temperature  # (P, P)
     if false_negatives < 1:
-        alike = key.float() @ key.float().T > false_negatives
+        alike = precise(key) @ precise(key).T > false_negatives
         logits = logits.masked_fill(alike.fill_diagonal_(False), -torch.inf)
     return F.cross_entropy(logits, torch.arange(len(query), device=query.device))
 
 
 def mean_absolute(output: Tensor, target: Tensor) -> Tensor:
     """|output - target|_1 as a mean over pixels and channels, any equal shapes."""
-    return (output.float() - target.float()).abs().mean()
+    return (precise(output) - precise(target)).abs().mean()
 
 
 def mean_squared(output: Tensor, target: Tensor) -> Tensor:
     """|output - target|_2^2 as a mean over pixels and channels, any equal shapes."""
-    return F.mse_loss(output.float(), target.float())
+    return F.mse_loss(precise(output), precise(target))
 
 
 def coarse_squared(output: Tensor, target: Tensor, cell: int = 8) -> Tensor:
@@ -68,4 +71,4 @@ def coarse_squared(output: Tensor, target: Tensor, cell: int = 8) -> Tensor:
 
     It has no say in what is finer than a cell, and by the square little in what is nearly right.
     """
-    return F.mse_loss(F.avg_pool2d(output.float(), cell), F.avg_pool2d(target.float(), cell))
+    return F.mse_loss(F.avg_pool2d(precise(output), cell), F.avg_pool2d(precise(target), cell))

@@ -31,10 +31,15 @@ def sampled_quantiles(x: Tensor, at: tuple[float, ...]) -> Tensor:
     return torch.quantile(values[:: 1 + len(values) // 1_000_000], torch.tensor(at, device=x.device))
 
 
+def precise(x: Tensor) -> Tensor:
+    """The values in float32 at least: float64 stays as it is."""
+    return x.to(torch.promote_types(x.dtype, torch.float32))
+
+
 def precisely(local: Callable[[Tensor], Tensor], x: Tensor, reach: int) -> Tensor:
     """A filter in float32 at least: a variance is a small difference of large numbers."""
     with torch.autocast(x.device.type, enabled=False):
-        return in_bands(local, x.to(torch.promote_types(x.dtype, torch.float32)), reach)
+        return in_bands(local, precise(x), reach)
 
 
 def in_bands(local: Callable[[Tensor], Tensor], x: Tensor, reach: int) -> Tensor:

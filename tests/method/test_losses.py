@@ -1,13 +1,22 @@
 """Losses against closed forms, an independent loop, gradcheck and finite differences."""
 
 import math
+from collections.abc import Callable
 
 import pytest
 import torch
 from torch.autograd import gradcheck
 
 from sincut.config.sections import Networks
-from sincut.method.losses import adversarial, coarse_squared, discrimination, mean_absolute, patch_nce, r1_penalty
+from sincut.method.losses import (
+    adversarial,
+    coarse_squared,
+    discrimination,
+    mean_absolute,
+    mean_squared,
+    patch_nce,
+    r1_penalty,
+)
 from sincut.nets.discriminator import Discriminator
 
 
@@ -43,7 +52,7 @@ def test_adversarial_losses_have_their_closed_forms() -> None:
 @pytest.mark.parametrize("temperature", [0.07, 0.5])
 def test_patch_nce_agrees_with_a_loop(temperature: float) -> None:
     query, key = unit_rows(7, 5, 0), unit_rows(7, 5, 1)
-    assert patch_nce(query, key, temperature).item() == pytest.approx(loop_nce(query, key, temperature), rel=1e-4)
+    assert patch_nce(query, key, temperature).item() == pytest.approx(loop_nce(query, key, temperature), rel=1e-12)
 
 
 def test_patch_nce_of_equal_keys_is_the_logarithm_of_their_number() -> None:
@@ -56,7 +65,7 @@ def test_patch_nce_leaves_false_negatives_out() -> None:
     key[4] = key[1]
     query = unit_rows(6, 3, 4)
     got = patch_nce(query, key, 0.2, false_negatives=0.5).item()
-    assert got == pytest.approx(loop_nce(query, key, 0.2, limit=0.5), rel=1e-4)
+    assert got == pytest.approx(loop_nce(query, key, 0.2, limit=0.5), rel=1e-12)
     assert got < patch_nce(query, key, 0.2).item()
 
 
@@ -74,17 +83,40 @@ def test_coarse_squared_sees_cells_alone() -> None:
     assert coarse_squared(lit, target).item() == pytest.approx(0.36 / 6)
 
 
-def test_gradients_are_right_in_float64(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(torch.Tensor, "float", lambda self: self)  # the losses go to float32; gradcheck needs float64
-    key = unit_rows(4, 3, 1)
-    query = unit_rows(4, 3, 0).requires_grad_()
-    logits = torch.randn(5, 1, dtype=torch.float64, requires_grad=True)
-    other = torch.randn(5, 1, dtype=torch.float64, requires_grad=True)
-    image = torch.randn(1, 3, 2, 2, dtype=torch.float64, requires_grad=True)
-    assert gradcheck(lambda q: patch_nce(q, key, 0.3), query)
+def test_gradients_are_right_in_float64() -> None:
+    random = torch.Generator().manual_seed(0)
+    logits, other = (torch.randn(5, 1, dtype=torch.float64, generator=random, requires_grad=True) for _ in range(2))
+    image, same = (torch.randn(1, 3, 8, 8, dtype=torch.float64, generator=random, requires_grad=True) for _ in range(2))
+    query, key = (unit_rows(6, 3, seed).requires_grad_() for seed in (3, 4))
+    alike = key.detach() @ key.detach().T
+    assert ((alike > 0.5).sum() > len(key)) and not ((alike - 0.5).abs() < 1e-3).any()  # no key lies at the limit
     assert gradcheck(adversarial, logits)
     assert gradcheck(discrimination, (logits, other))
-    assert gradcheck(lambda a: mean_absolute(a, torch.full_like(a, 9.0)), image)
+    assert gradcheck(lambda q, k: patch_nce(q, k, 0.3), (query, key))
+    assert gradcheck(lambda q, k: patch_nce(q, k, 0.3, false_negatives=0.5), (query, key))
+    for distance in (mean_absolute, mean_squared, coarse_squared):
+        assert gradcheck(distance, (image, same))
+
+
+@pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16])
+def test_losses_of_half_precision_are_those_of_the_same_numbers(dtype: torch.dtype) -> None:
+    random = torch.Generator().manual_seed(0)
+
+    def draw(*shape: int) -> torch.Tensor:
+        return torch.randn(shape, generator=random).to(dtype)
+
+    losses: list[tuple[Callable[..., torch.Tensor], list[torch.Tensor]]] = [
+        (adversarial, [draw(5, 1)]),
+        (discrimination, [draw(5, 1), draw(5, 1)]),
+        (lambda q, k: patch_nce(q, k, 0.3, 0.5), [draw(6, 3), draw(6, 3)]),
+        *(
+            (distance, [draw(1, 3, 8, 8), draw(1, 3, 8, 8)])
+            for distance in (mean_absolute, mean_squared, coarse_squared)
+        ),
+    ]
+    for loss, values in losses:
+        got = loss(*values)
+        assert got.dtype == torch.float32 and torch.equal(got, loss(*(value.float() for value in values)))
 
 
 def test_r1_agrees_with_finite_differences() -> None:
@@ -103,7 +135,7 @@ def test_r1_agrees_with_finite_differences() -> None:
         numeric += slope.square()
     logits, got = r1_penalty(critic, tiles)
     torch.testing.assert_close(logits, critic(tiles))
-    assert got.item() == pytest.approx(0.5 * numeric.mean().item(), rel=1e-4)
+    assert got.dtype == torch.float64 and got.item() == pytest.approx(0.5 * numeric.mean().item(), rel=1e-7)
 
 
 def test_r1_is_differentiated_as_by_a_second_backward_pass() -> None:
@@ -120,4 +152,4 @@ def test_r1_is_differentiated_as_by_a_second_backward_pass() -> None:
     assert sum(b is not None and bool(b.any()) for b in want) == sum(p.ndim > 1 for p in critic.parameters())
     for a, b in zip(got, want, strict=True):
         a, b = (torch.zeros(()) if g is None or not g.any() else g for g in (a, b))  # a bias moves no slope
-        torch.testing.assert_close(a, b, rtol=1e-5, atol=1e-9)  # the losses themselves are float32
+        torch.testing.assert_close(a, b, rtol=1e-9, atol=1e-12)
