@@ -1,4 +1,4 @@
-"""What tests of several rooms share: a scene, a small model, the real command in a process of its own."""
+"""Helpers of the tests of several rooms: a scene, a small model, the real command in a process of its own."""
 
 import itertools
 import json

@@ -1,4 +1,4 @@
-"""What `bench` counts and measures; how fast it is, no test asks."""
+"""The counts and measurements of `bench`; no test asks how fast it is."""
 
 import json
 import sys
@@ -67,22 +67,22 @@ def at_once(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_bench_measures(tiny: Config, at_once: None, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(bench, "_first_step_seconds", lambda config, device: 12.3456)
     parts: list[str] = []
-    found = measure(tiny, torch.device("cpu"), [0.01, 0.02], parts.append)
-    numbers = {key: value for key, value in found.items() if key not in ("device", "precision", "apply", "folder")}
+    figures = measure(tiny, torch.device("cpu"), [0.01, 0.02], parts.append)
+    numbers = {key: value for key, value in figures.items() if key not in ("device", "precision", "apply", "folder")}
     assert {type(value) for value in numbers.values()} <= {int, float}
     assert all(value > 0 for value in numbers.values())
-    assert found["first_step_seconds"] == 12.35
-    assert found["crops_per_second"] == pytest.approx(2 / found["step_seconds"], rel=0.01)
-    assert found["step_utilisation"] == pytest.approx(
-        found["step_tflop"] / found["step_seconds"] / found["peak_tflops"], rel=0.01
+    assert figures["first_step_seconds"] == 12.35
+    assert figures["crops_per_second"] == pytest.approx(2 / figures["step_seconds"], rel=0.01)
+    assert figures["step_utilisation"] == pytest.approx(
+        figures["step_tflop"] / figures["step_seconds"] / figures["peak_tflops"], rel=0.01
     )
-    assert [a["megapixels"] for a in found["apply"]] == pytest.approx([0.01, 0.02], rel=0.02)
-    assert all(a["peak_rss_mb"] > 100 for a in found["apply"])
-    for a in found["apply"]:
+    assert [a["megapixels"] for a in figures["apply"]] == pytest.approx([0.01, 0.02], rel=0.02)
+    assert all(a["peak_rss_mb"] > 100 for a in figures["apply"])
+    for a in figures["apply"]:
         work = pixel_tflop(tiny) * a["megapixels"] * 1e6
         assert a["utilisation"] == pytest.approx(work / a["seconds"] / a["peak_tflops"], rel=0.01)
-    assert found["folder"]["pictures"] == 12 and found["folder"]["megapixels"] == 0.01
-    assert found["folder"]["seconds_per_picture"] > 0 and found["folder"]["overlap_ratio"] > 0
+    assert figures["folder"]["pictures"] == 12 and figures["folder"]["megapixels"] == 0.01
+    assert figures["folder"]["seconds_per_picture"] > 0 and figures["folder"]["overlap_ratio"] > 0
     *known, last = parts
     assert known == ["training", "first step", "applying to 0.01 megapixels", "applying to 0.02 megapixels"]
     assert last == "applying to a folder of 12"
@@ -92,9 +92,9 @@ def test_bench_command_prints_json(tiny_flags: list[str]) -> None:
     result = in_process("bench", "--device", "cpu", "--megapixels", "0", "--json", *tiny_flags)
     assert result.returncode == 0, result.stderr
     assert result.stderr.splitlines() == ["measuring: training", "measuring: first step"]
-    found = json.loads(result.stdout)
-    assert found["apply"] == [] and "folder" not in found and found["threads"] == torch.get_num_threads()
-    assert found["first_step_seconds"] > found["step_seconds"] > 0
+    figures = json.loads(result.stdout)
+    assert figures["apply"] == [] and "folder" not in figures and figures["threads"] == torch.get_num_threads()
+    assert figures["first_step_seconds"] > figures["step_seconds"] > 0
 
 
 def test_a_training_that_ends_before_its_first_step_is_told(tiny: Config, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -124,9 +124,9 @@ def test_bench_table_names_what_was_measured() -> None:
 
 
 def test_many_pictures_cost_their_number_of_times_one(tiny: Config, at_once: None) -> None:
-    found = measure_pictures(tiny, torch.device("cpu"), 0.01)
-    assert found["worker"] == "one core" and found["megapixels"] == pytest.approx(0.01, rel=0.02)
-    seconds = found["processor_seconds"]
-    assert found["pictures_per_second"] == pytest.approx(1 / seconds, rel=0.01)
-    assert found["hours"]["100000000"] == pytest.approx(1e8 * seconds / 3600, rel=0.01)
-    assert dict(pictures_table(found))["1,000,000 pictures"].endswith("hours of one core")
+    figures = measure_pictures(tiny, torch.device("cpu"), 0.01)
+    assert figures["worker"] == "one core" and figures["megapixels"] == pytest.approx(0.01, rel=0.02)
+    seconds = figures["processor_seconds"]
+    assert figures["pictures_per_second"] == pytest.approx(1 / seconds, rel=0.01)
+    assert figures["hours"]["100000000"] == pytest.approx(1e8 * seconds / 3600, rel=0.01)
+    assert dict(pictures_table(figures))["1,000,000 pictures"].endswith("hours of one core")

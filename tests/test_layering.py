@@ -55,20 +55,20 @@ MODULES = {name_of(path): path for path in sorted(PACKAGE.rglob("*.py"))}
 
 def imports(path: Path) -> set[str]:
     """Full names of imported modules, and of what is imported from packages; not what only type checkers see."""
-    found: set[str] = set()
+    imported: set[str] = set()
     tree = ast.parse(path.read_text(encoding="utf-8"))
     for node in ast.walk(tree):
         if isinstance(node, ast.If) and ast.unparse(node.test) == "TYPE_CHECKING":
             node.body = []
     for node in ast.walk(tree):
         if isinstance(node, ast.Import):
-            found |= {alias.name for alias in node.names}
+            imported |= {alias.name for alias in node.names}
         if isinstance(node, ast.ImportFrom):
             assert not node.level and node.module, f"{path.name}: write imports in full"
             inner = {f"{node.module}.{alias.name}" for alias in node.names}
             known = {f"sincut.{name}" for name in MODULES}
-            found |= {name if name in known else node.module for name in inner}
-    return found
+            imported |= {name if name in known else node.module for name in inner}
+    return imported
 
 
 def own(name: str) -> set[str]:

@@ -46,8 +46,8 @@ def pages(monkeypatch: pytest.MonkeyPatch) -> list[str]:
 
 def pictures_of(shown: str) -> list[Image.Image]:
     """The PNGs inside a piece of HTML."""
-    found = re.findall(r"data:image/png;base64,([^\"]+)", shown)
-    return [Image.open(io.BytesIO(base64.b64decode(text))) for text in found]
+    encoded = re.findall(r"data:image/png;base64,([^\"]+)", shown)
+    return [Image.open(io.BytesIO(base64.b64decode(text))) for text in encoded]
 
 
 def test_the_live_view_keeps_one_output(pages: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

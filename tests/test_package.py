@@ -1,4 +1,4 @@
-"""What a stranger installs: the wheel holds the presets; README, help and changelog are in step."""
+"""The package as a stranger installs it: the wheel holds the presets; README, help and changelog are in step."""
 
 import ast
 import configparser

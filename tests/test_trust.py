@@ -1,4 +1,4 @@
-"""What goes wrong on real disks: full, read-only, unreadable, vanishing, and very many files."""
+"""Failures of real disks: full, read-only, unreadable, vanishing, and very many files."""
 
 import contextlib
 import gc
@@ -61,7 +61,7 @@ def as_a_user() -> Iterator[None]:
 
 @contextlib.contextmanager
 def files_of_at_most(size: int) -> Iterator[None]:
-    """What is written beyond `size` bytes of a file fails, as on a full disk."""
+    """Writing beyond `size` bytes of a file fails, as on a full disk."""
     soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
     before = signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
     resource.setrlimit(resource.RLIMIT_FSIZE, (size, hard))
