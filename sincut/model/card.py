@@ -6,7 +6,7 @@ from typing import Any
 
 from sincut.config.resolve import closest
 from sincut.config.sections import Config
-from sincut.markup import Markup, render
+from sincut.model.markup import Markup, render
 from sincut.pictures.resampling import from_thumbnail
 
 PICTURES = ("source", "target", "output")

@@ -8,7 +8,7 @@ import gradio as gr
 
 from sincut.errors import ConfigError, ImageError, RunError
 from sincut.events import Event, PictureDone, PictureStarted, TileDone
-from sincut.markup import escape
+from sincut.model.markup import escape
 from sincut.page import uploads
 from sincut.page.desk import COMPUTE, HIDDEN, Desk, clock, plain, told
 from sincut.page.models_tab import chosen_words, model_gallery

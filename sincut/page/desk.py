@@ -13,8 +13,8 @@ import numpy as np
 
 from sincut.errors import ImageError, SincutError
 from sincut.files import stat_of
-from sincut.markup import escape
 from sincut.model.file import model_path
+from sincut.model.markup import escape
 from sincut.page import uploads
 from sincut.page.jobs import Trainings
 from sincut.pictures import reading, resampling, writing

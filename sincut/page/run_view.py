@@ -8,7 +8,7 @@ import gradio as gr
 import pandas as pd
 
 from sincut.files import stat_of
-from sincut.markup import render
+from sincut.model.markup import render
 from sincut.page.desk import Desk, clock
 from sincut.page.status import DONE, RUNNING, STOPPED, STOPPING, Status
 

@@ -5,7 +5,7 @@ from typing import Any
 import gradio as gr
 
 from sincut.config.resolve import DEFAULT_PRESET, load_preset, presets
-from sincut.markup import escape
+from sincut.model.markup import escape
 from sincut.page.desk import HIDDEN, Desk, told
 from sincut.page.jobs import ROLES, Order
 from sincut.page.run_view import Shown, run_fields, run_updates

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from importlib import resources
 from typing import Any
 
-from sincut.markup import Markup, render
+from sincut.model.markup import Markup, render
 
 PAGES = {".html", ".htm"}
 

@@ -22,7 +22,7 @@ from sincut.config.sections import Config
 from sincut.errors import RunError
 from sincut.events import Listener, Warned
 from sincut.files import sha256, write_whole
-from sincut.markup import short
+from sincut.model.markup import short
 from sincut.model.model import Model
 from sincut.pictures import reading
 from sincut.report import measures

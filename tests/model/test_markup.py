@@ -7,7 +7,7 @@ import pytest
 from helpers import ROOT
 from jinja2 import UndefinedError
 
-from sincut.markup import Markup, render, short
+from sincut.model.markup import Markup, render, short
 
 TEMPLATES = sorted((ROOT / "sincut").glob("*/assets/*.html"))
 HOSTILE = "</td><script>alert(1)</script>\"' onload=x {{ 7 * 6 }} {% raw %} \udc80"
