@@ -1,4 +1,4 @@
 """The trained translator and its file."""
 
 # In this order: each imports only those before it.
-MODULES = ("markup", "card", "limits", "file", "model", "export")
+MODULES = ("markup", "provenance", "card", "limits", "file", "model", "export")

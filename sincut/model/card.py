@@ -7,6 +7,7 @@ from typing import Any
 from sincut.config.resolve import closest
 from sincut.config.sections import Config
 from sincut.model.markup import Markup, render
+from sincut.model.provenance import ROLES, part
 from sincut.pictures.resampling import from_thumbnail
 
 PICTURES = ("source", "target", "output")
@@ -15,11 +16,11 @@ SHOWN = ("direction", "seed", "steps", "seconds")
 
 def model_card(config: Config, provenance: Mapping[str, Any]) -> str:
     """Thumbnails, inputs, figures, and the settings: a preset and what differs from it."""
-    thumbnails = _mapping(provenance.get("thumbnails"))
+    thumbnails = part(provenance, "thumbnails")
     pictures = {role: thumbnail_uri(thumbnails.get(role)) for role in PICTURES}
-    rows = [(role, _mapping(provenance.get(role)).get("name", "")) for role in ("painting", "photo")]
+    rows = [(role, part(provenance, role).get("name", "")) for role in ROLES]
     rows += [(key, provenance[key]) for key in SHOWN if key in provenance]
-    figures = _mapping(provenance.get("figures"))
+    figures = part(provenance, "figures")
     rows += [("figures", ", ".join(f"{name} {value}" for name, value in figures.items()))] if figures else []
     preset = closest(config)
     own = ", ".join(f"{key}={value}" for key, (value, _) in config.changes(preset.config).items())
@@ -51,7 +52,3 @@ def thumbnail_uri(text: Any) -> str:
     """A model file's thumbnail, a JPEG in base64, as a data URI; empty for anything else that stands in its place."""
     is_picture = isinstance(text, str) and from_thumbnail(text) is not None
     return data_uri(base64.b64decode(text)) if is_picture else ""
-
-
-def _mapping(value: Any) -> Mapping[str, Any]:
-    return value if isinstance(value, Mapping) else {}

@@ -25,6 +25,7 @@ from sincut.files import is_locked, make_folder, sha256, stat_of
 from sincut.method.crops import check_size
 from sincut.model.file import CHECKPOINT_FILE, MODEL_FILE, load_metadata
 from sincut.model.model import describe
+from sincut.model.provenance import ROLES, is_reverse
 from sincut.page.status import LOG_FILE, RUNNING, STOPPING, Status, history_of, last_words, status_at_rest
 from sincut.pictures import reading
 from sincut.report.history import METRICS_FILE, History, previews
@@ -33,7 +34,6 @@ from sincut.runs.folder import default_folder
 
 INPUTS = "inputs"  # folder with the copied pictures in a run folder
 RUN_FILES = (MODEL_FILE, LOG_FILE, CHECKPOINT_FILE)  # a folder with one of them is a run
-ROLES = ("painting", "photo")
 DEPTH = 2  # levels of folders below that of all runs in which runs are looked for
 CLOSING_SECONDS = 120.0  # time to save that all trainings together have when the page ends
 NAME = re.compile(r"\w[\w .()+-]{0,79}")  # names of runs: plain folders on any system
@@ -211,11 +211,6 @@ class Trainings:
     def _name(self, path: Path) -> str:
         """A run's path below the folder of all runs."""
         return path.relative_to(self.runs).as_posix()
-
-
-def is_reverse(known: Mapping[str, Any]) -> bool:
-    """True if the direction in a provenance or in the inputs of a checkpoint is from photo to painting."""
-    return str(known.get("direction", "")).startswith("photo")
 
 
 def _below(runs: Path, names: Sequence[str]) -> Iterator[Path]:

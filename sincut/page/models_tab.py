@@ -7,8 +7,8 @@ import gradio as gr
 from sincut.config.resolve import closest
 from sincut.errors import SincutError
 from sincut.model.markup import escape, render
+from sincut.model.provenance import ROLES, is_reverse
 from sincut.page.desk import HIDDEN, Desk, clock, plain, told
-from sincut.page.jobs import ROLES, is_reverse
 from sincut.report.history import number
 
 

@@ -5,8 +5,8 @@ from typing import Any
 
 import gradio as gr
 
+from sincut.model.provenance import ROLES, is_reverse
 from sincut.page.desk import COMPUTE, HIDDEN, Desk, told
-from sincut.page.jobs import ROLES, is_reverse
 from sincut.page.uploads import as_file
 from sincut.pictures import formats, reading, writing
 from sincut.pictures.picture import Picture

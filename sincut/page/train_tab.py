@@ -6,8 +6,9 @@ import gradio as gr
 
 from sincut.config.resolve import DEFAULT_PRESET, load_preset, presets
 from sincut.model.markup import escape
+from sincut.model.provenance import ROLES
 from sincut.page.desk import HIDDEN, Desk, told
-from sincut.page.jobs import ROLES, Order
+from sincut.page.jobs import Order
 from sincut.page.run_view import Shown, run_fields, run_updates
 from sincut.page.status import RUNNING
 from sincut.pictures import formats

@@ -14,6 +14,7 @@ from sincut.errors import ImageError, RunError
 from sincut.files import write_whole
 from sincut.model.file import MODEL_FILE
 from sincut.model.model import Model
+from sincut.model.provenance import part, roles
 from sincut.pictures import formats, reading, writing
 from sincut.pictures.picture import Picture, on_white
 from sincut.pictures.writing import Saving
@@ -158,31 +159,26 @@ def _kept_source(models: Mapping[Path, Model]) -> Picture | None:
 
     Raises `RunError` for runs that translate different pictures.
     """
-    roles = {path: "photo" if _is_reverse(model) else "painting" for path, model in models.items()}
-    if len(_identities(models, roles)) > 1:
+    by_path = {path: roles(model.provenance)[0] for path, model in models.items()}
+    if len(_identities(models, by_path)) > 1:
         raise RunError("these models learned from different pictures; say with --picture what they shall translate")
-    return _kept(roles)
+    return _kept(by_path)
 
 
 def _kept_look(models: Mapping[Path, Model]) -> Picture | None:
     """The copy that one of the runs holds of the picture whose look all learned; None for different ones."""
-    roles = {path: "painting" if _is_reverse(model) else "photo" for path, model in models.items()}
-    return _kept(roles) if len(_identities(models, roles)) == 1 else None
+    by_path = {path: roles(model.provenance)[1] for path, model in models.items()}
+    return _kept(by_path) if len(_identities(models, by_path)) == 1 else None
 
 
-def _is_reverse(model: Model) -> bool:
-    return str(model.provenance.get("direction", "")).startswith("photo")
-
-
-def _identities(models: Mapping[Path, Model], roles: Mapping[Path, str]) -> set[str]:
+def _identities(models: Mapping[Path, Model], by_path: Mapping[Path, str]) -> set[str]:
     """SHA-256 of the models' pictures in these roles; empty texts for pictures that are not known."""
-    entries = [model.provenance.get(roles[path]) for path, model in models.items()]
-    return {str(entry.get("sha256")) if isinstance(entry, dict) else "" for entry in entries}
+    return {str(part(model.provenance, by_path[path]).get("sha256", "")) for path, model in models.items()}
 
 
-def _kept(roles: Mapping[Path, str]) -> Picture | None:
+def _kept(by_path: Mapping[Path, str]) -> Picture | None:
     """The first copy that the run folders hold of their picture in that role."""
-    files = [run_folder(path) / PREVIEWS / INPUTS[role] for path, role in roles.items()]
+    files = [run_folder(path) / PREVIEWS / INPUTS[role] for path, role in by_path.items()]
     return next((reading.load(file) for file in files if file.is_file()), None)
 
 

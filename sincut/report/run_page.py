@@ -24,6 +24,7 @@ from sincut.events import Listener, Warned
 from sincut.files import sha256, write_whole
 from sincut.model.markup import short
 from sincut.model.model import Model
+from sincut.model.provenance import ROLES, part, roles
 from sincut.pictures import reading
 from sincut.report import measures
 from sincut.report.history import INPUTS, PREVIEWS, REPORT_FILE, History, number, previews
@@ -97,7 +98,7 @@ class Report:
         files = {"painting": painting, "photo": photo}
         data = {
             **facts.everything(),
-            "pictures": _large(self.folder, provenance, facts.roles, self.pictures, files),
+            "pictures": _large(self.folder, provenance, self.pictures, files),
             "timeline": _timeline(self.folder, history, self.pictures),
         }
         return document(
@@ -122,9 +123,9 @@ def page(folder: Path, painting: Path | None = None, photo: Path | None = None) 
     for role, path in (("painting", painting), ("photo", photo)):
         if path is None:
             continue
-        known = model.provenance.get(role)
-        reading.size_of(path)  # says what is wrong with what is no picture
-        if isinstance(known, dict) and known.get("sha256") != sha256(path):
+        known = part(model.provenance, role)
+        reading.size_of(path)  # raises ImageError for what is no picture
+        if known and known.get("sha256") != sha256(path):
             raise RunError(f"{path}: is not the {role} of this run, which was {known.get('name')}; give that file")
     return Report(folder).page(model.config, model.provenance, painting=painting, photo=photo)
 
@@ -153,9 +154,8 @@ class _Facts:
         self.folder, self.config, self.provenance = folder, config, provenance
         self.history, self.going_on = history, going_on
         self.preset = closest(config)
-        reverse = str(provenance.get("direction", "")).startswith("photo")
-        self.roles = ("photo", "painting") if reverse else ("painting", "photo")
-        self.names = {role: _name(provenance.get(role), role) for role in self.roles}
+        self.roles = roles(provenance)
+        self.names = {role: short(part(provenance, role).get("name") or role) for role in self.roles}
         self.title = f"{self.names[self.roles[0]]} → {self.names[self.roles[1]]}"
         self.step = _number(provenance.get("steps"))
         self.steps = _number(provenance.get("planned_steps"))
@@ -202,7 +202,7 @@ class _Facts:
     def commands(self) -> list[dict[str, str]]:
         """Commands to type next, with a label and a note each."""
         session = self.history.sessions[-1] if self.history.sessions else {}
-        painting, photo = (str(session.get(role) or self.names[role]) for role in ("painting", "photo"))
+        painting, photo = (str(session.get(role) or self.names[role]) for role in ROLES)
         source = painting if self.roles[0] == "painting" else photo
         run = str(self.folder)
         device = ["--device", str(session["device"])] if session.get("device") else []
@@ -234,9 +234,8 @@ class _Facts:
     def inputs(self) -> list[dict[str, str]]:
         """Name, size and SHA-256 of the two pictures."""
         rows = []
-        for role in ("painting", "photo"):
-            known = self.provenance.get(role)
-            known = known if isinstance(known, dict) else {}
+        for role in ROLES:
+            known = part(self.provenance, role)
             size = f"{_number(known.get('width'))} × {_number(known.get('height'))} px"
             digest = short(str(known.get("sha256", "")), 64)
             rows.append({"role": role, "name": self.names[role], "size": size, "sha256": digest})
@@ -244,20 +243,19 @@ class _Facts:
 
     def origin(self) -> list[tuple[str, str]]:
         """Titled texts about where the model comes from; titles without a text are left out."""
-        seen = self.provenance.get("training_scale")
+        seen = part(self.provenance, "training_scale")
         scales = [
             f"{role} {low:.0%} to {high:.0%}"
             for (role, key) in zip(self.roles, ("source", "target"), strict=True)
-            for low, high in [_pair(seen.get(key) if isinstance(seen, dict) else None)]
+            for low, high in [_pair(seen.get(key))]
             if high
         ]
-        versions = self.provenance.get("versions")
-        named = [f"{name} {value}" for name, value in versions.items()] if isinstance(versions, dict) else []
+        versions = part(self.provenance, "versions")
         rows = [
             ("Direction", str(self.provenance.get("direction", ""))),
             ("Seed", str(self.provenance.get("seed", ""))),
             ("Scales seen", ", ".join(scales)),
-            ("Versions", ", ".join(named)),
+            ("Versions", ", ".join(f"{name} {value}" for name, value in versions.items())),
         ]
         return [(name, short(value)) for name, value in rows if value]
 
@@ -265,8 +263,7 @@ class _Facts:
         """Titled texts about steps, time and machine; titles without a text are left out."""
         last, state = self.history.last, self.state()
         session = self.history.sessions[-1] if self.history.sessions else {}
-        counts = session.get("parameters")
-        named = counts.items() if isinstance(counts, dict) else ()
+        counts = part(session, "parameters")
         each = last.get("step_seconds")
         device = [str(session["device"])] if session.get("device") else []
         device += [f"{session['threads']} threads"] if device == ["cpu"] and session.get("threads") else []
@@ -280,7 +277,7 @@ class _Facts:
             ("Device", ", ".join(device)),
             ("Precision", precision),
             ("System", str(session.get("system", ""))),
-            ("Parameters", ", ".join(f"{name} {_number(count) / 1e6:.2f} M" for name, count in named)),
+            ("Parameters", ", ".join(f"{name} {_number(count) / 1e6:.2f} M" for name, count in counts.items())),
         ]
         return [(name, short(value)) for name, value in rows if value]
 
@@ -293,22 +290,17 @@ class _Facts:
 
 
 def _large(
-    folder: Path,
-    provenance: dict[str, Any],
-    roles: tuple[str, str],
-    pictures: Pictures,
-    files: dict[str, Path | None],
+    folder: Path, provenance: dict[str, Any], pictures: Pictures, files: dict[str, Path | None]
 ) -> dict[str, Any]:
     """Source, target and result: a copy in the folder, else the model's thumbnail, else None."""
-    thumbnails = provenance.get("thumbnails")
-    thumbnails = thumbnails if isinstance(thumbnails, dict) else {}
+    thumbnails = part(provenance, "thumbnails")
     shown: dict[str, Any] = {}
-    for part, role, fit in (("source", roles[0], LARGE), ("target", roles[1], SIDE)):
+    source, target = roles(provenance)
+    for place, role, fit in (("source", source, LARGE), ("target", target, SIDE)):
         picture = pictures.of(files[role] or folder / PREVIEWS / INPUTS[role], fit)
-        picture = picture or model_thumbnail(thumbnails.get(part))
-        known = provenance.get(role)
-        width = _number(known.get("width")) if isinstance(known, dict) else 0
-        shown[part] = {**picture, "full": width} if picture else None
+        picture = picture or model_thumbnail(thumbnails.get(place))
+        full = _number(part(provenance, role).get("width"))
+        shown[place] = {**picture, "full": full} if picture else None
     shown["result"] = _result(folder, pictures) or model_thumbnail(thumbnails.get("output"))
     return shown
 
@@ -372,10 +364,6 @@ def _rounded(figures: dict[str, float]) -> dict[str, float]:
 
 def _now() -> str:
     return datetime.now(UTC).isoformat(timespec="seconds")
-
-
-def _name(known: Any, role: str) -> str:
-    return short(str(known["name"])) if isinstance(known, dict) and known.get("name") else role
 
 
 def _number(value: Any) -> Any:

@@ -13,12 +13,12 @@ from torch import Tensor
 
 from sincut.errors import ImageError
 from sincut.files import sha256
+from sincut.model.provenance import direction
 from sincut.pictures import reading, resampling
 from sincut.pictures.picture import Picture, to_pixels
 
 AnyImage = Path | str | Image.Image | np.ndarray | Tensor
 
-THERE, BACK = "painting -> photo", "photo -> painting"  # directions of a training
 IDENTIFYING = ("painting", "photo", "direction")  # keys of what must be the same for a run to go on
 
 
@@ -87,11 +87,6 @@ def source_of(image: AnyImage, role: str) -> Source:
     else:
         picture = reading.from_pil(image)
     return Source(role, role, picture, hashlib.sha256(picture.pixels.tobytes()).hexdigest())
-
-
-def direction(reverse: bool) -> str:
-    """The direction in words, as model file and checkpoint hold it."""
-    return BACK if reverse else THERE
 
 
 def differences(here: Mapping[str, Any], there: Mapping[str, Any]) -> list[str]:

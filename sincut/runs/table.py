@@ -16,7 +16,7 @@ from sincut.config.resolve import DEFAULT_PRESET, resolve, schedule_flags
 from sincut.config.sections import Config
 from sincut.errors import ConfigError, RunError, SincutError
 from sincut.files import read_whole, sha256
-from sincut.runs.inputs import direction
+from sincut.model.provenance import direction
 
 REQUIRED, OPTIONAL = ("painting", "photo"), ("name", "preset", "minutes", "steps", "seed", "reverse")
 TRUE, FALSE = ("yes", "true", "1"), ("no", "false", "0", "")

@@ -9,6 +9,7 @@ from torch import Tensor
 
 from sincut.events import Listener
 from sincut.model.model import Model
+from sincut.model.provenance import part, roles
 from sincut.pictures.resampling import resized, resized_rows
 from sincut.translation.engine import Engine, Write
 from sincut.translation.memory import PIXELS_AT_ONCE
@@ -29,12 +30,10 @@ class Widths:
     @classmethod
     def of(cls, model: Model) -> "Widths":
         """The widths that a model's settings and provenance tell; 1 to infinity where they are unknown."""
-        crops, inputs = model.config.crops, model.provenance
+        crops, provenance = model.config.crops, model.provenance
         if crops.scale == "width":
             return cls(crops.low, crops.high)
-        role = "photo" if str(inputs.get("direction", "")).startswith("photo") else "painting"
-        entry = inputs.get(role)
-        width = entry.get("width", 0) if isinstance(entry, dict) else 0
+        width = part(provenance, roles(provenance)[0]).get("width", 0)
         known = isinstance(width, int | float) and 0 < width < math.inf
         return cls(crops.low * width, crops.high * width) if known else cls(1.0, math.inf)
 
