@@ -8,6 +8,7 @@ from collections.abc import Mapping
 from typing import Any
 
 ROLES = ("painting", "photo")
+MOST_STEPS = 10**15  # beyond it JavaScript and people lose count
 
 
 def direction(reverse: bool) -> str:
@@ -27,7 +28,17 @@ def roles(provenance: Mapping[str, Any]) -> tuple[str, str]:
     return source, target
 
 
+def progress(provenance: Mapping[str, Any]) -> tuple[int, int]:
+    """Steps done and steps planned; 0 for a number that is missing or odd."""
+    done, planned = (provenance.get(key) for key in ("steps", "planned_steps"))
+    return _count(done), _count(planned)
+
+
 def part(provenance: Mapping[str, Any], key: str) -> Mapping[str, Any]:
     """The object under a key; an empty one if there is none, or something else in its place."""
     value = provenance.get(key)
     return value if isinstance(value, Mapping) else {}
+
+
+def _count(value: Any) -> int:
+    return value if type(value) is int and 0 <= value < MOST_STEPS else 0

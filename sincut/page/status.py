@@ -9,6 +9,7 @@ from typing import Any
 from sincut.errors import RunError, SincutError
 from sincut.model.file import CHECKPOINT_FILE
 from sincut.model.model import describe
+from sincut.model.provenance import progress
 from sincut.report.history import History, number
 
 LOG_FILE = "training.log"  # stderr of a training that the page has started
@@ -73,8 +74,7 @@ def _progress(folder: Path) -> tuple[int, int, float]:
 def _steps_of(folder: Path) -> tuple[int, int]:
     """Steps done and planned, as the model file says; (0, 0) without a readable one."""
     with suppress(SincutError):
-        provenance = describe(folder)[1]
-        return _count(provenance.get("steps")), _count(provenance.get("planned_steps"))
+        return progress(describe(folder)[1])
     return 0, 0
 
 

@@ -24,7 +24,7 @@ from sincut.events import Listener, Warned
 from sincut.files import sha256, write_whole
 from sincut.model.markup import short
 from sincut.model.model import Model
-from sincut.model.provenance import ROLES, part, roles
+from sincut.model.provenance import ROLES, part, progress, roles
 from sincut.pictures import reading
 from sincut.report import measures
 from sincut.report.history import INPUTS, PREVIEWS, REPORT_FILE, History, number, previews
@@ -157,8 +157,7 @@ class _Facts:
         self.roles = roles(provenance)
         self.names = {role: short(part(provenance, role).get("name") or role) for role in self.roles}
         self.title = f"{self.names[self.roles[0]]} → {self.names[self.roles[1]]}"
-        self.step = _number(provenance.get("steps"))
-        self.steps = _number(provenance.get("planned_steps"))
+        self.step, self.steps = progress(provenance)
 
     def everything(self) -> dict[str, Any]:
         """All parts by the names that report.js knows."""

@@ -19,6 +19,7 @@ from sincut.errors import ConfigError, ModelError, RunError
 from sincut.files import locked, make_folder, remove_parts
 from sincut.model.file import CHECKPOINT_FILE, MODEL_FILE, load_tensors
 from sincut.model.model import describe
+from sincut.model.provenance import progress
 from sincut.report import history
 from sincut.report.history import METRICS_FILE, PREVIEWS
 from sincut.runs.inputs import IDENTIFYING, differences
@@ -49,7 +50,7 @@ class RunFolder:
     def steps(self) -> int | None:
         """Steps of the model in the folder; None if there is none, or a damaged one."""
         try:
-            return describe(self.path)[1].get("steps")
+            return progress(describe(self.path)[1])[0]
         except ModelError:
             return None
 

@@ -13,13 +13,13 @@ from torch import Tensor
 
 from sincut.errors import ImageError
 from sincut.files import sha256
-from sincut.model.provenance import direction
+from sincut.model.provenance import ROLES, direction
 from sincut.pictures import reading, resampling
 from sincut.pictures.picture import Picture, to_pixels
 
 AnyImage = Path | str | Image.Image | np.ndarray | Tensor
 
-IDENTIFYING = ("painting", "photo", "direction")  # keys of what must be the same for a run to go on
+IDENTIFYING = (*ROLES, "direction")  # keys of what must be the same for a run to go on
 
 
 @dataclass(frozen=True, eq=False)

@@ -17,7 +17,8 @@ from sincut.devices import prepared_device
 from sincut.errors import Interrupted, RunError, SincutError
 from sincut.files import make_folder, write_whole
 from sincut.model.file import CHECKPOINT_FILE, MODEL_FILE
-from sincut.model.model import Model
+from sincut.model.model import Model, describe
+from sincut.model.provenance import progress
 from sincut.runs import child, run
 from sincut.runs.child import TICK
 from sincut.runs.inputs import differences
@@ -58,11 +59,11 @@ def finished(pair: Pair) -> bool:
     if not (pair.folder / MODEL_FILE).exists():
         return False
     model = Model.load(pair.folder)
-    provenance = model.provenance
-    changed = differences(pair.identities(), provenance) + pair.config.differences(model.config)
+    changed = differences(pair.identities(), model.provenance) + pair.config.differences(model.config)
     if changed:
         raise RunError(f"{pair.folder}: holds another run ({'; '.join(changed)}); give -o another folder")
-    return bool(0 < provenance.get("planned_steps", 0) <= provenance.get("steps", 0))
+    done, planned = progress(model.provenance)
+    return 0 < planned <= done
 
 
 def command(pair: Pair, device: str) -> list[str]:
@@ -194,7 +195,7 @@ def _absolute(pair: Pair) -> Pair:
 
 def _done(pair: Pair, state: str, seconds: float) -> Outcome:
     """`TRAINED` or `SKIPPED`. Raises `ModelError`."""
-    steps = int(Model.load(pair.folder).provenance.get("steps", 0))
+    steps, _ = progress(describe(pair.folder)[1])
     return Outcome(pair.name, state, str(pair.folder), steps, round(seconds, 1))
 
 

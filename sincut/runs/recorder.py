@@ -19,6 +19,7 @@ from sincut.errors import ImageError, ModelError
 from sincut.events import Checkpoint, Evaluated, Event, Listener, Preview, Progress, Saved, Started, Trained, Warned
 from sincut.model.file import CHECKPOINT_FILE, MODEL_FILE, save_tensors
 from sincut.model.model import Model
+from sincut.model.provenance import ROLES, part
 from sincut.pictures import reading, resampling, writing
 from sincut.pictures.writing import Saving
 from sincut.report import history, measures
@@ -58,7 +59,7 @@ class Recorder:
         self.figures: dict[str, float] = {}  # of the last preview
         self.preview = ""  # its thumbnail, see `inputs.thumbnail`
         self.told: set[str] = set()  # figures that were complained about
-        for role, picture in (("painting", painting), ("photo", photo)):
+        for role, picture in zip(ROLES, (painting, photo), strict=True):
             path = folder / PREVIEWS / history.INPUTS[role]
             if not path.exists():
                 writing.save(picture, path, Saving(quality=KEPT_QUALITY, strip=True))
@@ -88,7 +89,7 @@ class Recorder:
         if self.figures:
             known["figures"] = dict(self.figures)
         if self.preview:
-            known["thumbnails"] = {**known.get("thumbnails", {}), "output": self.preview}
+            known["thumbnails"] = {**part(known, "thumbnails"), "output": self.preview}
         if self.losses and not known.get("losses"):
             known["losses"] = dict(self.losses)
 
@@ -155,7 +156,7 @@ class Recorder:
         """Add a line to the metrics; before the first one of this session, a line about the session."""
         if self.session is not None:
             session, self.session = self.session, None
-            paths = {"painting": self.inputs.painting.path, "photo": self.inputs.photo.path}
+            paths = dict(zip(ROLES, (side.path for side in self.inputs.both), strict=True))
             told = {**asdict(session), **paths, **_machine()}
             self._append({"step": told.pop("step"), "session": told})
         history.append(self.folder, values)

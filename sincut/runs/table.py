@@ -16,9 +16,9 @@ from sincut.config.resolve import DEFAULT_PRESET, resolve, schedule_flags
 from sincut.config.sections import Config
 from sincut.errors import ConfigError, RunError, SincutError
 from sincut.files import read_whole, sha256
-from sincut.model.provenance import direction
+from sincut.model.provenance import ROLES, direction
 
-REQUIRED, OPTIONAL = ("painting", "photo"), ("name", "preset", "minutes", "steps", "seed", "reverse")
+REQUIRED, OPTIONAL = ROLES, ("name", "preset", "minutes", "steps", "seed", "reverse")
 TRUE, FALSE = ("yes", "true", "1"), ("no", "false", "0", "")
 TRAINED, SKIPPED, FAILED, STOPPED = "trained", "skipped", "failed", "stopped"
 
@@ -36,8 +36,8 @@ class Pair:
 
     def identities(self) -> dict[str, Any]:
         """What identifies the training besides its settings, as `Inputs.identities`. Raises OSError."""
-        pictures = {role: getattr(self, role) for role in REQUIRED}
-        named = {role: {"name": path.name, "sha256": sha256(path)} for role, path in pictures.items()}
+        pictures = zip(ROLES, (self.painting, self.photo), strict=True)
+        named = {role: {"name": path.name, "sha256": sha256(path)} for role, path in pictures}
         return {**named, "direction": direction(self.reverse)}
 
 

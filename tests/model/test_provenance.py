@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 
-from sincut.model.provenance import ROLES, direction, is_reverse, part, roles
+from sincut.model.provenance import ROLES, direction, is_reverse, part, progress, roles
 
 
 @pytest.mark.parametrize("reverse", [False, True])
@@ -22,4 +22,5 @@ def test_directions_are_the_words_of_earlier_files() -> None:
 def test_odd_parts_count_as_missing(odd: Any) -> None:
     assert part({"photo": odd}, "photo") == part({}, "photo") == {}
     assert roles({"direction": odd}) == roles({}) == ROLES
+    assert progress({"steps": odd, "planned_steps": 8}) == (0 if odd != 7 else 7, 8)
     assert part({"photo": {"name": "a.png"}}, "photo") == {"name": "a.png"}
