@@ -1,42 +1,62 @@
-"""The examples of the repository do what they say."""
+"""The code that README and the docstrings show is run: on small pictures, with presets made small."""
 
-import runpy
+import doctest
+import importlib
+import re
+from collections.abc import Iterable
 from pathlib import Path
 
 import pytest
-from helpers import ROOT
+from helpers import ROOT, TINY, make_model, scene
+from PIL import Image
 
 import sincut
 from sincut.config.sections import Config, overlay
-from sincut.errors import ConfigError
-from sincut.events import Event, Progress
-from sincut.method import registry
+
+PYTHON = re.findall(r"```python\n(.*?)```", (ROOT / "README.md").read_text(encoding="utf-8"), re.DOTALL)
+WITH_EXAMPLES = sorted(path for path in (ROOT / "sincut").rglob("*.py") if ">>> " in path.read_text(encoding="utf-8"))
+FILES = ("painting.jpg", "photo.jpg", "another.jpg", "scan.tif")
 
 
-def test_a_loss_term_of_one_s_own_is_trained_with(
-    tiny: Config, painting: Path, photo: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(registry, "TERMS", {})
-    config = overlay(tiny, {"losses": {"own": {"light": 20.0}}, "schedule": {"steps": 30}})
-    with pytest.raises(ConfigError, match=r"losses\.own\.light: no such loss term"):
-        sincut.train(painting, photo, config=config)
-    runpy.run_path(str(ROOT / "examples" / "own_loss.py"))
-    changes = []
-    for weight in (1000.0, 1e-6):
-        events: list[Event] = []
-        own = overlay(config, {"losses": {"own": {"light": weight}}})
-        sincut.train(painting, photo, tmp_path / f"{weight}", config=own, on_event=events.append)
-        losses = [event.losses for event in events if isinstance(event, Progress)]
-        assert all("light" in values and "NCE" in values for values in losses)
-        changes.append(losses[-1]["light"])
-    assert changes[0] < 0.7 * changes[1]  # a large weight keeps light and dark where they are
-    assert sincut.load(tmp_path / "1000.0").model.config.losses.own == {"light": 1000.0}
+@pytest.fixture
+def desk(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """The current folder, with the files that examples name; every preset is as small as `tiny`."""
+    monkeypatch.chdir(tmp_path)
+    for seed, name in enumerate(FILES):
+        Image.fromarray(scene(72, 90, seed)).save(name)
+    resolve = sincut.resolve
+
+    def small(preset: str = "standard", flags: Iterable[str] = ()) -> Config:
+        return overlay(resolve(preset, flags), TINY)
+
+    monkeypatch.setattr(sincut, "resolve", small)
+    monkeypatch.setattr("sincut.runs.run.resolve", small)
+    return tmp_path
 
 
-def test_an_own_term_s_weight_can_be_given_as_a_flag() -> None:
-    config = sincut.resolve("quick", ["losses.own.light=2", "losses.own.mine=.5", "crops.count=3"])
-    assert config.losses.own == {"light": 2.0, "mine": 0.5} and config.crops.count == 3
-    with pytest.raises(ConfigError, match="must be names with numbers"):
-        sincut.resolve("quick", ["losses.own.light=much"])
-    with pytest.raises(ConfigError, match=r"crops\.count"):
-        sincut.resolve("quick", ["crops.count.more=2"])
+@pytest.mark.parametrize("number", range(len(PYTHON)))
+def test_the_readmes_python_runs(number: int, desk: Path) -> None:
+    code = PYTHON[number]
+    if "notebook" in code:
+        pytest.importorskip("IPython")
+    exec(compile(code, f"README.md, Python block {number}", "exec"), {})
+    assert (desk / "runs" / "first" / "model.safetensors").is_file()
+    for written in re.findall(r'(?:save\(|Path\()"(\w+\.\w+)"', code):
+        assert Image.open(desk / written).size == (90, 72), written
+
+
+@pytest.mark.parametrize("path", WITH_EXAMPLES, ids=lambda path: path.stem)
+def test_the_examples_of_docstrings_run(path: Path, desk: Path, tiny: Config) -> None:
+    if path.stem == "notebook":
+        pytest.importorskip("IPython")
+    parts = path.relative_to(ROOT).with_suffix("").parts
+    module = importlib.import_module(".".join(part for part in parts if part != "__init__"))
+    if "sincut.train(" not in path.read_text(encoding="utf-8"):  # the example begins where a run is there
+        (desk / "runs" / "first").mkdir(parents=True)
+        make_model(tiny).save(desk / "runs" / "first" / "model.safetensors")
+    failed, tried = doctest.testmod(module, extraglobs={"sincut": sincut}, optionflags=doctest.ELLIPSIS)
+    assert tried and not failed
+
+
+def test_readme_and_docstrings_have_examples() -> None:
+    assert len(PYTHON) >= 2 and {path.parent.name for path in WITH_EXAMPLES} >= {"sincut", "translation"}

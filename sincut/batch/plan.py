@@ -18,7 +18,7 @@ from sincut.batch.recipe import hash_of_model, recipe_of
 from sincut.batch.remote import AnyPath, Staged, Url, exists, listings, place
 from sincut.batch.sources import Filter, jobs_of
 from sincut.errors import ConfigError, ImageError, RunError
-from sincut.model.file import MODEL_FILE
+from sincut.model.file import is_model
 from sincut.pictures import reading
 from sincut.pictures.formats import writable_format
 from sincut.pictures.opening import MAX_PIXELS
@@ -159,9 +159,7 @@ def split_models(paths: Sequence[AnyPath]) -> tuple[list[Path], list[AnyPath]]:
 
 
 def _is_model(path: AnyPath) -> bool:
-    if isinstance(path, Url):
-        return False
-    return (path / MODEL_FILE).is_file() if path.is_dir() else path.suffix == Path(MODEL_FILE).suffix
+    return not isinstance(path, Url) and is_model(path)
 
 
 def make_plans(

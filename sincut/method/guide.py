@@ -59,7 +59,10 @@ def coarse_guide(painting: Tensor, photo: Tensor, comparable: float = 1.0) -> Te
 
 
 def _transport(cost: Tensor) -> Tensor:
-    """Sinkhorn's dual potential (P,) of the targets for a cost (Q, P) and uniform masses, by annealing the entropy."""
+    """Sinkhorn's dual potential (P,) of the targets for a cost (Q, P) and uniform masses, by annealing the entropy.
+
+    By hand, since POT (https://pythonot.github.io) would bring scipy for ten lines; a test compares the two.
+    """
     q, p = (math.log(n) for n in cost.shape)
     potential = cost.new_zeros(cost.shape[1])
     start = 0.5 * float(cost.mean())

@@ -56,6 +56,11 @@ def model_path(path: Path) -> Path:
     return path / MODEL_FILE if path.is_dir() else path
 
 
+def is_model(path: Path) -> bool:
+    """True if this names a model file, or a folder that holds one."""
+    return (path / MODEL_FILE).is_file() if path.is_dir() else path.suffix.lower() == Path(MODEL_FILE).suffix
+
+
 def save_tensors(path: Path, tensors: Mapping[str, Tensor], metadata: Mapping[str, str]) -> None:
     """Write a file of this version, complete or not at all. Raises `ModelError`."""
     stamped = {"format": FORMAT, "version": str(VERSION), **metadata}

@@ -126,6 +126,7 @@ def smoothed(x: Tensor, variance: Tensor | float) -> Tensor:
 
     The guided filter with the channel as its own guide (He, Sun, Tang 2010, "Guided image filtering"): brush strokes
     and grain go, edges stay. A pixel sees `SMOOTH_REACH` pixels to any side; borders are continued by their last pixel.
+    By hand, since kornia's `guided_blur` has one guide for all channels, and is slower.
     """
 
     def smooth(x: Tensor) -> Tensor:

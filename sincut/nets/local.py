@@ -56,7 +56,8 @@ def in_bands(local: Callable[[Tensor], Tensor], x: Tensor, reach: int) -> Tensor
 
 
 def symmetric_power(matrix: Tensor, exponent: float) -> Tensor:
-    """A symmetric positive definite (F, F) matrix to a real power, by its eigenvalues."""
+    """A symmetric matrix (F, F) without negative eigenvalues to a real power; for one below 0 they are above 0."""
     values, vectors = torch.linalg.eigh(matrix)
-    powered: Tensor = (vectors * values.clamp(min=1e-12) ** exponent) @ vectors.T
+    least = 0.0 if exponent > 0 else 1e-12  # rounding makes small ones negative
+    powered: Tensor = (vectors * values.clamp(min=least) ** exponent) @ vectors.T
     return powered

@@ -24,6 +24,7 @@ from kornia.metrics import psnr, ssim
 from torch import Tensor
 
 from sincut.errors import ImageError
+from sincut.nets.local import symmetric_power
 from sincut.pictures.picture import Picture, to_tensor
 
 SCALES = 3  # each half the size of the one before
@@ -110,8 +111,8 @@ def single_image_fid(photo: Picture, output: Picture) -> float:
     says what fetches the weights, if they are not on the machine; nothing is downloaded here.
     """
     (mean_a, cov_a), (mean_b, cov_b) = (_inception_statistics(picture) for picture in (photo, output))
-    root = _root(cov_a)
-    overlap = _root(root @ cov_b @ root)
+    root = symmetric_power(cov_a, 0.5)
+    overlap = symmetric_power(root @ cov_b @ root, 0.5)
     return float((mean_a - mean_b).square().sum() + torch.trace(cov_a + cov_b - 2 * overlap))
 
 
@@ -166,13 +167,6 @@ def _inception() -> torch.nn.Module:
         layer.load_state_dict({k.removeprefix(f"{name}."): v for k, v in weights.items() if k.startswith(f"{name}.")})
         stem.append(layer)
     return stem.eval()
-
-
-def _root(matrix: Tensor) -> Tensor:
-    """The square root of a symmetric matrix (F, F) without negative eigenvalues."""
-    values, vectors = torch.linalg.eigh(matrix)
-    root: Tensor = (vectors * values.clamp(min=0).sqrt()) @ vectors.T
-    return root
 
 
 def _ratio(part: float, whole: float) -> float:

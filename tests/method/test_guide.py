@@ -5,7 +5,7 @@ import pytest
 import torch
 from helpers import scene
 
-from sincut.method.guide import _normal_scores, _small, _transport, coarse_guide, comparable_texture
+from sincut.method.guide import ENTROPY, _normal_scores, _small, _transport, coarse_guide, comparable_texture
 from sincut.nets.filters import calm_variance
 from sincut.nets.local import blurred
 from sincut.pictures.picture import to_tensor
@@ -89,3 +89,13 @@ def test_normal_scores_depend_on_ranks_alone() -> None:
     scores = _normal_scores(values)
     assert torch.equal(scores, _normal_scores(values.exp()))
     assert scores.mean().abs() < 1e-3 and scores.std().item() == pytest.approx(1, abs=0.02)
+
+
+def test_the_transport_is_that_of_an_independent_library() -> None:
+    ot = pytest.importorskip("ot")  # POT
+    cost = torch.rand(40, 30, generator=torch.Generator().manual_seed(0), dtype=torch.float64) * 3
+    masses = np.full(40, 1 / 40), np.full(30, 1 / 30)
+    plan = ot.sinkhorn(*masses, cost.numpy(), ENTROPY, numItermax=100_000, stopThr=1e-12)
+    potential = _transport(cost)
+    ours = torch.softmax((potential - cost) / ENTROPY, dim=1) / 40
+    np.testing.assert_allclose(ours.numpy(), plan, atol=2e-4 / 40)

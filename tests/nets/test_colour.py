@@ -2,6 +2,8 @@
 
 import torch
 
+from sincut.method.crops import Outlines
+from sincut.nets.balance import balance
 from sincut.nets.colour import colour_transport
 
 CPU = torch.device("cpu")
@@ -26,3 +28,12 @@ def test_colour_transport_keeps_greys_tame(pictures: tuple[torch.Tensor, torch.T
         mapping = colour_transport(first, second)
         assert mapping.matrix.abs().max() < 20
         assert mapping(first).isfinite().all()
+
+
+def test_objects_that_hold_tensors_can_be_compared_and_counted(pictures: tuple[torch.Tensor, torch.Tensor]) -> None:
+    """As any objects are: by what they are, not by a comparison of tensors that has no single answer."""
+    balances = [balance(*(picture[..., :70, :80] for picture in pictures)) for _ in range(2)]
+    maps = [colour_transport(*pictures) for _ in range(2)]
+    outlines = [Outlines.of(pictures[0]) for _ in range(2)]
+    for one, other in (balances, maps, outlines):
+        assert one == one and one != other and len({one, other, one}) == 2
