@@ -28,8 +28,10 @@ from sincut.errors import Interrupted
 from sincut.events import Checkpoint, Event, Listener
 from sincut.method.loop import train
 from sincut.method.training import Training
+from sincut.model.file import load_tensors, save_tensors
 from sincut.model.limits import Limits
 from sincut.model.model import Model
+from sincut.model.provenance import Provenance
 from sincut.nets.balance import Balance
 from sincut.nets.colour import ColourMap
 from sincut.nets.filters import ChromaGrain, Smoothing
@@ -97,7 +99,15 @@ def make_model(config: Config, seed: int = 0) -> Model:
     gains = torch.linspace(0.5, 1.2, 28).view(2, 2, 7)  # six levels of lightness, outlines
     balance = Balance(torch.tensor([1.2, 0.9]), torch.tensor([0.0, 0.1, -0.05]), torch.tensor([-0.5, 0.6]), gains)
     before = Smoothing(texture), colour, ChromaGrain(grain)
-    return Model(generator, config, {"steps": 1}, before, (balance,) if config.colour.balance else ())
+    return Model(generator, config, Provenance(steps=1), before, (balance,) if config.colour.balance else ())
+
+
+def save_telling(model: Model, path: Path, **told: object) -> None:
+    """Write a model file whose provenance says this in place of the model's own, as that of a stranger may."""
+    model.save(path)
+    tensors, metadata = load_tensors(path, lambda name: True)
+    provenance = {**model.provenance.to_dict(), **told}
+    save_tensors(path, tensors, {**metadata, "provenance": json.dumps(provenance)})
 
 
 def make_translator(settings: dict[str, Any]) -> Translator:

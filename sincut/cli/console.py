@@ -2,9 +2,12 @@
 
 import json
 from collections.abc import Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
+
+if TYPE_CHECKING:
+    from sincut.model.provenance import Provenance
 
 
 def print_json(value: Any) -> None:
@@ -35,6 +38,6 @@ def clock(seconds: float) -> str:
     return f"{whole // 3600}:{whole % 3600 // 60:02} h"
 
 
-def summary(provenance: dict[str, Any]) -> dict[str, Any]:
+def summary(provenance: "Provenance") -> dict[str, Any]:
     """Provenance without the thumbnails, which nobody can read as text."""
-    return {key: value for key, value in provenance.items() if key != "thumbnails"}
+    return {key: value for key, value in provenance.to_dict().items() if key != "thumbnails"}

@@ -6,7 +6,8 @@
 import math
 import time
 from collections.abc import Callable
-from typing import Any, NoReturn
+from dataclasses import replace
+from typing import NoReturn
 
 import torch
 from torch import Tensor
@@ -18,6 +19,7 @@ from sincut.events import Checkpoint, Listener, Planned, Preview, Progress, Star
 from sincut.method.plan import Plan
 from sincut.method.training import Training
 from sincut.model.model import Model
+from sincut.model.provenance import Provenance
 
 CLOSING_SECONDS = 0.5  # to leave the process, in a budget of minutes
 
@@ -33,7 +35,7 @@ def train(
     stop: Callable[[], bool] = lambda: False,
     started: float | None = None,
     state: dict[str, Tensor] | None = None,
-    provenance: dict[str, Any] | None = None,
+    provenance: Provenance | None = None,
 ) -> Model:
     """Learn to translate `source` into the look of `target`; both (1, 3, H, W) in [-1, 1]. Returns the model.
 
@@ -57,7 +59,7 @@ def train(
             raise ModelError(f"the checkpoint does not fit its own settings ({what}); train anew") from None
     threads, counts = torch.get_num_threads(), training.parameter_counts()
     on_event(Started(training.steps_done, str(device), compute.precision, compute.reason, threads, counts))
-    loop = Loop(training, plan, on_event, provenance or {})
+    loop = Loop(training, plan, on_event, provenance or Provenance())
     if plan.done(training.steps_done):
         on_event(Warned(f"all {plan.steps} steps are done already; there is nothing to go on with"))
         training.close()
@@ -80,7 +82,7 @@ def train(
 class Loop:
     """Steps with everything around them: metrics, previews and checkpoints at the cadence of the settings."""
 
-    def __init__(self, training: Training, plan: Plan, on_event: Listener, provenance: dict[str, Any]) -> None:
+    def __init__(self, training: Training, plan: Plan, on_event: Listener, provenance: Provenance) -> None:
         self.training, self.plan, self.on_event = training, plan, on_event
         self.output = training.config.output
         self.given = provenance
@@ -153,12 +155,19 @@ class Loop:
         self.saved = time.monotonic()
         self.save_seconds = self.saved - began
 
-    def provenance(self) -> dict[str, Any]:
+    def provenance(self) -> Provenance:
         """What the model file tells of its origin: what the caller gave, and how far the training is."""
         plan = self.plan
         done = self.training.steps_done
-        progress = {"steps": done, "planned_steps": plan.steps, "crops": plan.crops, "members": plan.member}
-        return {**self.given, **progress, "seconds": round(plan.elapsed(), 1), "losses": self.losses}
+        return replace(
+            self.given,
+            steps=done,
+            planned_steps=plan.steps,
+            crops=plan.crops,
+            members=plan.member,
+            seconds=round(plan.elapsed(), 1),
+            losses=self.losses,
+        )
 
     def _finite_losses(self) -> None:
         """Bring the summed losses to Python; raise `TrainingError` where one is not finite."""

@@ -6,7 +6,6 @@ How long each lasts is the plan's matter (`plan.py`). Nothing here reads or writ
 
 import copy
 from collections.abc import Mapping
-from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -19,6 +18,7 @@ from sincut.method.sides import prepare
 from sincut.method.step import Cut
 from sincut.method.term import Progress
 from sincut.model.model import Model
+from sincut.model.provenance import Provenance
 from sincut.nets.balance import Balance, balance
 from sincut.nets.filters import Filter
 from sincut.nets.generator import Generator
@@ -84,12 +84,11 @@ class Training:
             out = in_bands(translated, source, average.halo)
         self.after = (balance(out, target),)
 
-    def model(self, provenance: dict[str, Any] | None = None) -> Model:
+    def model(self, provenance: Provenance | None = None) -> Model:
         """The averaged translator so far; the last member while another is trained. It shares their weights."""
         shown = self._member() if self.distillation or not self.members else self.members[-1]
-        return Model(
-            shown.generator, self.config, provenance or {}, self.sides.before, shown.after, projector=shown.heads
-        )
+        origin = provenance or Provenance()
+        return Model(shown.generator, self.config, origin, self.sides.before, shown.after, projector=shown.heads)
 
     def state(self) -> dict[str, Tensor]:
         """All that is needed to go on exactly, as tensors by name."""

@@ -7,21 +7,20 @@ from typing import Any
 from sincut.config.resolve import closest
 from sincut.config.sections import Config
 from sincut.model.markup import Markup, render
-from sincut.model.provenance import ROLES, part
+from sincut.model.provenance import THUMBNAILS, Provenance
 from sincut.pictures.resampling import from_thumbnail
 
-PICTURES = ("source", "target", "output")
 SHOWN = ("direction", "seed", "steps", "seconds")
 
 
-def model_card(config: Config, provenance: Mapping[str, Any]) -> str:
+def model_card(config: Config, provenance: Provenance) -> str:
     """Thumbnails, inputs, figures, and the settings: a preset and what differs from it."""
-    thumbnails = part(provenance, "thumbnails")
-    pictures = {role: thumbnail_uri(thumbnails.get(role)) for role in PICTURES}
-    rows = [(role, part(provenance, role).get("name", "")) for role in ROLES]
-    rows += [(key, provenance[key]) for key in SHOWN if key in provenance]
-    figures = part(provenance, "figures")
-    rows += [("figures", ", ".join(f"{name} {value}" for name, value in figures.items()))] if figures else []
+    pictures = {part: thumbnail_uri(provenance.thumbnails.get(part, "")) for part in THUMBNAILS}
+    told = provenance.to_dict()
+    rows = [(role, picture.name if picture else "") for role, picture in provenance.pictures.items()]
+    rows += [(key, told[key]) for key in SHOWN if key in told]
+    figures = ", ".join(f"{name} {value}" for name, value in provenance.figures.items())
+    rows += [("figures", figures)] if figures else []
     preset = closest(config)
     own = ", ".join(f"{key}={value}" for key, (value, _) in config.changes(preset.config).items())
     rows += [("preset", preset.name), ("settings", own or "those of the preset")]
@@ -48,7 +47,6 @@ def data_uri(data: bytes, kind: str = "jpeg") -> str:
     return f"data:image/{kind};base64,{base64.b64encode(data).decode()}"
 
 
-def thumbnail_uri(text: Any) -> str:
-    """A model file's thumbnail, a JPEG in base64, as a data URI; empty for anything else that stands in its place."""
-    is_picture = isinstance(text, str) and from_thumbnail(text) is not None
-    return data_uri(base64.b64decode(text)) if is_picture else ""
+def thumbnail_uri(text: str) -> str:
+    """A model file's thumbnail, a JPEG in base64, as a data URI; empty for any other text that stands in its place."""
+    return data_uri(base64.b64decode(text)) if from_thumbnail(text) is not None else ""

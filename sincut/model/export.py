@@ -67,7 +67,7 @@ def export(model: Model, path: Path) -> float | None:
     for key, value in (
         ("format", FORMAT),
         ("config", json.dumps(model.config.to_dict())),
-        ("provenance", json.dumps(model.provenance)),
+        ("provenance", json.dumps(model.provenance.to_dict())),
     ):
         entry = proto.metadata_props.add()
         entry.key, entry.value = key, value

@@ -10,7 +10,6 @@ import json
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -21,6 +20,7 @@ from sincut.errors import ConfigError, ModelError
 from sincut.model.card import model_card
 from sincut.model.file import CHECKPOINT_FILE, load_metadata, load_tensors, model_path, save_tensors
 from sincut.model.limits import Limits
+from sincut.model.provenance import Provenance
 from sincut.nets.colour import ColourMap
 from sincut.nets.filters import Filter, filters_of
 from sincut.nets.generator import STRIDE, Generator
@@ -40,7 +40,7 @@ class Model:
 
     generator: Generator
     config: Config
-    provenance: dict[str, Any] = field(default_factory=dict)
+    provenance: Provenance = field(default_factory=Provenance)
     before: tuple[Filter, ...] = ()
     after: tuple[Filter, ...] = ()
     projector: Projector | None = None
@@ -106,7 +106,7 @@ class Model:
             "networks": asdict(self.generator.config),
             "before": [filter_.kind for filter_ in self.before],
             "after": [filter_.kind for filter_ in self.after],
-            "provenance": self.provenance,
+            "provenance": self.provenance.to_dict(),
         }
         save_tensors(path, tensors, {name: json.dumps(value) for name, value in said.items()})
 
@@ -139,7 +139,7 @@ class Model:
         return cls(generator.eval().requires_grad_(False), config, provenance, before, after, projector)
 
 
-def describe(path: Path) -> tuple[Config, dict[str, Any]]:
+def describe(path: Path) -> tuple[Config, Provenance]:
     """Configuration and provenance of a run folder or model file; its weights are not read. Raises `ModelError`."""
     path = model_path(path)
     try:
@@ -158,11 +158,9 @@ def _reach(filters: tuple[Filter, ...]) -> int:
     return sum(filter_.reach for filter_ in filters)
 
 
-def _parsed(metadata: Mapping[str, str]) -> tuple[Config, dict[str, Any]]:
+def _parsed(metadata: Mapping[str, str]) -> tuple[Config, Provenance]:
     """Settings and provenance. Raises KeyError, ValueError, TypeError, AttributeError or `ConfigError`."""
-    provenance = json.loads(metadata["provenance"])
-    if not isinstance(provenance, dict):
-        raise ValueError("its provenance is no object")
+    provenance = Provenance.parse(json.loads(metadata["provenance"]))
     return Config.from_dict(json.loads(metadata["config"])), provenance
 
 

@@ -1,44 +1,185 @@
-"""A model file's notes on its origin: a JSON object. It may be a stranger's, so that any part may be missing or odd.
+"""The provenance of a model: what its file says of its making, as a type.
 
-`painting` and `photo` hold the `name`, `width` and `height` in px and `sha256` of the two pictures, `direction` the
-text that the function of that name gives. The inputs of a checkpoint have the same parts.
+It stands in the file as a JSON object, and files come from strangers and from earlier versions. So it is parsed once,
+here: a value of another type, a number that is not finite or absurdly large, a text or an object that is absurdly long
+counts as not told. Keys that this version does not know are dropped, since nothing can be promised of their values.
+The inputs in a checkpoint's metadata have the same form, with the pictures and the direction alone.
 """
 
-from collections.abc import Mapping
-from typing import Any
+from collections.abc import Callable, Mapping
+from dataclasses import asdict, dataclass, field, fields
+from typing import Any, TypeVar
 
-ROLES = ("painting", "photo")
-MOST_STEPS = 10**15  # beyond it JavaScript and people lose count
+from sincut.model.markup import LONGEST_TEXT
+
+ROLES = ("painting", "photo")  # of the two pictures, whatever the direction
+PARTS = ("source", "target")  # of a training, in the order of `Provenance.roles`
+THUMBNAILS = (*PARTS, "output")
+THERE, BACK = "painting -> photo", "photo -> painting"  # directions of a training
+LONGEST_NUMBER = 10**15  # JavaScript, which draws the curves, counts exactly to 2^53
+LARGEST_SEED = 2**63 - 1
+LONGEST_THUMBNAIL = 2_000_000  # characters: more than a JPEG of `resampling.LARGEST_THUMBNAIL` px takes
+MOST_ENTRIES = 100  # losses, figures, versions
+
+T = TypeVar("T")
+
+
+@dataclass(frozen=True)
+class PictureIdentity:
+    """A picture that a training has learned from. What is not told is empty or 0."""
+
+    name: str = ""  # of the file; its role if it was none
+    width: int = 0  # px
+    height: int = 0  # px
+    sha256: str = ""  # of the file, in hexadecimal; of the pixels if it was none
+
+    @classmethod
+    def parse(cls, value: Any) -> "PictureIdentity | None":
+        """The identity in a JSON object; None for any other value."""
+        if not isinstance(value, Mapping):
+            return None
+        width, height = (whole(value.get(key)) or 0 for key in ("width", "height"))
+        return cls(_text(value.get("name")) or "", width, height, _text(value.get("sha256")) or "")
+
+    def __str__(self) -> str:
+        """Name and first digits of the SHA-256, for messages."""
+        return f"{self.name or '?'} ({self.sha256[:8] or '?'})"
+
+
+@dataclass(frozen=True)
+class Provenance:
+    """What a model file says of its making. What is not told is None, empty, or 0 for steps."""
+
+    painting: PictureIdentity | None = None
+    photo: PictureIdentity | None = None
+    direction: str = ""  # THERE or BACK; of a stranger, any text
+    seed: int | None = None
+    # (low, high) by part: the scales at which crops were seen, 1 is the picture's own size. Early versions have the
+    # names of the pictures for the parts.
+    training_scale: Mapping[str, tuple[float, float]] = field(default_factory=dict)
+    versions: Mapping[str, str] = field(default_factory=dict)  # of sincut and torch
+    thumbnails: Mapping[str, str] = field(default_factory=dict)  # by THUMBNAILS: JPEGs in base64, not decoded yet
+    steps: int = 0  # done
+    planned_steps: int = 0  # of all trainings; 0: not known yet
+    crops: int | None = None  # of a step
+    members: int | None = None  # trainings begun
+    seconds: float | None = None  # trained
+    losses: Mapping[str, float] = field(default_factory=dict)  # by name, means of the last steps
+    figures: Mapping[str, float] = field(default_factory=dict)  # by name, of the last preview: `report.measures`
+
+    @classmethod
+    def parse(cls, value: Any) -> "Provenance":
+        """The provenance in a JSON object, as far as it makes sense. Raises ValueError for any other value."""
+        if not isinstance(value, Mapping):
+            raise ValueError("its provenance is no object")
+        seconds = number(value.get("seconds"))
+        return cls(
+            painting=PictureIdentity.parse(value.get("painting")),
+            photo=PictureIdentity.parse(value.get("photo")),
+            direction=_text(value.get("direction")) or "",
+            seed=whole(value.get("seed"), LARGEST_SEED),
+            training_scale=_entries(value.get("training_scale"), _range),
+            versions=_entries(value.get("versions"), _text),
+            thumbnails=_thumbnails(value.get("thumbnails")),
+            steps=whole(value.get("steps")) or 0,
+            planned_steps=whole(value.get("planned_steps")) or 0,
+            crops=whole(value.get("crops")),
+            members=whole(value.get("members")),
+            seconds=seconds if seconds is not None and seconds >= 0 else None,
+            losses=numbers(value.get("losses")),
+            figures=numbers(value.get("figures")),
+        )
+
+    def to_dict(self) -> dict[str, Any]:
+        """The JSON object that stands in the file: what is told, in the order of the fields.
+
+        Planned steps are told with the steps, even if they are 0: not known yet.
+        """
+        values = {each.name: getattr(self, each.name) for each in fields(self)}
+        values |= {role: picture and asdict(picture) for role, picture in self.pictures.items()}
+        values |= {key: dict(value) for key, value in values.items() if isinstance(value, Mapping)}
+        values["training_scale"] = {part: list(scales) for part, scales in self.training_scale.items()}
+        untold = () if self.steps else ("steps", "planned_steps")
+        return {key: value for key, value in values.items() if key not in untold and value not in (None, "", {})}
+
+    @property
+    def reverse(self) -> bool:
+        """True if photos are translated to the look of the painting."""
+        return self.direction.startswith("photo")
+
+    @property
+    def roles(self) -> tuple[str, str]:
+        """The roles of the source and of the target."""
+        painting, photo = ROLES
+        return (photo, painting) if self.reverse else (painting, photo)
+
+    @property
+    def pictures(self) -> dict[str, PictureIdentity | None]:
+        """The two pictures by `ROLES`."""
+        return {"painting": self.painting, "photo": self.photo}
+
+    @property
+    def source(self) -> PictureIdentity | None:
+        """The picture that is translated: the painting; with `reverse` the photo."""
+        return self.pictures[self.roles[0]]
+
+    @property
+    def target(self) -> PictureIdentity | None:
+        """The picture whose look is learned: the photo; with `reverse` the painting."""
+        return self.pictures[self.roles[1]]
+
+    @property
+    def scales(self) -> dict[str, tuple[float, float]]:
+        """The lowest and the highest scale at which pictures were seen, by role, the source first."""
+        by_role = zip(self.roles, PARTS, strict=True)
+        return {role: self.training_scale[part] for role, part in by_role if part in self.training_scale}
+
+    @property
+    def is_finished(self) -> bool:
+        """True if all planned steps are done."""
+        return 0 < self.planned_steps <= self.steps
 
 
 def direction(reverse: bool) -> str:
-    """The direction of a training in words, as model file and checkpoint hold it."""
-    source, target = reversed(ROLES) if reverse else ROLES
-    return f"{source} -> {target}"
+    """The direction of a training in words."""
+    return BACK if reverse else THERE
 
 
-def is_reverse(provenance: Mapping[str, Any]) -> bool:
-    """True if the direction is from photo to painting."""
-    return str(provenance.get("direction", "")).startswith("photo")
+def number(value: Any) -> float | None:
+    """The value if it is a finite number that people can read; None for anything else in a stranger's file."""
+    return value if type(value) in (int, float) and abs(value) < LONGEST_NUMBER else None  # no NaN is
 
 
-def roles(provenance: Mapping[str, Any]) -> tuple[str, str]:
-    """The role of the picture that is translated, and of the one whose look is learned."""
-    source, target = reversed(ROLES) if is_reverse(provenance) else ROLES
-    return source, target
+def numbers(value: Any) -> dict[str, float]:
+    """Those entries of an object that are a `number`; none if it is no object, or has more than `MOST_ENTRIES`."""
+    return _entries(value, number)
 
 
-def progress(provenance: Mapping[str, Any]) -> tuple[int, int]:
-    """Steps done and steps planned; 0 for a number that is missing or odd."""
-    done, planned = (provenance.get(key) for key in ("steps", "planned_steps"))
-    return _count(done), _count(planned)
+def whole(value: Any, most: int = LONGEST_NUMBER) -> int | None:
+    """The value if it is a whole number in 0..most; None for anything else in a stranger's file."""
+    return value if type(value) is int and 0 <= value <= most else None
 
 
-def part(provenance: Mapping[str, Any], key: str) -> Mapping[str, Any]:
-    """The object under a key; an empty one if there is none, or something else in its place."""
-    value = provenance.get(key)
-    return value if isinstance(value, Mapping) else {}
+def _text(value: Any) -> str | None:
+    return value if isinstance(value, str) and len(value) <= LONGEST_TEXT else None
 
 
-def _count(value: Any) -> int:
-    return value if type(value) is int and 0 <= value < MOST_STEPS else 0
+def _range(value: Any) -> tuple[float, float] | None:
+    """A list of two numbers, 0 <= low <= high."""
+    ends = [number(end) for end in value] if isinstance(value, list | tuple) and len(value) == 2 else [None, None]
+    low, high = ends
+    return (low, high) if low is not None and high is not None and 0 <= low <= high else None
+
+
+def _entries(value: Any, parsed: Callable[[Any], T | None]) -> dict[str, T]:
+    """The entries of an object that make sense, by name; none if it is no object, or has more than `MOST_ENTRIES`."""
+    if not isinstance(value, Mapping) or len(value) > MOST_ENTRIES:
+        return {}
+    entries = {name: parsed(entry) for name, entry in value.items() if _text(name)}
+    return {name: entry for name, entry in entries.items() if entry is not None}
+
+
+def _thumbnails(value: Any) -> dict[str, str]:
+    """Texts by `THUMBNAILS`, in this order; whoever decodes them finds out whether they are pictures."""
+    texts = {part: value.get(part) for part in THUMBNAILS} if isinstance(value, Mapping) else {}
+    return {part: text for part, text in texts.items() if isinstance(text, str) and 0 < len(text) <= LONGEST_THUMBNAIL}

@@ -146,9 +146,8 @@ def _cover(trainings: Trainings, name: str, last: Sequence[Path]) -> Any:
     with suppress(SincutError):
         if last:
             return writing.to_pil(reading.viewable(last[0], COVER_MEGAPIXELS))
-        thumbnails = trainings.about(name)[1].get("thumbnails")
-        by_role = thumbnails if isinstance(thumbnails, dict) else {}
-        picture = resampling.from_thumbnail(str(by_role.get("output") or by_role.get("target") or ""))
+        thumbnails = trainings.about(name)[1].thumbnails
+        picture = resampling.from_thumbnail(thumbnails.get("output") or thumbnails.get("target") or "")
         if picture is not None:
             return picture
     return np.full((90, 120, 3), 128, np.uint8)

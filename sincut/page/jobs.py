@@ -5,14 +5,13 @@ here is resumed by the command and the other way round. Its two pictures are cop
 training finds them; its stderr goes to `training.log`.
 """
 
-import json
 import os
 import re
 import shutil
 import subprocess
 import threading
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path, PurePath
@@ -25,12 +24,13 @@ from sincut.files import is_locked, make_folder, sha256, stat_of
 from sincut.method.crops import check_size
 from sincut.model.file import CHECKPOINT_FILE, MODEL_FILE, load_metadata
 from sincut.model.model import describe
-from sincut.model.provenance import ROLES, is_reverse
+from sincut.model.provenance import ROLES, PictureIdentity, Provenance
 from sincut.page.status import LOG_FILE, RUNNING, STOPPING, Status, history_of, last_words, status_at_rest
 from sincut.pictures import reading
 from sincut.report.history import METRICS_FILE, History, previews
 from sincut.runs import child
 from sincut.runs.folder import default_folder
+from sincut.runs.inputs import parse_inputs
 
 INPUTS = "inputs"  # folder with the copied pictures in a run folder
 RUN_FILES = (MODEL_FILE, LOG_FILE, CHECKPOINT_FILE)  # a folder with one of them is a run
@@ -123,9 +123,9 @@ class Trainings:
         folder = self.path(name)
         if self.status(name).phase in (RUNNING, STOPPING):
             raise RunError(f"{name}: is being trained already; wait for it or stop it")
-        known = _inputs_of(folder)
-        pictures = [_input_of(folder, known, number, candidates) for number in range(len(ROLES))]
-        return self._begin(folder, [*map(str, pictures), "--resume", *(["--reverse"] if is_reverse(known) else [])])
+        known, earlier = _inputs_of(folder)
+        pictures = [_input_of(folder, known, role, [*earlier, *candidates]) for role in ROLES]
+        return self._begin(folder, [*map(str, pictures), "--resume", *(["--reverse"] if known.reverse else [])])
 
     def stop(self, name: str) -> None:
         """Ask a training to save and end. Raises `RunError` if it was started elsewhere."""
@@ -184,7 +184,7 @@ class Trainings:
         """The painting or the photo of a run (see `ROLES`), None if no copy lies in its folder. Raises `RunError`."""
         return next(iter(sorted((self.path(name) / INPUTS / role).glob("*"))), None)
 
-    def about(self, name: str) -> tuple[Config, dict[str, Any]]:
+    def about(self, name: str) -> tuple[Config, Provenance]:
         """Configuration and provenance of a model. Raises `RunError` or `ModelError`."""
         return describe(self.path(name))
 
@@ -240,8 +240,8 @@ def _copied(path: Path, folder: Path) -> Path:
     return target
 
 
-def _inputs_of(folder: Path) -> dict[str, Any]:
-    """The inputs in a checkpoint's header, with `identities`: name and SHA-256 of painting and photo.
+def _inputs_of(folder: Path) -> tuple[Provenance, list[Path]]:
+    """Pictures and direction in a checkpoint's header, and the files of the pictures.
 
     The weights are not read. Raises `ModelError` or `RunError`.
     """
@@ -249,22 +249,19 @@ def _inputs_of(folder: Path) -> dict[str, Any]:
     if not path.is_file():
         raise RunError(f"{folder}: holds no checkpoint to go on from; train anew")
     try:
-        known = json.loads(load_metadata(path)["inputs"])
-        return {**known, "identities": [(str(known[role]["name"]), str(known[role]["sha256"])) for role in ROLES]}
-    except (KeyError, ValueError, TypeError, RecursionError) as error:
+        return parse_inputs(load_metadata(path)["inputs"])
+    except (KeyError, ValueError, RecursionError) as error:
         raise ModelError(f"{path}: is no complete checkpoint ({error}); train anew") from None
 
 
-def _input_of(folder: Path, known: Mapping[str, Any], number: int, candidates: Sequence[Path]) -> Path:
-    """The file of the painting (0) or the photo (1) of a run, known by its SHA-256. Raises `RunError`.
+def _input_of(folder: Path, known: Provenance, role: str, candidates: Sequence[Path]) -> Path:
+    """The file of the painting or the photo of a run, known by its SHA-256. Raises `RunError`.
 
-    It is looked for in the run folder, where it was when the training began, and among `candidates`.
+    It is looked for in the run folder and among `candidates`.
     """
-    name, digest = known["identities"][number]
-    paths = known.get("paths")
-    earlier = [Path(path) for path in paths if isinstance(path, str) and path] if isinstance(paths, list) else []
-    for path in (*sorted((folder / INPUTS).glob("*/*")), *earlier, *candidates):
+    picture = known.pictures[role] or PictureIdentity()
+    for path in (*sorted((folder / INPUTS).glob("*/*")), *candidates):
         with suppress(OSError):
-            if path.is_file() and sha256(path) == digest:
+            if path.is_file() and sha256(path) == picture.sha256:
                 return path
-    raise RunError(f"{folder.name}: its {ROLES[number]} {name} is not where it was; choose it above, then resume")
+    raise RunError(f"{folder.name}: its {role} {picture.name} is not where it was; choose it above, then resume")

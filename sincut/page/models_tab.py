@@ -7,9 +7,8 @@ import gradio as gr
 from sincut.config.resolve import closest
 from sincut.errors import SincutError
 from sincut.model.markup import escape, render
-from sincut.model.provenance import ROLES, is_reverse
+from sincut.model.provenance import Provenance
 from sincut.page.desk import HIDDEN, Desk, clock, plain, told
-from sincut.report.history import number
 
 
 def models_tab(desk: Desk, chosen: Any, tabs: Any, said: Any) -> tuple[Any, Any, Any]:
@@ -58,7 +57,7 @@ def chosen_words(desk: Desk, name: str) -> str:
         provenance = desk.trainings.about(name)[1]
     except SincutError as error:
         return plain(str(error))
-    takes = "photos (photo → painting)" if is_reverse(provenance) else "paintings (painting → photo)"
+    takes = "photos (photo → painting)" if provenance.reverse else "paintings (painting → photo)"
     return f"Chosen: **{plain(name)}**, which takes {takes}."
 
 
@@ -70,28 +69,26 @@ def about_words(desk: Desk, name: str) -> str:
         config, provenance = desk.trainings.about(name)
     except SincutError as error:
         return f"<p>{escape(error)}</p>"
-    figures = provenance.get("figures")
     preset = closest(config)
     settings = {key: value for key, (value, _) in config.changes(preset.config).items() if key != "schedule.seed"}
     html = render(
         "page/assets/about.html",
         name=name,
         origin=_origin(provenance),
-        figures=figures if isinstance(figures, dict) else {},
+        figures=provenance.figures,
         settings=settings,
         preset=preset.name,
     )
     return str(html)
 
 
-def _origin(provenance: dict[str, Any]) -> dict[str, str]:
+def _origin(provenance: Provenance) -> dict[str, str]:
     """Rows on direction, pictures, steps and duration of a model's training, as far as its file tells them."""
-    rows = {"direction": str(provenance.get("direction", "")).replace("->", "→")}
-    for role in ROLES:
-        picture = provenance.get(role)
-        if isinstance(picture, dict):
-            rows[role] = f"{picture.get('name')}, {picture.get('width')}×{picture.get('height')}"
-    steps, planned, seconds = (number(provenance.get(key)) for key in ("steps", "planned_steps", "seconds"))
-    rows["trained"] = f"{steps or 0} of {planned or '?'} steps, seed {provenance.get('seed')}"
-    rows["time"] = clock(seconds) if seconds is not None else "not known"
+    rows = {"direction": provenance.direction.replace("->", "→")}
+    for role, picture in provenance.pictures.items():
+        if picture is not None:
+            rows[role] = f"{picture.name}, {picture.width}×{picture.height}"
+    seed = "?" if provenance.seed is None else provenance.seed
+    rows["trained"] = f"{provenance.steps} of {provenance.planned_steps or '?'} steps, seed {seed}"
+    rows["time"] = clock(provenance.seconds) if provenance.seconds is not None else "not known"
     return rows

@@ -5,7 +5,6 @@ from typing import Any
 
 import gradio as gr
 
-from sincut.model.provenance import ROLES, is_reverse
 from sincut.page.desk import COMPUTE, HIDDEN, Desk, told
 from sincut.page.uploads import as_file
 from sincut.pictures import formats, reading, writing
@@ -62,7 +61,7 @@ def _own_picture(desk: Desk, name: str) -> Path | None:
     """The picture that the model has learned to translate; None if its run folder holds no copy of it."""
     if not name:
         return None
-    return desk.trainings.picture(name, ROLES[is_reverse(desk.trainings.about(name)[1])])
+    return desk.trainings.picture(name, desk.trainings.about(name)[1].roles[0])
 
 
 def _maps(desk: Desk, name: str, picture: Picture, point: tuple[int, int]) -> Any:

@@ -9,8 +9,8 @@ from typing import Any
 from sincut.errors import RunError, SincutError
 from sincut.model.file import CHECKPOINT_FILE
 from sincut.model.model import describe
-from sincut.model.provenance import progress
-from sincut.report.history import History, number
+from sincut.model.provenance import number
+from sincut.report.history import History
 
 LOG_FILE = "training.log"  # stderr of a training that the page has started
 RUNNING, STOPPING, DONE, STOPPED, FAILED = "running", "stopping", "finished", "stopped", "failed"  # phases
@@ -74,7 +74,8 @@ def _progress(folder: Path) -> tuple[int, int, float]:
 def _steps_of(folder: Path) -> tuple[int, int]:
     """Steps done and planned, as the model file says; (0, 0) without a readable one."""
     with suppress(SincutError):
-        return progress(describe(folder)[1])
+        provenance = describe(folder)[1]
+        return provenance.steps, provenance.planned_steps
     return 0, 0
 
 

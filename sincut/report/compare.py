@@ -14,12 +14,11 @@ from sincut.errors import ImageError, RunError
 from sincut.files import write_whole
 from sincut.model.file import MODEL_FILE
 from sincut.model.model import Model
-from sincut.model.provenance import part, roles
 from sincut.pictures import formats, reading, writing
 from sincut.pictures.picture import Picture, on_white
 from sincut.pictures.writing import Saving
 from sincut.report import measures
-from sincut.report.history import INPUTS, PREVIEWS, History, numbers, previews, run_folder
+from sincut.report.history import INPUTS, PREVIEWS, History, previews, run_folder
 from sincut.report.html import PAGES, document
 from sincut.report.measures import FIGURES
 from sincut.report.sheet import Cell, draw
@@ -159,26 +158,27 @@ def _kept_source(models: Mapping[Path, Model]) -> Picture | None:
 
     Raises `RunError` for runs that translate different pictures.
     """
-    by_path = {path: roles(model.provenance)[0] for path, model in models.items()}
-    if len(_identities(models, by_path)) > 1:
+    roles = {path: model.provenance.roles[0] for path, model in models.items()}
+    if len(_identities(models, roles)) > 1:
         raise RunError("these models learned from different pictures; say with --picture what they shall translate")
-    return _kept(by_path)
+    return _kept(roles)
 
 
 def _kept_look(models: Mapping[Path, Model]) -> Picture | None:
     """The copy that one of the runs holds of the picture whose look all learned; None for different ones."""
-    by_path = {path: roles(model.provenance)[1] for path, model in models.items()}
-    return _kept(by_path) if len(_identities(models, by_path)) == 1 else None
+    roles = {path: model.provenance.roles[1] for path, model in models.items()}
+    return _kept(roles) if len(_identities(models, roles)) == 1 else None
 
 
-def _identities(models: Mapping[Path, Model], by_path: Mapping[Path, str]) -> set[str]:
+def _identities(models: Mapping[Path, Model], roles: Mapping[Path, str]) -> set[str]:
     """SHA-256 of the models' pictures in these roles; empty texts for pictures that are not known."""
-    return {str(part(model.provenance, by_path[path]).get("sha256", "")) for path, model in models.items()}
+    pictures = [model.provenance.pictures[roles[path]] for path, model in models.items()]
+    return {picture.sha256 if picture is not None else "" for picture in pictures}
 
 
-def _kept(by_path: Mapping[Path, str]) -> Picture | None:
+def _kept(roles: Mapping[Path, str]) -> Picture | None:
     """The first copy that the run folders hold of their picture in that role."""
-    files = [run_folder(path) / PREVIEWS / INPUTS[role] for path, role in by_path.items()]
+    files = [run_folder(path) / PREVIEWS / INPUTS[role] for path, role in roles.items()]
     return next((reading.load(file) for file in files if file.is_file()), None)
 
 
@@ -190,7 +190,7 @@ def _last_preview(path: Path, model: Model) -> tuple[Picture, dict[str, float]]:
         raise RunError(f"{path}: there is no copy of the painting and no preview beside it; give --picture")
     step = max(shown)
     measured = History.read(folder).figures.get(step)
-    return reading.load(shown[step]), measured or numbers(model.provenance.get("figures"))
+    return reading.load(shown[step]), measured or dict(model.provenance.figures)
 
 
 def _measured(source: Picture, look: Picture, out: Picture) -> dict[str, float]:

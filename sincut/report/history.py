@@ -12,13 +12,13 @@ from typing import Any
 
 from sincut.errors import RunError
 from sincut.files import read_whole, write_whole
+from sincut.model.provenance import numbers
 
 METRICS_FILE = "metrics.jsonl"
 REPORT_FILE = "report.html"
 PREVIEWS = "previews"
 INPUTS = {"painting": "painting.jpeg", "photo": "photo.jpeg"}  # among the previews, which are .jpg, and of their size
 FUTURE = 2**63  # the step of a line that tells none
-LONGEST_NUMBER = 10**15  # JavaScript counts exactly to 2^53
 
 
 @dataclass
@@ -101,14 +101,3 @@ def previews(folder: Path) -> dict[int, Path]:
     """Previews of the whole painting by step, in order."""
     paths = {int(path.stem): path for path in (folder / PREVIEWS).glob("*.jpg") if path.stem.isdecimal()}
     return dict(sorted(paths.items()))
-
-
-def number(value: Any) -> Any:
-    """The value if it is a finite number that people can read; None for anything else in a stranger's file."""
-    return value if type(value) in (int, float) and abs(value) < LONGEST_NUMBER else None  # no NaN is
-
-
-def numbers(values: Any) -> dict[str, float]:
-    """Those entries of an object that are a `number`; none if it is no object."""
-    entries = values.items() if isinstance(values, dict) else ()
-    return {str(name): value for name, value in entries if number(value) is not None}

@@ -24,10 +24,10 @@ from sincut.events import Listener, Warned
 from sincut.files import sha256, write_whole
 from sincut.model.markup import short
 from sincut.model.model import Model
-from sincut.model.provenance import ROLES, part, progress, roles
+from sincut.model.provenance import PARTS, ROLES, PictureIdentity, Provenance, number
 from sincut.pictures import reading
 from sincut.report import measures
-from sincut.report.history import INPUTS, PREVIEWS, REPORT_FILE, History, number, previews
+from sincut.report.history import INPUTS, PREVIEWS, REPORT_FILE, History, previews
 from sincut.report.html import PAGES, asset, document
 from sincut.report.measures import FIGURES
 from sincut.report.thumbnails import FRAME, LARGE, SIDE, Pictures, model_thumbnail
@@ -83,7 +83,7 @@ class Report:
     def page(
         self,
         config: Config,
-        provenance: dict[str, Any],
+        provenance: Provenance,
         *,
         going_on: bool = False,
         painting: Path | None = None,
@@ -123,10 +123,10 @@ def page(folder: Path, painting: Path | None = None, photo: Path | None = None) 
     for role, path in (("painting", painting), ("photo", photo)):
         if path is None:
             continue
-        known = part(model.provenance, role)
+        known = model.provenance.pictures[role]
         reading.size_of(path)  # raises ImageError for what is no picture
-        if known and known.get("sha256") != sha256(path):
-            raise RunError(f"{path}: is not the {role} of this run, which was {known.get('name')}; give that file")
+        if known is not None and known.sha256 != sha256(path):
+            raise RunError(f"{path}: is not the {role} of this run, which was {known.name}; give that file")
     return Report(folder).page(model.config, model.provenance, painting=painting, photo=photo)
 
 
@@ -145,25 +145,23 @@ def write(folder: Path, output: Path | None = None, painting: Path | None = None
 class _Facts:
     """The page's words and numbers, each method a part of the page, ready for JSON.
 
-    Provenance and metrics may be a stranger's: whatever is not of the expected type counts as missing.
+    Metrics may be a stranger's: whatever is not of the expected type counts as missing.
     """
 
-    def __init__(
-        self, folder: Path, config: Config, provenance: dict[str, Any], history: History, going_on: bool
-    ) -> None:
+    def __init__(self, folder: Path, config: Config, provenance: Provenance, history: History, going_on: bool) -> None:
         self.folder, self.config, self.provenance = folder, config, provenance
         self.history, self.going_on = history, going_on
         self.preset = closest(config)
-        self.roles = roles(provenance)
-        self.names = {role: short(part(provenance, role).get("name") or role) for role in self.roles}
-        self.title = f"{self.names[self.roles[0]]} → {self.names[self.roles[1]]}"
-        self.step, self.steps = progress(provenance)
+        self.names = {
+            role: short(picture.name if picture else "") or role for role, picture in provenance.pictures.items()
+        }
+        self.title = " → ".join(self.names[role] for role in provenance.roles)
 
     def everything(self) -> dict[str, Any]:
         """All parts by the names that report.js knows."""
         losses, figures = self.history.losses, self.history.figures
         return {
-            "roles": self.roles,
+            "roles": self.provenance.roles,
             "names": self.names,
             "state": self.state(),
             "warnings": self.warnings(),
@@ -183,32 +181,31 @@ class _Facts:
 
     def state(self) -> dict[str, Any]:
         """The run's `kind` (finished, going on, stopped), steps done and planned, seconds trained and left."""
-        finished = 0 < self.steps <= self.step
+        origin = self.provenance
         return {
-            "kind": "finished" if finished else "going on" if self.going_on else "stopped",
-            "step": self.step,
-            "steps": self.steps,
-            "seconds": _number(self.provenance.get("seconds")),
-            "left": 0 if finished else self.history.last.get("seconds_left", 0),
+            "kind": "finished" if origin.is_finished else "going on" if self.going_on else "stopped",
+            "step": origin.steps,
+            "steps": origin.planned_steps,
+            "seconds": origin.seconds or 0,
+            "left": 0 if origin.is_finished else self.history.last.get("seconds_left", 0),
         }
 
     def warnings(self) -> list[str]:
         """Complaints about the last figures; none before the training is far enough for them."""
         last = max(self.history.figures, default=0)
-        alarming = last and last >= measures.SETTLED * self.steps
+        alarming = last and last >= measures.SETTLED * self.provenance.planned_steps
         return measures.complaints(self.history.figures[last]) if alarming else []
 
     def commands(self) -> list[dict[str, str]]:
         """Commands to type next, with a label and a note each."""
         session = self.history.sessions[-1] if self.history.sessions else {}
         painting, photo = (str(session.get(role) or self.names[role]) for role in ROLES)
-        source = painting if self.roles[0] == "painting" else photo
+        source = photo if self.provenance.reverse else painting
         run = str(self.folder)
         device = ["--device", str(session["device"])] if session.get("device") else []
-        reverse = ["--reverse"] if self.roles[0] == "photo" else []
+        reverse = ["--reverse"] if self.provenance.reverse else []
         resume = ["sincut", "train", painting, photo, "-o", run, *reverse, *device, "--resume"]
-        done = self.state()["kind"] == "finished"
-        note = "All steps are done, so this would find nothing to do." if done else ""
+        note = "All steps are done, so this would find nothing to do." if self.provenance.is_finished else ""
         rows = [
             ("Translate a picture", ["sincut", "apply", run, source, "-o", "out.png"], "Any picture, any size."),
             ("Translate a folder", ["sincut", "apply", run, "folder/", "-o", "styled/"], "With everything below it."),
@@ -233,28 +230,21 @@ class _Facts:
     def inputs(self) -> list[dict[str, str]]:
         """Name, size and SHA-256 of the two pictures."""
         rows = []
-        for role in ROLES:
-            known = part(self.provenance, role)
-            size = f"{_number(known.get('width'))} × {_number(known.get('height'))} px"
-            digest = short(str(known.get("sha256", "")), 64)
-            rows.append({"role": role, "name": self.names[role], "size": size, "sha256": digest})
+        for role, picture in self.provenance.pictures.items():
+            known = picture or PictureIdentity()
+            size = f"{known.width} × {known.height} px"
+            rows.append({"role": role, "name": self.names[role], "size": size, "sha256": short(known.sha256, 64)})
         return rows
 
     def origin(self) -> list[tuple[str, str]]:
         """Titled texts about where the model comes from; titles without a text are left out."""
-        seen = part(self.provenance, "training_scale")
-        scales = [
-            f"{role} {low:.0%} to {high:.0%}"
-            for (role, key) in zip(self.roles, ("source", "target"), strict=True)
-            for low, high in [_pair(seen.get(key))]
-            if high
-        ]
-        versions = part(self.provenance, "versions")
+        origin = self.provenance
+        scales = [f"{role} {low:.0%} to {high:.0%}" for role, (low, high) in origin.scales.items() if high]
         rows = [
-            ("Direction", str(self.provenance.get("direction", ""))),
-            ("Seed", str(self.provenance.get("seed", ""))),
+            ("Direction", origin.direction),
+            ("Seed", "" if origin.seed is None else str(origin.seed)),
             ("Scales seen", ", ".join(scales)),
-            ("Versions", ", ".join(f"{name} {value}" for name, value in versions.items())),
+            ("Versions", ", ".join(f"{name} {version}" for name, version in origin.versions.items())),
         ]
         return [(name, short(value)) for name, value in rows if value]
 
@@ -262,21 +252,22 @@ class _Facts:
         """Titled texts about steps, time and machine; titles without a text are left out."""
         last, state = self.history.last, self.state()
         session = self.history.sessions[-1] if self.history.sessions else {}
-        counts = part(session, "parameters")
+        counts = session.get("parameters")
+        named = counts.items() if isinstance(counts, dict) else ()
         each = last.get("step_seconds")
         device = [str(session["device"])] if session.get("device") else []
         device += [f"{session['threads']} threads"] if device == ["cpu"] and session.get("threads") else []
         precision = f"{session.get('precision')} ({session.get('reason')})" if session.get("precision") else ""
         rows = [
             ("Steps", f"{state['step']:,} of {state['steps']:,}" if state["steps"] else f"{state['step']:,}"),
-            ("Trainings", str(_number(self.provenance.get("members")) or "")),
-            ("Crops a step", str(_number(self.provenance.get("crops")) or "")),
+            ("Trainings", str(self.provenance.members or "")),
+            ("Crops a step", str(self.provenance.crops or "")),
             ("A step", f"{state['seconds'] / state['step']:.3g} s, all included" if state["step"] else ""),
             ("At last", f"{each:.3g} s a step" if each else ""),
             ("Device", ", ".join(device)),
             ("Precision", precision),
             ("System", str(session.get("system", ""))),
-            ("Parameters", ", ".join(f"{name} {_number(count) / 1e6:.2f} M" for name, count in counts.items())),
+            ("Parameters", ", ".join(f"{name} {(number(count) or 0) / 1e6:.2f} M" for name, count in named)),
         ]
         return [(name, short(value)) for name, value in rows if value]
 
@@ -288,19 +279,16 @@ class _Facts:
         ]
 
 
-def _large(
-    folder: Path, provenance: dict[str, Any], pictures: Pictures, files: dict[str, Path | None]
-) -> dict[str, Any]:
+def _large(folder: Path, provenance: Provenance, pictures: Pictures, files: dict[str, Path | None]) -> dict[str, Any]:
     """Source, target and result: a copy in the folder, else the model's thumbnail, else None."""
-    thumbnails = part(provenance, "thumbnails")
+    thumbnails = provenance.thumbnails
     shown: dict[str, Any] = {}
-    source, target = roles(provenance)
-    for place, role, fit in (("source", source, LARGE), ("target", target, SIDE)):
+    for part, role, fit in zip(PARTS, provenance.roles, (LARGE, SIDE), strict=True):
         picture = pictures.of(files[role] or folder / PREVIEWS / INPUTS[role], fit)
-        picture = picture or model_thumbnail(thumbnails.get(place))
-        full = _number(part(provenance, role).get("width"))
-        shown[place] = {**picture, "full": full} if picture else None
-    shown["result"] = _result(folder, pictures) or model_thumbnail(thumbnails.get("output"))
+        picture = picture or model_thumbnail(thumbnails.get(part, ""))
+        known = provenance.pictures[role]
+        shown[part] = {**picture, "full": known.width if known else 0} if picture else None
+    shown["result"] = _result(folder, pictures) or model_thumbnail(thumbnails.get("output", ""))
     return shown
 
 
@@ -363,14 +351,3 @@ def _rounded(figures: dict[str, float]) -> dict[str, float]:
 
 def _now() -> str:
     return datetime.now(UTC).isoformat(timespec="seconds")
-
-
-def _number(value: Any) -> Any:
-    """The value if it is a `number`, else 0."""
-    return number(value) or 0
-
-
-def _pair(values: Any) -> tuple[float, float]:
-    """A list of two numbers as these; zeros for anything else."""
-    numbers = [_number(value) for value in values] if isinstance(values, list) else []
-    return (numbers[0], numbers[1]) if len(numbers) == 2 else (0.0, 0.0)

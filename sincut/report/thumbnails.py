@@ -62,7 +62,7 @@ def compressed(picture: Picture, fit: Fit) -> dict[str, Any]:
         megapixels = min(megapixels, small.size[0] * small.size[1] / 1e6) / 2
 
 
-def model_thumbnail(text: Any) -> dict[str, Any] | None:
+def model_thumbnail(text: str) -> dict[str, Any] | None:
     """A thumbnail as it stands in a model file, as `compressed` gives it, marked as such; None if it is none."""
-    image = resampling.from_thumbnail(text) if isinstance(text, str) else None
+    image = resampling.from_thumbnail(text)
     return {**compressed(reading.from_pil(image), SIDE), "thumbnail": True} if image is not None else None

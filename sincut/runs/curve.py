@@ -67,8 +67,12 @@ def curve(
             output = Translator(model, device).apply_picture(source)
             writing.save(output, run / OUTPUT_FILE)
             figures = measures.measure(source, target, output, *true)
-            usual = {"members": 1, "steps": 0, "crops": config.crops.count}  # early models tell less
-            size = {name: model.provenance.get(name, value) for name, value in usual.items()}
+            told = model.provenance
+            size = {
+                "members": told.members or 1,  # which early models do not tell, nor crops
+                "steps": told.steps,
+                "crops": told.crops or config.crops.count,
+            }
             rows.append({"minutes": budget, "seed": seed, **size, **figures})
             write_whole(folder / RESULT_FILE, json.dumps(rows, indent=2).encode(), RunError)
             on_row(rows[-1])

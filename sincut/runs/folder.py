@@ -10,7 +10,6 @@ import contextlib
 import json
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
 from torch import Tensor
 
@@ -19,10 +18,10 @@ from sincut.errors import ConfigError, ModelError, RunError
 from sincut.files import locked, make_folder, remove_parts
 from sincut.model.file import CHECKPOINT_FILE, MODEL_FILE, load_tensors
 from sincut.model.model import describe
-from sincut.model.provenance import progress
+from sincut.model.provenance import Provenance
 from sincut.report import history
 from sincut.report.history import METRICS_FILE, PREVIEWS
-from sincut.runs.inputs import IDENTIFYING, differences
+from sincut.runs.inputs import differences, parse_inputs
 
 State = dict[str, Tensor]  # of a training, by name: see `events.Checkpoint`
 
@@ -33,14 +32,14 @@ class RunFolder:
     def __init__(self, path: Path) -> None:
         self.path = path
 
-    def resume(self, config: Config | None, identities: dict[str, Any]) -> tuple[State, Config]:
+    def resume(self, config: Config | None, identity: Provenance) -> tuple[State, Config]:
         """The state to go on from and its configuration; metrics of later steps are dropped.
 
         `config` None stands for the stored one. Raises `RunError` if inputs or settings have changed, and what
         `load_checkpoint` raises.
         """
         state, stored, known = load_checkpoint(self.path)
-        changed = differences(identities, known) + (config.differences(stored) if config else [])
+        changed = differences(identity, known) + (config.differences(stored) if config else [])
         if changed:
             what = "; ".join(changed)
             raise RunError(f"{self.path}: cannot be resumed, this has changed: {what}; use the same, or a new folder")
@@ -50,7 +49,7 @@ class RunFolder:
     def steps(self) -> int | None:
         """Steps of the model in the folder; None if there is none, or a damaged one."""
         try:
-            return progress(describe(self.path)[1])[0]
+            return describe(self.path)[1].steps
         except ModelError:
             return None
 
@@ -82,8 +81,8 @@ def default_folder(painting: Path, photo: Path, runs: Path = Path("runs"), name:
     return folder
 
 
-def load_checkpoint(folder: Path) -> tuple[State, Config, dict[str, Any]]:
-    """State, configuration and inputs (see `Inputs.identities`) of a run folder's checkpoint.
+def load_checkpoint(folder: Path) -> tuple[State, Config, Provenance]:
+    """State, configuration and inputs (see `Inputs.identity`) of a run folder's checkpoint.
 
     Raises `RunError` if there is none, `ModelError` for one that is damaged or incomplete.
     """
@@ -91,9 +90,7 @@ def load_checkpoint(folder: Path) -> tuple[State, Config, dict[str, Any]]:
     state, metadata = load_tensors(path)
     try:
         config = Config.from_dict(json.loads(metadata["config"]))
-        inputs = json.loads(metadata["inputs"])
-        if not isinstance(inputs, dict) or not inputs.keys() >= set(IDENTIFYING):
-            raise ValueError("its inputs are not told")
+        inputs, _ = parse_inputs(metadata["inputs"])
         int(state["steps_done"])
     except (KeyError, ValueError, TypeError, AttributeError, RecursionError, ConfigError) as error:
         raise ModelError(f"{path}: is no complete checkpoint ({error}); leave --resume away to train anew") from None

@@ -2,10 +2,9 @@
 
 import base64
 import hashlib
-from collections.abc import Mapping
+import json
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 from PIL import Image
@@ -13,13 +12,11 @@ from torch import Tensor
 
 from sincut.errors import ImageError
 from sincut.files import sha256
-from sincut.model.provenance import ROLES, direction
+from sincut.model.provenance import PictureIdentity, Provenance, direction
 from sincut.pictures import reading, resampling
 from sincut.pictures.picture import Picture, to_pixels
 
 AnyImage = Path | str | Image.Image | np.ndarray | Tensor
-
-IDENTIFYING = (*ROLES, "direction")  # keys of what must be the same for a run to go on
 
 
 @dataclass(frozen=True, eq=False)
@@ -32,10 +29,10 @@ class Source:
     sha256: str  # of the file; of the pixels, if it is no file
     file: str = ""  # absolute path; empty if it is no file
 
-    def identity(self) -> dict[str, Any]:
+    def identity(self) -> PictureIdentity:
         """Name, size in px and SHA-256, as model file and checkpoint hold them."""
         h, w = self.picture.size
-        return {"name": self.name, "width": w, "height": h, "sha256": self.sha256}
+        return PictureIdentity(self.name, w, h, self.sha256)
 
 
 @dataclass(frozen=True, eq=False)
@@ -61,10 +58,13 @@ class Inputs:
         """The photo; with `reverse` the painting."""
         return self.painting if self.reverse else self.photo
 
-    def identities(self) -> dict[str, Any]:
-        """What identifies a training besides its settings, under the keys `IDENTIFYING`."""
-        values = self.painting.identity(), self.photo.identity(), direction(self.reverse)
-        return dict(zip(IDENTIFYING, values, strict=True))
+    def identity(self) -> Provenance:
+        """What identifies a training besides its settings: the two pictures and the direction."""
+        return Provenance(self.painting.identity(), self.photo.identity(), direction(self.reverse))
+
+    def to_json(self) -> str:
+        """`identity` and the paths of the two files, as `parse_inputs` reads them from a checkpoint's metadata."""
+        return json.dumps({**self.identity().to_dict(), "paths": [side.file for side in self.both]})
 
 
 def source_of(image: AnyImage, role: str) -> Source:
@@ -89,21 +89,29 @@ def source_of(image: AnyImage, role: str) -> Source:
     return Source(role, role, picture, hashlib.sha256(picture.pixels.tobytes()).hexdigest())
 
 
-def differences(here: Mapping[str, Any], there: Mapping[str, Any]) -> list[str]:
-    """In words, what identifies the training `here` and is another `there`. Names of pictures may differ.
+def parse_inputs(text: str) -> tuple[Provenance, list[Path]]:
+    """What `Inputs.to_json` has written: `Inputs.identity`, and the files of the pictures that came as files.
 
-    Both have the keys `IDENTIFYING`; each picture is an object with at least `name` and `sha256`. What `there` comes
-    from a file and may hold anything counts as another.
+    Raises ValueError or RecursionError for any other text.
     """
-    pairs = [(key, here[key], there.get(key)) for key in IDENTIFYING]
-    return [f"the {key} is {named(a)}, was {named(b)}" for key, a, b in pairs if _essence(a) != _essence(b)]
+    told = json.loads(text)
+    identity = Provenance.parse(told)
+    if not (identity.painting and identity.photo and identity.direction):
+        raise ValueError("its inputs are not told")
+    paths = told.get("paths")
+    return identity, [Path(path) for path in paths if isinstance(path, str) and path] if isinstance(paths, list) else []
 
 
-def named(value: Any) -> str:
-    """A picture's name with the first digits of its SHA-256, or a direction, for messages."""
-    if not isinstance(value, dict):
-        return str(value)
-    return f"{value.get('name')} ({str(value.get('sha256'))[:8]})"
+def differences(here: Provenance, there: Provenance) -> list[str]:
+    """In words, pictures and direction of the training `here` that are others `there`. Names of pictures may differ."""
+    words = []
+    for role, a in here.pictures.items():
+        b = there.pictures[role]
+        if _digest(a) != _digest(b):
+            words.append(f"the {role} is {a}, was {b or 'not told'}")
+    if here.direction != there.direction:
+        words.append(f"the direction is {here.direction}, was {there.direction or 'not told'}")
+    return words
 
 
 def thumbnail(picture: Picture) -> str:
@@ -111,6 +119,5 @@ def thumbnail(picture: Picture) -> str:
     return base64.b64encode(resampling.thumbnail(picture)).decode()
 
 
-def _essence(value: Any) -> Any:
-    """What must not change: a picture's bytes, not its name."""
-    return value.get("sha256") if isinstance(value, dict) else value
+def _digest(picture: PictureIdentity | None) -> str:
+    return picture.sha256 if picture is not None else ""

@@ -18,7 +18,6 @@ from sincut.errors import Interrupted, RunError, SincutError
 from sincut.files import make_folder, write_whole
 from sincut.model.file import CHECKPOINT_FILE, MODEL_FILE
 from sincut.model.model import Model, describe
-from sincut.model.provenance import progress
 from sincut.runs import child, run
 from sincut.runs.child import TICK
 from sincut.runs.inputs import differences
@@ -59,11 +58,10 @@ def finished(pair: Pair) -> bool:
     if not (pair.folder / MODEL_FILE).exists():
         return False
     model = Model.load(pair.folder)
-    changed = differences(pair.identities(), model.provenance) + pair.config.differences(model.config)
+    changed = differences(pair.identity(), model.provenance) + pair.config.differences(model.config)
     if changed:
         raise RunError(f"{pair.folder}: holds another run ({'; '.join(changed)}); give -o another folder")
-    done, planned = progress(model.provenance)
-    return 0 < planned <= done
+    return model.provenance.is_finished
 
 
 def command(pair: Pair, device: str) -> list[str]:
@@ -195,7 +193,7 @@ def _absolute(pair: Pair) -> Pair:
 
 def _done(pair: Pair, state: str, seconds: float) -> Outcome:
     """`TRAINED` or `SKIPPED`. Raises `ModelError`."""
-    steps, _ = progress(describe(pair.folder)[1])
+    steps = describe(pair.folder)[1].steps
     return Outcome(pair.name, state, str(pair.folder), steps, round(seconds, 1))
 
 

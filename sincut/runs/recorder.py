@@ -7,7 +7,7 @@ of metrics; the report is kept up with all of them.
 import contextlib
 import json
 import platform
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -19,7 +19,7 @@ from sincut.errors import ImageError, ModelError
 from sincut.events import Checkpoint, Evaluated, Event, Listener, Preview, Progress, Saved, Started, Trained, Warned
 from sincut.model.file import CHECKPOINT_FILE, MODEL_FILE, save_tensors
 from sincut.model.model import Model
-from sincut.model.provenance import ROLES, part
+from sincut.model.provenance import ROLES
 from sincut.pictures import reading, resampling, writing
 from sincut.pictures.writing import Saving
 from sincut.report import history, measures
@@ -77,25 +77,22 @@ class Recorder:
             self._preview(event)
             self._live(event.model)
         if isinstance(event, Checkpoint):
-            self._checkpoint(event)
-            self._live(event.model)
+            model = self.completed(event.model)
+            self._checkpoint(event, model)
+            self._live(model)
 
-    def complete(self, model: Model) -> None:
-        """Add to the model's provenance what the training does not know: figures and thumbnail of the last preview.
+    def completed(self, model: Model) -> Model:
+        """The model with what the training does not know in its provenance: figures and thumbnail of the last preview.
 
         And the losses, if it has done no step since the run was resumed.
         """
         known = model.provenance
-        if self.figures:
-            known["figures"] = dict(self.figures)
-        if self.preview:
-            known["thumbnails"] = {**part(known, "thumbnails"), "output": self.preview}
-        if self.losses and not known.get("losses"):
-            known["losses"] = dict(self.losses)
+        thumbnails = {**known.thumbnails, "output": self.preview} if self.preview else known.thumbnails
+        figures, losses = self.figures or known.figures, known.losses or self.losses
+        return replace(model, provenance=replace(known, thumbnails=thumbnails, figures=figures, losses=losses))
 
     def save(self, model: Model) -> None:
-        """Write the model file, complete. Raises `ModelError`."""
-        self.complete(model)
+        """Write the model file. Raises `ModelError`."""
         path = self.folder / MODEL_FILE
         model.save(path)
         self.model = model
@@ -138,19 +135,18 @@ class Recorder:
                 self.told.add(complaint.split()[0])
                 self.on_event(Warned(f"step {event.step}: {complaint}; another --seed may do better"))
 
-    def _checkpoint(self, event: Checkpoint) -> None:
-        """Write the checkpoint, then the model. The checkpoint is first: a run that has it loses nothing.
+    def _checkpoint(self, event: Checkpoint, model: Model) -> None:
+        """Write the checkpoint, then its model. The checkpoint is first: a run that has it loses nothing.
 
         It is also the larger by far. If there is no room for it there may still be some for the model.
         """
-        inputs = {**self.inputs.identities(), "paths": [side.file for side in self.inputs.both]}
-        metadata = {"config": json.dumps(self.config.to_dict()), "inputs": json.dumps(inputs)}
+        metadata = {"config": json.dumps(self.config.to_dict()), "inputs": self.inputs.to_json()}
         try:
             save_tensors(self.folder / CHECKPOINT_FILE, event.state, metadata)
         except ModelError as error:
-            self.save(event.model)
+            self.save(model)
             raise ModelError(f"{error}; the model of step {event.step} is saved") from None
-        self.save(event.model)
+        self.save(model)
 
     def _append(self, values: dict[str, Any]) -> None:
         """Add a line to the metrics; before the first one of this session, a line about the session."""

@@ -2,8 +2,9 @@
 
 import contextlib
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import torch
 
@@ -16,6 +17,7 @@ from sincut.events import Listener, Warned, ignore
 from sincut.method.algorithms import algorithm
 from sincut.method.crops import check_size
 from sincut.model.model import Model
+from sincut.model.provenance import PARTS, Provenance
 from sincut.pictures.picture import to_tensor
 from sincut.runs.folder import State, opened
 from sincut.runs.inputs import AnyImage, Inputs, source_of, thumbnail
@@ -107,28 +109,26 @@ class _How(NamedTuple):
 def _learn_in(path: Path, inputs: Inputs, config: Config | None, resume: bool, how: _How, on_event: Listener) -> Model:
     """The model, learned with a run folder that records it."""
     with opened(path, resume) as folder:
-        state, config = folder.resume(config, inputs.identities()) if resume else (None, config or resolve())
+        state, config = folder.resume(config, inputs.identity()) if resume else (None, config or resolve())
         recorder = Recorder(folder.path, inputs, config, how.device, how.precision, on_event)
         with contextlib.closing(recorder):
-            model = how.learn(inputs, config, recorder, state)
-            if folder.steps() == model.provenance["steps"]:
-                recorder.complete(model)
-            else:  # nothing was left to do, but the model of the last checkpoint had not been written
-                recorder.save(model)
+            model = recorder.completed(how.learn(inputs, config, recorder, state))
+            if folder.steps() != model.provenance.steps:
+                recorder.save(model)  # nothing was left to do, but the last checkpoint's model had not been written
     return model
 
 
-def _provenance(inputs: Inputs, config: Config) -> dict[str, Any]:
+def _provenance(inputs: Inputs, config: Config) -> Provenance:
     """Where a model comes from, apart from how far its training is."""
-    scales = {}
-    for role, side in (("source", inputs.source), ("target", inputs.target)):
+    scales: dict[str, tuple[float, float]] = {}
+    for part, side in zip(PARTS, (inputs.source, inputs.target), strict=True):
         width, low, high = side.picture.size[1], config.crops.low, config.crops.high
         by_width = config.crops.scale == "width"
-        scales[role] = [low / width, high / width] if by_width else [low, high]
-    return {
-        **inputs.identities(),
-        "seed": config.schedule.seed,
-        "training_scale": scales,
-        "versions": {"sincut": __version__, "torch": str(torch.__version__)},
-        "thumbnails": {"source": thumbnail(inputs.source.picture), "target": thumbnail(inputs.target.picture)},
-    }
+        scales[part] = (low / width, high / width) if by_width else (low, high)
+    return replace(
+        inputs.identity(),
+        seed=config.schedule.seed,
+        training_scale=scales,
+        versions={"sincut": __version__, "torch": str(torch.__version__)},
+        thumbnails={"source": thumbnail(inputs.source.picture), "target": thumbnail(inputs.target.picture)},
+    )

@@ -16,7 +16,7 @@ from sincut.config.resolve import DEFAULT_PRESET, resolve, schedule_flags
 from sincut.config.sections import Config
 from sincut.errors import ConfigError, RunError, SincutError
 from sincut.files import read_whole, sha256
-from sincut.model.provenance import ROLES, direction
+from sincut.model.provenance import ROLES, PictureIdentity, Provenance, direction
 
 REQUIRED, OPTIONAL = ROLES, ("name", "preset", "minutes", "steps", "seed", "reverse")
 TRUE, FALSE = ("yes", "true", "1"), ("no", "false", "0", "")
@@ -34,11 +34,10 @@ class Pair:
     config: Config
     reverse: bool = False
 
-    def identities(self) -> dict[str, Any]:
-        """What identifies the training besides its settings, as `Inputs.identities`. Raises OSError."""
-        pictures = zip(ROLES, (self.painting, self.photo), strict=True)
-        named = {role: {"name": path.name, "sha256": sha256(path)} for role, path in pictures}
-        return {**named, "direction": direction(self.reverse)}
+    def identity(self) -> Provenance:
+        """What identifies the training besides its settings, as `Inputs.identity` without sizes. Raises OSError."""
+        painting, photo = (PictureIdentity(path.name, sha256=sha256(path)) for path in (self.painting, self.photo))
+        return Provenance(painting, photo, direction(self.reverse))
 
 
 @dataclass(frozen=True)

@@ -9,7 +9,6 @@ from torch import Tensor
 
 from sincut.events import Listener
 from sincut.model.model import Model
-from sincut.model.provenance import part, roles
 from sincut.pictures.resampling import resized, resized_rows
 from sincut.translation.engine import Engine, Write
 from sincut.translation.memory import PIXELS_AT_ONCE
@@ -30,12 +29,11 @@ class Widths:
     @classmethod
     def of(cls, model: Model) -> "Widths":
         """The widths that a model's settings and provenance tell; 1 to infinity where they are unknown."""
-        crops, provenance = model.config.crops, model.provenance
+        crops, source = model.config.crops, model.provenance.source
         if crops.scale == "width":
             return cls(crops.low, crops.high)
-        width = part(provenance, roles(provenance)[0]).get("width", 0)
-        known = isinstance(width, int | float) and 0 < width < math.inf
-        return cls(crops.low * width, crops.high * width) if known else cls(1.0, math.inf)
+        width = source.width if source is not None else 0
+        return cls(crops.low * width, crops.high * width) if width else cls(1.0, math.inf)
 
     def factor(self, w: int, scale: float | str) -> float:
         """The factor by which a picture of width W is scaled for G, `scale` being that factor or "auto"."""

@@ -58,7 +58,7 @@ def test_a_training_killed_at_twenty_moments_ends_as_one_left_alone(
         resume = ["--resume"] if (parts / "checkpoint.safetensors").exists() else []
         killed += killed_after([*command, *resume], b"Started", rng.uniform(0, 0.4))
         if (parts / "model.safetensors").exists():  # at any moment whole, and never older than before
-            reached.append(Model.load(parts).provenance["steps"])
+            reached.append(Model.load(parts).provenance.steps)
     assert killed == 20 and reached == sorted(reached) and 1 <= reached[-1] < 800
     assert sincut("apply", parts, painting, "-o", tmp_path / "out.png").returncode == 0
     resumed = sincut("train", painting, photo, "-o", parts, "--resume", "--json", *flags)

@@ -31,7 +31,7 @@ def test_while_another_member_is_trained_the_last_one_is_shown(
     model = train(*pictures, config, device=CPU, on_event=listen)
     assert all(torch.equal(weights[4], weights[step]) for step in (5, 6, 7))
     assert not torch.equal(weights[3], weights[4]) and not torch.equal(weights[9], weights[8])
-    assert model.provenance["members"] == 2
+    assert model.provenance.members == 2
     assert [e.step for e in events if isinstance(e, Preview)][1:] == [1, 2, 3, 4, 8, 9, 10, 11]  # after an early one
     named = {e.step: set(e.losses) for e in events if isinstance(e, Progress)}
     assert list(named) == [3, 4, 6, 8, 9, 11]  # no mean over two phases

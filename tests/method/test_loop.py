@@ -112,7 +112,7 @@ def test_a_training_that_has_enough_steps_before_its_pace_is_known_is_closed(
     single = overlay(ensemble, {"ensemble": {"members": 1}})
     for config, steps in ((single, 6), (ensemble, 6 + 4 + 3)):
         model = train(*pictures, config, device=CPU)
-        assert model.after and model.provenance["steps"] == model.provenance["planned_steps"] == steps
+        assert model.after and model.provenance.steps == model.provenance.planned_steps == steps
 
 
 def test_a_run_of_minutes_tells_how_many_crops_its_steps_have(
@@ -125,7 +125,7 @@ def test_a_run_of_minutes_tells_how_many_crops_its_steps_have(
     model = train(
         *pictures, config, device=CPU, on_event=lambda e: planned.append(e) if isinstance(e, Planned) else None
     )
-    assert planned[0].crops == model.provenance["crops"] == 2
+    assert planned[0].crops == model.provenance.crops == 2
 
 
 def test_too_little_memory_is_told_with_what_takes_less(

@@ -14,12 +14,13 @@ from sincut.config.sections import Config, overlay
 from sincut.errors import ConfigError, ModelError
 from sincut.model.file import MODEL_FILE, load_tensors, model_path, save_tensors
 from sincut.model.model import Model, describe
+from sincut.model.provenance import Provenance
 from sincut.nets.balance import LEVELS
 
 
 def test_model_survives_its_file(tiny: Config, tmp_path: Path) -> None:
     model = make_model(tiny)
-    model.provenance["losses"] = {"G": 1.5}
+    model.provenance = Provenance(steps=1, losses={"G": 1.5})
     model.save(tmp_path / "m.safetensors")
     again = Model.load(tmp_path / "m.safetensors")
     x, noise = torch.randn(1, 3, 17, 20), torch.randn(1, 1, 17, 20)

@@ -66,7 +66,7 @@ def test_started_here_and_stopped_goes_on_by_the_command(
     command = ["train", *map(str, inputs), "-o", str(tmp_path / "runs" / name), "--resume", "--device", "cpu"]
     resumed = CliRunner().invoke(main, command)
     assert resumed.exit_code == 130, resumed.output
-    assert trainings.about(name)[1]["steps"] == before.step + 1 and trainings.about(name)[1]["seed"] == 3
+    assert trainings.about(name)[1].steps == before.step + 1 and trainings.about(name)[1].seed == 3
     lines = [history.parsed(line) for line in history.lines(tmp_path / "runs" / name)]
     steps = [line["step"] for line in lines if "losses" in line]
     assert steps == list(range(1, before.step + 2))
@@ -79,7 +79,7 @@ def test_begun_by_the_command_is_resumed_here(painting: Path, photo: Path, tmp_p
     assert trainings.names() == ["two"] and trainings.status("two").is_resumable
     trainings.resume("two")
     assert waited(lambda: trainings.status("two").phase == DONE), trainings.status("two")
-    assert Model.load(tmp_path / "runs" / "two").provenance["steps"] == 4
+    assert Model.load(tmp_path / "runs" / "two").provenance.steps == 4
 
 
 def test_pictures_of_a_run_are_known_by_their_bytes(painting: Path, photo: Path, tmp_path: Path, tiny: Config) -> None:
@@ -105,7 +105,7 @@ def test_close_saves_what_is_running(painting: Path, photo: Path, tmp_path: Path
     assert trainings.close() == [name]
     assert trainings.processes[name].poll() == 130 and not is_locked(tmp_path / "runs" / name)
     status = trainings.status(name)
-    assert status.phase == STOPPED and trainings.about(name)[1]["steps"] == status.step > 0
+    assert status.phase == STOPPED and trainings.about(name)[1].steps == status.step > 0
 
 
 class FakeProcess:

@@ -5,7 +5,7 @@ import math
 from pathlib import Path
 
 import pytest
-from helpers import make_model
+from helpers import make_model, save_telling
 
 from sincut.config.sections import Config
 from sincut.errors import ModelError, RunError
@@ -37,8 +37,7 @@ def test_numbers_of_strangers_disturb_nobody(tmp_path: Path, tiny: Config) -> No
     for name, steps in (("inf", math.inf), ("nan", math.nan), ("text", "many"), ("none", None), ("huge", 10**400)):
         (runs / name).mkdir(parents=True)
         model = make_model(tiny)
-        model.provenance |= {"steps": steps, "planned_steps": steps, "seconds": steps}
-        model.save(runs / name / "model.safetensors")
+        save_telling(model, runs / name / "model.safetensors", steps=steps, planned_steps=steps, seconds=steps)
         lines = [{"step": 3, "losses": {}, "steps": steps, "seconds_left": steps}, {"step": steps, "losses": {}}]
         (runs / name / "metrics.jsonl").write_text("".join(json.dumps(line) + "\n" for line in lines))
         planned = {"event": "Planned", "steps": steps}

@@ -6,13 +6,14 @@ from pathlib import Path
 import numpy as np
 import pytest
 from click.testing import CliRunner
-from helpers import in_process, make_model, scene
+from helpers import in_process, make_model, save_telling, scene
 from PIL import Image
 
 from sincut.cli import main
 from sincut.config.sections import Config
 from sincut.errors import ImageError, RunError
 from sincut.model.model import Model
+from sincut.model.provenance import PictureIdentity, Provenance
 from sincut.pictures import reading
 from sincut.report import compare, history
 
@@ -30,8 +31,8 @@ def runs(tiny: Config, tmp_path: Path) -> list[Path]:
         Image.fromarray(scene(70, 80, 2)).save(run / "previews" / "photo.jpeg")
         Image.fromarray(scene(72, 90, 3 + seed)).save(run / "previews" / "000010.jpg")
         model = make_model(tiny, seed)
-        model.provenance |= {"painting": {"sha256": "a"}, "photo": {"sha256": "b"}, "direction": "painting -> photo"}
-        model.provenance["figures"] = {"colour": 0.5 + seed}
+        pictures = PictureIdentity(sha256="a"), PictureIdentity(sha256="b")
+        model.provenance = Provenance(*pictures, "painting -> photo", figures={"colour": 0.5 + seed})
         model.save(run / "model.safetensors")
         found.append(run)
     return found
@@ -69,15 +70,15 @@ def test_figures_of_strangers_are_finite_numbers_or_left_out(runs: list[Path], t
     for run in runs:
         (run / "previews" / "painting.jpeg").unlink()
     model = make_model(tiny)
-    model.provenance |= {"painting": {"sha256": "a"}, "direction": "painting -> photo"}
-    model.provenance["figures"] = {"colour": float("nan"), "tone": True, "texture": 10**40, "structure": 0.5}
-    model.save(runs[0] / "model.safetensors")
+    model.provenance = Provenance(PictureIdentity(sha256="a"), direction="painting -> photo")
+    figures = {"colour": float("nan"), "tone": True, "texture": 10**40, "structure": 0.5}
+    save_telling(model, runs[0] / "model.safetensors", figures=figures)
     assert compare.compare(runs).results[0].figures == {"structure": 0.5}
 
 
 def test_compare_refuses_runs_of_different_pictures(runs: list[Path], tiny: Config, painting: Path) -> None:
     model = make_model(tiny)
-    model.provenance |= {"painting": {"sha256": "other"}, "direction": "painting -> photo"}
+    model.provenance = Provenance(PictureIdentity(sha256="other"), direction="painting -> photo")
     model.save(runs[1] / "model.safetensors")
     with pytest.raises(RunError, match="different pictures"):
         compare.compare(runs)

@@ -5,6 +5,7 @@ import json
 import re
 import shutil
 from collections.abc import Iterator
+from dataclasses import replace
 from html.parser import HTMLParser
 from pathlib import Path
 from typing import Any
@@ -19,6 +20,7 @@ from sincut.config.resolve import closest, resolve
 from sincut.config.sections import Config, overlay
 from sincut.errors import ImageError, Interrupted, ModelError, RunError
 from sincut.events import Event, Saved, Warned
+from sincut.model.provenance import PictureIdentity, Provenance
 from sincut.pictures import resampling
 from sincut.pictures.picture import Picture
 from sincut.report import history, run_page
@@ -35,9 +37,9 @@ def put_run(run: Path, config: Config, name: str = "painting.png", size: tuple[i
     Image.fromarray(scene(*size, 1)).save(previews / "painting.jpeg")
     Image.fromarray(scene(*size, 2)).save(previews / "photo.jpeg")
     model = make_model(config)
-    entry = {"name": name, "width": size[1], "height": size[0], "sha256": "ab" * 32}
-    model.provenance |= {"painting": entry, "photo": {**entry, "name": "photo.png"}, "direction": "painting -> photo"}
-    model.provenance |= {"seed": 7, "steps": 100, "planned_steps": 100, "crops": 2, "seconds": 64.0}
+    painting, photo = (PictureIdentity(each, size[1], size[0], "ab" * 32) for each in (name, "photo.png"))
+    origin = Provenance(painting, photo, "painting -> photo", seed=7)
+    model.provenance = replace(origin, steps=100, planned_steps=100, crops=2, seconds=64.0)
     model.save(run / "model.safetensors")
     session = {"device": "cpu", "precision": "float32", "threads": 2, "time": "2026-01-02T03:04:05+00:00"}
     history.append(run, {"step": 0, "session": {**session, "painting": f"in put/{name}", "photo": "photo.png"}})
@@ -163,7 +165,7 @@ def test_the_result_is_the_last_preview_that_can_be_read_or_the_models_thumbnail
     assert data_of(run_page.page(run))["pictures"] == {"source": None, "target": None, "result": None}
     model = make_model(tiny)
     small = base64.b64encode(resampling.thumbnail(Picture(scene(20, 30, 1)))).decode()
-    model.provenance["thumbnails"] = {"source": small, "target": "<script>", "output": small}
+    model.provenance = Provenance(thumbnails={"source": small, "target": "<script>", "output": small})
     model.save(run / "model.safetensors")
     shown = data_of(run_page.page(run))["pictures"]
     assert shown["target"] is None
@@ -201,7 +203,7 @@ def test_a_report_that_cannot_be_written_is_told_and_stops_nothing(
     monkeypatch.setattr(run_page, "write_whole", fail)
     events: list[Event] = []
     sincut.train(painting, photo, tmp_path / "run", config=tiny, on_event=events.append)
-    assert sincut.load(tmp_path / "run").model.provenance["steps"] == 4
+    assert sincut.load(tmp_path / "run").model.provenance.steps == 4
     assert any(isinstance(event, Warned) and "report" in event.message for event in events)
 
 

@@ -77,7 +77,7 @@ def test_a_curve_that_is_terminated_has_saved_its_training(
             time.sleep(0.1)
         process.terminate()
     assert process.returncode == 130
-    assert not is_locked(run) and Model.load(run).provenance["steps"] >= 2
+    assert not is_locked(run) and Model.load(run).provenance.steps >= 2
     assert (run / "checkpoint.safetensors").exists()
 
 

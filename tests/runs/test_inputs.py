@@ -1,5 +1,6 @@
 """The two pictures of a training, in every form they may have."""
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -11,6 +12,7 @@ import sincut
 from sincut.config.sections import Config
 from sincut.errors import SincutError
 from sincut.events import Event, Warned
+from sincut.model.provenance import PictureIdentity, Provenance
 from sincut.runs.inputs import differences
 
 
@@ -36,13 +38,18 @@ def test_the_same_picture_twice_is_allowed_and_warned(tiny: Config, painting: Pa
 
 
 def test_differences_are_of_bytes_and_direction_not_of_names() -> None:
-    here = {"painting": {"name": "a.png", "sha256": "1" * 64}, "photo": {"name": "b.png", "sha256": "2" * 64}}
-    here["direction"] = "painting -> photo"  # type: ignore[assignment]
-    renamed = {**here, "photo": {"name": "c.png", "sha256": "2" * 64, "width": 3}, "seed": 1}
+    painting, photo = PictureIdentity("a.png", sha256="1" * 64), PictureIdentity("b.png", sha256="2" * 64)
+    here = Provenance(painting, photo, "painting -> photo")
+    renamed = replace(here, photo=PictureIdentity("c.png", 3, sha256="2" * 64), seed=1)
     assert differences(here, renamed) == []
-    other = {**here, "photo": {"name": "b.png", "sha256": "3" * 64}, "direction": "photo -> painting"}
+    other = replace(here, photo=PictureIdentity("b.png", sha256="3" * 64), direction="photo -> painting")
     assert differences(here, other) == [
         "the photo is b.png (22222222), was b.png (33333333)",
         "the direction is painting -> photo, was photo -> painting",
     ]
-    assert len(differences(here, {"painting": None, "photo": {}})) == 3  # of a stranger, who may write anything
+    stranger = Provenance.parse({"painting": None, "photo": {}})  # who may write anything
+    assert differences(here, stranger) == [
+        "the painting is a.png (11111111), was not told",
+        "the photo is b.png (22222222), was ? (?)",
+        "the direction is painting -> photo, was not told",
+    ]

@@ -133,7 +133,7 @@ def test_pairs_are_trained_once_resumed_and_told(table: Path, tmp_path: Path, ti
     asked = iter([False, False, True])
     with pytest.raises(Interrupted):
         run.train(first.painting, first.photo, first.folder, config=first.config, stop=lambda: next(asked))
-    assert 1 <= Model.load(first.folder).provenance["steps"] < 8
+    assert 1 <= Model.load(first.folder).provenance.steps < 8
 
     result = sincut("train", "--pairs", table, "-o", runs, *tiny_flags, "--steps", 8, "--device", "cpu", "--json")
     assert result.returncode == 1 and "Traceback" not in result.stderr
@@ -141,7 +141,7 @@ def test_pairs_are_trained_once_resumed_and_told(table: Path, tmp_path: Path, ti
     rows = json.loads(result.stdout)["pairs"]
     assert [(row["state"], row["steps"]) for row in rows] == [("trained", 8), ("failed", 0), ("trained", 3)]
     assert "broken.png: is not a picture" in rows[1]["error"]
-    assert Model.load(runs / "the other, one").provenance["seed"] == 7
+    assert Model.load(runs / "the other, one").provenance.seed == 7
     lines = [json.loads(line) for line in result.stderr.splitlines() if line.startswith("{")]
     assert {line["pair"] for line in lines if line["event"] == "Trained"} == {"painting-to-photo", "the other, one"}
     assert next(line["step"] for line in lines if line["event"] == "Started") >= 1  # not from the beginning

@@ -1,8 +1,8 @@
 """What a training leaves in its run folder, whatever ends it."""
 
 import json
+from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pytest
@@ -13,15 +13,16 @@ from sincut import files
 from sincut.cli.progress import Reporter
 from sincut.config.sections import Config, overlay
 from sincut.errors import Interrupted, ModelError, SincutError
-from sincut.events import Evaluated, Event, Preview, Saved, Warned
+from sincut.events import Checkpoint, Evaluated, Event, Preview, Saved, Warned
 from sincut.model.file import CHECKPOINT_FILE, MODEL_FILE, load_tensors
+from sincut.model.provenance import PictureIdentity, Provenance
 from sincut.pictures.reading import load
 from sincut.pictures.writing import save
 
 
-def loaded_figures(run: Path) -> dict[str, float]:
-    figures: dict[str, float] = sincut.load(run).model.provenance["figures"]
-    return figures
+def told(run: Path) -> Provenance:
+    """What the model file of a run tells beside its weights."""
+    return sincut.load(run).model.provenance
 
 
 def test_a_run_that_goes_wrong_is_warned_of_once(
@@ -45,7 +46,7 @@ def test_a_run_folder_is_complete(tiny: Config, painting: Path, photo: Path, tmp
     assert [line["step"] for line in lines if "session" in line] == [0]
     lines = [line for line in lines if "session" not in line]
     assert [(line["step"], "losses" in line) for line in lines] == [(2, True), (2, False), (4, True), (4, False)]
-    assert lines[-1]["figures"]["structure"] == loaded_figures(run)["structure"]
+    assert lines[-1]["figures"]["structure"] == told(run).figures["structure"]
     assert [event.step for event in events if isinstance(event, Evaluated)] == [2, 4]
     names = ["000002.jpg", "000004.jpg", "painting.jpeg", "photo.jpeg"]
     assert sorted(path.name for path in (run / "previews").iterdir()) == names
@@ -56,11 +57,12 @@ def test_a_run_folder_is_complete(tiny: Config, painting: Path, photo: Path, tmp
     loaded = sincut.load(run)
     image = scene(30, 31, 4)
     assert np.array_equal(loaded.apply(image), trained.apply(image))
-    told = loaded.model.provenance
-    assert told["painting"]["name"] == "painting.png" and len(told["photo"]["sha256"]) == 64
-    assert told["direction"] == "painting -> photo" and told["steps"] == 4
-    assert set(told["thumbnails"]) == {"source", "target", "output"}
-    assert told["training_scale"] == {"source": [40 / 90, 64 / 90], "target": [40 / 80, 64 / 80]}
+    origin = loaded.model.provenance
+    assert origin.painting == PictureIdentity("painting.png", 90, 72, files.sha256(painting))
+    assert origin.photo == PictureIdentity("photo.png", 80, 70, files.sha256(photo))
+    assert origin.direction == "painting -> photo" and origin.steps == 4
+    assert set(origin.thumbnails) == {"source", "target", "output"}
+    assert origin.training_scale == {"source": (40 / 90, 64 / 90), "target": (40 / 80, 64 / 80)}
 
 
 def test_an_ensemble_s_folder_tells_of_its_trainings(
@@ -76,8 +78,8 @@ def test_an_ensemble_s_folder_tells_of_its_trainings(
         "learning the median of the 2 trainings: 3 steps of 2 crops",
     ]
     assert [line.endswith("it ends before its minutes do") for line in said] == [True, False, False]
-    told = sincut.load(run).model.provenance
-    assert (told["members"], told["steps"], told["planned_steps"]) == (2, 11, 11)
+    origin = told(run)
+    assert (origin.members, origin.steps, origin.planned_steps) == (2, 11, 11)
     assert logged_steps(run) == [2, 4, 6, 8, 10, 11]
     names = [path.name for path in sorted((run / "previews").glob("*.jpg"))]
     assert names[-3:] == ["000004.jpg", "000008.jpg", "000011.jpg"]
@@ -120,13 +122,8 @@ def test_a_full_disk_stops_with_a_clear_line_and_keeps_the_last_model(
     monkeypatch.setattr("sincut.files.os.fsync", full)
     with pytest.raises(SincutError, match=r"No space left on device.*free some space"):
         sincut.train(painting, photo, run, config=config)
-    assert sincut.load(run).model.provenance["steps"] >= 1
+    assert sincut.load(run).model.provenance.steps >= 1
     assert not [path for path in run.rglob("*") if path.name.startswith(".") and path.name != ".lock"]
-
-
-def told(run: Path) -> dict[str, Any]:
-    """What the model file of a run tells beside its weights."""
-    return sincut.load(run).model.provenance
 
 
 def test_a_resumed_run_keeps_figures_and_thumbnail(tiny: Config, painting: Path, photo: Path, tmp_path: Path) -> None:
@@ -138,9 +135,25 @@ def test_a_resumed_run_keeps_figures_and_thumbnail(tiny: Config, painting: Path,
     with pytest.raises(Interrupted):
         sincut.train(painting, photo, run, resume=True, stop=stop_after(1))
     after = told(run)
-    assert (before["steps"], after["steps"]) == (6, 7)
-    assert "structure" in before["figures"] and after["figures"] == before["figures"]
-    assert set(after["thumbnails"]) == {"source", "target", "output"}
+    assert (before.steps, after.steps) == (6, 7)
+    assert "structure" in before.figures and after.figures == before.figures
+    assert set(after.thumbnails) == {"source", "target", "output"}
+
+
+def test_models_of_events_stay_as_the_training_has_sent_them(
+    tiny: Config, painting: Path, photo: Path, tmp_path: Path
+) -> None:
+    """A listener may keep one; the recorder's figures stand in the file and in the model that is returned."""
+    sent: list[Provenance] = []
+
+    def hear(event: Event) -> None:
+        if isinstance(event, Preview | Checkpoint):
+            sent.append(event.model.provenance)
+
+    trained = sincut.train(painting, photo, tmp_path / "run", config=tiny, on_event=hear)
+    assert len(sent) == 3 and not any(origin.figures or "output" in origin.thumbnails for origin in sent)
+    written = told(tmp_path / "run")
+    assert written.figures and replace(trained.model.provenance, seconds=written.seconds) == written
 
 
 def test_a_model_that_is_rewritten_at_the_end_tells_all(
@@ -159,9 +172,9 @@ def test_a_model_that_is_rewritten_at_the_end_tells_all(
             (run / MODEL_FILE).write_bytes(left)
         returned = sincut.train(painting, photo, run, resume=True).model.provenance
         again = told(run)
-        assert again["losses"] == whole["losses"] and {"D", "G", "NCE"} <= set(again["losses"])
-        assert again["figures"] == whole["figures"] == returned["figures"]
-        assert set(again["thumbnails"]) == {"source", "target", "output"}
+        assert again.losses == whole.losses and {"D", "G", "NCE"} <= set(again.losses)
+        assert again.figures == whole.figures == returned.figures
+        assert set(again.thumbnails) == {"source", "target", "output"}
         assert '"kind":"finished"' in (run / "report.html").read_text()
 
 
@@ -208,7 +221,7 @@ def test_a_model_is_written_where_its_checkpoint_finds_no_room(
     full_disk(monkeypatch, run, CHECKPOINT_FILE)
     with pytest.raises(ModelError, match=r"checkpoint.*No space left on device.*model of step 4 is saved"):
         sincut.train(painting, photo, run, config=tiny, on_event=events.append)
-    assert told(run)["steps"] == 4 and "figures" in told(run)
+    assert told(run).steps == 4 and told(run).figures
     saved = [event.kind for event in events if isinstance(event, Saved) and event.kind != "preview"]
     assert saved == ["model", "report"]  # which is true: there is a model to apply
     assert '"kind":"finished"' in (run / "report.html").read_text()
@@ -235,8 +248,8 @@ def test_a_run_that_lost_its_last_checkpoint_goes_on_from_the_one_before(
     with monkeypatch.context() as patch, pytest.raises(ModelError, match="model of step 4"):
         full_disk(patch, run, CHECKPOINT_FILE)
         sincut.train(painting, photo, run, resume=True)
-    assert told(run)["steps"] == 4
+    assert told(run).steps == 4
     sincut.train(painting, photo, run, resume=True)
     (want, _), (got, _) = (load_tensors(folder / MODEL_FILE) for folder in (whole, run))
     assert set(want) == set(got) and all(want[key].equal(got[key]) for key in want)
-    assert told(run)["figures"] == told(whole)["figures"]
+    assert told(run).figures == told(whole).figures

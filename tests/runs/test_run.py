@@ -18,7 +18,7 @@ from sincut.model.file import CHECKPOINT_FILE, load_tensors, save_tensors
 def test_library_trains_and_applies_without_files(tiny: Config) -> None:
     translator = sincut.train(scene(72, 90, 1), scene(70, 80, 2), config=tiny)
     assert translator.apply(scene(33, 20, 3)).shape == (33, 20, 3)
-    assert translator.model.provenance["steps"] == 4
+    assert translator.model.provenance.steps == 4
 
 
 def test_resuming_without_a_folder_is_refused(tiny: Config) -> None:
@@ -31,7 +31,7 @@ def test_twelve_steps_equal_five_and_seven(tiny: Config, painting: Path, photo: 
     sincut.train(painting, photo, tmp_path / "whole", config=config)
     with pytest.raises(Interrupted):
         sincut.train(painting, photo, tmp_path / "parts", config=config, stop=stop_after(5))
-    assert sincut.load(tmp_path / "parts").model.provenance["steps"] == 5
+    assert sincut.load(tmp_path / "parts").model.provenance.steps == 5
     sincut.train(painting, photo, tmp_path / "parts", resume=True)
     for name in (CHECKPOINT_FILE, "model.safetensors"):
         (whole, _), (parts, _) = (load_tensors(tmp_path / run / name) for run in ("whole", "parts"))
@@ -48,7 +48,7 @@ def test_reverse_learns_the_other_way(tiny: Config, painting: Path, photo: Path,
     same = sincut.train(photo, painting, config=tiny)
     image = scene(20, 20, 0)
     assert np.array_equal(there.apply(image), same.apply(image))
-    assert there.model.provenance["direction"] == "photo -> painting"
+    assert there.model.provenance.direction == "photo -> painting"
 
 
 def test_a_finished_run_stays_as_it_is(tiny: Config, painting: Path, photo: Path, tmp_path: Path) -> None:
@@ -74,7 +74,7 @@ def test_a_checkpoint_of_the_first_version_goes_on(tiny: Config, painting: Path,
     assert len(old) == len(state) - 2
     save_tensors(path, old, {**metadata, "version": "1", "config": json.dumps(values)})
     model = sincut.train(painting, photo, tmp_path / "run", resume=True).model
-    assert model.provenance["steps"] == tiny.schedule.steps and model.generator.texture == 0
+    assert model.provenance.steps == tiny.schedule.steps and model.generator.texture == 0
 
 
 def test_a_run_that_smooths_under_its_output_goes_on_so(
