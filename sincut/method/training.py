@@ -31,17 +31,22 @@ BALANCE = "balance."  # begins the names of a balance's tensors
 class Training:
     """Networks, optimisers, random state and step count: all that a step changes."""
 
-    def __init__(self, source: Tensor, target: Tensor, config: Config, compute: Compute) -> None:
-        """From two pictures (1, 3, H, W) in [-1, 1]. Raises `ImageError` where one is too small for the crops."""
+    def __init__(
+        self, source: Tensor, target: Tensor, config: Config, compute: Compute, method: type[Cut] = Cut
+    ) -> None:
+        """From two pictures (1, 3, H, W) in [-1, 1]. Raises `ImageError` where one is too small for the crops.
+
+        `method` makes the networks of each member and has their step: `Cut`, or a class derived from it.
+        """
         for name, picture in (("source", source), ("target", target)):
             check_size(name, picture.shape[2], picture.shape[3], config.crops)
-        self.config, self.compute = config, compute
+        self.config, self.compute, self.method = config, compute, method
         self.sides = prepare(source, target, config, compute.device)
         self.random = torch.Generator().manual_seed(config.schedule.seed)
         self.steps_done = 0
         self.members: list[Member] = []  # trained before the one that goes on
         self.after: tuple[Filter, ...] = ()  # filters after G, of the phase that goes on; none until it is closed
-        self.cut = Cut(self.sides, config, compute, self.random, config.schedule.seed)
+        self.cut = method(self.sides, config, compute, self.random, config.schedule.seed)
         self.distillation: Distillation | None = None  # the last phase, once it has begun
 
     def step(self, rate: float, progress: Progress | None = None, count: int | None = None) -> dict[str, Tensor]:
@@ -58,7 +63,7 @@ class Training:
         self.members.append(self._member())
         self.after = ()
         seed = int(torch.randint(2**62, (), generator=self.random))
-        self.cut = Cut(self.sides, self.config, self.compute, self.random, seed)
+        self.cut = self.method(self.sides, self.config, self.compute, self.random, seed)
 
     def begin_to_distil(self) -> None:
         """Keep what has been learned, and begin to distil the members, from the one that is nearest to the median."""

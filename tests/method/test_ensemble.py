@@ -10,6 +10,8 @@ from sincut.errors import ModelError
 from sincut.events import Checkpoint, Event, Planned, Preview, Progress
 from sincut.method.ensemble import consensus, median, translations_of
 from sincut.method.loop import train
+from sincut.method.step import Cut
+from sincut.method.term import Progress as Place
 from sincut.method.training import Training
 from sincut.model.model import Model
 
@@ -175,3 +177,25 @@ def test_a_plan_with_more_crops_than_the_settings_allow_is_refused(
     state["plan"][5] = 1e9
     with pytest.raises(ModelError, match="crops a step"):
         train(*pictures, tiny, device=CPU, state=state)
+
+
+def test_the_phases_of_an_ensemble_go_around_any_method(
+    tiny: Config, pictures: tuple[torch.Tensor, torch.Tensor]
+) -> None:
+    class Still(Cut):
+        """A method that learns nothing but a colour: each member another one."""
+
+        def step(self, rate: float, progress: Place, count: int | None = None) -> dict[str, torch.Tensor]:
+            self.generator.rgb_bias.data += 0.5 + float(torch.rand((), generator=self.random))
+            self.averages.update(self.steps_done)
+            self.steps_done += 1
+            return {"colour": self.generator.rgb_bias.mean().detach()}
+
+    training = Training(*pictures, overlay(tiny, {"optimisation": {"ema": 0.0}}), PLAIN, Still)
+    assert training.step(0.1).keys() == {"colour"}
+    for _ in range(2):
+        training.next_member()
+        training.step(0.1)
+    training.begin_to_distil()
+    assert training.step(0.001).keys() == {"distil"} and len(training.members) == 3
+    assert len({float(member.generator.rgb_bias[0]) for member in training.members}) == 3
