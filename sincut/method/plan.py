@@ -2,6 +2,8 @@
 
 import math
 import time
+from collections.abc import Mapping
+from itertools import pairwise
 
 import torch
 from torch import Tensor
@@ -11,8 +13,11 @@ from sincut.method.term import Progress
 
 WARM_UP_STEPS = 2  # not timed: allocators and kernels are set up
 CALIBRATION = (4, 4.0)  # at least so many steps, and seconds, are timed before `minutes` become steps
+SHORTEST = 1e-6  # s, of a step: on a coarse clock some seem to take no time at all
+MOST = 10**10  # steps and seconds of a plan that is read
 LATE_CHECKS = (0.75, 0.9)  # shares of the steps at which the pace is looked at once more
 TOLERANCE = 0.015  # of the minutes; a smaller miss is let be
+SURPRISE = (0.2, 0.5)  # of the minutes: a pace measured that long, by which the run would be that late, tells at once
 FEWEST_CROPS = 2  # in a step of a short run; of a single one, PatchNCE would have too few negatives
 MARGIN = 1.05  # a member may take so many times as long as the last one, and still fit
 DISTIL_RATE = 0.5  # of the learning rate, for the steps in which G learns the members' median
@@ -29,7 +34,7 @@ class Plan:
 
     Before `optimisation.decay` of a phase the learning rate depends on the phase's length only through its square root,
     so the length may still be corrected from the measured pace. Later it stays, unless the pace has changed so much
-    that the run would miss its time by more than `TOLERANCE`.
+    that the run would miss its time by more than `TOLERANCE`. Where steps become far slower, it is shortened at once.
     """
 
     def __init__(self, config: Config, started: float) -> None:
@@ -88,19 +93,24 @@ class Plan:
         left = self.budget - self.elapsed() - closing
         if not self.steps:
             return self._calibrate(step, seconds, left)
-        at, length = step - self.start, self.end - self.start
-        share = next((s for s in (self.decay, *LATE_CHECKS) if self.checked < s <= at / length), None)
-        if share is None or step <= self.since[0]:
+        if step <= self.since[0]:
             return False
-        pace = (self.elapsed() - self.since[1]) / (step - self.since[0])
+        at, length, took = step - self.start, self.end - self.start, self.elapsed() - self.since[1]
+        pace = max(SHORTEST, took / (step - self.since[0]))
         if self.member > 1 and not self.distils:
             left -= self._distil_seconds(self.member, pace)
-        length_now = self._no_more(at + max(1, round(left / pace)))
-        self.checked, self.since = share, (step, self.elapsed())
-        if share > self.decay and abs(length_now - length) * pace <= TOLERANCE * self.budget:
+        share = next((s for s in (self.decay, *LATE_CHECKS) if self.checked < s <= at / length), None)
+        late = (length - at) * pace - left
+        if share is None and (took < SURPRISE[0] * self.budget or late <= SURPRISE[1] * self.budget):
             return False
-        if share == self.decay and length_now * self.decay > at:
-            self.checked = 0.0  # more steps fit than it seemed: look again when their half is reached
+        length_now = self._no_more(at + max(1, round(left / pace)))
+        self.since = step, self.elapsed()
+        if share is not None:
+            self.checked = share
+            if share > self.decay and abs(length_now - length) * pace <= TOLERANCE * self.budget:
+                return False
+            if share == self.decay and length_now * self.decay > at:
+                self.checked = 0.0  # more steps fit than it seemed: look again when their half is reached
         if length_now < self._enough:
             self.members = self.member
         before, self.end = self.steps, self.start + length_now
@@ -135,24 +145,41 @@ class Plan:
         values = (self.steps, self.checked, self.elapsed(), *self.since, self.crops, *phases)
         return {"plan": torch.tensor(values, dtype=torch.float64)}
 
-    def load_state(self, state: dict[str, Tensor]) -> None:
+    def load_state(self, state: Mapping[str, Tensor]) -> None:
         """The inverse of `state`; steps that were given stay, minutes go on where they stopped.
 
         Earlier versions had a single phase, and still earlier ones the crops of the settings in every step. Raises
         ValueError for numbers that no plan has.
         """
-        stored = state["plan"].tolist()
-        early = [*[0.0] * 5, self.crops, 0, stored[0], 0.0, 1, 1, False]  # what the end of a shorter list stands for
-        values = [*stored, *early[len(stored) :]]
-        steps, self.checked, elapsed, first, since, crops, start, end, self.began, *members, distils = values
-        if not all(map(math.isfinite, values)) or not 1 <= crops <= self.crops:
-            raise ValueError(f"the plan says {crops:g} crops a step, the settings allow 1 to {self.crops}")
+        steps, checked, elapsed, first, since, crops, start, end, began, member, members, distils = self._stored(state)
         if not self.given:
             self.steps, self.end = int(steps), int(end)
-        self.since, self.crops, self.start = (int(first), since), int(crops), int(start)
-        self.member, self.members = map(int, members)
-        self.distils = bool(distils)
+        self.checked, self.since, self.began = checked, (int(first), since), began
+        self.crops, self.start, self.distils = int(crops), int(start), bool(distils)
+        self.member, self.members = int(member), int(members)
         self.started -= elapsed
+
+    def _stored(self, state: Mapping[str, Tensor]) -> list[float]:
+        """The numbers of `state`, none of which lies where no plan of these settings can have it."""
+        plan = state["plan"]
+        if plan.ndim != 1 or not 5 <= len(plan) <= 12:
+            raise ValueError(f"the plan has the shape {list(plan.shape)}")
+        stored = plan.double().tolist()
+        early = [*[0.0] * 5, self.crops, 0, stored[0], 0.0, 1, 1, False]  # what the end of a shorter list stands for
+        values = [*stored, *early[len(stored) :]]
+        steps, checked, elapsed, first, since, crops, start, end, began, member, members, distils = values
+        if not min(FEWEST_CROPS, self.crops) <= crops <= self.crops:
+            raise ValueError(f"the plan says {crops:g} crops a step, the settings allow at most {self.crops}")
+        done = float(state.get("steps_done", torch.tensor(MOST)))
+        ascending = (  # a NaN is in no order
+            *((0, start, end, steps, MOST), (start, done), (0, first, done, MOST), (1, member, members)),
+            *((0, checked, 1), (0, since, elapsed, MOST), (0, began, elapsed), (members, self.most_members)),
+        )
+        whole = (steps, first, crops, start, end, member, members, distils)
+        ordered = all(a <= b for row in ascending for a, b in pairwise(row)) and (start < end or not steps)
+        if not ordered or not all(n == int(n) for n in whole):
+            raise ValueError("the plan holds numbers that no plan of these settings has")
+        return values
 
     def _calibrate(self, step: int, seconds: float, left: float) -> bool:
         self.timed.append(seconds)
@@ -160,7 +187,7 @@ class Plan:
         enough = len(timed) >= CALIBRATION[0] and sum(timed) >= CALIBRATION[1]
         if not timed or (not enough and left > 0):
             return False
-        pace = sum(timed) / len(timed)
+        pace = max(SHORTEST, sum(timed) / len(timed))
         steps = step + max(1, round(left / pace))
         crops = self._crops(steps) if left > 0 else self.crops
         if crops != self.crops:

@@ -43,6 +43,32 @@ def test_minutes_end_on_time_at_any_pace(monkeypatch: pytest.MonkeyPatch, pace: 
     assert plan.learning_rate(steps) == 0
 
 
+def test_a_run_that_becomes_far_slower_is_shortened_before_its_minutes_are_over(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    clock = Clock(monkeypatch)
+    settings = {"schedule": {"minutes": 15.0, "enough_steps": 0}, "optimisation": {"full_rate_steps": 0}}
+    plan = Plan(overlay(resolve(), settings), clock.now)
+    rates: list[float] = []
+
+    def pace(step: int) -> float:
+        rates.append(plan.learning_rate(step))
+        return 0.5 if step < 60 else 5.0
+
+    drive(plan, clock, pace)
+    assert plan.elapsed() + 5 == pytest.approx(900, rel=0.03)
+    assert rates[0] == rates[len(rates) // 2 - 2] and rates[-1] < rates[0] / 50 and rates == sorted(rates)[::-1]
+
+
+def test_steps_too_short_for_the_clock_have_a_pace(monkeypatch: pytest.MonkeyPatch) -> None:
+    clock = Clock(monkeypatch)
+    config = overlay(resolve(), {"schedule": {"minutes": 1.0, "enough_steps": 0}})
+    plan = Plan(config, clock.now)
+    assert drive(plan, clock, lambda step: 2.0 if step < 7 or step > 40 else 0.0) > 40
+    late = Plan(config, clock.now - 60)
+    assert drive(late, clock, lambda step: 0.0) == 4
+
+
 def test_minutes_that_are_too_few_end_after_few_steps(monkeypatch: pytest.MonkeyPatch) -> None:
     clock = Clock(monkeypatch)
     plan = Plan(overlay(resolve(), {"schedule": {"minutes": 1.0}}), started=clock.now)
