@@ -19,7 +19,8 @@ def test_a_loss_term_of_one_s_own_is_trained_with(
     monkeypatch.setattr(registry, "TERMS", {})
     config = overlay(tiny, {"losses": {"own": {"light": 20.0}}, "schedule": {"steps": 30}})
     with pytest.raises(ConfigError, match=r"losses\.own\.light: no such loss term"):
-        sincut.train(painting, photo, config=config)
+        sincut.train(painting, photo, tmp_path / "refused", config=config)
+    assert not (tmp_path / "refused").exists()
     runpy.run_path(str(ROOT / "examples" / "own_loss.py"))
     changes = []
     for weight in (1000.0, 1e-6):

@@ -7,6 +7,7 @@ A package can register its terms when it is imported, or name them in its metada
 from collections.abc import Callable
 from importlib.metadata import entry_points
 
+from sincut.config.sections import Config
 from sincut.config.values import nearest
 from sincut.errors import ConfigError
 from sincut.method.term import Ingredients, Term
@@ -34,7 +35,13 @@ def more_terms(ingredients: Ingredients) -> list[Term]:
 
 def own_terms(ingredients: Ingredients) -> list[Term]:
     """The user's own loss terms, which `losses.own` names. Raises `ConfigError` for one that nobody has registered."""
-    return [_maker(name)(weight, ingredients) for name, weight in ingredients.config.losses.own.items()]
+    makers = own_makers(ingredients.config)
+    return [makers[name](weight, ingredients) for name, weight in ingredients.config.losses.own.items()]
+
+
+def own_makers(config: Config) -> dict[str, MakeTerm]:
+    """What makes the user's own loss terms, by name. Raises `ConfigError` as `own_terms`, before anything is made."""
+    return {name: _maker(name) for name in config.losses.own}
 
 
 def _maker(name: str) -> MakeTerm:

@@ -16,6 +16,7 @@ from sincut.errors import RunError
 from sincut.events import Listener, Warned, ignore
 from sincut.method.algorithms import algorithm
 from sincut.method.crops import check_size
+from sincut.method.registry import own_makers
 from sincut.model.model import Model
 from sincut.model.provenance import PARTS, Provenance
 from sincut.pictures.picture import to_tensor
@@ -73,6 +74,7 @@ def train(
     if not resume:
         config = config or resolve()
         algorithm(config)  # raises before a folder is made, as what follows does
+        own_makers(config)
         for side in inputs.both:
             check_size(side.path, *side.picture.size, config.crops)
     if output is None:
