@@ -26,7 +26,7 @@ def register_term(name: str, make: MakeTerm) -> None:
 
 
 def more_terms(ingredients: Ingredients) -> list[Term]:
-    """The loss terms besides PatchNCE: those of the settings, then those of the user's own. Raises `ConfigError`."""
+    """The shipped loss terms besides PatchNCE that the settings switch on."""
     losses = ingredients.config.losses
     terms: list[Term] = [Same(losses.same)] if losses.same else []
     terms += [Guide(losses)] if losses.guide else []

@@ -30,6 +30,8 @@ from sincut.method.term import Ingredients, Progress, Seen, Term
 from sincut.nets.discriminator import Discriminator
 from sincut.nets.generator import Generator
 
+TAKEN = {"adam", "average", "balance", "generator", "member", "scaler"}  # what begins other names in a checkpoint
+
 
 class Cut:
     """G, D and H of one training with its optimisers, and the step that trains them."""
@@ -47,7 +49,7 @@ class Cut:
                 view = partial(made_small, size=config.crops.tile)
                 self.critics.append(self._critic(view, config.losses.large, "_large"))
             self.terms += registry.own_terms(ingredients)
-        self.heads = {name: network for term in self.terms for name, network in term.networks().items()}
+        self.heads = self._heads()
         critics: list[nn.Module] = [critic.network for critic in self.critics]
         for network in (self.generator, *self.heads.values(), *critics):
             network.to(device=compute.device, memory_format=torch.channels_last)  # type: ignore[call-overload]
@@ -100,6 +102,18 @@ class Cut:
             **self.heads,
             **{_average_name(name): network for name, network in averages.items()},
         }
+
+    def _heads(self) -> dict[str, nn.Module]:
+        """Networks of the terms by name. Raises ValueError for a name that a checkpoint has for something else."""
+        taken = TAKEN | {f"discriminator{critic.suffix}" for critic in self.critics}
+        heads: dict[str, nn.Module] = {}
+        for term in self.terms:
+            for name, network in term.networks().items():
+                if name in taken or name.startswith("average_") or "." in name:
+                    raise ValueError(f"a network of the loss term {type(term).__name__} cannot be named {name!r}")
+                heads[name] = network
+                taken.add(name)
+        return heads
 
     def _critic(self, view: partial[Tensor], weight: float = 1.0, suffix: str = "") -> Critic:
         config = self.config

@@ -60,10 +60,10 @@ def train(
     started: when `schedule.minutes` began to run, by `time.monotonic()`; None: now.
 
     Raises `ImageError` for a picture that cannot be read, has another form or is too small; `ConfigError` for an
-    unknown algorithm; `DeviceError` for an unknown device or precision; `RunError` for a folder that is in use, filled
-    already, or does not fit what is to be resumed; `ModelError` for a damaged checkpoint, or a model that cannot be
-    written; `TrainingError` if a loss is no longer finite or the device's memory is not enough; `Interrupted` once it
-    is stopped. All are `SincutError`s, and leave the last model and checkpoint in the folder.
+    unknown algorithm or loss term; `DeviceError` for an unknown device or precision; `RunError` for a folder that is in
+    use, filled already, or does not fit what is to be resumed; `ModelError` for a damaged checkpoint, or a model that
+    cannot be written; `TrainingError` if a loss is no longer finite or the device's memory is not enough; `Interrupted`
+    once it is stopped. All are `SincutError`s, and leave the last model and checkpoint in the folder.
     """
     if resume and output is None:
         raise RunError("there is no run folder to go on in; give output, or leave resume away")
