@@ -126,7 +126,7 @@ def step_tflop(config: Config) -> float:
     encoder, shallow, decoder, critic = _forward_tflop(config)
     translated = crops.count * (2 if losses.identity or losses.same else 1)
     queries = crops.count * (2 if losses.identity else 1)
-    each = (crops.size // crops.tile) ** 2 + config.looks_at_large_forms  # tiles of a crop, and as many fake ones
+    each = (crops.size // crops.tile) ** 2 + config.has_large_critic  # tiles of a crop, and as many fake ones
     real = crops.count * each
     generator = 3 * (encoder + decoder) * translated + 3 * shallow * queries
     discriminator = (3 * 2 + 2 + 4 / losses.r1_every) * critic * real

@@ -93,7 +93,7 @@ def make_model(config: Config, seed: int = 0) -> Model:
         generator.up.noise_gain.fill_(0.3)
         for layer in generator.noise:
             torch.nn.init.normal_(layer.get_parameter("weight"), 0, 0.3)
-        generator.smooth_below(0.02 if config.networks.smooth else 0.0)
+        generator.set_base_smoothing(0.02 if config.networks.smooth else 0.0)
         colour = ColourMap(torch.eye(3) * 0.9 + 0.05, torch.tensor([0.1, 0.0, -0.1]))
     texture, grain = 0.02 if config.colour.smooth else 0.0, 0.3 if config.colour.grain else 1.0
     gains = torch.linspace(0.5, 1.2, 28).view(2, 2, 7)  # six levels of lightness, outlines

@@ -237,7 +237,7 @@ class Config:
             raise ConfigError(f"losses.layers={list(layers)} must be distinct layers of G's encoder, 0 to {last}")
 
     @property
-    def looks_at_large_forms(self) -> bool:
+    def has_large_critic(self) -> bool:
         """True if there is a second discriminator; were a tile a whole crop, it would see what the first one does."""
         return self.losses.large > 0 and self.crops.tile < self.crops.size
 

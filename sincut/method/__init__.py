@@ -1,4 +1,4 @@
-"""SinCUT: the step (read `step.py` first), its losses, its view of the pictures, and a run's division into steps."""
+"""The method: the SinCUT step (read `step.py` first), its losses and crops, the ensemble, and the training loop."""
 
 # In this order: each imports only those before it.
 MODULES = (

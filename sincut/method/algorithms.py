@@ -1,9 +1,9 @@
-"""Algorithms behind `sincut train`, by name: what learns a translation from two pictures.
+"""Algorithms behind `sincut train`, by name: functions that learn a translator from two pictures.
 
-`sincut` is `loop.train`. Another one takes the same arguments (two pictures (1, 3, H, W) in [-1, 1], the settings, and
-by name `device`, `precision`, `on_event`, `stop`, `started`, `state` and `provenance`), sends the same events, and
-returns a `Model`, or an object with its methods: `translate`, `save`, and the `limits` that tiles, folders, the page
-and Ray ask. It is registered in Python and chosen by `method.algorithm`.
+`sincut` is `loop.train`. Another one takes the same arguments (source and target, (1, 3, H, W) in [-1, 1], the
+settings, and by name `device`, `precision`, `on_event`, `stop`, `started`, `state` and `provenance`), sends the same
+events, and returns a `Model`, or an object with the same methods: `translate`, `save`, and the `limits` by which its
+pictures are cut into tiles. It is registered in Python and chosen by the setting `method.algorithm`.
 """
 
 from collections.abc import Callable
@@ -20,13 +20,13 @@ ALGORITHMS: dict[str, Algorithm] = {"sincut": train}
 
 
 def register_algorithm(name: str, learn: Algorithm) -> None:
-    """Make an algorithm known. Raises ValueError where the name is taken."""
+    """Register an algorithm, which `method.algorithm=NAME` chooses. Raises ValueError if the name is taken."""
     if ALGORITHMS.setdefault(name, learn) is not learn:
         raise ValueError(f"there is an algorithm {name!r} already; give this one another name")
 
 
 def algorithm(config: Config) -> Algorithm:
-    """The algorithm that the settings choose. Raises `ConfigError` for one that nobody has registered."""
+    """The algorithm that the settings choose. Raises `ConfigError` for a name that is not registered."""
     name = config.method.algorithm
     if name not in ALGORITHMS:
         remedy = "import the module that registers it first"

@@ -1,7 +1,8 @@
-"""A critic: a discriminator D, what it sees of crops, and its two sides of the adversarial loss.
+"""A critic: a discriminator D, its view of the crops, and the adversarial loss of D and of G.
 
-The loss is the non-saturating one with the R1 penalty, at tiles of the crops and never at whole ones: this bounds what
-D can memorise of two single pictures (Park et al. 2020, appendix). A second critic, of large forms, is ours.
+The loss is the non-saturating one with the R1 penalty (see `losses.py`). D sees tiles of the crops instead of whole
+crops, which bounds what it can memorise of two single pictures (Park et al. 2020, appendix). Ours is a second critic of
+whole crops, downsampled to the size of a tile.
 """
 
 from collections.abc import Callable
@@ -16,7 +17,11 @@ from sincut.nets.discriminator import Discriminator
 
 
 class Critic:
-    """A discriminator with its `view` of crops and its `weight` in the loss of G. `suffix` ends its losses' names."""
+    """A discriminator D with its part of L_D and L_G.
+
+    `view` maps crops (N, 3, crop, crop) to what D sees, (T, 3, tile, tile). `weight` is that of its loss in L_G.
+    `suffix` ends the names of its losses and of its tensors in a checkpoint.
+    """
 
     def __init__(
         self,
@@ -29,16 +34,20 @@ class Critic:
         self.network, self.view, self.weight, self.suffix = network, view, weight, suffix
         self.r1, self.r1_every = losses.r1, losses.r1_every
 
-    def tell_apart(self, real: Tensor, fake: Tensor, step: int) -> list[Part]:
-        """The loss of D at real and fake views, both (T, 3, tile, tile); at every `r1_every`-th step with R1."""
+    def discriminator_loss(self, real: Tensor, fake: Tensor, step: int) -> list[Part]:
+        """L_D of views of target and translation, both (T, 3, tile, tile), in step number `step` of the run.
+
+        The R1 penalty is added in every `r1_every`-th step, with as many times its weight: lazy regularisation, as in
+        StyleGAN2 (Karras et al. 2020, https://arxiv.org/abs/1912.04958, section 3.1).
+        """
         name, penalty_name = f"D{self.suffix}", f"R1{self.suffix}"
         if step % self.r1_every:
-            accepted, rejected = self.network(torch.cat([real, fake])).chunk(2)
-            return [Part(name, 1.0, discrimination(accepted, rejected))]
-        accepted, penalty = r1_penalty(self.network, real)  # "lazy" (StyleGAN2): seldom, but as strong on average
-        loss = discrimination(accepted, self.network(fake))
+            real_logits, fake_logits = self.network(torch.cat([real, fake])).chunk(2)  # (T, 1) each
+            return [Part(name, 1.0, discrimination(real_logits, fake_logits))]
+        real_logits, penalty = r1_penalty(self.network, real)
+        loss = discrimination(real_logits, self.network(fake))
         return [Part(name, 1.0, loss), Part(penalty_name, self.r1 * self.r1_every, penalty, shown=False)]
 
-    def convince(self, fake: Tensor) -> list[Part]:
-        """The loss of G at views (T, 3, tile, tile) of its translations."""
+    def generator_loss(self, fake: Tensor) -> list[Part]:
+        """The adversarial part of L_G, of views (T, 3, tile, tile) of the translation."""
         return [Part(f"G{self.suffix}", self.weight, adversarial(self.network(fake)))]

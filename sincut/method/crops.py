@@ -1,10 +1,13 @@
-"""Random-scale crops of one picture and the discriminator's tiles, with kornia.
+"""Crops of a picture at random scales and places, and what a discriminator sees of them; with kornia.
 
-The published way scales the whole picture at random in each step and takes its crops at distinct places of that one
-scaled picture: a grid with a random offset, sampled without repetition. With `own_scales` each crop is scaled on its
-own, and places are drawn again while two show much of the same; of some `places` the one with the strongest outlines is
-taken, since even sky and water are soon learned. Either way no two crops of a step show the same place: PatchNCE uses
-each as a negative of the others. Pictures are (1, 3, H, W) in [-1, 1], crops (N, 3, crop, crop).
+As published, each step scales the whole picture at random and takes all crops from that one scaled picture, at distinct
+places of a grid with a random offset. Ours (`crops.own_scales`): each crop has a scale and a place of its own; a place
+is drawn again if it shares much with that of an earlier crop, and of `crops.places` candidates the one with the
+strongest outlines is taken, since even sky and water are soon learned. Either way no two crops of a step show the same
+place, because PatchNCE takes the patches of each as negatives of the others'.
+
+Pictures are (1, C, H, W): the picture in [-1, 1] in the first three channels, then those aligned to it. Crops are
+(N, C, crop, crop). Random numbers come from a generator on the CPU; pictures may be on any device.
 """
 
 import math
@@ -21,24 +24,27 @@ from torch import Tensor
 from sincut.config.sections import Crops
 from sincut.errors import ImageError
 
-Box = tuple[int, int, int, int]  # top, left, bottom, right
+Box = tuple[int, int, int, int]  # top, left, bottom, right, in px of the picture; the last two are exclusive
 
-OVERLAP = 0.25  # of the smaller part, at most, may two crops of a step share
-ATTEMPTS = 20
-OUTLINES_WIDTH = 200  # px, at least, of the picture in which outlines are looked for: finer than that is texture
-OUTLINES_BLUR = 5  # px of that
+OVERLAP = 0.25  # largest share of the smaller part's area that two crops of a step have in common
+ATTEMPTS = 20  # draws of a place before the one with the least overlap is taken
+OUTLINES_WIDTH = 200  # least width, in px, to which the picture is reduced to find outlines; finer detail is texture
+OUTLINES_BLUR = 5  # window in px of the reduced picture
 
 
 @dataclass(frozen=True, eq=False)
 class Outlines:
-    """The strength of a picture's outlines as an integral image: the mean over any part takes four look-ups."""
+    """Strength of a picture's outlines (squared gradient of blurred lightness) as an integral image.
 
-    sums: Tensor  # (1 + H / scale, 1 + W / scale) on the CPU: of all that is above and to the left
-    scale: int
+    An integral image gives the mean over any box by four look-ups.
+    """
+
+    sums: Tensor  # (1 + H / scale, 1 + W / scale) on the CPU: each the sum over all above and to the left
+    scale: int  # px of the picture per pixel of `sums`
 
     @classmethod
     def of(cls, image: Tensor) -> "Outlines":
-        """Of (1, C, H, W), whose first three channels are the picture."""
+        """The outlines of (1, C, H, W), whose first three channels are the picture in [-1, 1]."""
         scale = max(1, image.shape[3] // OUTLINES_WIDTH)
         grey = image[:, :3].float().cpu().mean(1, keepdim=True)
         small = box_blur(F.avg_pool2d(grey, scale, ceil_mode=True), OUTLINES_BLUR, border_type="replicate")
@@ -46,59 +52,59 @@ class Outlines:
         return cls(F.pad(integral_image(steepness.double())[0, 0], (1, 0, 1, 0)), scale)
 
     def strength(self, part: Box) -> float:
-        """The mean over a part."""
+        """Mean strength of the outlines within a box."""
         top, left, bottom, right = (round(side / self.scale) for side in part)
         inside = self.sums[bottom, right] - self.sums[top, right] - self.sums[bottom, left] + self.sums[top, left]
         return float(inside) / max(1, (bottom - top) * (right - left))
 
 
-def random_crops(image: Tensor, config: Crops, generator: torch.Generator, outlines: Outlines | None = None) -> Tensor:
-    """(1, 3, H, W) -> (N, 3, crop, crop): random scale, distinct places, random mirroring.
+def random_crops(image: Tensor, config: Crops, random: torch.Generator, outlines: Outlines | None = None) -> Tensor:
+    """(1, C, H, W) -> N random crops (N, C, crop, crop): random scale, distinct places, random mirroring.
 
-    `generator` is a CPU generator; the picture may be on any device. Its `outlines`, where they are given, choose among
-    `config.places` of crops with scales of their own. Raises `ImageError` where the scaled picture is too small for N
-    distinct crops; `check_size` tells that before training starts.
+    With `config.own_scales` the picture's `outlines`, if given, choose among `config.places` candidates for each crop.
+    Raises `ImageError` if the scaled picture is too small for N distinct places; `check_size` finds that out before a
+    training starts.
     """
     if config.own_scales:
-        crops = _crops_of_own_scales(image, config, generator, outlines)
+        crops = _crops_of_own_scales(image, config, random, outlines)
     else:
-        crops = _crops(image, config, generator)
-    mirrored = torch.rand(len(crops), generator=generator) < config.flip
+        crops = _crops(image, config, random)
+    mirrored = torch.rand(len(crops), generator=random) < config.flip
     return torch.where(mirrored.to(crops.device)[:, None, None, None], hflip(crops), crops)
 
 
-def _crops(image: Tensor, config: Crops, generator: torch.Generator) -> Tensor:
-    """Crops of one scaled picture (the published way)."""
-    h, w = scaled_size(image.shape[2], image.shape[3], config, torch.rand(2, generator=generator).tolist())
+def _crops(image: Tensor, config: Crops, random: torch.Generator) -> Tensor:
+    """Crops of one scaled picture, as published."""
+    h, w = scaled_size(image.shape[2], image.shape[3], config, torch.rand(2, generator=random).tolist())
     # Antialiased: kornia blurs before it takes every n-th pixel, else fine canvas would turn into coarse stripes.
     scaled = resize(image, (h, w), interpolation="bilinear", antialias=True)
-    places = distinct_places(h, w, config, generator)
+    places = distinct_places(h, w, config, random)
     return torch.cat([scaled[:, :, y : y + config.size, x : x + config.size] for y, x in places])
 
 
-def _crops_of_own_scales(image: Tensor, config: Crops, generator: torch.Generator, outlines: Outlines | None) -> Tensor:
-    """Crops that each have a scale of their own: only the part of the picture that a crop shows is scaled."""
+def _crops_of_own_scales(image: Tensor, config: Crops, random: torch.Generator, outlines: Outlines | None) -> Tensor:
+    """Crops with a scale each (ours); only the part of the picture that a crop shows is scaled."""
     h, w = image.shape[2:]
     size = (config.size, config.size)
-    parts = distinct_parts(h, w, config, generator, outlines)
+    parts = distinct_parts(h, w, config, random, outlines)
     shown = (image[:, :, top:bottom, left:right] for top, left, bottom, right in parts)
     return torch.cat([resize(part, size, interpolation="bilinear", antialias=True) for part in shown])
 
 
 def distinct_parts(
-    h: int, w: int, config: Crops, generator: torch.Generator, outlines: Outlines | None = None
+    h: int, w: int, config: Crops, random: torch.Generator, outlines: Outlines | None = None
 ) -> list[Box]:
-    """`config.count` parts (top, left, bottom, right) of a picture, each as large as a crop at a scale of its own.
+    """`config.count` boxes of an (H, W) picture, each the size of a crop at a random scale, at a random place.
 
-    With `outlines` each is the one of `config.places` that has the strongest. A part is drawn again while it shares
-    more than `OVERLAP` of the smaller one's area with an earlier one; after `ATTEMPTS` the one that shares least is
-    taken, for pictures that have too little room.
+    With `outlines` each is the one of `config.places` candidates that has the strongest. A box is drawn again if it
+    shares more than `OVERLAP` of the smaller one's area with an earlier box; after `ATTEMPTS` draws, for pictures with
+    too little room, the one that shares least is taken.
     """
     parts: list[Box] = []
     while len(parts) < config.count:
         best, least = None, math.inf
         for _ in range(ATTEMPTS):
-            draws = torch.rand(config.places if outlines else 1, 4, generator=generator).tolist()
+            draws = torch.rand(config.places if outlines else 1, 4, generator=random).tolist()
             drawn = [_part(h, w, config, draw) for draw in draws]
             part = max(drawn, key=outlines.strength) if outlines else drawn[0]
             shared = max((_shared(part, other) for other in parts), default=0.0)
@@ -112,7 +118,7 @@ def distinct_parts(
 
 
 def _part(h: int, w: int, config: Crops, draw: list[float]) -> Box:
-    """The part of an (H, W) picture that a crop at a random scale and place shows, for four numbers from 0..1."""
+    """The box of an (H, W) picture that a crop shows; `draw` are four numbers in 0..1: two scales, row, column."""
     scaled_h, scaled_w = scaled_size(h, w, config, draw[:2])
     part_h, part_w = (max(1, round(config.size * a / b)) for a, b in ((h, scaled_h), (w, scaled_w)))
     top, left = round(draw[2] * (h - part_h)), round(draw[3] * (w - part_w))
@@ -120,15 +126,16 @@ def _part(h: int, w: int, config: Crops, draw: list[float]) -> Box:
 
 
 def _shared(a: Box, b: Box) -> float:
-    """The area that two boxes share, as a fraction of the smaller one's."""
+    """Area of the intersection of two boxes, as a share of the smaller one's area."""
     height, width = (max(0, min(a[i + 2], b[i + 2]) - max(a[i], b[i])) for i in (0, 1))
     return height * width / min((box[2] - box[0]) * (box[3] - box[1]) for box in (a, b))
 
 
 def without_excess(image: Tensor, config: Crops) -> Tensor:
-    """(1, 3, H, W), scaled down once if it is wider than `crops.excess` times the largest width: steps are quicker.
+    """The picture (1, C, H, W), scaled down to `crops.excess` times the largest training width if it is wider (ours).
 
-    Only the law `width` knows how large that is; twice the largest width keeps what its crops can show.
+    That makes steps quicker. It happens only with `crops.scale=width`, where the largest width is `crops.high`, and
+    never below `crops.excess` times the size of a crop. With an `excess` of 0 the picture stays as it is.
     """
     h, w = image.shape[2:]
     factor = max(config.excess * config.high / w, config.excess * config.size / min(h, w))
@@ -138,19 +145,22 @@ def without_excess(image: Tensor, config: Crops) -> Tensor:
 
 
 def tiles(crops: Tensor, size: int) -> Tensor:
-    """(N, 3, crop, crop) -> (T, 3, size, size): the crops cut into (crop / size)^2 tiles each; differentiable."""
+    """(N, 3, crop, crop) -> (T, 3, size, size): each crop cut into (crop / size)^2 tiles; differentiable."""
     if crops.shape[-1] == size:
         return crops
     return extract_tensor_patches(crops, window_size=size, stride=size).flatten(0, 1)  # (N, T/N, 3, s, s) -> (T, ...)
 
 
-def made_small(crops: Tensor, size: int) -> Tensor:
-    """(N, 3, crop, crop) -> (N, 3, size, size): whole crops, each pixel the mean of (crop / size)^2; differentiable."""
+def downsampled(crops: Tensor, size: int) -> Tensor:
+    """(N, 3, crop, crop) -> (N, 3, size, size): means over cells of crop / size px a side; differentiable."""
     return F.avg_pool2d(crops, crops.shape[-1] // size)
 
 
 def scaled_size(h: int, w: int, config: Crops, draw: list[float]) -> tuple[int, int]:
-    """Height and width of the scaled picture for two numbers drawn from 0..1, never smaller than a crop."""
+    """Height and width in px of an (H, W) picture at a random scale; `draw` are two numbers in 0..1.
+
+    The scale follows the law `config.scale`, but no side becomes shorter than a crop.
+    """
     low, high = config.low, config.high
     first, second = (low + (high - low) * u for u in draw)
     factors = {"width": (first / w, first / w), "factor": (first, first), "axes": (first, second)}[config.scale]
@@ -159,21 +169,25 @@ def scaled_size(h: int, w: int, config: Crops, draw: list[float]) -> tuple[int, 
     return max(config.size, round(h * factors[0])), max(config.size, round(w * factors[1]))
 
 
-def distinct_places(h: int, w: int, config: Crops, generator: torch.Generator) -> list[tuple[int, int]]:
-    """`config.count` different (top, left) corners on a grid with a random offset.
+def distinct_places(h: int, w: int, config: Crops, random: torch.Generator) -> list[tuple[int, int]]:
+    """`config.count` different corners (top, left) of crops, in px, on a grid with a random offset in (H, W).
 
-    The grid's step is the crop's side; where that gives too few places it shrinks as far as needed, and crops overlap.
+    The grid's step is the side of a crop; if that gives too few places it is as short as needed, and crops overlap.
+    Raises `ImageError` if no step gives enough.
     """
     step = grid_step(h, w, config)
     room = ((h - config.size) % step, (w - config.size) % step)  # what the grid leaves free at the far ends
-    top, left = (int(torch.randint(r + 1, (), generator=generator)) for r in room)
+    top, left = (int(torch.randint(r + 1, (), generator=random)) for r in room)
     rows, columns = (h - config.size) // step + 1, (w - config.size) // step + 1
-    chosen = torch.randperm(rows * columns, generator=generator)[: config.count].tolist()
+    chosen = torch.randperm(rows * columns, generator=random)[: config.count].tolist()
     return [(top + i // columns * step, left + i % columns * step) for i in chosen]
 
 
 def grid_step(h: int, w: int, config: Crops) -> int:
-    """The largest step, up to the crop's side, of a grid with at least `config.count` places."""
+    """The largest step in px, up to a crop's side, of a grid with at least `config.count` places in (H, W).
+
+    Raises `ImageError` if there is none.
+    """
     for step in range(config.size, 0, -1):
         if ((h - config.size) // step + 1) * ((w - config.size) // step + 1) >= config.count:
             return step
@@ -184,7 +198,10 @@ def grid_step(h: int, w: int, config: Crops) -> int:
 
 
 def check_size(name: str, h: int, w: int, config: Crops) -> None:
-    """Raise `ImageError`, with the remedy, where a picture is too small for crops at any scale of `config`."""
+    """Raise `ImageError`, with the remedy, if an (H, W) picture is too small for the crops of one step.
+
+    `name` is the picture's in the message.
+    """
     if min(h, w) < config.size:
         fits = 2 ** (min(h, w).bit_length() - 1)
         remedy = f" or --set crops.size={fits} --set crops.tile={min(fits, config.tile)}" if fits >= 16 else ""

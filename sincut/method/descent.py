@@ -1,4 +1,4 @@
-"""Gradient descent for G, D and H: Adam for each, and the scaler of half precision."""
+"""Gradient descent for G, D and H: an Adam optimiser for each, and loss scaling for float16."""
 
 from contextlib import AbstractContextManager
 
@@ -11,7 +11,7 @@ from sincut.method.term import Part, total
 
 
 class Descent:
-    """Adam (Kingma and Ba 2014, https://arxiv.org/abs/1412.6980) for groups of networks: g, d and h."""
+    """Adam (Kingma and Ba 2014, https://arxiv.org/abs/1412.6980) for each group of networks: "g", "d" and "h"."""
 
     def __init__(self, groups: dict[str, list[nn.Module]], settings: Optimisation, compute: Compute) -> None:
         self.settings, self.compute = settings, compute
@@ -19,16 +19,19 @@ class Descent:
         self.scaler = compute.scaler()
 
     def restart(self, group: str, network: nn.Module) -> None:
-        """Forget the moments of a group, and go on with this network as its only one."""
+        """Replace a group's optimiser by a new one, without moments, for this network alone."""
         self.optimisers[group] = self._adam([network])
         self.scaler = self.compute.scaler()
 
     def autocast(self) -> AbstractContextManager[None]:
-        """A context in which networks run in the precision of the run."""
+        """A context in which networks compute in the run's precision."""
         return self.compute.autocast()
 
     def __call__(self, groups: str, parts: list[Part], rate: float) -> None:
-        """One update of the groups (a letter each) down the gradient of the weighted parts, at this learning rate."""
+        """One Adam update of each group, down the gradient of the parts' weighted sum, at the learning rate `rate`.
+
+        `groups` are their letters, such as "gh".
+        """
         chosen = [self.optimisers[name] for name in groups]
         for optimiser in chosen:
             optimiser.param_groups[0]["lr"] = rate
@@ -38,7 +41,7 @@ class Descent:
             self.scaler.step(optimiser)
 
     def state(self) -> dict[str, Tensor]:
-        """Moments and the scaler's state as tensors by name."""
+        """Adam's moments and the scaler's state as tensors, by their names in a checkpoint."""
         state = {
             f"adam.{name}.{index}.{kind}": value
             for name, optimiser in self.optimisers.items()

@@ -1,10 +1,11 @@
-"""The ensemble, phases around any method: several trainings, then one G learns the median of them (ours).
+"""The ensemble (ours): several trainings from different initial weights, then one G learns the median of them.
 
-What an adversary carves into rock and water is another thing in each training, and what most have in common has less
-of it; a training that went wrong has no say. See Hinton, Vinyals, Dean 2015, "Distilling the Knowledge in a Neural
-Network" (https://arxiv.org/abs/1503.02531).
+The invented detail that an adversary carves into rock and water differs from training to training; the median of their
+translations has less of it, and ignores a training that went wrong. The median is distilled into one G (Hinton,
+Vinyals, Dean 2015, "Distilling the Knowledge in a Neural Network", https://arxiv.org/abs/1503.02531), so that
+translating is as fast as after a single training.
 
-Crops are (N, 3, crop, crop), translations of K members (K, N, 3, crop, crop).
+Crops are (N, 3, crop, crop), translations of K members (K, N, 3, crop, crop), in [-1, 1] but not clipped.
 """
 
 import copy
@@ -21,12 +22,12 @@ from sincut.nets.generator import Generator
 from sincut.nets.heads import Projector
 from sincut.nets.local import blurred
 
-FINE = 2.0  # px, of a Gaussian: detail below that is not made to agree between the members
+FINE = 2.0  # px: sigma of the Gaussian whose residual is the fine detail that G keeps from one member
 
 
 @dataclass(frozen=True, eq=False)
 class Member:
-    """A training that is over: the averages of its G and H, and the filters after G that were found at its end."""
+    """A finished training: the averages of its G and H, and the filters after G that were measured at its end."""
 
     generator: Generator
     heads: Projector
@@ -34,10 +35,11 @@ class Member:
 
 
 class Distillation:
-    """The last phase: G's decoder learns what the members have in common in random crops of the source.
+    """The last phase of an ensemble: G's decoder learns the consensus of the members in random crops of the source.
 
-    G begins as the last member. Its encoder stays, and with it what its features tell of likeness. Fine detail stays
-    too: strokes or grain made of noise lie elsewhere in each member, and their median is dull.
+    G begins as the last of `members`. Its encoder is not trained, so its features, and the heads for them, stay valid.
+    Its fine detail is kept too: strokes or grain made of noise differ in place between members, and their median is
+    dull.
     """
 
     def __init__(self, cut: Cut, members: list[Member]) -> None:
@@ -53,7 +55,10 @@ class Distillation:
         cut.steps_done = 0
 
     def step(self, rate: float, count: int | None = None) -> dict[str, Tensor]:
-        """One update of G's decoder towards the members' consensus; `rate` and `count` as in `Cut.step`."""
+        """One update of G's decoder towards the members' consensus. Arguments as of `Cut.step`.
+
+        Returns the mean squared difference, a detached scalar, under the name `distil`.
+        """
         cut = self.cut
         x, noise, translations = translations_of(cut, self.members, count)
         with cut.descend.autocast():
@@ -66,14 +71,17 @@ class Distillation:
 
 
 def nearest_last(cut: Cut, members: list[Member]) -> list[Member]:
-    """The members with the one at the end that is nearest to their median in random crops of the source."""
+    """The members, reordered: the one nearest (by mean square) to their median in random crops comes last."""
     translations = translations_of(cut, members)[2]
     nearest = int((translations - median(translations)).square().flatten(1).mean(1).argmin())
     return [*members[:nearest], *members[nearest + 1 :], members[nearest]]
 
 
 def translations_of(cut: Cut, members: list[Member], count: int | None = None) -> tuple[Tensor, Tensor, Tensor]:
-    """Crops (N, 3, crop, crop) of the source, noise (N, 1, crop, crop), and what each member makes of both."""
+    """Random crops (N, 3, crop, crop) of the source, noise for them (N, 1, crop, crop), and the translations.
+
+    These are (K, N, 3, crop, crop), one by each of K members, from the same crops and noise.
+    """
     crops = replace(cut.config.crops, count=count or cut.config.crops.count)
     x, _ = cut.sides.source.crops(crops, cut.random)
     noise = noise_like(x, cut.random)
@@ -82,12 +90,12 @@ def translations_of(cut: Cut, members: list[Member], count: int | None = None) -
 
 
 def consensus(translations: Tensor) -> Tensor:
-    """The median of (K, N, 3, H, W), with the fine detail of the last: (N, 3, H, W)."""
+    """Median of K translations (K, N, 3, H, W), with the fine detail of the last of them: (N, 3, H, W) in float32."""
     own = translations[-1].float()
     return own + blurred(median(translations).float() - own, FINE)
 
 
 def median(values: Tensor) -> Tensor:
-    """The median over the first axis; of an even number, the mean of the two in the middle."""
+    """Median over the first axis; for an even number of values, the mean of the two in the middle."""
     ordered, last = values.sort(dim=0).values, len(values) - 1
     return (ordered[last // 2] + ordered[-(-last // 2)]) / 2

@@ -1,17 +1,19 @@
-"""A coarse picture of how the translation could look, to start the training on the right foot.
+"""The coarse guide: blurred colours of the target, laid out as the source, by optimal transport (ours).
 
-Which part of the photo should a part of the painting look like? An adversarial loss finds out slowly and can get stuck:
-between a pale sky and a blue one lie greys that the photo has nowhere. So places of both pictures are described by
-lightness, colour, fineness of texture and height in the picture, and entropic optimal transport (Cuturi 2013,
-https://arxiv.org/abs/1306.0895; Sinkhorn's iterations) sends the one set of places to the other, each with all of its
-mass. Where the strokes of a painting are much stronger than any texture of the photo, texture says little about what is
-shown, and lightness has its part of the say. The mean colour of the places that a place is sent to is its guide (the
-barycentric map, evaluated at new points as in Pooladian and Niles-Weed 2021, https://arxiv.org/abs/2109.12004), and
-since a mean of colours is greyer than they are, all of them together are given the photo's contrast again. The guide is
-blurred, and right only on the whole: the training follows it in the beginning, and later is only kept from going far
-astray.
+An adversarial loss finds out slowly which part of the target a part of the source should look like, and can get stuck:
+between a pale sky and a blue one lie greys that the target has nowhere. So places of both pictures are described by
+lightness, colour, texture and height in the picture, and entropic optimal transport (Cuturi 2013,
+https://arxiv.org/abs/1306.0895; Sinkhorn's iterations) maps the places of the source to those of the target. The guide
+at a place is the mean colour of the places that it is mapped to: the barycentric map, evaluated at new points as in
+Pooladian and Niles-Weed 2021, https://arxiv.org/abs/2109.12004. Means are greyer than what they average, so at last all
+of them together get the target's contrast again.
 
-Pictures are (1, 3, H, W) in [-1, 1], places (P, F).
+If the source's strokes are much stronger than any texture of the target, texture says little about what is shown; its
+weight then goes to lightness. The guide is blurred and only roughly right: its loss (`terms.Guide`) is strong in the
+beginning, and later only keeps the translation from going far astray.
+
+Pictures are (1, 3, H, W) in [-1, 1]. A place is a pixel of a picture that was reduced to `SIDE` px, described by F
+features; P places are (P, F).
 """
 
 import math
@@ -25,43 +27,47 @@ from torch import Tensor
 from sincut.nets.colour import colour_transport
 from sincut.nets.local import blurred
 
-SIDE = 208  # px of the longer side on which places are compared
-PLACES = 900  # of each picture, drawn at random
+SIDE = 208  # px of the longer side of the reduced pictures
+PLACES = 900  # places of each picture, drawn at random, between which the transport is computed
 LIGHTNESS, CHROMA, TEXTURE, HEIGHT = 0.35, 0.35, 0.7, 0.85  # weights of the features, each of about unit variance
-FINENESS = (0.7, 1.5)  # px: scales of the bands whose strength is the texture
-WINDOW, SHIFT, CALMNESS = 3.0, 6, 3.0  # sigma in px, px, and how much a calm window is preferred
-ALIKE = 2.0  # textures are comparable where neither picture's is more than so many times the other's
-ENTROPY = 0.15  # of the transport, in squared feature units; smaller is sharper
-ITERATIONS, COOLING = 60, 0.85  # from a large entropy to `ENTROPY`
-LEAST_DEVIATION = 1.0  # of lightness and chroma in Lab units, so that a picture without colours gives no noise
+FINENESS = (0.7, 1.5)  # px: sigmas s of the bands blur(s) - blur(2 s) whose energies are the texture
+WINDOW = 3.0  # px: sigma of the windows of `_calm_means`
+SHIFT = 6  # px: farthest shift of these windows
+CALMNESS = 3.0  # a window weighs its variance to the power of -CALMNESS
+ALIKE = 2.0  # textures are comparable if neither picture's variance is more than this multiple of the other's
+ENTROPY = 0.15  # regularisation of the transport at last, in squared feature units; smaller is sharper
+ITERATIONS = 60  # of Sinkhorn
+COOLING = 0.85  # factor of the regularisation from one iteration to the next, down to `ENTROPY`
+LEAST_DEVIATION = 1.0  # in Lab units: lightness or chroma with a smaller deviation is not scaled up to unit variance
 
 
-def coarse_guide(painting: Tensor, photo: Tensor, comparable: float = 1.0) -> Tensor:
-    """Blurred colours (1, 3, H, W) in [-1, 1] of the photo, laid out as the painting (1, 3, H, W); deterministic.
+def coarse_guide(source: Tensor, target: Tensor, comparable: float = 1.0) -> Tensor:
+    """Blurred colours (1, 3, H, W) in [-1, 1] of the target, laid out as the source (1, 3, H, W); deterministic.
 
     `comparable`, in 0..1, says how far the two pictures' textures can be compared, see `comparable_texture`.
     """
-    x, y = _small(painting), _small(photo)
-    source, target = _places(colour_transport(x, y)(x), comparable), _places(y, comparable)
+    x, y = _small(source), _small(target)
+    places_x, places_y = _places(colour_transport(x, y)(x), comparable), _places(y, comparable)  # (H*W, F) each
     soft = blurred(y, 2.0)
-    colours = soft[0].flatten(1).T  # (places, 3)
-    generator = torch.Generator().manual_seed(0)
-    chosen = [torch.randperm(len(p), generator=generator)[:PLACES] for p in (source, target)]
-    target, colours = target[chosen[1]], colours[chosen[1]]
-    potential = _transport(torch.cdist(source[chosen[0]], target).square())
-    parts = [  # a weight for each place of the photo, then their mean colour
-        torch.softmax((potential - torch.cdist(part, target).square()) / ENTROPY, dim=1) @ colours
-        for part in torch.split(source, 8192)
+    colours = soft[0].flatten(1).T  # (H*W, 3), of `places_y`
+    random = torch.Generator().manual_seed(0)
+    some_x, some_y = (torch.randperm(len(p), generator=random)[:PLACES] for p in (places_x, places_y))
+    places_y, colours = places_y[some_y], colours[some_y]
+    potential = _transport(torch.cdist(places_x[some_x], places_y).square())
+    means = [  # softmax: each place's weights of the target's places
+        torch.softmax((potential - torch.cdist(part, places_y).square()) / ENTROPY, dim=1) @ colours
+        for part in torch.split(places_x, 8192)
     ]
-    coarse = torch.cat(parts).T.reshape(x.shape)
+    coarse = torch.cat(means).T.reshape(x.shape)
     coarse = colour_transport(coarse, soft)(coarse).clamp(-1, 1)
-    return resize(coarse, (painting.shape[2], painting.shape[3]), interpolation="bilinear").to(painting)
+    return resize(coarse, (source.shape[2], source.shape[3]), interpolation="bilinear").to(source)
 
 
 def _transport(cost: Tensor) -> Tensor:
-    """Sinkhorn's dual potential (P,) of the targets for a cost (Q, P) and uniform masses, by annealing the entropy.
+    """Dual potential (P,) of the columns of a cost (Q, P), for uniform masses on both sides.
 
-    By hand, since POT (https://pythonot.github.io) would bring scipy for ten lines; a test compares the two.
+    Sinkhorn's iterations in the log domain; the regularisation starts large and falls to `ENTROPY`. By hand, since POT
+    (https://pythonot.github.io) would bring scipy for ten lines; a test compares the two.
     """
     q, p = (math.log(n) for n in cost.shape)
     potential = cost.new_zeros(cost.shape[1])
@@ -73,14 +79,20 @@ def _transport(cost: Tensor) -> Tensor:
     return potential
 
 
-def comparable_texture(painting: float, photo: float) -> float:
-    """In 0..1, of both pictures' `calm_variance`; 1 where neither has more than `ALIKE` times the other's."""
-    less, more = sorted((painting, photo))
+def comparable_texture(source: float, target: float) -> float:
+    """Share of its weight, in 0..1, that texture keeps in the guide, from both pictures' `calm_variance`.
+
+    It is 1 if neither is more than `ALIKE` times the other, and falls with their ratio.
+    """
+    less, more = sorted((source, target))
     return min(1.0, ALIKE * less / more) if more else 1.0
 
 
 def _places(image: Tensor, texture: float) -> Tensor:
-    """(1, 3, H, W) -> (H*W, F): what is known of each pixel's surroundings; `texture` is the share of its weight."""
+    """Features (H*W, F) of the pixels of (1, 3, H, W): lightness, chroma, texture and height, weighted.
+
+    `texture`, in 0..1, is the share of its weight that texture keeps; lightness gets the rest of it.
+    """
     lab = rgb_to_lab((image.clamp(-1, 1) + 1) / 2)
     smooth, lightness = blurred(lab, 2.0), lab[:, :1]
     bands = [(blurred(lightness, scale) - blurred(lightness, 2 * scale)).square() for scale in FINENESS]
@@ -97,11 +109,11 @@ def _places(image: Tensor, texture: float) -> Tensor:
 
 
 def _calm_means(lightness: Tensor, *maps: Tensor) -> tuple[Tensor, ...]:
-    """Means of maps (1, C, H, W) over a window near each pixel, on the side of an edge where the pixel is.
+    """Edge-respecting local means of maps (1, C, H, W): windows near each pixel in which `lightness` varies little.
 
-    Of 25 windows, shifted by up to `SHIFT` px, those count most in which the lightness varies least (Kuwahara's
-    filter, generalised as in Papari, Petkov, Campisi 2007, "Artistic edge and corner enhancing smoothing"). A window
-    in the middle would let a cliff's edge and texture bleed into the sky above it.
+    25 windows, shifted by up to `SHIFT` px each way, are averaged with more weight the less the lightness (1, 1, H, W)
+    varies in them: Kuwahara's filter, generalised as in Papari, Petkov, Campisi 2007, "Artistic edge and corner
+    enhancing smoothing". A centred window would let a cliff's texture bleed into the sky above its edge.
     """
     h, w = lightness.shape[2:]
     means = blurred(torch.cat([lightness, lightness.square(), *maps], dim=1), WINDOW)
@@ -116,13 +128,13 @@ def _calm_means(lightness: Tensor, *maps: Tensor) -> tuple[Tensor, ...]:
 
 
 def _normal_scores(values: Tensor) -> Tensor:
-    """Values replaced by what a standard normal variable has at their rank: comparable whatever their scale."""
+    """Rank-based normal scores: each value becomes the standard normal quantile of its rank; same shape."""
     ranks = values.flatten().argsort(stable=True).argsort(stable=True)
     return (math.sqrt(2) * torch.erfinv((2 * ranks + 1) / values.numel() - 1)).view_as(values)
 
 
 def _small(image: Tensor) -> Tensor:
-    """On the CPU, with `SIDE` px on the longer side."""
+    """(1, 3, H, W) scaled to `SIDE` px on the longer side, in float32 on the CPU."""
     image = image.detach().float().cpu()
     factor = SIDE / max(image.shape[2:])
     h, w = (max(1, round(side * factor)) for side in image.shape[2:])

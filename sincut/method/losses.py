@@ -1,9 +1,11 @@
-"""Pure, unweighted, scalar losses; terms and critics weight them. P patches, F features, T tiles.
+"""Losses as pure functions of tensors: unweighted scalars, which terms and critics weight.
 
-The adversarial loss is the non-saturating one with R1 (Goodfellow et al. 2014; Mescheder et al. 2018,
-https://arxiv.org/abs/1801.04406), the contrastive one is PatchNCE (Park et al. 2020, section 3,
-https://arxiv.org/abs/2007.15651). Whatever the networks ran in, values are taken in float32 at
-least; only the product of PatchNCE's rows is in the precision of an autocast around it.
+The adversarial loss is the non-saturating one (Goodfellow et al. 2014, https://arxiv.org/abs/1406.2661) with the R1
+penalty (Mescheder et al. 2018, https://arxiv.org/abs/1801.04406), the contrastive one is PatchNCE (Park et al. 2020,
+section 3, https://arxiv.org/abs/2007.15651). Inputs of any precision are cast to float32 at least; only the matrix
+product of PatchNCE runs in the precision of an autocast around it.
+
+R rows (patches of all crops), F features, T tiles.
 """
 
 from collections.abc import Callable
@@ -16,40 +18,40 @@ from torch.autograd import forward_ad
 from sincut.nets.local import precise
 
 
-def adversarial(fake: Tensor) -> Tensor:
-    """The loss of G: softplus(-D(fake)), mean over any shape of logits."""
-    return F.softplus(-precise(fake)).mean()
+def adversarial(fake_logits: Tensor) -> Tensor:
+    """G's loss E[softplus(-D(fake))], for logits of any shape."""
+    return F.softplus(-precise(fake_logits)).mean()
 
 
-def discrimination(real: Tensor, fake: Tensor) -> Tensor:
-    """The loss of D: half of each side's mean softplus, logits of any shape."""
-    return 0.5 * (F.softplus(precise(fake)).mean() + F.softplus(-precise(real)).mean())
+def discrimination(real_logits: Tensor, fake_logits: Tensor) -> Tensor:
+    """D's loss 1/2 E[softplus(D(fake))] + 1/2 E[softplus(-D(real))], for logits of any shape."""
+    return 0.5 * (F.softplus(precise(fake_logits)).mean() + F.softplus(-precise(real_logits)).mean())
 
 
 def r1_penalty(discriminator: Callable[[Tensor], Tensor], tiles: Tensor) -> tuple[Tensor, Tensor]:
-    """D's logits (T, 1) of real tiles (T, 3, H, W), and half its squared gradient there (sum over pixels, mean over T).
+    """D's logits (T, 1) of real tiles (T, 3, H, W), and R1, 1/2 E |grad D|^2 (sum over pixels, mean over tiles).
 
-    The penalty can be differentiated, without a second backward pass through a backward pass: for v, the gradient
-    taken as a constant, the slope of D along v is |v|^2, and its derivative by D's weights is that of the penalty.
-    Forward-mode differentiation gives the slope together with the logits (torch.autograd.forward_ad).
+    R1 is differentiable by D's weights, without the usual double backward pass. With v the gradient of D at a tile,
+    taken as a constant, the directional derivative of D along v is |v|^2, and its derivative by the weights is that of
+    1/2 |grad D|^2. Forward-mode differentiation (torch.autograd.forward_ad) computes it together with the logits.
     """
     tiles = tiles.detach().requires_grad_()
     (v,) = torch.autograd.grad(precise(discriminator(tiles)).sum(), tiles)
     with forward_ad.dual_level():
         dual = forward_ad.make_dual(tiles.detach(), v)  # type: ignore[no-untyped-call]
         logits, slope = forward_ad.unpack_dual(discriminator(dual))  # type: ignore[no-untyped-call]  # (T, 1) each
-    square = precise(slope).mean()  # of |v|^2 over the tiles
-    return logits, square - 0.5 * square.detach()  # half of it, with all of its derivative
+    square = precise(slope).mean()  # mean of |v|^2 over the tiles
+    return logits, square - 0.5 * square.detach()  # the value is half of it, the derivative is whole
 
 
 def patch_nce(query: Tensor, key: Tensor, temperature: float, false_negatives: float = 1.0) -> Tensor:
-    """Each query must recognise its own key among all keys of the step.
+    """InfoNCE: cross-entropy of each query's cosines to all keys, over `temperature`, with its own key as the class.
 
-    Both (P, F) of unit length; row i of `query` belongs to row i of `key`, all other keys are its negatives. The
-    caller detaches the keys. Other keys whose cosine to its own is above `false_negatives` show the same thing (sky
-    and sky) and are left out; 1 leaves none out.
+    Both (R, F), rows of unit length; the positive of row i of `query` is row i of `key`, all other keys are negatives.
+    The caller detaches the keys. Ours: keys whose cosine to the positive is above `false_negatives` show the same thing
+    (sky and sky) and are no negatives; 1 leaves none out.
     """
-    logits = precise(query) @ precise(key).T / temperature  # (P, P)
+    logits = precise(query) @ precise(key).T / temperature  # (R, R)
     if false_negatives < 1:
         alike = precise(key) @ precise(key).T > false_negatives
         logits = logits.masked_fill(alike.fill_diagonal_(False), -torch.inf)
@@ -57,18 +59,18 @@ def patch_nce(query: Tensor, key: Tensor, temperature: float, false_negatives: f
 
 
 def mean_absolute(output: Tensor, target: Tensor) -> Tensor:
-    """|output - target|_1 as a mean over pixels and channels, any equal shapes."""
+    """Mean absolute difference over all elements, for equal shapes."""
     return (precise(output) - precise(target)).abs().mean()
 
 
 def mean_squared(output: Tensor, target: Tensor) -> Tensor:
-    """|output - target|_2^2 as a mean over pixels and channels, any equal shapes."""
+    """Mean squared difference over all elements, for equal shapes."""
     return F.mse_loss(precise(output), precise(target))
 
 
 def coarse_squared(output: Tensor, target: Tensor, cell: int = 8) -> Tensor:
-    """Mean square of the difference of means over cells of `cell` x `cell` pixels, both (N, C, H, W).
+    """Mean squared difference of the means over cells of `cell` x `cell` px, both (N, C, H, W).
 
-    It has no say in what is finer than a cell, and by the square little in what is nearly right.
+    Detail finer than a cell does not count, and by the square small differences count little.
     """
     return F.mse_loss(F.avg_pool2d(precise(output), cell), F.avg_pool2d(precise(target), cell))

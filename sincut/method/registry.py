@@ -1,7 +1,8 @@
-"""The loss terms of a training: those of the settings, and those of your own, by name.
+"""Loss terms besides PatchNCE: those that ship with sincut, by their settings, and your own, by registered names.
 
-A package can register its terms when it is imported, or name them in its metadata as entry points of the group
-`sincut.terms` (https://packaging.python.org/specifications/entry-points/), which are found without being imported.
+A package registers its terms when it is imported, or names them in its metadata as entry points of the group
+`sincut.terms` (https://packaging.python.org/specifications/entry-points/), which are found without importing it first.
+`examples/own_loss.py` is an example.
 """
 
 from collections.abc import Callable
@@ -13,20 +14,23 @@ from sincut.errors import ConfigError
 from sincut.method.term import Ingredients, Term
 from sincut.method.terms import Guide, Same
 
-MakeTerm = Callable[[float, Ingredients], Term]  # from its weight and what there is to make it of
+MakeTerm = Callable[[float, Ingredients], Term]  # a term's class or factory, called with its weight
 
-TERMS: dict[str, MakeTerm] = {}
+TERMS: dict[str, MakeTerm] = {}  # registered terms by name
 ENTRY_POINTS = "sincut.terms"
 
 
 def register_term(name: str, make: MakeTerm) -> None:
-    """Make a loss term known, which `losses.own.NAME=WEIGHT` switches on. Raises ValueError where the name is taken."""
+    """Register a loss term, which the setting `losses.own.NAME=WEIGHT` switches on.
+
+    Raises ValueError if the name is taken.
+    """
     if TERMS.setdefault(name, make) is not make:
         raise ValueError(f"there is a loss term {name!r} already; give this one another name")
 
 
-def more_terms(ingredients: Ingredients) -> list[Term]:
-    """The shipped loss terms besides PatchNCE that the settings switch on."""
+def shipped_terms(ingredients: Ingredients) -> list[Term]:
+    """The loss terms of `terms.py` whose weight in the settings is above 0."""
     losses = ingredients.config.losses
     terms: list[Term] = [Same(losses.same)] if losses.same else []
     terms += [Guide(losses)] if losses.guide else []
@@ -34,13 +38,13 @@ def more_terms(ingredients: Ingredients) -> list[Term]:
 
 
 def own_terms(ingredients: Ingredients) -> list[Term]:
-    """The user's own loss terms, which `losses.own` names. Raises `ConfigError` for one that nobody has registered."""
+    """The registered loss terms that `losses.own` names. Raises `ConfigError` for a name that is not registered."""
     makers = own_makers(ingredients.config)
     return [makers[name](weight, ingredients) for name, weight in ingredients.config.losses.own.items()]
 
 
 def own_makers(config: Config) -> dict[str, MakeTerm]:
-    """What makes the user's own loss terms, by name. Raises `ConfigError` as `own_terms`, before anything is made."""
+    """The factories of the terms that `losses.own` names, by name. Raises `ConfigError` for one not registered."""
     return {name: _maker(name) for name in config.losses.own}
 
 

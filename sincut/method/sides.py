@@ -1,8 +1,9 @@
-"""The two sides of a training: source and target as the networks see them, and what was measured of both.
+"""The two sides of a training: source and target, prepared for it, and what was measured of both.
 
 The source x is the picture that G translates, the target y the one whose look it learns; by default the painting and
-the photo, with `--reverse` the other way round. The source is prepared by the filters before G. Pictures that are
-aligned to it, such as the coarse guide, are cut out at the same places. Pictures are (1, 3, H, W) in [-1, 1].
+the photo, with `--reverse` the other way round. The source goes through the filters before G. Pictures that are aligned
+to it, such as the coarse guide, are cropped at the same places. With the defaults (the published method) there is no
+guide, and the filters change nothing. Pictures are (1, 3, H, W) in [-1, 1].
 """
 
 from dataclasses import dataclass, replace
@@ -18,16 +19,18 @@ from sincut.nets.balance import no_wider
 from sincut.nets.colour import ColourMap, colour_transport
 from sincut.nets.filters import ChromaGrain, Filter, Smoothing, calm_variance, chroma_grain
 
-FAINT = 0.04  # of a picture's deviation: with less in its even parts, strokes or their absence escape D for long
+# A picture is faint if the standard deviation within its even parts is below this share of its own: for hundreds of
+# steps D then does not notice whether strokes are there.
+FAINT = 0.04
 
 
 @dataclass(frozen=True, eq=False)
 class Prepared:
-    """A picture of a side, and pictures aligned to it by name, in one tensor, so that they are cropped as one."""
+    """A picture, and those aligned to it, stacked along the channels so that one crop takes the same part of all."""
 
-    stack: Tensor  # (1, 3 * (1 + len(names)), H, W)
-    names: tuple[str, ...] = ()
-    outlines: Outlines | None = None  # where crops are drawn by them
+    stack: Tensor  # (1, 3 * (1 + len(names)), H, W): the picture, then the aligned ones
+    names: tuple[str, ...] = ()  # of the aligned pictures
+    outlines: Outlines | None = None  # strength of the picture's outlines, if crops are chosen by it
 
     @property
     def image(self) -> Tensor:
@@ -37,12 +40,12 @@ class Prepared:
 
 @dataclass(frozen=True, eq=False)
 class Side:
-    """The pictures of one side; with several, each step draws one."""
+    """The pictures of one side; where there are several, each step draws one of them."""
 
     pictures: tuple[Prepared, ...]
 
     def crops(self, settings: Crops, random: torch.Generator) -> tuple[Tensor, dict[str, Tensor]]:
-        """(N, 3, crop, crop) of one picture at random, and by name those of what is aligned to it."""
+        """Random crops (N, 3, crop, crop) of one picture, and the same parts of those aligned to it, by name."""
         several = len(self.pictures) > 1
         picture = self.pictures[int(torch.randint(len(self.pictures), (), generator=random)) if several else 0]
         crops = random_crops(picture.stack, settings, random, picture.outlines)
@@ -54,48 +57,48 @@ class Side:
 class Diagnosis:
     """Measurements of source and target, and what follows from them for filters and networks (ours)."""
 
-    source_texture: float  # calm variance, the texture of a picture's even parts, see `calm_variance`
-    target_texture: float
-    faint: bool  # True if the even parts of one of the two are as good as empty: a clear or a night sky
+    source_texture: float  # variance within the source's even parts, see `calm_variance`
+    target_texture: float  # the same of the target
+    faint: bool  # True if one of the two has next to no texture in its even parts, as a clear or a night sky
 
     @classmethod
     def of(cls, source: Tensor, target: Tensor) -> "Diagnosis":
-        """Of two pictures (1, 3, H, W)."""
+        """The diagnosis of two pictures (1, 3, H, W) in [-1, 1]."""
         textures = calm_variance(source), calm_variance(target)
         pairs = zip((source, target), textures, strict=True)
         faint = any(texture < FAINT**2 * float(picture.var((0, 2, 3)).mean()) for picture, texture in pairs)
         return cls(*textures, faint)
 
     @property
-    def excess(self) -> float:
-        """Variance of the source's strokes beyond any texture of the target; 0 where the two can be compared."""
+    def stroke_variance(self) -> float:
+        """The source's texture beyond `ALIKE` times the target's, which no such photo has; 0 if it has less."""
         return max(0.0, self.source_texture - ALIKE * self.target_texture)
 
     @property
     def lacks_texture(self) -> bool:
-        """True if the source has too little texture for the target's to be made of it."""
+        """True if the target's texture is more than `ALIKE` times the source's, so that G has to invent some."""
         return self.target_texture > ALIKE * self.source_texture
 
     def settled(self, networks: Networks) -> Networks:
-        """The settings of the networks with nothing left to choose."""
+        """The settings of the networks with `noise=auto` replaced by all (if the source lacks texture) or none."""
         if networks.noise != "auto":
             return networks
         return replace(networks, noise="all" if self.lacks_texture else "none")
 
 
 class Sides(NamedTuple):
-    """Both sides, prepared, with all that follows from the two pictures."""
+    """Both sides, prepared, and the settings of filters and networks that follow from the two pictures."""
 
-    source: Side
+    source: Side  # behind the filters before G
     target: Side
-    before: tuple[Filter, ...]  # in front of G
-    networks: Networks  # settled
-    base_variance: float  # below which the picture under G's output is smoothed; 0: it is not
-    expected: Tensor | None  # the target, if D normalises its tiles by it, see `Discriminator.expect`
+    before: tuple[Filter, ...]  # the filters before G
+    networks: Networks  # settings with nothing left to choose
+    base_variance: float  # strength of `Generator.set_base_smoothing`; 0: off
+    normalised_by: Tensor | None  # the target (1, 3, H, W), for `Discriminator.normalise_by`; None: off
 
 
 def prepare(source: Tensor, target: Tensor, config: Config, device: torch.device) -> Sides:
-    """Both pictures as a training sees them, on `device`; everything is measured on the device they come on."""
+    """Measure, filter and stack both pictures (1, 3, H, W) in [-1, 1], and move the stacks to `device`."""
     diagnosis = Diagnosis.of(source, target)
     before, mapped = _filters(source, target, config, diagnosis)
     names: tuple[str, ...] = ()
@@ -103,26 +106,26 @@ def prepare(source: Tensor, target: Tensor, config: Config, device: torch.device
     if config.losses.guide:
         comparable = comparable_texture(diagnosis.source_texture, diagnosis.target_texture)
         names, stack = ("guide",), torch.cat([mapped, coarse_guide(source, target, comparable)], dim=1)
-    smooths = config.networks.smooth and diagnosis.excess
-    detail = config.networks.detail and diagnosis.faint
+    smooths = config.networks.smooth and diagnosis.stroke_variance
+    normalises = config.networks.detail and diagnosis.faint
     return Sides(
         Side((_prepared(stack, names, config.crops, device),)),
         Side((_prepared(target, (), config.crops, device),)),
         before,
         diagnosis.settled(config.networks),
         config.networks.smooth * calm_variance(mapped) if smooths else 0.0,
-        target if detail else None,
+        target if normalises else None,
     )
 
 
 def _filters(source: Tensor, target: Tensor, config: Config, diagnosis: Diagnosis) -> tuple[tuple[Filter, ...], Tensor]:
-    """The filters in front of G, each measured behind the one before it, and the source behind all of them."""
-    smoothing = Smoothing(config.colour.smooth * diagnosis.excess)
+    """The filters before G, each measured on the output of the one before it, and the source behind all of them."""
+    smoothing = Smoothing(config.colour.smooth * diagnosis.stroke_variance)
     smooth = smoothing(source)
     colour = colour_transport(smooth, target) if config.colour.map else ColourMap.identity()
     mapped = colour(smooth)
     own = chroma_grain(mapped) if config.colour.grain else 0.0
-    # A ratio of mean squares, used as a factor of the amplitude: what is left has less energy than the target's grain.
+    # A ratio of energies (mean squares) as a factor of the amplitude: less energy is left than the target's grain has.
     grain = ChromaGrain(min(1.0, chroma_grain(no_wider(target, source)) / own) if own else 1.0)
     return (smoothing, colour, grain), grain(mapped)
 

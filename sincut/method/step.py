@@ -1,12 +1,18 @@
 """SinCUT: contrastive unpaired translation between two single pictures, a source x and a target y.
 
 After *Contrastive Learning for Unpaired Image-to-Image Translation* (Park, Efros, Zhang, Zhu; ECCV 2020,
-https://arxiv.org/abs/2007.15651), section "Single image translation" and the appendix. `Cut.step` is the method: one
-update of the discriminator D, then of the generator G and the projection heads H.
+https://arxiv.org/abs/2007.15651), its section on high-resolution single image translation and the appendix to it. The
+generator G translates, fake = G(x); the discriminator D tells the translation from the target; the projection heads H
+compare patches. `Cut.step` is one update of D, then of G and H together, down the gradients of
 
-Crops are (N, 3, crop, crop), tiles (T, 3, tile, tile), all in [-1, 1]. What the lines below leave open, the settings
-choose: losses by `registry.py`, where crops are drawn by `crops.py`, what the pictures go through before by `sides.py`.
-The presets `paper` and `release` choose the published method; whatever is ours is marked so here and there.
+    L_D = 1/2 E[softplus(D(fake))] + 1/2 E[softplus(-D(y))] + R1                           critic.py
+    L_G = E[softplus(-D(fake))]                                                            critic.py
+          + nce * 1/2 (NCE(x, fake) + NCE(y, same))    with same = G(y)                    nce.py
+          + same * |same - y|_1                                                            terms.py
+
+where `nce` and `same` are settings of `losses`. x and y are crops (N, 3, crop, crop) in [-1, 1], D sees them in tiles
+(T, 3, tile, tile). Crops are drawn in `crops.py`, from pictures that were prepared in `sides.py`. The presets `paper`
+and `release` choose the published method; what is marked "ours" is off there.
 """
 
 from collections.abc import Iterable, Iterator
@@ -22,7 +28,7 @@ from sincut.devices import Compute
 from sincut.method import registry
 from sincut.method.average import Averages
 from sincut.method.critic import Critic
-from sincut.method.crops import made_small, tiles
+from sincut.method.crops import downsampled, tiles
 from sincut.method.descent import Descent
 from sincut.method.nce import PatchNce
 from sincut.method.sides import Sides
@@ -34,66 +40,74 @@ TAKEN = {"adam", "average", "balance", "generator", "member", "scaler"}  # what 
 
 
 class Cut:
-    """G, D and H of one training with its optimisers, and the step that trains them."""
+    """The networks G, D and H of one training, their optimisers, and the step that trains them."""
 
     def __init__(self, sides: Sides, config: Config, compute: Compute, random: torch.Generator, seed: int) -> None:
+        """Initial weights follow from `seed`, all later random choices from `random`, a generator on the CPU."""
         self.sides, self.config, self.compute, self.random = sides, config, compute, random
         with torch.random.fork_rng(devices=[]):  # weights are drawn on the CPU; the caller's random state stays
             torch.default_generator.manual_seed(seed)
+            # Each network draws its weights when it is made, so the order of these lines decides what they are.
             self.generator = Generator(sides.networks)
-            self.generator.smooth_below(sides.base_variance)
+            self.generator.set_base_smoothing(sides.base_variance)
             ingredients = Ingredients(config, self.generator, random)
             self.critics = [self._critic(partial(tiles, size=config.crops.tile))]
-            self.terms: list[Term] = [PatchNce(ingredients), *registry.more_terms(ingredients)]
-            if config.looks_at_large_forms:  # ours: whole crops, made as small as a tile
-                view = partial(made_small, size=config.crops.tile)
+            self.terms: list[Term] = [PatchNce(ingredients), *registry.shipped_terms(ingredients)]
+            if config.has_large_critic:  # ours: a second D, of whole crops downsampled to the size of a tile
+                view = partial(downsampled, size=config.crops.tile)
                 self.critics.append(self._critic(view, config.losses.large, "_large"))
             self.terms += registry.own_terms(ingredients)
         self.heads = self._heads()
-        critics: list[nn.Module] = [critic.network for critic in self.critics]
-        for network in (self.generator, *self.heads.values(), *critics):
+        discriminators: list[nn.Module] = [critic.network for critic in self.critics]
+        for network in (self.generator, *self.heads.values(), *discriminators):
             network.to(device=compute.device, memory_format=torch.channels_last)  # type: ignore[call-overload]
         self.averages = Averages({"generator": self.generator, **self.heads}, config.optimisation.ema)
-        groups: dict[str, list[nn.Module]] = {"g": [self.generator], "d": critics, "h": [*self.heads.values()]}
+        groups: dict[str, list[nn.Module]] = {"g": [self.generator], "d": discriminators, "h": [*self.heads.values()]}
         self.descend = Descent(groups, config.optimisation, compute)
         self.steps_done = 0
 
     def step(self, rate: float, progress: Progress, count: int | None = None) -> dict[str, Tensor]:
         """One update of D, then of G and H, from `count` random crops of each picture (`crops.count` by default).
 
-        `rate` is the learning rate, `progress` the place of the step in the run. Returns the detached losses by name.
+        `rate` is the learning rate, `progress` the position of the step in the run. Returns the unweighted losses by
+        name, detached scalars.
         """
         crops = replace(self.config.crops, count=count or self.config.crops.count)
-        x, aligned = self.sides.source.crops(crops, self.random)
+        x, aligned = self.sides.source.crops(crops, self.random)  # (N, 3, crop, crop)
         y, _ = self.sides.target.crops(crops, self.random)
         with self.descend.autocast():
-            seen = self.translate(x, y, aligned)
-            views = [(critic, critic.view(y), critic.view(seen.fake)) for critic in self.critics]
-            # The target's tiles are real, the translation's are not.
-            d = [p for critic, real, fake in views for p in critic.tell_apart(real, fake.detach(), progress.step)]
+            seen = self.translate(x, y, aligned)  # fake = G(x), same = G(y)
+            views = [(critic, critic.view(y), critic.view(seen.fake)) for critic in self.critics]  # (T, 3, tile, tile)
+            # D: the target's tiles are real, the translation's are not; plus R1.
+            d = [
+                part
+                for critic, real, fake in views
+                for part in critic.discriminator_loss(real, fake.detach(), progress.step)
+            ]
         self.descend("d", d, rate)
         with self.descend.autocast(), frozen(critic.network for critic in self.critics):
-            # Fool D, keep each patch recognisable (PatchNCE), leave the target alone, and what else the settings ask.
-            g = [p for critic, _, fake in views for p in critic.convince(fake)]
-            g += [p for term in self.terms for p in term.parts(seen, progress)]
+            # G and H: be taken for real by the updated D; keep each patch recognisable (PatchNCE); leave the target as
+            # it is; and what else the settings switch on.
+            g = [part for critic, _, fake in views for part in critic.generator_loss(fake)]
+            g += [part for term in self.terms for part in term.parts(seen, progress)]
         self.descend("gh", g, rate)
         self.descend.scaler.update()
         for term in self.terms:
             term.after(seen)
-        self.averages.update(self.steps_done)
+        self.averages.update(self.steps_done)  # ours
         self.steps_done += 1
         return {part.name: part.value.detach() for part in (*d, *g) if part.shown}
 
     def translate(self, x: Tensor, y: Tensor, aligned: dict[str, Tensor]) -> Seen:
-        """Translate crops of x, and where a loss asks for it those of y, which should stay what they are."""
+        """fake = G(x) and, if a term needs it, same = G(y), in one forward pass of N or 2N crops (N, 3, crop, crop)."""
         both = any(term.needs_same for term in self.terms)
-        given = torch.cat([x, y]) if both else x
-        features = self.generator.encode(given)
-        out = self.generator.decode(given, features[-1], noise_like(given, self.random))
-        return Seen(x, y, given, out, out[: len(x)], out[len(x) :], features, aligned)
+        inputs = torch.cat([x, y]) if both else x
+        features = self.generator.encode(inputs)
+        outputs = self.generator.decode(inputs, features[-1], noise_like(inputs, self.random))
+        return Seen(x, y, inputs, outputs, outputs[: len(x)], outputs[len(x) :], features, aligned)
 
     def networks(self) -> dict[str, nn.Module]:
-        """All networks by their names in a checkpoint."""
+        """All networks, and the averages of those that have one, by their names in a checkpoint."""
         averages = {f"average_{name}": network for name, network in self.averages.copies.items()}
         return {
             "generator": self.generator,
@@ -118,20 +132,20 @@ class Cut:
     def _critic(self, view: partial[Tensor], weight: float = 1.0, suffix: str = "") -> Critic:
         config = self.config
         network = Discriminator(config.networks, config.crops.tile)
-        if self.sides.expected is not None:  # ours: detail brought out where a picture has little
-            network.expect(self.sides.expected, config.networks.detail)
+        if self.sides.normalised_by is not None:  # ours: fine detail amplified where a picture has little of it
+            network.normalise_by(self.sides.normalised_by, config.networks.detail)
         return Critic(network, view, config.losses, weight, suffix)
 
 
 def noise_like(images: Tensor, random: torch.Generator) -> Tensor:
-    """Standard normal (N, 1, H, W) for (N, 3, H, W), drawn on the CPU so that every device sees the same."""
+    """Standard normal (N, 1, H, W) for (N, 3, H, W), drawn on the CPU so that it is the same for every device."""
     n, _, h, w = images.shape
     return torch.randn(n, 1, h, w, generator=random).to(images.device)
 
 
 @contextmanager
 def frozen(networks: Iterable[nn.Module]) -> Iterator[None]:
-    """A context in which these networks' weights get no gradient."""
+    """A context in which gradients flow through these networks, but not into their weights."""
     kept = list(networks)
     for network in kept:
         network.requires_grad_(False)
@@ -143,5 +157,5 @@ def frozen(networks: Iterable[nn.Module]) -> Iterator[None]:
 
 
 def _average_name(name: str) -> str:
-    """A checkpoint's name for the average of a term's network; the heads have had theirs since format 1."""
+    """The name in a checkpoint of the average of a term's network; that of the projector is from format 1."""
     return "average_heads" if name == "average_projector" else name

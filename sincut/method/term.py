@@ -1,7 +1,8 @@
-"""Loss terms of a step: what one may look at, what it gives, and the base of all of them.
+"""Loss terms of G and H: their base class, the tensors of a step that they read, and the parts that they return.
 
-A term is a loss of G with a name and a weight. Those of SinCUT are `nce.PatchNce`, `terms.Same` and `terms.Guide`; one
-of your own is registered by name (`registry.register_term`) and switched on by `losses.own.NAME=WEIGHT`.
+A term is a summand of L_G with a name and a weight, such as PatchNCE (`nce.PatchNce`), the identity loss (`terms.Same`)
+and the distance to the coarse guide (`terms.Guide`); the adversarial loss is the critics' (`critic.py`). A term of your
+own is registered by name (`registry.register_term`) and switched on by `losses.own.NAME=WEIGHT`.
 """
 
 from collections.abc import Mapping
@@ -15,65 +16,65 @@ from sincut.nets.generator import Generator
 
 
 class Progress(NamedTuple):
-    """The place of a step: number `step` of the whole run, number `done` of `length` in its phase, both from 0."""
+    """Position of a step in the run and in its phase (the training of one ensemble member), counted from 0."""
 
-    step: int = 0
-    done: int = 0
-    length: int = 0  # 0: not known yet
+    step: int = 0  # steps of the run before this one
+    done: int = 0  # steps of the phase before this one
+    length: int = 0  # steps of the phase; 0: not known yet
 
 
 class Seen(NamedTuple):
-    """What one step has made of its crops. Losses read it and change nothing in it.
+    """The tensors of one step: N crops of side s of both pictures, and G's outputs. Terms must not change them.
 
-    N crops of side s; where a term needs `same`, G is given both pictures' crops in one pass, those of x first.
+    If a term needs G(y), both pictures' crops go through G together, x first; `fake` and `same` are views of `outputs`.
     """
 
-    x: Tensor  # (N, 3, s, s) crops of the source, prepared, in [-1, 1]
-    y: Tensor  # (N, 3, s, s) crops of the target
-    given: Tensor  # (N or 2N, 3, s, s): x, then y where a term needs G(y)
-    out: Tensor  # (N or 2N, 3, s, s): G(given)
+    x: Tensor  # (N, 3, s, s) crops of the source behind the filters before G, about [-1, 1]
+    y: Tensor  # (N, 3, s, s) crops of the target in [-1, 1]
+    inputs: Tensor  # (N, 3, s, s): x; or (2N, 3, s, s): x, then y, if a term needs G(y)
+    outputs: Tensor  # G(inputs), of their shape
     fake: Tensor  # (N, 3, s, s): G(x)
-    same: Tensor  # (N or 0, 3, s, s): G(y)
-    features: list[Tensor]  # of layers 0.. of G's encoder for `given`: keys of PatchNCE that cost nothing
-    aligned: Mapping[str, Tensor]  # (N, 3, s, s) by name, cut out exactly as x: "guide"
+    same: Tensor  # (N, 3, s, s): G(y); (0, 3, s, s) if no term needs it
+    features: list[Tensor]  # of `inputs`, all layers of G's encoder from 0 (RGB): PatchNCE's keys, computed already
+    aligned: Mapping[str, Tensor]  # by name, (N, 3, s, s): other pictures cropped exactly as x, such as "guide"
 
 
 class Part(NamedTuple):
-    """One summand of a loss: `weight * value`, the value a scalar. `shown` ones are reported by name."""
+    """One summand of a loss, `weight * value`."""
 
-    name: str
+    name: str  # in metrics and reports
     weight: float
-    value: Tensor
-    shown: bool = True
+    value: Tensor  # a scalar, unweighted
+    shown: bool = True  # False: left out of metrics and reports
 
 
 class Ingredients(NamedTuple):
-    """What a term may be made of. Weights of networks that it makes are drawn from torch's own generator."""
+    """Arguments from which a term is made. Its networks draw their weights from torch's default generator."""
 
     config: Config
-    generator: Generator
-    random: torch.Generator  # of all random choices of the run, on the CPU
+    generator: Generator  # G
+    random: torch.Generator  # on the CPU, for every random choice after the initial weights
 
 
 class Term:
-    """Base of the losses of G and H; `parts` is all that one needs to have."""
+    """Base class of loss terms of G and H; only `parts` has to be overridden."""
 
-    needs_same = False  # True if it looks at G(y)
+    needs_same = False  # True if it reads `Seen.same`, G(y)
 
     def parts(self, seen: Seen, progress: Progress) -> list[Part]:
-        """Summands of the loss for this step; none where the term has no say in it."""
+        """The term's summands of L_G in this step; an empty list if it has no weight now."""
         raise NotImplementedError
 
     def after(self, seen: Seen) -> None:
-        """Called when G has been updated: for queues of keys, momentum encoders and the like."""
+        """Called after each update of G and H: for queues of keys, momentum encoders and the like."""
 
     def networks(self) -> dict[str, nn.Module]:
-        """Networks by name that are trained with G, averaged and saved with it."""
+        """The term's own networks by name; they are trained and averaged as H, and saved in checkpoints."""
         return {}
 
 
 def total(parts: list[Part]) -> Tensor:
-    """The sum of weighted parts, a scalar."""
+    """The weighted sum of parts, a scalar; 0 for none."""
     loss = torch.zeros(())
     for part in parts:
         loss = loss + part.weight * part.value

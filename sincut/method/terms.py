@@ -1,4 +1,4 @@
-"""Loss terms besides PatchNCE: the target that should stay as it is, and the coarse guide."""
+"""Loss terms besides PatchNCE: the identity loss on the target, and the distance to the coarse guide."""
 
 from sincut.config.sections import Losses
 from sincut.method.losses import coarse_squared, mean_absolute
@@ -6,7 +6,7 @@ from sincut.method.term import Part, Progress, Seen, Term
 
 
 class Same(Term):
-    """|G(y) - y|: the target should stay as it is (the published code's identity loss)."""
+    """The identity loss |G(y) - y|_1 of the published code: G should leave the target as it is."""
 
     needs_same = True
 
@@ -14,23 +14,29 @@ class Same(Term):
         self.weight = weight
 
     def parts(self, seen: Seen, progress: Progress) -> list[Part]:
+        """The loss `same`, a mean over pixels and channels."""
         return [Part("same", self.weight, mean_absolute(seen.same, seen.y))]
 
 
 class Guide(Term):
-    """Distance of the translation to the coarse guide; its weight falls with the steps (ours, see `guide.py`)."""
+    """Mean squared distance of the translation to the coarse guide, with a weight that falls (ours, see `guide.py`)."""
 
     def __init__(self, losses: Losses) -> None:
         self.weight, self.until, self.end = losses.guide, losses.guide_until, losses.guide_end
 
     def share(self, progress: Progress) -> float:
-        """Share of the weight: from 1 linearly to `guide_end` at `guide_until` of the phase, then constant."""
+        """Share of the weight `losses.guide` in this step, in 0..1.
+
+        It falls linearly from 1 at the phase's start to `guide_end` after the share `guide_until` of its steps, then it
+        is constant. It is 1 as long as the phase's length is not known.
+        """
         if not progress.length:
             return 1.0
         fallen = min(1.0, progress.done / max(1.0, self.until * progress.length))
         return 1 - fallen * (1 - self.end)
 
     def parts(self, seen: Seen, progress: Progress) -> list[Part]:
+        """The loss `guide`, between means over cells of 8 x 8 px; none where its share of the weight is 0."""
         share = self.share(progress)
         if not share:
             return []

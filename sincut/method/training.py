@@ -166,7 +166,7 @@ class Training:
 def _load(network: nn.Module, prefix: str, state: Mapping[str, Tensor]) -> None:
     network.load_state_dict({name: state[f"{prefix}{name}"] for name in network.state_dict()})
     if isinstance(network, Generator):
-        network.smooth_below(float(network.texture))
+        network.set_base_smoothing(float(network.texture))
 
 
 def _tensors(prefix: str, filters: tuple[Filter, ...]) -> dict[str, Tensor]:

@@ -183,7 +183,7 @@ def _generator(networks: Networks, tensors: Mapping[str, Tensor]) -> Generator:
     with torch.random.fork_rng(devices=[]):  # drawing weights only to replace them must not disturb the caller
         generator = Generator(networks)
     generator.load_state_dict(weights)
-    generator.smooth_below(float(generator.texture))
+    generator.set_base_smoothing(float(generator.texture))
     return generator
 
 

@@ -1,12 +1,11 @@
-"""StyleGAN2 building blocks without a style code (Karras et al. 2020, https://arxiv.org/abs/1912.04958).
+"""StyleGAN2's building blocks without a style code (Karras et al. 2020, https://arxiv.org/abs/1912.04958).
 
 Equalised learning rate everywhere: weights are drawn from N(0, 1) and multiplied by 1/sqrt(fan_in) at use. The
 activation is a leaky ReLU of slope 0.2 after a bias, times sqrt(2). Resampling goes through the binomial filter
-[1, 3, 3, 1], so that neither direction aliases.
+[1, 3, 3, 1], which keeps aliasing small in both directions.
 
 Tensors are (N, C, H, W). Each layer knows its receptive field: `reach` maps an interval of output positions to the
-interval of input positions it depends on, along one axis, from which `Generator` computes the halo that makes tiles
-exact.
+interval of input positions that they depend on, along one axis. From these `Generator` computes its halo.
 """
 
 import math
@@ -22,8 +21,8 @@ Interval = tuple[int, int]  # inclusive positions along one axis
 BINOMIAL = (1.0, 3.0, 3.0, 1.0)
 SLOPE = 0.2  # of the leaky ReLU
 
-# oneDNN's convolution that ends in an activation, as torch.compile uses it: one pass over the feature map less than the
-# two calls it replaces. None where this torch has no such thing.
+# oneDNN's convolution that ends in an activation, as torch.compile uses it: one pass over the feature map less than
+# by two calls. None if this torch has no such thing.
 ONEDNN = torch.backends.mkldnn.is_available()  # type: ignore[no-untyped-call]
 FUSED = getattr(torch.ops.mkldnn, "_convolution_pointwise", None) if ONEDNN else None
 
@@ -62,7 +61,7 @@ class EqualConv2d(nn.Module):
         self.padding = kernel // 2 if padding is None else padding
 
     def forward(self, x: Tensor, padded: bool = True) -> Tensor:
-        """Convolve, bias and activate; without `padded` the result lacks the outer `kernel // 2` places."""
+        """The layer applied to (N, C_in, H, W), on demand without its padding, which makes the result smaller."""
         weight, padding = self.weight * self.gain, self.padding if padded else 0
         if self.bias is None:
             # On one thread torch picks another 1x1 kernel with other rounding. A dilation of 2 changes nothing for 1x1
@@ -77,6 +76,7 @@ class EqualConv2d(nn.Module):
         return F.leaky_relu_(F.conv2d(x, weight, bias, stride=self.stride, padding=padding), SLOPE)
 
     def reach(self, out: Interval) -> Interval:
+        """Input positions that the output positions `out` depend on, along one axis."""
         lo, hi = out
         return lo * self.stride - self.padding, hi * self.stride - self.padding + self.kernel - 1
 
@@ -93,20 +93,21 @@ class EqualLinear(nn.Module):
         self.activation = activation
 
     def forward(self, x: Tensor) -> Tensor:
+        """The layer applied to (N, F_in); with `activation` a leaky ReLU and sqrt(2) at the end."""
         out = F.linear(x, self.weight * self.gain, self.bias * self.scale)
         return F.leaky_relu_(out, SLOPE) if self.activation else out
 
 
 class Blur(nn.Module):
-    """The [1, 3, 3, 1] x [1, 3, 3, 1] filter as a depthwise convolution; `stride` computes only the kept pixels.
+    """The binomial filter [1, 3, 3, 1] x [1, 3, 3, 1], of sum `gain`, as a depthwise convolution of (N, C, H, W).
 
-    [1, 3, 3, 1] is [1, 2, 1] and then the mean of two, so with stride 2 it is also a filter without stride and a
-    pooling. In bfloat16, where oneDNN has no fast gradient of a depthwise convolution with stride, that takes a fifth
-    of the time.
+    With a stride of 2 only the kept places are computed. [1, 3, 3, 1] is [1, 2, 1] followed by a mean of two, so that
+    can also be done by a filter without stride and a pooling: in bfloat16 on a CPU, where oneDNN has no fast gradient
+    of a depthwise convolution with stride, that takes a fifth of the time.
     """
 
-    kernel: Tensor
-    small: Tensor
+    kernel: Tensor  # (C, 1, 4, 4)
+    small: Tensor  # (C, 1, 3, 3): [1, 2, 1] x [1, 2, 1]
 
     def __init__(self, channels: int, padding: int, stride: int = 1, gain: float = 1.0) -> None:
         super().__init__()
@@ -117,6 +118,7 @@ class Blur(nn.Module):
         self.channels, self.padding, self.stride = channels, padding, stride
 
     def forward(self, x: Tensor) -> Tensor:
+        """(N, C, H, W) -> (N, C, (H + 2 padding - 4) // stride + 1, ...)."""
         if self.stride == 2 and x.dtype == torch.bfloat16 and x.device.type == "cpu" and torch.is_grad_enabled():
             even = F.conv2d(x, self.small.to(x.dtype), padding=self.padding, groups=self.channels)
             return F.avg_pool2d(even, 2)
@@ -124,21 +126,22 @@ class Blur(nn.Module):
         return F.conv2d(x, kernel, stride=self.stride, padding=self.padding, groups=self.channels)
 
     def reach(self, out: Interval) -> Interval:
+        """Input positions that the output positions `out` depend on, along one axis."""
         lo, hi = out
         return lo * self.stride - self.padding, hi * self.stride - self.padding + len(BINOMIAL) - 1
 
 
 class ResidualBlock(nn.Module):
-    """Two 3x3 convolutions with activations, plus the skip path, divided by sqrt(2).
+    """Two 3x3 convolutions with activations, plus a skip path, divided by sqrt(2).
 
-    With `down`, (N, C_in, H, W) -> (N, C_out, H/2, W/2) for even H, W: blur then stride 2, on both paths. The skip
-    path is the identity where the shape stays, else a 1x1 convolution without activation.
+    (N, C_in, H, W) -> (N, C_out, H, W), or with `down`, for even H and W, -> (N, C_out, H/2, W/2): blur then stride 2,
+    on both paths. The skip path is the identity if the shape stays, else a 1x1 convolution without activation.
 
-    Without `down` a block can leave its padding out: the result then lacks the outer `TRIM` places on every side, and
-    nothing is computed for what a tile throws away.
+    Without `down` a block can leave its padding out: the result is then `TRIM` places smaller on every side, and
+    nothing is computed that a tile would throw away.
     """
 
-    TRIM = 2  # places, one for each 3x3 convolution
+    TRIM = 2  # places on every side, one for each 3x3 convolution
 
     def __init__(self, c_in: int, c_out: int, down: bool = False) -> None:
         super().__init__()
@@ -151,6 +154,7 @@ class ResidualBlock(nn.Module):
         self.skip: EqualConv2d | None = EqualConv2d(c_in, c_out, 1, scale=half) if down or c_in != c_out else None
 
     def forward(self, x: Tensor, padded: bool = True) -> Tensor:
+        """The block applied to (N, C_in, H, W); only a block without `down` can do without padding."""
         y = self.conv1(x, padded)
         y = self.conv2(y if self.blur is None else self.blur(y), padded)
         skip = x if self.skip_blur is None else self.skip_blur(x)
@@ -161,6 +165,7 @@ class ResidualBlock(nn.Module):
         return out
 
     def reach(self, out: Interval) -> Interval:
+        """Input positions that the output positions `out` depend on, along one axis and by either path."""
         lo, hi = self.conv2.reach(out)
         lo, hi = (lo, hi) if self.blur is None else self.blur.reach((lo, hi))
         lo, hi = self.conv1.reach((lo, hi))
@@ -183,6 +188,7 @@ class UpBlock(nn.Module):
         self.bias = nn.Parameter(torch.zeros(c_out))
 
     def forward(self, x: Tensor, noise: Tensor) -> Tensor:
+        """The block applied to (N, C_in, H, W) and standard normal noise (N, 1, 2H, 2W)."""
         norm = torch.rsqrt(self.weight.square().sum((0, 2, 3), keepdim=True) + 1e-8)
         weight = self.weight * (norm * math.sqrt(2))  # the activation's sqrt(2) is in weights, noise and bias
         y = self.blur(F.conv_transpose2d(x, weight, stride=2))  # (N, C_out, 2H+1, 2W+1) -> (N, C_out, 2H, 2W)
@@ -191,5 +197,6 @@ class UpBlock(nn.Module):
         return F.leaky_relu_(y, SLOPE)
 
     def reach(self, out: Interval) -> Interval:
+        """Input positions that the output positions `out` depend on, along one axis."""
         lo, hi = self.blur.reach(out)
         return -((2 - lo) // 2), hi // 2  # output o takes input i where o = 2i + t, t in 0..2

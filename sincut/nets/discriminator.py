@@ -1,4 +1,7 @@
-"""The discriminator D: StyleGAN2's, without minibatch deviation, on square tiles (https://arxiv.org/abs/1912.04958)."""
+"""The discriminator D: StyleGAN2's without minibatch standard deviation, on square tiles.
+
+Karras et al. 2020, https://arxiv.org/abs/1912.04958. T tiles are (T, 3, tile, tile) in [-1, 1].
+"""
 
 import torch
 import torch.nn.functional as F
@@ -7,13 +10,17 @@ from torch import Tensor, nn
 from sincut.config.sections import Networks
 from sincut.nets.blocks import EqualConv2d, EqualLinear, ResidualBlock
 
-DETAIL_WINDOW = 9  # px; structure finer than that is detail to D
-LEAST_DEVIATION = 0.02  # of the target's colours, so that an even picture is not blown up
-D_WIDTHS = {4: 384, 8: 256, 16: 128, 32: 64, 64: 32, 128: 16}  # channels at each resolution, as published; 16 above
+DETAIL_WINDOW = 9  # px; detail is what a mean over such a window takes away
+LEAST_DEVIATION = 0.02  # of colours in [-1, 1]: an even target is not scaled up beyond that
+# Channels at each resolution in px, 16 above: those of the published code at ndf 8.
+D_WIDTHS = {4: 384, 8: 256, 16: 128, 32: 64, 64: 32, 128: 16}
 
 
 class Discriminator(nn.Module):
-    """(T, 3, tile, tile) -> logits (T, 1); `tile`, in px, is a power of two."""
+    """Tiles (T, 3, tile, tile) -> logits (T, 1); `tile`, in px, is a power of two.
+
+    A 1x1 convolution, downsampling residual blocks to 4x4, a 3x3 convolution and two linear layers.
+    """
 
     mean: Tensor
     deviation: Tensor
@@ -35,22 +42,23 @@ class Discriminator(nn.Module):
         self.convolutions = nn.Sequential(*layers)
         self.hidden = EqualLinear(channels * resolution**2, channels, activation=True)
         self.logit = EqualLinear(channels, 1)
-        self.detail = 0.0
-        self.register_buffer("mean", torch.zeros(3, 1, 1), persistent=False)  # of the target's colours, see `expect`
-        self.register_buffer("deviation", torch.ones(3, 1, 1), persistent=False)
+        self.detail = 0.0  # factor of detail, see `normalise_by`; 0: tiles are seen as they are
+        self.register_buffer("mean", torch.zeros(3, 1, 1), persistent=False)  # of the target's colours
+        self.register_buffer("deviation", torch.ones(3, 1, 1), persistent=False)  # of the target's colours
 
-    def expect(self, target: Tensor, detail: float) -> None:
-        """Normalise tiles by mean and deviation of the colours of (1, 3, H, W), and multiply their detail by `detail`.
+    def normalise_by(self, target: Tensor, detail: float) -> None:
+        """From now on, standardise tiles by the target's colours and multiply their detail by `detail` (ours).
 
-        Means, contrasts and large forms differ more from tile to tile than between real and fake, above all in dark or
-        soft pictures, where D would see nothing else for hundreds of steps.
+        The mean and standard deviation of each channel are those of `target` (1, 3, H, W). Means, contrasts and large
+        forms differ more from tile to tile than between real and fake, above all in dark or soft pictures; without this
+        D would learn nothing else there for hundreds of steps.
         """
         self.detail = detail
         self.mean = target.mean((0, 2, 3))[:, None, None].to(self.mean)
         self.deviation = target.std((0, 2, 3))[:, None, None].clamp(min=LEAST_DEVIATION).to(self.deviation)
 
     def forward(self, tiles: Tensor) -> Tensor:
-        """(T, 3, tile, tile) -> (T, 1): positive for tiles taken for real."""
+        """Tiles (T, 3, tile, tile) -> logits (T, 1), positive for tiles that D takes for real."""
         if self.detail:
             tiles = (tiles - self.mean) / self.deviation
             large = F.pad(tiles, (DETAIL_WINDOW // 2,) * 4, mode="replicate")

@@ -1,11 +1,16 @@
-"""The generator G of single-image CUT (https://arxiv.org/abs/2007.15651).
+"""The generator G of SinCUT: an encoder and a decoder of StyleGAN2's blocks (https://arxiv.org/abs/2007.15651).
 
-G is an encoder whose features serve two purposes: the decoder turns the last of them into a picture, and PatchNCE
-compares them between input and output. There is no normalisation over space anywhere: a pixel of the output depends
-on its receptive field and on nothing else, which is what makes translating in tiles exact.
+A 1x1 convolution (3 -> c1), a downsampling block (c1 -> c2), residual blocks (c2), an upsampling block (c2 -> c1), a
+1x1 convolution to RGB. The encoder is everything up to the middle of the residual blocks; PatchNCE compares its
+features. There is no normalisation layer: an output pixel depends on its receptive field alone, so that tiles are
+exact.
 
-Pictures are (N, 3, H, W) in [-1, 1]. Layers are numbered as in the published code: 0 the RGB input, 1 after the 1x1
-convolution, 2 after the downsampling block, 3 and up after each residual block.
+Ours: the output is added to the base, the input without its texture (`networks.residual`, `networks.smooth`), and each
+block of the decoder may have noise inputs of its own (`networks.noise`).
+
+Pictures are (N, 3, H, W), inputs and outputs about [-1, 1] and not clipped; noise is standard normal (N, 1, H, W). The
+encoder's layers are numbered as in the published code: 0 the RGB input, 1 after the 1x1 convolution, 2 after the
+downsampling block, 3 and up after each residual block.
 """
 
 import torch
@@ -17,14 +22,14 @@ from sincut.nets.blocks import EqualConv2d, ResidualBlock, UpBlock
 from sincut.nets.filters import SMOOTH_REACH, smoothed
 from sincut.nets.local import without_border
 
-STRIDE = 2  # G works at half resolution inside: tiles start at multiples of this
+STRIDE = 2  # px of the picture per place of the inner feature maps; tiles start at multiples of it
 
 
 class Generator(nn.Module):
-    """(N, 3, H, W) -> (N, 3, H, W), for any H, W >= 1.
+    """The translator (N, 3, H, W) -> (N, 3, H, W), for any H, W >= 1.
 
-    Its layers follow from the settings alone, in which `noise` is settled: last, all or none. Raises ValueError for
-    auto, which only two pictures can settle (`method/sides.py`).
+    Its layers follow from the settings alone. Raises ValueError for `noise=auto`, which `method/sides.py` replaces by
+    `all` or `none` after a look at the two pictures.
     """
 
     texture: Tensor
@@ -35,8 +40,8 @@ class Generator(nn.Module):
             raise ValueError("networks.noise=auto is settled by two pictures; a generator needs last, all or none")
         c1, c2 = config.stem, config.inner
         encoder_blocks = config.blocks // 2
-        self.config, self.residual, self.smooth = config, config.residual, False
-        self.register_buffer("texture", torch.zeros(()))  # variance below which the base is smoothed
+        self.config, self.residual, self.smooths_base = config, config.residual, False
+        self.register_buffer("texture", torch.zeros(()))  # see `set_base_smoothing`; the name is a format
         self.stem = EqualConv2d(3, c1, 1, activation=True)
         self.down = ResidualBlock(c1, c2, down=True)
         self.encoder = nn.ModuleList(ResidualBlock(c2, c2) for _ in range(encoder_blocks))
@@ -49,15 +54,19 @@ class Generator(nn.Module):
         self.rgb = EqualConv2d(c1, 3, 1)
         self.rgb_bias = nn.Parameter(torch.zeros(3))
 
-    def smooth_below(self, variance: float) -> None:
-        """Add the output to the input smoothed below this local variance; 0: to the input as it is."""
+    def set_base_smoothing(self, variance: float) -> None:
+        """Set the base, which the output is added to: the input, smoothed where its local variance is below `variance`.
+
+        0 leaves the input as it is. The number is the buffer `texture`, and so a part of the weights; call this again
+        after they were loaded.
+        """
         self.texture.fill_(variance)
-        self.smooth = variance > 0
+        self.smooths_base = variance > 0
 
     def encode(self, x: Tensor, last: int | None = None) -> list[Tensor]:
-        """Features of layers 0..last (all of the encoder by default) of (N, 3, H, W) with even H and W.
+        """Features of layers 0..last (the whole encoder by default) of a picture (N, 3, H, W), H and W even.
 
-        Layers 0 and 1 are (N, C, H, W), the others (N, C, H/2, W/2).
+        Those of layer 0 are (N, 3, H, W), of layer 1 (N, c1, H, W), of all others (N, c2, H/2, W/2).
         """
         features = [x]
         for layer in (self.stem, self.down, *self.encoder)[:last]:
@@ -65,20 +74,20 @@ class Generator(nn.Module):
         return features
 
     def encode_middle(self, x: Tensor, last: int) -> list[Tensor]:
-        """`encode` of (N, 3, H, W) with even H and W without the outer `encoder_halo(last)` pixels."""
+        """`encode` of a window (N, 3, H, W), H and W even, cropped by `encoder_halo(last)` px on every side."""
         halo = self.encoder_halo(last)
         features = enumerate(self.encode(x, last))
         return [without_border(f, halo if layer < 2 else halo // STRIDE) for layer, f in features]
 
     def decode(self, x: Tensor, deepest: Tensor, noise: Tensor) -> Tensor:
-        """The picture (N, 3, H, W) from the input, its deepest features and standard normal noise (N, 1, H, W)."""
+        """The translation (N, 3, H, W) of x (N, 3, H, W), from its deepest features (N, c2, H/2, W/2) and noise."""
         y = deepest
         for index, block in enumerate(self.decoder):
             y = block(self._with_noise(y, noise, index))
         return self._paint(self._base(x), y, noise)
 
     def forward(self, x: Tensor, noise: Tensor) -> Tensor:
-        """Translate (N, 3, H, W) of any size with noise (N, 1, H, W); odd sizes are padded by a pixel, then cropped."""
+        """The translation of x (N, 3, H, W) of any size; odd sizes are padded by a pixel and the result cropped."""
         h, w = x.shape[2:]
         pad = (0, w % STRIDE, 0, h % STRIDE)
         if any(pad):
@@ -86,17 +95,17 @@ class Generator(nn.Module):
         return self.decode(x, self.encode(x)[-1], noise)[:, :, :h, :w]
 
     def translate_middle(self, x: Tensor, noise: Tensor) -> Tensor:
-        """`forward` of a window (N, 3, H, W), H and W even, without its outer `halo` pixels.
+        """`forward` of a window (N, 3, H, W), H and W even, cropped by `halo` px on every side.
 
-        The result is (N, 3, H - 2 halo, W - 2 halo); noise (N, 1, ...) is that of the result and of `noise_reach` px
-        around it. The residual blocks leave their padding out, so that no layer computes more of the halo than later
-        ones read, and no feature map lives longer than needed.
+        The result is (N, 3, H - 2 halo, W - 2 halo); `noise` (N, 1, ...) covers it and `noise_reach` px around it. The
+        residual blocks leave their padding out, so that no layer computes more of the halo than later ones read, and no
+        feature map lives longer than needed.
         """
         trim = STRIDE * ResidualBlock.TRIM  # px that each block takes from every side
         y = self.down(self.stem(x))
         for block in self.encoder:
             y = block(y, padded=False)
-        noise = F.pad(noise, (self.halo - trim * len(self.encoder) - self.noise_reach,) * 4)  # of all places of y
+        noise = F.pad(noise, (self.halo - trim * len(self.encoder) - self.noise_reach,) * 4)  # to the size of y
         for index, block in enumerate(self.decoder):
             y = block(self._with_noise(y, noise, index), padded=False)
             noise = without_border(noise, trim)
@@ -106,9 +115,10 @@ class Generator(nn.Module):
         return without_border(self._paint(base, y, noise), self.halo - trimmed)
 
     def _with_noise(self, y: Tensor, noise: Tensor, index: int) -> Tensor:
-        """Features before a block of the decoder, plus its weights times the noise (N, 1, H, W).
+        """Features y (N, c2, H/2, W/2) plus the noise (N, 1, H, W), weighted for block `index` of the decoder (ours).
 
-        Strokes in an even sky can be made of nothing else. As in StyleGAN2 each block has noise weights of its own.
+        In an even sky, strokes or grain can be made of nothing else. As in StyleGAN2 each block has noise weights of
+        its own; here they are a 1x1 convolution of the noise's 2x2 blocks, and start at 0.
         """
         if not self.noise:
             return y
@@ -116,17 +126,17 @@ class Generator(nn.Module):
         return out
 
     def _base(self, x: Tensor) -> Tensor:
-        """The picture that the output is added to: the input without its own texture, which G has to draw itself."""
-        return smoothed(x, self.texture) if self.residual and self.smooth else x.float()
+        """The base: the input, with `set_base_smoothing` without its texture, since G is to draw the target's."""
+        return smoothed(x, self.texture) if self.residual and self.smooths_base else x.float()
 
     def _paint(self, base: Tensor, y: Tensor, noise: Tensor) -> Tensor:
-        """The picture from its last features at half resolution, on top of its base."""
+        """The picture: upsampled features y (N, c2, H/2, W/2) as RGB; with `networks.residual`, added to the base."""
         out: Tensor = self.rgb(self.up(y, noise)).float() + self.rgb_bias[:, None, None]
         return base + self.residual * out if self.residual else out
 
     @property
     def halo(self) -> int:
-        """The receptive radius, rounded up to a multiple of `STRIDE`."""
+        """Receptive radius in px of an output pixel, rounded up to a multiple of `STRIDE`."""
         return -(-self.receptive_radius() // STRIDE) * STRIDE
 
     @property
@@ -148,8 +158,8 @@ class Generator(nn.Module):
 
     def receptive_radius(self) -> int:
         """Receptive radius in px of an output pixel, computed from the layers."""
-        radius = SMOOTH_REACH if self.residual and self.smooth else 0
-        for position in range(STRIDE):  # even and odd positions see differently far
+        radius = SMOOTH_REACH if self.residual and self.smooths_base else 0
+        for position in range(STRIDE):  # even and odd positions have different receptive fields
             reach = self.up.reach((position, position))
             for block in (*reversed(self.decoder), *reversed(self.encoder), self.down):
                 reach = block.reach(reach)  # type: ignore[operator]

@@ -8,11 +8,11 @@ from sincut.nets.blocks import EqualLinear
 
 
 class Projector(nn.Module):
-    """The heads H: for each PatchNCE layer a 2-layer perceptron, then unit length."""
+    """The heads H: for each PatchNCE layer a perceptron C -> F -> ReLU -> F, and division by the L2 norm."""
 
     def __init__(self, config: Networks, layers: tuple[int, ...]) -> None:
         super().__init__()
-        channels = (3, config.stem)  # of layers 0 and 1; all others have c2
+        channels = (3, config.stem)  # of layers 0 and 1; all deeper ones have `inner`
         self.heads = nn.ModuleList()
         for layer in layers:
             c = channels[layer] if layer < 2 else config.inner
@@ -20,5 +20,5 @@ class Projector(nn.Module):
             self.heads.append(nn.Sequential(*heads))
 
     def forward(self, patches: list[Tensor]) -> list[Tensor]:
-        """For each layer (P, C) -> (P, F), rows of unit length."""
+        """Rows of features (R, C) of each layer -> rows (R, F) of unit length, in float32."""
         return [F.normalize(head(rows).float(), dim=1) for head, rows in zip(self.heads, patches, strict=True)]

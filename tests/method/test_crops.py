@@ -12,7 +12,7 @@ from sincut.method.crops import (
     check_size,
     distinct_parts,
     distinct_places,
-    made_small,
+    downsampled,
     random_crops,
     scaled_size,
     tiles,
@@ -176,6 +176,6 @@ def test_small_pictures_are_refused_with_the_remedy() -> None:
 
 def test_crops_are_made_as_small_as_a_tile() -> None:
     crops = torch.rand(2, 3, 64, 64)
-    small = made_small(crops, 16)
+    small = downsampled(crops, 16)
     assert small.shape == (2, 3, 16, 16)
     torch.testing.assert_close(small[1, 2, 3, 5], crops[1, 2, 12:16, 20:24].mean())

@@ -5,7 +5,7 @@ import torch
 from helpers import PLAIN
 
 from sincut.config.sections import Config, overlay
-from sincut.method.nce import at, positions
+from sincut.method.nce import random_positions, rows_at
 from sincut.method.training import Training
 
 
@@ -28,13 +28,13 @@ def test_positions_are_distinct_and_spread() -> None:
     generator = torch.Generator().manual_seed(0)
     for spread in (False, True):
         for count in (1, 4, 7, 16):
-            places = positions(features, count, spread, generator)
+            places = random_positions(features, count, spread, generator)
             assert len(set(places.tolist())) == count and places.max() < 96
-    quarters = {(p // 12 // 4, p % 12 // 6) for p in positions(features, 4, True, generator).tolist()}
+    quarters = {(p // 12 // 4, p % 12 // 6) for p in random_positions(features, 4, True, generator).tolist()}
     assert len(quarters) == 4
 
 
-def test_rows_are_the_features_at_thepositions() -> None:
+def test_rows_are_the_features_at_the_positions() -> None:
     features = torch.randn(2, 3, 4, 5)
-    rows = at(features, torch.tensor([7, 0]))
+    rows = rows_at(features, torch.tensor([7, 0]))
     torch.testing.assert_close(rows, torch.stack([features[n, :, i // 5, i % 5] for n in (0, 1) for i in (7, 0)]))

@@ -13,7 +13,7 @@ from sincut.config.sections import Config, overlay
 from sincut.devices import Compute
 from sincut.method.crops import random_crops, tiles
 from sincut.method.losses import adversarial, discrimination, mean_absolute, patch_nce, r1_penalty
-from sincut.method.nce import at, positions
+from sincut.method.nce import random_positions, rows_at
 from sincut.method.term import Progress, Seen
 from sincut.method.training import Training
 from sincut.nets.heads import Projector
@@ -59,14 +59,14 @@ def plain_step(training: Training) -> tuple[dict[str, float], list[torch.Tensor]
     for name, view in views.items():
         values[f"G{name}"] = adversarial(critics[name](view(fake)))
     mirrored = losses.flip_equivariance and bool(torch.rand((), generator=random) >= 0.5)
-    places = [positions(generator.encode(x)[i], losses.patches, losses.spread, random) for i in losses.layers]
+    places = [random_positions(generator.encode(x)[i], losses.patches, losses.spread, random) for i in losses.layers]
     terms = []
     for given, output in ((x, fake), (y, same)) if losses.identity else ((x, fake),):
         # FastCUT: the picture as it was before it was mirrored for G, and the output mirrored back.
         keys = generator.encode(given.flip(3) if mirrored else given)
         queries = [features.flip(3) if mirrored else features for features in generator.encode(output)]
         for head, (layer, place) in enumerate(zip(losses.layers, places, strict=True)):
-            k, q = (heads_of(training).heads[head](at(f[layer], place)) for f in (keys, queries))
+            k, q = (heads_of(training).heads[head](rows_at(f[layer], place)) for f in (keys, queries))
             k, q = (rows / rows.norm(dim=1, keepdim=True).clamp(min=1e-12) for rows in (k, q))
             terms.append(patch_nce(q, k.detach(), losses.temperature, losses.false_negatives))
     values["NCE"] = torch.stack(terms).mean()

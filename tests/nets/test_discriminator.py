@@ -18,15 +18,15 @@ def test_discriminator_sees_tiles_relative_to_the_photo_and_their_detail_brought
     plain, relative, sharp = (Discriminator(Networks(discriminator=0.05), 32) for _ in range(3))
     for network, detail in ((relative, 1.0), (sharp, 3.0)):
         network.load_state_dict(plain.state_dict())
-        network.expect(photo, detail)
+        network.normalise_by(photo, detail)
     mean, deviation = photo.mean((0, 2, 3))[:, None, None], photo.std((0, 2, 3))[:, None, None]
     torch.testing.assert_close(relative(tiles), plain((tiles - mean) / deviation))
     seen = sharp(tiles)
-    sharp.expect(photo * 0.2 - 0.7, 3.0)
+    sharp.normalise_by(photo * 0.2 - 0.7, 3.0)
     torch.testing.assert_close(sharp(tiles * 0.2 - 0.7), seen, atol=1e-4, rtol=1e-4)  # dark and soft: the same to D
 
     checks = 0.5 - torch.arange(32 * 32).view(1, 1, 32, 32).remainder(2).expand(1, 3, 32, 32)  # columns of +-0.5
-    sharp.expect(torch.cat([checks, -checks]) * 2, 3.0)  # of deviation 1 and mean 0
+    sharp.normalise_by(torch.cat([checks, -checks]) * 2, 3.0)  # of deviation 1 and mean 0
     inner = torch.zeros_like(checks)
     inner[..., 5:-5, 5:-5] = 1
     given: list[torch.Tensor] = []

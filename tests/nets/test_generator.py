@@ -67,7 +67,7 @@ def test_residual_adds_to_the_input() -> None:
     torch.testing.assert_close(mixed(x, noise), x + 0.25 * plain(x, noise))
     smooth = Generator(Networks(stem=4, inner=6, blocks=4, residual=0.25, smooth=3.0))
     smooth.load_state_dict(plain.state_dict())
-    smooth.smooth_below(0.1)
+    smooth.set_base_smoothing(0.1)
     torch.testing.assert_close(smooth(x, noise), smoothed(x, 0.1) + 0.25 * plain(x, noise))
 
 

@@ -89,6 +89,6 @@ def test_a_run_that_smooths_under_its_output_goes_on_so(
         state[name] = torch.tensor(0.05)
     save_tensors(path, state, metadata)
     translator = sincut.train(painting, photo, tmp_path / "run", resume=True)
-    assert translator.model.generator.smooth and sincut.load(tmp_path / "run").model.generator.smooth
+    assert translator.model.generator.smooths_base and sincut.load(tmp_path / "run").model.generator.smooths_base
     image = torch.rand(1, 3, 40, 50) * 2 - 1
     assert torch.equal(translator.translate(image), sincut.load(tmp_path / "run").translate(image))
