@@ -5,6 +5,7 @@ of metrics; the report is kept up with all of them.
 """
 
 import contextlib
+import copy
 import json
 import platform
 from dataclasses import asdict, replace
@@ -82,14 +83,16 @@ class Recorder:
             self._live(model)
 
     def completed(self, model: Model) -> Model:
-        """The model with what the training does not know in its provenance: figures and thumbnail of the last preview.
+        """The model with all that its provenance tells: also figures and thumbnail of the last preview.
 
-        And the losses, if it has done no step since the run was resumed.
+        And the losses, if it has done no step since the run was resumed. It is another object, which shares all else.
         """
         known = model.provenance
         thumbnails = {**known.thumbnails, "output": self.preview} if self.preview else known.thumbnails
         figures, losses = self.figures or known.figures, known.losses or self.losses
-        return replace(model, provenance=replace(known, thumbnails=thumbnails, figures=figures, losses=losses))
+        model = copy.copy(model)
+        model.provenance = replace(known, thumbnails=thumbnails, figures=figures, losses=losses)
+        return model
 
     def save(self, model: Model) -> None:
         """Write the model file. Raises `ModelError`."""

@@ -60,7 +60,7 @@ def test_onnx_runs_at_any_size_and_says_where_it_comes_from(
         assert (session.run(None, {"image": image.numpy()})[0] == found).all()
     told = session.get_modelmeta().custom_metadata_map
     assert Config.from_dict(json.loads(told["config"])) == model.config
-    assert json.loads(told["provenance"]) == model.provenance
+    assert json.loads(told["provenance"]) == model.provenance.to_dict()
     monkeypatch.setattr(export, "_difference", lambda data, exported: 0.1)
     monkeypatch.setattr(export, "_traced", lambda exported: _Proto())
     with pytest.raises(ModelError, match=r"was not written: it differs from torch by 0\.1"):

@@ -1,5 +1,6 @@
 """The two pictures of a training, in every form they may have."""
 
+import json
 from dataclasses import replace
 from pathlib import Path
 
@@ -13,7 +14,7 @@ from sincut.config.sections import Config
 from sincut.errors import SincutError
 from sincut.events import Event, Warned
 from sincut.model.provenance import PictureIdentity, Provenance
-from sincut.runs.inputs import differences
+from sincut.runs.inputs import Inputs, differences, parse_inputs, source_of
 
 
 def test_pictures_come_as_anything(tiny: Config, painting: Path, photo: Path) -> None:
@@ -35,6 +36,28 @@ def test_the_same_picture_twice_is_allowed_and_warned(tiny: Config, painting: Pa
     events: list[Event] = []
     sincut.train(painting, painting, config=tiny, on_event=events.append)
     assert any(isinstance(event, Warned) for event in events)
+
+
+def test_inputs_come_back_from_the_checkpoint_that_holds_them(painting: Path) -> None:
+    inputs = Inputs(source_of(painting, "painting"), source_of(scene(20, 30, 1), "photo"), reverse=True)
+    identity, paths = parse_inputs(inputs.to_json())
+    assert identity == inputs.identity() and identity.reverse
+    assert identity.source == inputs.source.identity() == identity.photo
+    assert paths == [painting.absolute()]  # the other is no file
+    assert list(json.loads(inputs.to_json())) == ["painting", "photo", "direction", "paths"]
+
+
+@pytest.mark.parametrize("paths", [None, 3, "/etc", {"a": "/etc"}, [3, None, ""]])
+def test_paths_of_strangers_are_paths_or_left_out(paths: object) -> None:
+    told = {"painting": {"sha256": "1"}, "photo": {"sha256": "2"}, "direction": "painting -> photo", "paths": paths}
+    assert parse_inputs(json.dumps(told))[1] == []
+
+
+@pytest.mark.parametrize("odd", [{"painting": None}, {"photo": "b.png"}, {"direction": 3}])
+def test_inputs_that_are_not_told_are_refused(odd: dict[str, object]) -> None:
+    told = {"painting": {"sha256": "1"}, "photo": {"sha256": "2"}, "direction": "painting -> photo"}
+    with pytest.raises(ValueError, match="its inputs are not told"):
+        parse_inputs(json.dumps({**told, **odd}))
 
 
 def test_differences_are_of_bytes_and_direction_not_of_names() -> None:

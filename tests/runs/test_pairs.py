@@ -8,12 +8,14 @@ from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
-from helpers import assert_clear_error, in_process, scene, sincut
+from helpers import TINY, assert_clear_error, in_process, make_model, save_telling, scene, sincut
 from PIL import Image
 
 from sincut.batch.ray_ import Pool
 from sincut.config.resolve import resolve
+from sincut.config.sections import overlay
 from sincut.errors import Interrupted
+from sincut.model.file import MODEL_FILE
 from sincut.model.model import Model
 from sincut.runs import pairs, run
 from sincut.runs.table import Pair, load
@@ -122,6 +124,17 @@ def test_a_stop_on_a_cluster_reaches_all_in_work_and_begins_no_other(
     outcomes = pairs.train(rows, pool=Pool(cpus=2.0), stop=lambda: ray.asked > 2)
     assert [outcome.state for outcome in outcomes] == ["stopped"] * 3
     assert ray.begun == ray.cancelled == ["a", "b"]
+
+
+@pytest.mark.parametrize(("planned", "done"), [(1, True), (2, False), ("1", False), (None, False), ([1], False)])
+def test_a_run_is_finished_once_the_planned_steps_that_it_tells_are_done(
+    painting: Path, photo: Path, tmp_path: Path, planned: object, done: bool
+) -> None:
+    pair = Pair("run", painting, photo, tmp_path / "run", overlay(resolve(), TINY))
+    pair.folder.mkdir()
+    told = {**pair.identity().to_dict(), "steps": 1, "planned_steps": planned}
+    save_telling(make_model(pair.config), pair.folder / MODEL_FILE, **told)
+    assert pairs.finished(pair) == done
 
 
 @pytest.mark.slow
