@@ -22,7 +22,7 @@ Process = subprocess.Popen[bytes]
 
 @dataclass(frozen=True)
 class Ended:
-    """How a training's process has ended."""
+    """The end of a training's process."""
 
     code: int  # exit code; negative: the number of the signal that killed it
     asked: bool  # to stop

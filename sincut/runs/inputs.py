@@ -59,7 +59,7 @@ class Inputs:
         return self.painting if self.reverse else self.photo
 
     def identity(self) -> Provenance:
-        """What identifies a training besides its settings: the two pictures and the direction."""
+        """The two pictures and the direction, which identify a training besides its settings."""
         return Provenance(self.painting.identity(), self.photo.identity(), direction(self.reverse))
 
     def to_json(self) -> str:

@@ -143,7 +143,7 @@ def _on_cluster(
 
 
 def _result(ray: Any, reference: Any, pair: Pair) -> Outcome:
-    """What became of a pair on the cluster; waits for it."""
+    """The outcome of a pair on the cluster; waits for it."""
     try:
         outcome: Outcome = ray.get(reference)
         return outcome

@@ -1,4 +1,4 @@
-"""The recorder of a run: writes into its folder what the training says, and passes it on.
+"""The recorder of a run: writes the events of its training into the run folder, and passes them on.
 
 At each preview the picture and its figures, at each checkpoint the checkpoint and the model, at every few steps a line
 of metrics; the report is kept up with all of them.

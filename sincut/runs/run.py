@@ -85,7 +85,7 @@ def train(
 
 
 class _How(NamedTuple):
-    """How a training computes and when it stops, see `train`."""
+    """Device, precision and time limits of a training, see `train`."""
 
     device: torch.device
     precision: str

@@ -35,14 +35,14 @@ class Pair:
     reverse: bool = False
 
     def identity(self) -> Provenance:
-        """What identifies the training besides its settings, as `Inputs.identity` without sizes. Raises OSError."""
+        """The values that identify the training besides its settings: `Inputs.identity` without sizes. Raises OSError."""
         painting, photo = (PictureIdentity(path.name, sha256=sha256(path)) for path in (self.painting, self.photo))
         return Provenance(painting, photo, direction(self.reverse))
 
 
 @dataclass(frozen=True)
 class Outcome:
-    """What became of a row: one of the states above, the steps of its model, and the error if it failed."""
+    """The outcome of a row: one of the states above, the steps of its model, and the error if it failed."""
 
     name: str
     state: str
