@@ -90,7 +90,7 @@ def source_of(image: AnyImage, role: str) -> Source:
 
 
 def parse_inputs(text: str) -> tuple[Provenance, list[Path]]:
-    """What `Inputs.to_json` has written: `Inputs.identity`, and the files of the pictures that came as files.
+    """`Inputs.identity` from the text of `Inputs.to_json`, and the paths of the pictures that came as files.
 
     Raises ValueError or RecursionError for any other text.
     """

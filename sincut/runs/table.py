@@ -35,7 +35,7 @@ class Pair:
     reverse: bool = False
 
     def identity(self) -> Provenance:
-        """The values that identify the training besides its settings: `Inputs.identity` without sizes. Raises OSError."""
+        """Pictures and direction of the training: `Inputs.identity` without sizes. Raises OSError."""
         painting, photo = (PictureIdentity(path.name, sha256=sha256(path)) for path in (self.painting, self.photo))
         return Provenance(painting, photo, direction(self.reverse))
 

@@ -21,7 +21,7 @@ from sincut.pictures.writing import save
 
 
 def told(run: Path) -> Provenance:
-    """What the model file of a run tells beside its weights."""
+    """The provenance in the model file of a run."""
     return sincut.load(run).model.provenance
 
 
