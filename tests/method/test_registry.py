@@ -1,14 +1,12 @@
 """Loss terms of one's own by name: registered or installed, trained, averaged, saved, and gone on with."""
 
 from importlib.metadata import EntryPoint
-from pathlib import Path
 
 import pytest
 import torch
 from helpers import CPU, PLAIN, check_that_resumed_equals_uninterrupted, tensors_of
 from torch import Tensor, nn
 
-from sincut.config.resolve import resolve
 from sincut.config.sections import Config, overlay
 from sincut.errors import ConfigError
 from sincut.method import registry
@@ -16,7 +14,6 @@ from sincut.method.loop import train
 from sincut.method.registry import register_term
 from sincut.method.term import Ingredients, Part, Progress, Seen, Term
 from sincut.method.training import Training
-from sincut.runs.run import train as run
 
 Pictures = tuple[Tensor, Tensor]
 
@@ -159,19 +156,3 @@ def test_unknown_terms_name_the_nearest_that_is_registered_or_installed(
             train(*pictures, config, device=CPU)
     with pytest.raises(ConfigError, match=r"losses\.own\.zzz: no such loss term; import"):
         train(*pictures, overlay(tiny, {"losses": {"own": {"zzz": 1.0}}}), device=CPU)
-
-
-def test_unknown_terms_are_refused_before_a_folder_is_made(
-    tiny: Config, painting: Path, photo: Path, tmp_path: Path
-) -> None:
-    with pytest.raises(ConfigError, match="zzz"):
-        run(painting, photo, output=tmp_path / "run", config=overlay(tiny, {"losses": {"own": {"zzz": 1.0}}}))
-    assert not (tmp_path / "run").exists()
-
-
-def test_weights_of_ones_own_come_from_flags_and_presets() -> None:
-    config = resolve(flags=["losses.own.likeness=0.5", "losses.own.contours=2"])
-    assert config.losses.own == {"likeness": 0.5, "contours": 2.0}
-    assert Config.from_dict(config.to_dict()) == config
-    with pytest.raises(ConfigError, match=r"losses\.own"):
-        resolve(flags=["losses.own.likeness=much"])

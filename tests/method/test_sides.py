@@ -1,14 +1,17 @@
 """Both pictures prepared: filters, noise and detail follow from what was measured."""
 
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
 from helpers import CPU, PLAIN, average_of
 
-from sincut.config.sections import Config, overlay
+from sincut.config.sections import Config, Crops, overlay
 from sincut.errors import ImageError
+from sincut.method.crops import Outlines, random_crops
 from sincut.method.loop import train
+from sincut.method.sides import Prepared, Side
 from sincut.method.training import Training
 from sincut.model.model import Model
 from sincut.nets.filters import ChromaGrain, chroma_grain
@@ -87,3 +90,55 @@ def test_detail_is_brought_out_where_a_picture_is_as_good_as_empty(
 def test_small_pictures_are_refused_before_training(tiny: Config) -> None:
     with pytest.raises(ImageError, match="target: 20x20"):
         train(torch.zeros(1, 3, 90, 90), torch.zeros(1, 3, 20, 20), tiny, device=CPU)
+
+
+@pytest.mark.parametrize("own_scales", [False, True])
+def test_a_side_of_two_pictures_draws_both(own_scales: bool) -> None:
+    settings = Crops(size=32, tile=16, count=3, low=40.0, high=64.0, own_scales=own_scales)
+    shades = torch.full((1, 3, 60, 80), -0.5), torch.full((1, 3, 90, 50), 0.5)
+    side = Side(tuple(Prepared(picture) for picture in shades))
+    random = torch.Generator().manual_seed(0)
+    drawn = [side.crops(settings, random) for _ in range(100)]
+    assert all(crops.shape == (3, 3, 32, 32) and not aligned for crops, aligned in drawn)
+    for crops, _ in drawn:  # a step sees one of them
+        torch.testing.assert_close(crops, crops[:1, :1, :1, :1].expand_as(crops))
+    lighter = sum(bool(crops.mean() > 0) for crops, _ in drawn)
+    assert 30 < lighter < 70
+
+
+def test_a_side_of_one_picture_draws_only_its_crops() -> None:
+    settings = Crops(size=32, tile=16, count=3, low=40.0, high=64.0)
+    picture = torch.rand(1, 3, 60, 80, generator=torch.Generator().manual_seed(0)) * 2 - 1
+    one, other = (torch.Generator().manual_seed(1) for _ in range(2))
+    crops, _ = Side((Prepared(picture),)).crops(settings, one)
+    assert torch.equal(crops, random_crops(picture, settings, other))
+    assert torch.equal(one.get_state(), other.get_state())
+
+
+@pytest.mark.parametrize("settings", [{"own_scales": False}, {"own_scales": True, "places": 4}])
+def test_aligned_pictures_are_cut_at_the_same_places_and_mirrored_alike(settings: dict[str, Any]) -> None:
+    crops = Crops(size=32, tile=16, count=4, low=40.0, high=64.0, **settings)
+    random = torch.Generator().manual_seed(0)
+    x = torch.rand(1, 3, 60, 80, generator=random) * 2 - 1
+    stack = torch.cat([x, -x, x.flip(1)], dim=1)
+    outlines = Outlines.of(stack) if crops.places > 1 else None
+    side = Side((Prepared(stack, ("negative", "turned"), outlines),))
+    for _ in range(10):  # of four crops each, half of them mirrored
+        cut, aligned = side.crops(crops, random)
+        assert list(aligned) == ["negative", "turned"]
+        torch.testing.assert_close(aligned["negative"], -cut)
+        torch.testing.assert_close(aligned["turned"], cut.flip(1))
+    alone = Side((Prepared(x, outlines=outlines),))
+    for state in range(3):  # what is aligned has no say in where crops are drawn
+        one, other = (torch.Generator().manual_seed(state) for _ in range(2))
+        torch.testing.assert_close(side.crops(crops, one)[0], alone.crops(crops, other)[0])
+
+
+def test_the_guide_lies_on_the_source(tiny: Config, pictures: tuple[torch.Tensor, torch.Tensor]) -> None:
+    guided = overlay(tiny, {"losses": {"guide": 100.0}, "crops": {"excess": 1.2}})
+    for config, names in ((guided, ("guide",)), (tiny, ())):
+        source, target = Training(*pictures, config, PLAIN).sides[:2]
+        (picture,), (other,) = source.pictures, target.pictures
+        assert picture.names == names and other.names == ()
+        assert picture.stack.shape == (1, 3 * (1 + len(names)), *picture.image.shape[2:])
+        assert other.image.shape[1] == other.stack.shape[1] == 3
