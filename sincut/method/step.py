@@ -32,11 +32,9 @@ from sincut.method.crops import downsampled, tiles
 from sincut.method.descent import Descent
 from sincut.method.nce import PatchNce
 from sincut.method.sides import Sides
-from sincut.method.term import Ingredients, Progress, Seen, Term
+from sincut.method.term import Ingredients, Progress, Seen, Term, networks_of
 from sincut.nets.discriminator import Discriminator
 from sincut.nets.generator import Generator
-
-TAKEN = {"adam", "average", "balance", "generator", "member", "scaler"}  # what begins other names in a checkpoint
 
 
 class Cut:
@@ -57,7 +55,7 @@ class Cut:
                 view = partial(downsampled, size=config.crops.tile)
                 self.critics.append(self._critic(view, config.losses.large, "_large"))
             self.terms += registry.own_terms(ingredients)
-        self.heads = self._heads()
+        self.heads = networks_of(self.terms, {f"discriminator{critic.suffix}" for critic in self.critics})
         discriminators: list[nn.Module] = [critic.network for critic in self.critics]
         for network in (self.generator, *self.heads.values(), *discriminators):
             network.to(device=compute.device, memory_format=torch.channels_last)  # type: ignore[call-overload]
@@ -116,18 +114,6 @@ class Cut:
             **self.heads,
             **{_average_name(name): network for name, network in averages.items()},
         }
-
-    def _heads(self) -> dict[str, nn.Module]:
-        """Networks of the terms by name. Raises ValueError for a name that a checkpoint has for something else."""
-        taken = TAKEN | {f"discriminator{critic.suffix}" for critic in self.critics}
-        heads: dict[str, nn.Module] = {}
-        for term in self.terms:
-            for name, network in term.networks().items():
-                if name in taken or name.startswith("average_") or "." in name:
-                    raise ValueError(f"a network of the loss term {type(term).__name__} cannot be named {name!r}")
-                heads[name] = network
-                taken.add(name)
-        return heads
 
     def _critic(self, view: partial[Tensor], weight: float = 1.0, suffix: str = "") -> Critic:
         config = self.config

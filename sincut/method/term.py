@@ -5,7 +5,7 @@ and the distance to the coarse guide (`terms.Guide`); the adversarial loss is th
 own is registered by name (`registry.register_term`) and switched on by `losses.own.NAME=WEIGHT`.
 """
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping, Set
 from typing import NamedTuple
 
 import torch
@@ -13,6 +13,8 @@ from torch import Tensor, nn
 
 from sincut.config.sections import Config
 from sincut.nets.generator import Generator
+
+TAKEN = frozenset(("adam", "average", "balance", "generator", "member", "scaler"))  # begin other names in a checkpoint
 
 
 class Progress(NamedTuple):
@@ -79,3 +81,17 @@ def total(parts: list[Part]) -> Tensor:
     for part in parts:
         loss = loss + part.weight * part.value
     return loss
+
+
+def networks_of(terms: Iterable[Term], taken: Set[str]) -> dict[str, nn.Module]:
+    """The terms' networks by name. Raises ValueError for a name that means something else in a checkpoint.
+
+    Such are `taken` names, `TAKEN` ones, and those of averages.
+    """
+    networks: dict[str, nn.Module] = {}
+    for term in terms:
+        for name, network in term.networks().items():
+            if name in TAKEN | taken | networks.keys() or name.startswith("average_") or "." in name:
+                raise ValueError(f"a network of the loss term {type(term).__name__} cannot be named {name!r}")
+            networks[name] = network
+    return networks
