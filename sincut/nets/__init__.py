@@ -1,4 +1,4 @@
-"""The networks G, D and H, and the filters: closed-form maps of pictures before and after G."""
+"""The networks G, D and H, and the filters before and after G (closed-form maps of pictures)."""
 
 # In this order: each imports only those before it.
 MODULES = ("local", "filters", "colour", "balance", "blocks", "generator", "discriminator", "heads")

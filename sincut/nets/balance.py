@@ -1,14 +1,17 @@
-"""The balance, a filter after G: its output's light and colour, fine, middle and coarse, get the photo's strength.
+"""The balance, a filter after G (ours): gains that give light and colour of the output the target's strength, by band.
 
-In few steps a discriminator carves rock and water deeper than any photo shows them, and leaves large forms too faint.
-How strong a band of a picture is (bands as of a Laplacian pyramid that keeps its size; Burt and Adelson 1983, "The
-Laplacian pyramid as a compact image code") is measured at each level of lightness, since what is dark in a photo has
-less of it than what is bright, and apart from them along outlines, which a brush leaves soft. The gains that take the
-output there are all that is kept.
+In few steps G learns to carve rock and water deeper than any photo shows them, and to leave large forms too faint. So
+pictures are divided into a fine, a middle and a coarse band (a Laplacian pyramid that keeps its size; Burt and Adelson
+1983, "The Laplacian pyramid as a compact image code"), and in each band the mean magnitudes of luma and of chroma (RGB
+less luma) are compared. Those of the fine and the middle band are measured at each level of lightness, because dark
+parts of a photo have less detail than bright ones, and apart from these along outlines, which a brush leaves soft. The
+balance is the gains, target over output, that this gives.
+
+Pictures are (N, 3, H, W), about [-1, 1].
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from typing import ClassVar, Self
 
 import torch
@@ -20,31 +23,32 @@ from torch import Tensor
 from sincut.nets.filters import register
 from sincut.nets.local import blurred, in_bands, precisely, sampled_quantiles
 
-SIGMAS = (3.0, 12.0)  # px: what the first blur takes is fine, what the second takes besides is middle, the rest coarse
-REACH = round(3 * SIGMAS[1]) + 2  # px; one more for a slope, and even as G's stride
-LEVELS = 6  # of lightness
-OUTLINE = (0.12, 0.24)  # rise of the coarse luma over its sigma at which an outline begins, and is nothing else
-DARK, BRIGHT = 0.05, 0.95  # the lowest and highest level, as quantiles of the photo's coarse luma
-RARE = 0.005  # a level with less of a picture than this says nothing
-LEAST, MOST = 0.5, 1.25  # of a gain; what is fine is never made stronger, for that is grain too
-MOST_AT_OUTLINES = 1.5  # there, fine and middle
-PASSES = 3  # gains are measured again on what they give, since a part leaks into its neighbours
+SIGMAS = (3.0, 12.0)  # px of two blurs b1, b2 of x: fine is x - b1, middle b1 - b2, coarse b2
+REACH = round(3 * SIGMAS[1]) + 2  # px: the second blur, one more for `_slope`, rounded up to G's stride
+LEVELS = 6  # levels of lightness
+OUTLINE = (0.12, 0.24)  # rise of coarse luma over one sigma of it at which the weight of outlines is 0 and 1
+DARK, BRIGHT = 0.05, 0.95  # quantiles of the target's coarse luma that are the lowest and the highest level
+RARE = 0.005  # a level that is a smaller share of either picture gets the gain of all levels together
+LEAST, MOST = 0.5, 1.25  # limits of gains; the fine band is never amplified (limit 1), because that amplifies grain
+MOST_AT_OUTLINES = 1.5  # limit of gains at outlines, fine and middle
+PASSES = 3  # of measuring and correcting the gains: a gain of one band or level changes its neighbours too
 
 
 @register
 @dataclass(frozen=True, eq=False)
 class Balance:
-    """Gains for a picture's luma and for its chroma, the colours less luma (the first axis of both tensors of gains).
+    """Gains of the bands of a picture, for luma and for chroma (the first axis of `coarse` and `gains`).
 
-    Gains are factors of 0.5 to 1.5, offset and levels are lightness and colour in [-1, 1].
+    Gains are in `LEAST`..`MOST_AT_OUTLINES`; `offset` and `levels` are in the picture's units. Raises ValueError for
+    tensors of other shapes.
     """
 
     kind: ClassVar[str] = "balance"
     reach: ClassVar[int] = REACH
-    coarse: Tensor  # (2,)
-    offset: Tensor  # (3,), of what is coarse, after its gains
-    levels: Tensor  # (2,): the lowest and the highest level, of the luma of what is coarse, gains and offset applied
-    gains: Tensor  # (2, 2, LEVELS + 1): of what is fine and middle, by level, last at outlines (not in early models)
+    coarse: Tensor  # (2,): gains of the coarse band
+    offset: Tensor  # (3,): RGB, added to the coarse band after its gains
+    levels: Tensor  # (2,): the lowest and the highest level, in luma of the coarse band after gains and offset
+    gains: Tensor  # (2, 2, LEVELS + 1): of the fine and the middle band, by level, last outlines (early models: none)
 
     def __post_init__(self) -> None:
         shapes = [tuple(t.shape) for t in (self.coarse, self.offset, self.levels, self.gains)]
@@ -52,114 +56,133 @@ class Balance:
             raise ValueError("the balance has a wrong shape")
 
     def tensors(self) -> dict[str, Tensor]:
+        """The four tensors as `balance.coarse` and so on."""
         return {f"balance.{name}": value for name, value in vars(self).items()}
 
     @classmethod
     def of_tensors(cls, tensors: Mapping[str, Tensor]) -> Self:
-        prefix = "balance."
-        return cls(**{name.removeprefix(prefix): t for name, t in tensors.items() if name.startswith(prefix)})
+        """The balance of the tensors `balance.*`. Raises KeyError for missing ones, ValueError for other shapes."""
+        return cls(*(tensors[f"balance.{each.name}"] for each in fields(cls)))
 
     def __call__(self, image: Tensor) -> Tensor:
-        """(N, 3, H, W) -> the same in float32 at least; the receptive radius is `REACH` px."""
+        """(N, 3, H, W) -> the same with balanced bands, in float32 at least and not clipped."""
         return precisely(self._balanced, image, REACH)
 
     def _balanced(self, image: Tensor) -> Tensor:
-        *parts, coarse = _parts(image)
+        *fine_and_middle, coarse = _bands(image)
         gains = self.gains.to(image)
-        coarse = _scaled(coarse, *self.coarse.to(image)) + self.offset.to(image)[:, None, None]
-        shares = _shares(rgb_to_grayscale(coarse), self.levels.to(image), outlines=gains.shape[2] > LEVELS)
-        for band, part in enumerate(parts):
+        out = _scaled(coarse, *self.coarse.to(image)) + self.offset.to(image)[:, None, None]
+        labels = _labels(rgb_to_grayscale(out), self.levels.to(image), outlines=gains.shape[2] > LEVELS)
+        for index, band in enumerate(fine_and_middle):
             luma, chroma = (
-                sum(share * gains[kind, band, place] for place, share in enumerate(shares)) for kind in range(2)
+                sum(weight * gains[kind, index, place] for place, weight in enumerate(labels)) for kind in range(2)
             )
-            coarse = coarse + _scaled(part, luma, chroma)
-        return coarse
+            out = out + _scaled(band, luma, chroma)
+        return out
 
 
-def balance(output: Tensor, photo: Tensor) -> Balance:
-    """The balance that gives the output the photo's strengths, within `LEAST` and `MOST`, and its mean colour.
+def balance(output: Tensor, target: Tensor) -> Balance:
+    """The balance that takes the output's strengths and mean colour to the target's, with gains within the limits.
 
-    Pictures are (1, 3, H, W) in [-1, 1].
+    Pictures are (1, 3, H, W) in [-1, 1], of any sizes.
     """
-    output, photo = output.float(), no_wider(photo.float(), output)
-    means = [picture.mean((2, 3), keepdim=True) for picture in (output, photo)]
-    large = [in_bands(lambda x: _parts(x)[2], picture, REACH) for picture in (output, photo)]
-    own, wanted = (
-        torch.stack([part.abs().mean() for part in _split(picture - mean)])
-        for picture, mean in zip(large, means, strict=True)
+    output, target = output.float(), no_wider(target.float(), output)
+    output_mean, target_mean = (picture.mean((2, 3), keepdim=True) for picture in (output, target))
+    output_coarse, target_coarse = (in_bands(_coarse, picture, REACH) for picture in (output, target))
+    own, wanted = (  # (2,): mean magnitudes of luma and chroma of the coarse band
+        torch.stack([part.abs().mean() for part in _split(band - mean)])
+        for band, mean in ((output_coarse, output_mean), (target_coarse, target_mean))
     )
     coarse = (wanted / own.clamp(min=1e-6)).clamp(LEAST, MOST)
-    offset = (means[1] - _scaled(means[0], *coarse)).flatten()
-    levels = sampled_quantiles(rgb_to_grayscale(large[1]), (DARK, BRIGHT))
+    offset = (target_mean - _scaled(output_mean, *coarse)).flatten()
+    levels = sampled_quantiles(rgb_to_grayscale(target_coarse), (DARK, BRIGHT))
     levels[1] = torch.maximum(levels[1], levels[0] + 1e-3)
-    wanted, here = strengths(photo, levels)
+    gains = _gains(coarse, offset, levels, output, target)
+    return Balance(coarse.cpu(), offset.cpu(), levels.cpu(), gains.cpu())
+
+
+def _gains(coarse: Tensor, offset: Tensor, levels: Tensor, output: Tensor, target: Tensor) -> Tensor:
+    """Gains (2, 2, LEVELS + 1) of the fine and the middle band, corrected `PASSES` times by what they give."""
+    wanted, target_shares = strengths(target, levels)
     most = torch.tensor([[1.0], [MOST]], device=wanted.device).repeat(1, LEVELS + 1)  # fine, middle
     most[:, -1] = MOST_AT_OUTLINES
     gains = torch.ones_like(wanted)
     for _ in range(PASSES):
-        own, there = strengths(Balance(coarse, offset, levels, gains)(output), levels)
-        known = (there > RARE) & (here > RARE)
-        overall = [(s * mass).sum(2, keepdim=True) for s, mass in ((own, there), (wanted, here))]
-        short = torch.where(known, wanted / own.clamp(min=1e-6), overall[1] / overall[0].clamp(min=1e-6))
-        gains = torch.minimum((gains * short).clamp(min=LEAST), most)
-    return Balance(coarse.cpu(), offset.cpu(), levels.cpu(), gains.cpu())
+        own, output_shares = strengths(Balance(coarse, offset, levels, gains)(output), levels)
+        in_both = (output_shares > RARE) & (target_shares > RARE)
+        own_overall = (own * output_shares).sum(2, keepdim=True)
+        wanted_overall = (wanted * target_shares).sum(2, keepdim=True)
+        missing = torch.where(in_both, wanted / own.clamp(min=1e-6), wanted_overall / own_overall.clamp(min=1e-6))
+        gains = torch.minimum((gains * missing).clamp(min=LEAST), most)
+    return gains
 
 
 def strengths(picture: Tensor, levels: Tensor) -> tuple[Tensor, Tensor]:
-    """Mean magnitudes (2, 2, LEVELS + 1) of fine and middle luma and chroma of (1, 3, H, W), as `Balance.gains`; and
-    the shares (LEVELS + 1,) of the picture that have each label."""
+    """Strengths (2, 2, LEVELS + 1) of (1, 3, H, W), and the share of the picture (LEVELS + 1,) that each label has.
 
-    def by_row(x: Tensor) -> Tensor:
-        *parts, large = _parts(x)
-        shares = _shares(rgb_to_grayscale(large), levels)
-        magnitudes = [strong.abs().mean(1, keepdim=True) for part in parts for strong in _split(part)]
-        maps = [*shares, *(share * strong for strong in magnitudes for share in shares)]
-        return torch.cat([each.mean(3, keepdim=True) for each in maps], dim=1)  # (1, n, H, 1)
+    A strength is the mean magnitude of luma or chroma (first axis) in the fine or middle band (second axis) at a level
+    of lightness or at outlines (third axis), as in `Balance.gains`. `levels` (2,) are the lowest and the highest level.
+    """
 
-    means = in_bands(by_row, picture, REACH).mean((0, 2, 3))
-    there, rest = means[: LEVELS + 1], means[LEVELS + 1 :]
-    by_band = rest.view(2, 2, LEVELS + 1)  # fine and middle, luma and chroma
-    return by_band.transpose(0, 1) / there.clamp(min=1e-6), there
+    def row_means(x: Tensor) -> Tensor:
+        *fine_and_middle, coarse = _bands(x)
+        labels = _labels(rgb_to_grayscale(coarse), levels)
+        magnitudes = [part.abs().mean(1, keepdim=True) for band in fine_and_middle for part in _split(band)]
+        maps = [*labels, *(label * magnitude for magnitude in magnitudes for label in labels)]
+        return torch.cat([each.mean(3, keepdim=True) for each in maps], dim=1)  # (1, 5 (LEVELS + 1), H, 1)
+
+    means = in_bands(row_means, picture, REACH).mean((0, 2, 3))
+    shares, sums = means[: LEVELS + 1], means[LEVELS + 1 :]
+    by_band = sums.view(2, 2, LEVELS + 1)  # fine and middle, luma and chroma
+    return by_band.transpose(0, 1) / shares.clamp(min=1e-6), shares
 
 
-def no_wider(photo: Tensor, painting: Tensor) -> Tensor:
-    """The photo at the painting's width where it is wider, since a large photo is soft pixel by pixel; else itself."""
-    scale = painting.shape[3] / photo.shape[3]
+def no_wider(target: Tensor, source: Tensor) -> Tensor:
+    """The target (1, 3, H, W), reduced to the source's width if it is wider, aspect kept.
+
+    A photo of many pixels is soft pixel by pixel; at a like width fine detail can be compared.
+    """
+    scale = source.shape[3] / target.shape[3]
     if scale >= 1:
-        return photo
-    h, w = (max(1, round(side * scale)) for side in photo.shape[2:])
-    return resize(photo, (h, w), interpolation="bilinear", antialias=True)
+        return target
+    h, w = (max(1, round(side * scale)) for side in target.shape[2:])
+    return resize(target, (h, w), interpolation="bilinear", antialias=True)
 
 
-def _parts(x: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-    """The fine, middle and coarse band of (N, C, H, W); they add up to it."""
+def _bands(x: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+    """The fine, middle and coarse band of (N, C, H, W), each of its shape; their sum is x."""
     fine, coarse = (blurred(x, sigma) for sigma in SIGMAS)
     return x - fine, fine - coarse, coarse
 
 
+def _coarse(x: Tensor) -> Tensor:
+    return _bands(x)[2]
+
+
 def _split(x: Tensor) -> tuple[Tensor, Tensor]:
-    """Luma (N, 1, H, W), and the colours less luma."""
+    """Luma (N, 1, H, W) and chroma (N, 3, H, W), RGB less luma, of (N, 3, H, W)."""
     luma = rgb_to_grayscale(x)
     return luma, x - luma
 
 
 def _scaled(x: Tensor, luma: Tensor | float, chroma: Tensor | float) -> Tensor:
+    """(N, 3, H, W) with its luma and its chroma multiplied by these factors."""
     return chroma * x + (luma - chroma) * rgb_to_grayscale(x)
 
 
-def _shares(luma: Tensor, levels: Tensor, outlines: bool = True) -> list[Tensor]:
+def _labels(luma: Tensor, levels: Tensor, outlines: bool = True) -> list[Tensor]:
     """Soft labels of each pixel of coarse luma (N, 1, H, W): a map for each of LEVELS lightness levels, then outlines.
 
     Weights are >= 0 and sum to 1: lightness is interpolated linearly between levels, and the weight w of an outline
     scales those of the levels by 1 - w.
     """
     place = ((luma - levels[0]) / (levels[1] - levels[0])).clamp(0, 1) * (LEVELS - 1)
-    shares = [(1 - (place - level).abs()).clamp(min=0) for level in range(LEVELS)]
+    labels = [(1 - (place - level).abs()).clamp(min=0) for level in range(LEVELS)]
     if not outlines:
-        return shares
+        return labels
     begins, whole = OUTLINE
     outline = ((_slope(luma) * SIGMAS[1] - begins) / (whole - begins)).clamp(0, 1)
-    return [*(share * (1 - outline) for share in shares), outline]
+    return [*(label * (1 - outline) for label in labels), outline]
 
 
 def _slope(x: Tensor) -> Tensor:

@@ -1,4 +1,4 @@
-"""The colour map: an affine map of colours, from the source's to the target's by optimal transport."""
+"""The colour map, a filter before G: an affine map from the source's colours to the target's, by optimal transport."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -14,7 +14,10 @@ from sincut.nets.local import symmetric_power
 @register
 @dataclass(frozen=True, eq=False)
 class ColourMap:
-    """An affine map of colours, `matrix @ rgb + offset`, with RGB in [-1, 1]; see `colour_transport`."""
+    """An affine map of colours, `matrix @ rgb + offset`, with RGB in [-1, 1]; see `colour_transport`.
+
+    Raises ValueError for tensors of other shapes.
+    """
 
     kind: ClassVar[str] = "colour_map"
     reach: ClassVar[int] = 0
@@ -31,10 +34,12 @@ class ColourMap:
             raise ValueError("the colour map has a wrong shape")
 
     def tensors(self) -> dict[str, Tensor]:
+        """Matrix (3, 3) and offset (3,), as `colour.matrix` and `colour.offset`."""
         return {"colour.matrix": self.matrix, "colour.offset": self.offset}
 
     @classmethod
     def of_tensors(cls, tensors: Mapping[str, Tensor]) -> Self:
+        """The map of `colour.matrix` and `colour.offset`. Raises KeyError or ValueError."""
         return cls(tensors["colour.matrix"], tensors["colour.offset"])
 
     @classmethod
@@ -44,11 +49,11 @@ class ColourMap:
 
 
 def colour_transport(source: Tensor, target: Tensor) -> ColourMap:
-    """The optimal transport between the two pictures' colour Gaussians: mean b, covariance Cb from a, Ca.
+    """The optimal transport from the source's colour Gaussian to the target's; pictures are (1, 3, H, W) in [-1, 1].
 
-    `A = Ca^-1/2 (Ca^1/2 Cb Ca^1/2)^1/2 Ca^-1/2` (Pitie and Kokaram 2007, "The linear Monge-Kantorovitch linear colour
-    mapping"). Pictures are (1, 3, H, W) in [-1, 1]. A small variance is added to both, so that a source without
-    colours does not have its grain turned into them.
+    With means a and b and covariances Ca and Cb of source and target it is rgb -> A (rgb - a) + b, where
+    A = Ca^-1/2 (Ca^1/2 Cb Ca^1/2)^1/2 Ca^-1/2 (Pitie and Kokaram 2007, "The linear Monge-Kantorovitch linear colour
+    mapping"). A small variance is added to both, lest the grain of a source without colours be turned into colours.
     """
     noise = 1e-3 * torch.eye(3, dtype=torch.float64)
     rows = [picture[0].cpu().double().flatten(1) for picture in (source, target)]  # (3, H*W)

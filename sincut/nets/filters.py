@@ -1,11 +1,11 @@
-"""Filters before and after G: closed-form maps of pictures, the same objects in training, model file and translation.
+"""Filters before and after G (ours): closed-form maps of pictures, used alike in training and translating.
 
-A filter has a `kind`, by which a model file names it, a `reach` in px, within which input pixels influence an output
-pixel, and tensors, by their names in the file. A translator's halo is the sum of the reaches of its filters and of G's
-own. `register` makes a kind known to model files; the shipped ones are the two edge-preserving filters here, the colour
-map (`nets/colour.py`) and the balance (`nets/balance.py`).
+A filter has a `kind`, its name in model files; a `reach`, the distance in px within which input pixels influence an
+output pixel; and tensors, which a model file holds. A translator's halo is the sum of the reaches of its filters and of
+G's own. `register` makes a kind known to model files. Shipped are the two edge-preserving filters here, the colour map
+(`colour.py`) and the balance (`balance.py`).
 
-Pictures are (N, 3, H, W) in [-1, 1], not clipped.
+Pictures are (N, 3, H, W), inputs and outputs about [-1, 1] and not clipped.
 """
 
 from collections.abc import Mapping
@@ -20,45 +20,48 @@ from torch import Tensor
 
 from sincut.nets.local import in_bands, precisely, sampled_quantiles
 
-SMOOTH_WINDOW = 11  # px
-SMOOTH_REACH = 2 * (SMOOTH_WINDOW // 2)  # px
+SMOOTH_WINDOW = 11  # px: side of the guided filter's windows
+SMOOTH_REACH = 2 * (SMOOTH_WINDOW // 2)  # px: two means over such windows, one after the other
 CHROMA_WINDOW = 9  # px
 CHROMA_REACH = 2 * (CHROMA_WINDOW // 2)  # px
-CHROMA_VARIANCE = 0.004  # of lightness: where it varies less than that, colour has no edge to follow
+CHROMA_VARIANCE = 0.004  # epsilon of the guided filter: a luma of less variance has no edge for colour to follow
 
 
 class Filter(Protocol):
-    """A map of pictures that needs no training, with what tiles and model files have to know of it."""
+    """A closed-form map of pictures with its receptive radius and its tensors."""
 
-    kind: ClassVar[str]  # its name in model files
+    kind: ClassVar[str]  # the name of its class in model files
 
     @property
     def reach(self) -> int:
-        """Distance in px within which input pixels influence an output pixel; even, as G's stride is."""
+        """Distance in px within which input pixels influence an output pixel; a multiple of G's stride, 2."""
 
     def __call__(self, image: Tensor) -> Tensor:
-        """(N, 3, H, W) -> (N, 3, H, W)."""
+        """The filtered picture: (N, 3, H, W) -> (N, 3, H, W)."""
 
     def tensors(self) -> dict[str, Tensor]:
-        """Everything that the filter consists of, by its names in a model file."""
+        """The filter's parameters by their names in a model file."""
 
     @classmethod
     def of_tensors(cls, tensors: Mapping[str, Tensor]) -> Self:
-        """The inverse of `tensors`; others are ignored. Raises KeyError or ValueError where they do not fit."""
+        """The filter with these parameters; tensors of other names are ignored. Raises KeyError or ValueError."""
 
 
-FILTERS: dict[str, type[Filter]] = {}  # by kind
+FILTERS: dict[str, type[Filter]] = {}  # registered classes by kind
 
 
 def register(filter_: type[Filter]) -> type[Filter]:
-    """Make a kind of filter known to model files; a class decorator. Raises ValueError where the kind is taken."""
+    """Class decorator that makes a kind of filter known to model files. Raises ValueError if the kind is taken."""
     if FILTERS.setdefault(filter_.kind, filter_) is not filter_:
         raise ValueError(f"there is a filter {filter_.kind!r} already; give this one another kind")
     return filter_
 
 
 def filters_of(kinds: list[str], tensors: Mapping[str, Tensor]) -> tuple[Filter, ...]:
-    """Filters of these kinds, in this order, from the tensors of a model file. Raises KeyError or ValueError."""
+    """Filters of these kinds, in this order, from the tensors of a model file.
+
+    Raises ValueError for a kind that is not registered, KeyError or ValueError for tensors that do not fit.
+    """
     unknown = [kind for kind in kinds if kind not in FILTERS]
     if unknown:
         raise ValueError(f"its filter {unknown[0]!r} is not known; import what registers it, or update sincut")
@@ -68,51 +71,62 @@ def filters_of(kinds: list[str], tensors: Mapping[str, Tensor]) -> tuple[Filter,
 @register
 @dataclass(frozen=True)
 class Smoothing:
-    """`smoothed` with a fixed strength: removes brush strokes from the source. A `variance` of 0 changes nothing."""
+    """The edge-preserving filter `smoothed`, which takes strokes from the source. A `variance` of 0 changes nothing."""
 
     kind: ClassVar[str] = "smoothing"
-    variance: float
+    variance: float  # local variance, of values in [-1, 1], at which half of a channel's variation is kept
 
     @property
     def reach(self) -> int:
+        """`SMOOTH_REACH` px, or 0 if the filter changes nothing."""
         return SMOOTH_REACH if self.variance else 0
 
     def __call__(self, image: Tensor) -> Tensor:
+        """(N, 3, H, W) -> the same, smoothed, in float32 at least."""
         return smoothed(image, self.variance) if self.variance else image
 
     def tensors(self) -> dict[str, Tensor]:
+        """The variance, (), as `colour.texture`."""
         return {"colour.texture": torch.tensor(self.variance, dtype=torch.float64)}
 
     @classmethod
     def of_tensors(cls, tensors: Mapping[str, Tensor]) -> Self:
+        """The filter whose variance is `colour.texture`. Raises KeyError."""
         return cls(float(tensors["colour.texture"]))
 
 
 @register
 @dataclass(frozen=True)
 class ChromaGrain:
-    """`without_chroma_grain` with a fixed share `kept`, in 0..1, of the grain's amplitude. 1 changes nothing."""
+    """The filter `without_chroma_grain`, which keeps a share of the grain's amplitude, in 0..1. 1 changes nothing."""
 
     kind: ClassVar[str] = "chroma_grain"
-    kept: float
+    kept: float  # share of the amplitude, in 0..1
 
     @property
     def reach(self) -> int:
+        """`CHROMA_REACH` px, or 0 if the filter changes nothing."""
         return CHROMA_REACH if self.kept < 1 else 0
 
     def __call__(self, image: Tensor) -> Tensor:
+        """(N, 3, H, W) -> the same with less chroma grain, in float32 at least."""
         return without_chroma_grain(image, self.kept) if self.kept < 1 else image
 
     def tensors(self) -> dict[str, Tensor]:
+        """The share that is kept, (), as `colour.grain`."""
         return {"colour.grain": torch.tensor(self.kept, dtype=torch.float64)}
 
     @classmethod
     def of_tensors(cls, tensors: Mapping[str, Tensor]) -> Self:
+        """The filter that keeps the share `colour.grain`. Raises KeyError."""
         return cls(float(tensors["colour.grain"]))
 
 
 def calm_variance(x: Tensor) -> float:
-    """The lower quartile of the variance around the pixels of (1, C, H, W): the texture of a picture's even parts."""
+    """Texture of the even parts of a picture (1, C, H, W): the lower quartile of its local variances.
+
+    A local variance is that within `SMOOTH_WINDOW` px around a pixel, the mean over the channels.
+    """
 
     def spread(x: Tensor) -> Tensor:
         mean, square = _window_means(x, x.square())
@@ -122,11 +136,12 @@ def calm_variance(x: Tensor) -> float:
 
 
 def smoothed(x: Tensor, variance: Tensor | float) -> Tensor:
-    """(N, C, H, W) -> the same in float32 at least, each channel smoothed where its local variance is below `variance`.
+    """Edge-preserving smoothing: (N, C, H, W) -> the same in float32 at least.
 
-    The guided filter with the channel as its own guide (He, Sun, Tang 2010, "Guided image filtering"): brush strokes
-    and grain go, edges stay. A pixel sees `SMOOTH_REACH` pixels to any side; borders are continued by their last pixel.
-    By hand, since kornia's `guided_blur` has one guide for all channels, and is slower.
+    The guided filter with each channel as its own guide and `variance` as its epsilon (He, Sun, Tang 2010, "Guided
+    image filtering"): variation well below that local variance goes, such as strokes and grain; edges well above it
+    stay. A pixel depends on `SMOOTH_REACH` px to any side; borders are continued by their last pixel. By hand, since
+    kornia's `guided_blur` has one guide for all channels, and is slower.
     """
 
     def smooth(x: Tensor) -> Tensor:
@@ -140,16 +155,16 @@ def smoothed(x: Tensor, variance: Tensor | float) -> Tensor:
 
 
 def chroma_grain(x: Tensor) -> float:
-    """The mean square of what `without_chroma_grain` can take from (1, 3, H, W): fine colour that the luma lacks."""
+    """Energy of the chroma grain of a picture (1, 3, H, W): mean square of all that `without_chroma_grain` removes."""
     return float((x - without_chroma_grain(x, 0.0)).square().mean())
 
 
 def without_chroma_grain(x: Tensor, kept: float) -> Tensor:
-    """(N, 3, H, W) -> the same in float32 at least, with only `kept`, in 0..1, of its chroma grain.
+    """(N, 3, H, W) -> the same in float32 at least, with a share `kept`, in 0..1, of its chroma grain's amplitude.
 
-    That is what the guided filter takes from R - Y, G - Y and B - Y with the luma Y as their guide (He, Sun, Tang 2010,
-    section 3): edges of colour stay where lightness has one, and Y stays as it is. A pixel sees `CHROMA_REACH` pixels
-    to any side; borders are continued by their last pixel.
+    Chroma grain is fine colour that the luma Y does not show: the part of R - Y, G - Y and B - Y that a guided filter
+    with Y as the guide removes (He, Sun, Tang 2010, section 3). Edges of colour stay where Y has one, and Y stays as it
+    is. A pixel depends on `CHROMA_REACH` px to any side; borders are continued by their last pixel.
     """
 
     def take(x: Tensor) -> Tensor:
@@ -163,9 +178,9 @@ def without_chroma_grain(x: Tensor, kept: float) -> Tensor:
 
 
 def _window_means(*maps: Tensor) -> tuple[Tensor, ...]:
-    """Of each (N, C, H, W) the mean of the square of `SMOOTH_WINDOW` around each pixel."""
+    """Box means of maps (N, C, H, W): at each pixel, over the `SMOOTH_WINDOW` x `SMOOTH_WINDOW` px around it."""
     x = F.pad(torch.cat(maps, dim=1), (SMOOTH_WINDOW // 2,) * 4, mode="replicate")
-    x = x.contiguous(memory_format=torch.channels_last)  # a depthwise convolution is fastest so
+    x = x.contiguous(memory_format=torch.channels_last)  # the fastest memory format for depthwise convolutions
     row = x.new_full((x.shape[1], 1, 1, SMOOTH_WINDOW), 1 / SMOOTH_WINDOW)
     x = F.conv2d(F.conv2d(x, row, groups=len(row)), row.transpose(2, 3), groups=len(row))
     return x.chunk(len(maps), dim=1)

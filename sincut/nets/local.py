@@ -1,6 +1,6 @@
-"""Local operations on whole pictures in bounded memory: a pixel of the result depends on pixels within a `reach`.
+"""Local operations on whole pictures, in bounded memory, and a few functions of tensors that the filters share.
 
-Tensors are (N, C, H, W).
+An operation is local if an output pixel depends only on input pixels within a `reach` in px. Tensors are (N, C, H, W).
 """
 
 import math
@@ -10,40 +10,43 @@ import torch
 from kornia.filters import gaussian_blur2d
 from torch import Tensor
 
-BAND = 4_000_000  # pixels filtered at once
+BAND = 4_000_000  # pixels that are filtered at once
 
 
 def without_border(x: Tensor, places: int) -> Tensor:
-    """(N, C, H, W) without the outer places on every side, as a view."""
+    """A view of (N, C, H, W), cropped by this many places on every side."""
     h, w = x.shape[2:]
     return x[:, :, places : h - places, places : w - places]
 
 
 def blurred(x: Tensor, sigma: float) -> Tensor:
-    """(N, C, H, W) by a Gaussian of `sigma` px; borders are continued by their last pixel."""
+    """(N, C, H, W) blurred by a Gaussian of `sigma` px; borders are continued by their last pixel."""
     size = 2 * math.ceil(3 * sigma) + 1
     return gaussian_blur2d(x, (size, size), (sigma, sigma), border_type="replicate")
 
 
 def sampled_quantiles(x: Tensor, at: tuple[float, ...]) -> Tensor:
-    """Quantiles (len(at),) of all of x, or of at most a million evenly spread values of it."""
+    """Quantiles (len(at),) of x at the shares `at`, in 0..1; of more than a million values, an even sample is taken."""
     values = x.flatten()
     return torch.quantile(values[:: 1 + len(values) // 1_000_000], torch.tensor(at, device=x.device))
 
 
 def precise(x: Tensor) -> Tensor:
-    """The values in float32 at least: float64 stays as it is."""
+    """x in float32 at least: half precisions become float32, float64 stays."""
     return x.to(torch.promote_types(x.dtype, torch.float32))
 
 
 def precisely(local: Callable[[Tensor], Tensor], x: Tensor, reach: int) -> Tensor:
-    """A filter in float32 at least: a variance is a small difference of large numbers."""
+    """`in_bands` in float32 at least, also under autocast: a variance is a small difference of large numbers."""
     with torch.autocast(x.device.type, enabled=False):
         return in_bands(local, precise(x), reach)
 
 
 def in_bands(local: Callable[[Tensor], Tensor], x: Tensor, reach: int) -> Tensor:
-    """A filter that sees `reach` pixels, band by band of a large (N, C, H, W), so that its own memory is bounded."""
+    """The operation `local`, of this reach in px, applied band by band to a large (N, C, H, W) to bound its memory.
+
+    `local` keeps height and width, or reduces the width to 1; the result does not depend on the bands.
+    """
     h, w = x.shape[2:]
     rows = max(4 * reach, BAND // w)
     if torch.compiler.is_compiling() or h <= rows:
@@ -56,7 +59,7 @@ def in_bands(local: Callable[[Tensor], Tensor], x: Tensor, reach: int) -> Tensor
 
 
 def symmetric_power(matrix: Tensor, exponent: float) -> Tensor:
-    """A symmetric matrix (F, F) without negative eigenvalues to a real power; for one below 0 they are above 0."""
+    """A power of a symmetric positive semidefinite matrix (F, F); definite, if the exponent is negative."""
     values, vectors = torch.linalg.eigh(matrix)
     least = 0.0 if exponent > 0 else 1e-12  # rounding makes small ones negative
     powered: Tensor = (vectors * values.clamp(min=least) ** exponent) @ vectors.T

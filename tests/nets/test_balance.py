@@ -167,3 +167,13 @@ def test_large_pictures_are_measured_in_bands(monkeypatch: pytest.MonkeyPatch) -
     monkeypatch.setattr(local, "BAND", 1)
     for name, value in vars(balance(x, photo)).items():
         torch.testing.assert_close(value, vars(whole)[name], rtol=1e-4, atol=1e-5)
+
+
+def test_a_balance_is_made_of_its_own_tensors_alone() -> None:
+    tensors = Balance(**PLAIN, gains=torch.ones(2, 2, LEVELS + 1)).tensors()
+    again = Balance.of_tensors({**tensors, "balance.of_a_later_version": torch.zeros(1), "texture": torch.zeros(1)})
+    assert again.tensors().keys() == tensors.keys()
+    assert all(value is tensors[name] for name, value in again.tensors().items())
+    for name in tensors:
+        with pytest.raises(KeyError):
+            Balance.of_tensors({key: value for key, value in tensors.items() if key != name})
