@@ -22,7 +22,7 @@ from sincut.model.file import CHECKPOINT_FILE, load_metadata, load_tensors, mode
 from sincut.model.limits import Limits
 from sincut.model.provenance import Provenance
 from sincut.nets.colour import ColourMap
-from sincut.nets.filters import Filter, filters_of
+from sincut.nets.filters import Filter, filters_of, tensors_of
 from sincut.nets.generator import STRIDE, Generator
 from sincut.nets.heads import Projector
 from sincut.nets.local import without_border
@@ -97,8 +97,7 @@ class Model:
     def save(self, path: Path) -> None:
         """Write the model file, complete or not at all. Raises `ModelError`."""
         tensors = {f"{GENERATOR}{name}": value for name, value in self.generator.state_dict().items()}
-        for filter_ in (*self.before, *self.after):
-            tensors |= filter_.tensors()
+        tensors |= tensors_of((*self.before, *self.after))
         if self.projector is not None:
             tensors |= {f"{HEADS}{name}": value for name, value in self.projector.state_dict().items()}
         said = {
@@ -123,9 +122,9 @@ class Model:
             config, provenance = _parsed(metadata)
             networks = overlay(config, {"networks": json.loads(metadata["networks"])}).networks
             generator = _generator(networks, tensors)
-            before, after = (filters_of(_names(metadata[key]), tensors) for key in ("before", "after"))
-            numbers = [*generator.state_dict().values()]
-            numbers += [value for filter_ in (*before, *after) for value in filter_.tensors().values()]
+            before, after = (_names(metadata[key]) for key in ("before", "after"))
+            filters = filters_of([*before, *after], tensors)
+            numbers = [*generator.state_dict().values(), *tensors_of(filters).values()]
             if not all(bool(t.isfinite().all()) for t in numbers):
                 raise ValueError("some of its weights are not finite numbers")
         except ConfigError as error:
@@ -136,7 +135,8 @@ class Model:
                 f"{path}: is not a complete sincut model ({what}); give a model that train wrote"
             ) from None
         projector = _load_heads(path, folder, config) if heads else None
-        return cls(generator.eval().requires_grad_(False), config, provenance, before, after, projector)
+        generator.eval().requires_grad_(False)
+        return cls(generator, config, provenance, filters[: len(before)], filters[len(before) :], projector)
 
 
 def describe(path: Path) -> tuple[Config, Provenance]:

@@ -8,7 +8,8 @@ G's own. `register` makes a kind known to model files. Shipped are the two edge-
 Pictures are (N, 3, H, W), inputs and outputs about [-1, 1] and not clipped.
 """
 
-from collections.abc import Mapping
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import ClassVar, Protocol, Self
 
@@ -57,15 +58,41 @@ def register(filter_: type[Filter]) -> type[Filter]:
     return filter_
 
 
-def filters_of(kinds: list[str], tensors: Mapping[str, Tensor]) -> tuple[Filter, ...]:
-    """Filters of these kinds, in this order, from the tensors of a model file.
+def tensors_of(filters: Sequence[Filter]) -> dict[str, Tensor]:
+    """All tensors of a model's filters by their names in its file. Raises ValueError where two kinds share a name."""
+    tensors: dict[str, Tensor] = {}
+    for prefix, filter_ in zip(_prefixes(f.kind for f in filters), filters, strict=True):
+        own = {f"{prefix}{name}": value for name, value in filter_.tensors().items()}
+        if shared := sorted(own.keys() & tensors.keys()):
+            raise ValueError(f"the filter {filter_.kind!r} and another one both have a tensor {shared[0]!r}")
+        tensors |= own
+    return tensors
+
+
+def filters_of(kinds: Sequence[str], tensors: Mapping[str, Tensor]) -> tuple[Filter, ...]:
+    """All of a model's filters, the inverse of `tensors_of`, from their kinds in order.
 
     Raises ValueError for a kind that is not registered, KeyError or ValueError for tensors that do not fit.
     """
     unknown = [kind for kind in kinds if kind not in FILTERS]
     if unknown:
         raise ValueError(f"its filter {unknown[0]!r} is not known; import what registers it, or update sincut")
-    return tuple(FILTERS[kind].of_tensors(tensors) for kind in kinds)
+    named: dict[str, dict[str, Tensor]] = {"": dict(tensors)}  # by prefix
+    for name, value in tensors.items():
+        number, dot, rest = name.partition(".")
+        if number.isdigit():
+            named.setdefault(f"{number}{dot}", {})[rest] = value
+    return tuple(FILTERS[kind].of_tensors(named.get(p, {})) for p, kind in zip(_prefixes(kinds), kinds, strict=True))
+
+
+def _prefixes(kinds: Iterable[str]) -> list[str]:
+    """What is put before the names of each filter's tensors: nothing for the first of its kind, then "1.", "2.", ..."""
+    before: Counter[str] = Counter()
+    prefixes = []
+    for kind in kinds:
+        prefixes.append(f"{before[kind]}." if before[kind] else "")
+        before[kind] += 1
+    return prefixes
 
 
 @register
