@@ -1,4 +1,4 @@
-"""Settings and presets: what a training can be told, and how presets and flags are laid over each other."""
+"""Settings of a training, presets, and the flags that override them."""
 
 # In this order: each imports only those before it.
 MODULES = ("values", "sections", "resolve")

@@ -1,9 +1,9 @@
 """Presets and flags: `defaults < preset < flags`.
 
-A preset is a TOML file that holds only the settings that differ from the defaults, or from the preset that it
-`extends`, and in its table `why` the reasons. `resolve("quick", ["crops.count=4"])` lays the flags over the preset, and
-that over the dataclasses' defaults. An unknown key or a value out of range is a `ConfigError` that names the key, the
-range and the nearest known key.
+A preset is a TOML file with the settings that differ from the defaults, or from the preset that it `extends`, and with
+the reasons in its table `why`. `resolve("quick", ["crops.count=4"])` lays the flags over the preset, and the preset
+over the dataclasses' defaults. An unknown key or a value out of range is a `ConfigError` that names the key, the range
+and the nearest known key.
 """
 
 import tomllib
@@ -17,26 +17,29 @@ from sincut.config.values import nearest, parse, toml
 from sincut.errors import ConfigError
 
 DEFAULT_PRESET = "standard"
-DEEPEST = 8  # presets that extend one another
+DEEPEST = 8  # longest chain of presets that extend one another
 
 
 @dataclass(frozen=True)
 class Preset:
-    """A named set of differences from the defaults; `why` gives reasons by `section.key`, or by several of these."""
+    """A named configuration."""
 
     name: str
-    about: str
-    config: Config
-    why: Mapping[str, str] = field(default_factory=dict)
+    about: str  # a sentence for `sincut presets`
+    config: Config  # complete: the preset over what it extends, over the defaults
+    why: Mapping[str, str] = field(default_factory=dict)  # reasons by `section.key`
 
     def to_toml(self) -> str:
-        """The preset as a complete file, each setting with its meaning, and the reasons."""
+        """A complete preset file: all settings with their sentences, and the reasons."""
         reasons = [f"{toml(key)} = {toml(reason)}" for key, reason in self.why.items()]
         return self.config.to_toml(self.about) + "\n".join(["", "[why]", *reasons, ""] if reasons else [])
 
 
 def resolve(preset: str = DEFAULT_PRESET, flags: Iterable[str] = ()) -> Config:
-    """The configuration of a preset (a shipped name or a .toml file) with `section.key=value` flags laid over it."""
+    """The configuration of a preset (a shipped name or a .toml file) with `section.key=value` flags laid over it.
+
+    Raises `ConfigError`.
+    """
     return override(load_preset(preset).config, flags)
 
 
@@ -60,10 +63,10 @@ def override(config: Config, flags: Iterable[str]) -> Config:
 def schedule_flags(
     minutes: float | str | None = None, steps: int | str | None = None, seed: int | str | None = None
 ) -> list[str]:
-    """Flags of `override` for a training's length and seed; what is None stays as the preset has it.
+    """Flags for `override` that set a run's length and seed; None leaves the preset's value.
 
-    `minutes` also clears the number of steps, which would count before them if the preset fixes one. Raises
-    `ConfigError` for a length that is not above 0: as settings, 0 steps mean "by minutes".
+    `minutes` also sets the number of steps to 0, because steps take precedence. Raises `ConfigError` for a length that
+    is not above 0, although as a setting 0 is allowed (it means that the other one counts).
     """
     for name, value, remedy in (
         ("minutes", minutes, ""),
@@ -83,14 +86,14 @@ def load_preset(name: str) -> Preset:
 
 
 def presets() -> list[Preset]:
-    """All shipped presets."""
+    """All shipped presets, by name in alphabetical order."""
     return [load_preset(path.stem) for path in _shipped()]
 
 
 def closest(config: Config) -> Preset:
-    """The shipped preset from which a configuration differs in the fewest settings; among equals the default one.
+    """The shipped preset that differs from a configuration in the fewest settings; among equals the default one.
 
-    It is what a run's settings are explained by: a run records all of them, and not the preset that they came from.
+    Reports describe a run's settings by it, since a run records all settings and not the preset they came from.
     """
     return min(presets(), key=lambda preset: (len(config.changes(preset.config)), preset.name != DEFAULT_PRESET))
 
@@ -123,12 +126,12 @@ def _load(name: str, deepest: int) -> Preset:
 
 
 def _beside(path: Path, base: str) -> str:
-    """The preset that a file extends: a shipped name, or a .toml file whose path counts from the file's folder."""
+    """The name of the preset that a file extends: a shipped one, or a .toml file relative to the file's folder."""
     return str(path.parent / base) if base.endswith(".toml") else base
 
 
 def _shipped() -> list[Path]:
-    """Files of the shipped presets: inside the package in a wheel, beside it in a checkout."""
+    """Files of the shipped presets, sorted: inside the package in a wheel, beside it in a checkout."""
     package = Path(__file__).parents[1]
     folder = next((f for f in (package / "_presets", package.parent / "presets") if f.is_dir()), package)
     return sorted(folder.glob("*.toml"))

@@ -1,8 +1,11 @@
-"""All settings of a training: frozen, sectioned, self-validating dataclasses.
+"""All settings of a training: frozen dataclasses in sections, which validate themselves.
 
-Their defaults are the plain method, SinCUT as the paper's appendix describes it (Park et al. 2020,
+The defaults are the plain method: SinCUT as the paper's appendix describes it (Park et al. 2020,
 https://arxiv.org/abs/2007.15651, "Additional Single Image Translation Results"), and where the paper is silent the
-settings of its published code. What is ours is off here, and switched on by presets (`presets/standard.toml`).
+settings of its published code. What is ours is off by default, and switched on by presets (`presets/standard.toml`).
+
+Each setting has a sentence for users, which `sincut presets standard`, reports and pages show. In these the source is
+the picture that G translates, the target the one whose look it learns; texture is fine variation of even parts.
 """
 
 from collections.abc import Mapping
@@ -17,26 +20,33 @@ from sincut.errors import ConfigError
 class Crops:
     """The parts of the two pictures that the networks see in one step."""
 
-    scale: str = choice("width", ("width", "factor", "axes"), "what low..high mean; see the two settings below")
-    low: float = number(384.0, 0.01, 65536, "width: px after scaling, aspect kept; factor, axes: of the file's size")
-    high: float = number(1024.0, 0.01, 65536, "factor keeps the aspect, axes draws one factor for each axis")
+    scale: str = choice(
+        "width",
+        ("width", "factor", "axes"),
+        "unit of low and high; width: px of the scaled picture's width; factor: a multiple of the file's size; axes: "
+        "the same, drawn for each axis on its own",
+    )
+    low: float = number(384.0, 0.01, 65536, "smallest scale at which crops are taken, in the unit of `scale`")
+    high: float = number(1024.0, 0.01, 65536, "largest scale at which crops are taken, in the unit of `scale`")
     excess: float = number(
         0.0,
         0,
         1000,
-        "scale=width: a picture wider than this multiple of `high` is scaled down to it once, before training; "
-        "0: pictures stay as they are",
+        "scale=width: a picture wider than this multiple of `high` is scaled down to it before training; 0: never",
     )
-    own_scales: bool = switch(False, "each crop has a scale of its own; off: one scale for all crops of a step")
+    own_scales: bool = switch(
+        False, "true: each crop is taken at a scale of its own; false: all crops of a step at the same scale"
+    )
     places: int = number(
-        1, 1, 64, "places drawn for each crop with a scale of its own; the one with the strongest outlines is taken"
+        1, 1, 64, "with own_scales: places drawn for each crop, of which the one with the strongest outlines is taken"
     )
-    count: int = number(16, 1, 1024, "crops of each picture per step; see schedule.least_steps")
-    size: int = number(128, 16, 1024, "side of a crop, px; even")
-    tile: int = number(64, 16, 1024, "side of the tiles the discriminator sees, px; crops.size is a multiple of it")
-    flip: float = number(0.5, 0, 1, "chance that a crop is mirrored left-right")
+    count: int = number(16, 1, 1024, "crops of each picture per step; fewer in short runs, see schedule.least_steps")
+    size: int = number(128, 16, 1024, "side of a crop, px; even, and a multiple of `tile`")
+    tile: int = number(64, 16, 1024, "side of the tiles that the discriminator sees, px; a power of two")
+    flip: float = number(0.5, 0, 1, "probability that a crop is mirrored left-right")
 
     def check(self) -> None:
+        """Raise `ConfigError` if settings contradict each other."""
         if self.low > self.high:
             raise ConfigError(f"crops.low={self.low:g} is above crops.high={self.high:g}; swap them")
         if self.scale != "width" and self.high > 8:
@@ -55,84 +65,97 @@ class Crops:
 class Networks:
     """The shape of G, D and H; no width depends on the crop's size."""
 
-    stem: int = number(40, 1, 1024, "channels of G at full resolution (c1)")
-    inner: int = number(80, 1, 2048, "channels of G at half resolution (c2)")
+    stem: int = number(40, 1, 1024, "channels of G at full resolution")
+    inner: int = number(80, 1, 2048, "channels of G at half resolution")
     blocks: int = number(6, 2, 32, "residual blocks of G; the first half belongs to the encoder")
     noise: str = choice(
         "last",
         ("last", "auto", "all", "none"),
-        "noise inputs of the decoder, of which G makes strokes or grain; last: of its last block alone, as published; "
-        "all: of every block; none; auto: all where the target's even parts have more than twice the texture of the "
-        "source's, else none",
+        "noise inputs of G's decoder, of which it makes strokes or grain; last: in its upsampling block alone, as "
+        "published; all: in its residual blocks too; none: nowhere; auto: all if the target's even parts have more "
+        "than twice the texture of the source's, otherwise none",
     )
     residual: float = number(0.0, 0, 1, "0: the network gives the picture; r > 0: the input + r times its output")
     smooth: float = number(
         0.0,
         0,
         100,
-        "strength of the edge-preserving filter on the input that G's output is added to, as a multiple of the "
-        "source's texture; only if that is more than twice the target's",
+        "with `residual`: strength of the edge-preserving filter on the input that the output is added to, as a "
+        "multiple of the source's texture; only if that is more than twice the target's; 0: never",
     )
     discriminator: float = number(1.0, 0.05, 8, "width of D as a multiple of 32/64/128/256/384 at 64/32/16/8/4 px")
     detail: float = number(
         0.0,
         0,
         100,
-        "where the even parts of one picture have hardly any texture, D sees tiles less the target's mean colour, over "
-        "its deviation, with detail finer than 9 px multiplied by this; 0: nowhere",
+        "if the even parts of either picture have hardly any texture, D sees tiles standardised by the target's "
+        "colours, with detail finer than 9 px multiplied by this; 0: never",
     )
-    features: int = number(256, 4, 4096, "projected features per patch (F)")
+    features: int = number(256, 4, 4096, "projected features per patch")
 
 
 @dataclass(frozen=True)
 class Colour:
-    """Closed-form filters before G, and one after it."""
+    """Closed-form filters: three before G, applied in this order, and one after it."""
 
     smooth: float = number(
         0.0,
         0,
         100,
-        "first, the edge-preserving filter on the source; its strength as a multiple of the texture that the source's "
-        "even parts have beyond twice the target's",
+        "strength of the edge-preserving filter that takes strokes from the source, as a multiple of the texture that "
+        "its even parts have beyond twice the target's; 0: none",
     )
-    map: bool = switch(False, "then the source's colours are mapped by optimal transport between colour Gaussians")
+    map: bool = switch(False, "map the source's colours to the target's (optimal transport between colour Gaussians)")
     grain: bool = switch(
         False,
-        "then colour grain (fine colour that lightness does not show, such as a canvas's) is reduced where the source "
-        "has more than the target: multiplied by the ratio of their energies, which leaves less than the target has",
+        "reduce the source's colour grain (fine colour that lightness does not show, such as a canvas's) if it has "
+        "more than the target: multiplied by the ratio of their energies, which leaves less than the target has",
     )
     balance: bool = switch(
-        False, "at the end the output gets the target's strength of light and colour: fine, middle, coarse, at outlines"
+        False,
+        "at the end, measure gains that give the output's light and colour the target's strength: fine, middle and "
+        "coarse, and at outlines",
     )
 
 
 @dataclass(frozen=True)
 class Losses:
-    """Weights and parts of the losses."""
+    """Weights and parts of the losses; x is the source, y the target."""
 
     nce: float = number(4.0, 0, 1000, "weight of PatchNCE")
-    identity: bool = switch(True, "PatchNCE on the target too: 1/2 (NCE(x, fake) + NCE(y, same)); off: NCE(x, fake)")
-    same: float = number(1.0, 0, 1000, "weight of |G(target) - target|")
-    large: float = number(
-        0.0, 0, 1000, "weight of a second discriminator, which sees crops made as small as a tile; 0: there is none"
+    identity: bool = switch(
+        True, "true: PatchNCE of both pictures, 1/2 (NCE(x, G(x)) + NCE(y, G(y))); false: of the source, NCE(x, G(x))"
     )
-    guide: float = number(0.0, 0, 10_000, "weight of the coarse guide in the first step; it falls linearly")
-    guide_until: float = number(0.5, 0, 1, "share of the steps over which that weight falls")
-    guide_end: float = number(0.15, 0, 1, "fraction of the weight that stays to the end")
+    same: float = number(1.0, 0, 1000, "weight of the identity loss |G(y) - y| of the target; 0: none")
+    large: float = number(
+        0.0, 0, 1000, "weight of a second discriminator, which sees whole crops reduced to the size of a tile; 0: none"
+    )
+    guide: float = number(
+        0.0, 0, 10_000, "first weight of the coarse guide, the target's blurred colours laid out as the source; 0: none"
+    )
+    guide_until: float = number(0.5, 0, 1, "share of the steps over which the guide's weight falls to `guide_end`")
+    guide_end: float = number(0.15, 0, 1, "share of the guide's weight that stays to the end")
     layers: tuple[int, ...] = field(
         default=(0, 1, 2, 3, 5),
-        metadata={"doc": "layers of PatchNCE: 0 RGB, 1 stem, 2 half resolution, 3.. residual blocks"},
+        metadata={
+            "doc": "layers of G's encoder that PatchNCE compares: 0 RGB, 1 full resolution, 2 half resolution, 3.. "
+            "after each residual block"
+        },
     )
-    patches: int = number(256, 1, 65536, "positions per crop and layer (P)")
-    spread: bool = switch(False, "one position in each cell of a grid; off: positions anywhere, as published")
+    patches: int = number(256, 1, 65536, "patches that PatchNCE compares per crop and layer")
+    spread: bool = switch(
+        False, "true: one patch in each cell of a grid over the crop; false: patches anywhere, as published"
+    )
     flip_equivariance: bool = switch(
         False,
-        "FastCUT's: with a chance of 1/2, keys come from the mirrored input and features of the output are mirrored",
+        "FastCUT's: with probability 1/2, keys are features of the mirrored input, and those of the output mirrored",
     )
-    false_negatives: float = number(1.0, 0, 1, "other keys more alike than this cosine are no negatives; 1: all are")
-    temperature: float = number(0.07, 0.001, 10, "tau of PatchNCE")
-    r1: float = number(1.0, 0, 1000, "weight of the gradient penalty at real tiles")
-    r1_every: int = number(1, 1, 1024, "steps between gradient penalties; the weight is multiplied by it")
+    false_negatives: float = number(
+        1.0, 0, 1, "keys that are more similar (cosine) to a query's own key than this are no negatives; 1: all are"
+    )
+    temperature: float = number(0.07, 0.001, 10, "temperature tau of PatchNCE")
+    r1: float = number(1.0, 0, 1000, "weight of the gradient penalty R1 on the target's tiles")
+    r1_every: int = number(1, 1, 1024, "steps from one R1 penalty to the next; its weight is multiplied by this")
     own: dict[str, float] = field(
         default_factory=dict, metadata={"doc": "weights of registered loss terms of your own, by name"}
     )
@@ -140,79 +163,84 @@ class Losses:
 
 @dataclass(frozen=True)
 class Optimisation:
-    """Adam, its schedule, and the average that is saved."""
+    """Adam, the learning rate over the steps, and the average that is saved."""
 
-    learning_rate: float = number(0.002, 1e-7, 1, "of G, D and H, constant until `decay`")
+    learning_rate: float = number(0.002, 1e-7, 1, "learning rate of G, D and H; it is constant until `decay`")
     full_rate_steps: int = number(
         0,
         0,
         100_000_000,
-        "in a run of more steps the rate is that times sqrt(full_rate_steps / steps); 0: it never is",
+        "in a training of more steps the learning rate is multiplied by sqrt(full_rate_steps / steps); 0: never",
     )
-    beta1: float = number(0.0, 0, 0.999, "Adam's first moment")
-    beta2: float = number(0.99, 0, 0.99999, "Adam's second moment")
+    beta1: float = number(0.0, 0, 0.999, "Adam's decay of the first moment")
+    beta2: float = number(0.99, 0, 0.99999, "Adam's decay of the second moment")
     decay: float = number(0.5, 0, 1, "share of the steps after which the learning rate falls linearly to 0")
-    ema: float = number(0.0, 0, 0.999999, "per-step decay of the average of G that is saved; 0: no average")
+    ema: float = number(
+        0.0, 0, 0.999999, "decay per step of the moving average of G's weights that is saved; 0: the last weights"
+    )
 
 
 @dataclass(frozen=True)
 class Schedule:
-    """The length of a training; `steps` wins over `minutes`, one of the two is above 0."""
+    """The length of a run; `minutes` counts only if `steps` is 0."""
 
-    steps: int = number(100_000, 0, 100_000_000, "0: as many as fit into `minutes`")
-    minutes: float = number(0.0, 0, 100_000, "from the command's start to its end, everything included")
+    steps: int = number(100_000, 0, 100_000_000, "number of steps; 0: as many as fit into `minutes`")
+    minutes: float = number(0.0, 0, 100_000, "time from the command's start to its end, everything included")
     least_steps: int = number(
         0,
         0,
         100_000_000,
-        "where `minutes` would give fewer steps, these have fewer crops, down to 2; 0: they never do",
+        "if `minutes` would give fewer steps than this, steps have fewer crops, at least 2; 0: never",
     )
     enough_steps: int = number(
         0,
         0,
         100_000_000,
-        "a training ends with this many; left `minutes` are for others, see `ensemble`; 0: it uses them all",
+        "most steps of one training; minutes that are left go to further ones, see `ensemble`; 0: any number",
     )
-    seed: int = number(0, 0, 2**63 - 1, "of every random choice")
+    seed: int = number(0, 0, 2**63 - 1, "seed of every random choice")
 
     def check(self) -> None:
+        """Raise `ConfigError` if neither a number of steps nor minutes are set."""
         if not self.steps and not self.minutes:
             raise ConfigError("schedule.steps and schedule.minutes are both 0; set one of them")
 
 
 @dataclass(frozen=True)
 class Ensemble:
-    """Several trainings in one run, of which the last G learns the median, but for fine detail."""
+    """Several trainings in one run, and at the end one G that learns the median of them, except in fine detail."""
 
     members: int = number(
         1,
         1,
         100,
-        "trainings of `schedule.enough_steps` each, as many as fit into `minutes`; with `schedule.steps` it is one",
+        "most trainings, of `schedule.enough_steps` each: as many as fit into `minutes`; with `schedule.steps` one",
     )
-    steps: int = number(300, 1, 100_000_000, "steps in which G then learns the median of the members' translations")
+    steps: int = number(300, 1, 100_000_000, "steps in which G then learns the median of their translations")
 
 
 @dataclass(frozen=True)
 class Method:
     """The algorithm that learns the translation."""
 
-    algorithm: str = field(default="sincut", metadata={"doc": "sincut, or the name of one registered in Python"})
+    algorithm: str = field(
+        default="sincut", metadata={"doc": "sincut, or the name of an algorithm that is registered in Python"}
+    )
 
 
 @dataclass(frozen=True)
 class Output:
     """Files that a run writes along the way; none of it changes what is learned."""
 
-    previews: int = number(8, 0, 10_000, "previews of the whole source over the run")
-    preview_megapixels: float = number(1.5, 0.01, 1000, "a larger source is scaled down to this for previews")
-    log_every: int = number(20, 1, 100_000, "steps between lines of metrics.jsonl")
-    checkpoint_seconds: float = number(60.0, 0, 86_400, "between checkpoints; 0: after every step")
+    previews: int = number(8, 0, 10_000, "number of previews of the whole source over the run; 0: none")
+    preview_megapixels: float = number(1.5, 0.01, 1000, "size of a preview; a smaller source keeps its own")
+    log_every: int = number(20, 1, 100_000, "steps from one line of metrics.jsonl to the next")
+    checkpoint_seconds: float = number(60.0, 0, 86_400, "least seconds between checkpoints; 0: after every step")
 
 
 @dataclass(frozen=True)
 class Config:
-    """All settings of a training run, resolved and valid."""
+    """All settings of a run. Raises `ConfigError` for values out of range and for contradictions."""
 
     method: Method = field(default_factory=Method)
     crops: Crops = field(default_factory=Crops)
@@ -238,11 +266,11 @@ class Config:
 
     @property
     def has_large_critic(self) -> bool:
-        """True if there is a second discriminator; were a tile a whole crop, it would see what the first one does."""
+        """True if there is a second discriminator, of whole crops; if a tile is a whole crop, there is none."""
         return self.losses.large > 0 and self.crops.tile < self.crops.size
 
     def to_dict(self) -> dict[str, dict[str, Any]]:
-        """Plain sections, keys and values, as in a TOML preset."""
+        """Values by section and key, as in a TOML preset."""
         return {name: {key: plain(value) for key, value in section.items()} for name, section in asdict(self).items()}
 
     @classmethod
@@ -251,12 +279,12 @@ class Config:
         return overlay(cls(), values)
 
     def differences(self, other: "Config") -> list[str]:
-        """Keys whose values differ, as `section.key: mine, theirs`; `output` does not count, it changes nothing."""
+        """Differing settings as texts `section.key: X here, Y there`, but for those of `output`."""
         changes = self.changes(other).items()
         return [f"{key}: {here} here, {there} there" for key, (here, there) in changes if not key.startswith("output.")]
 
     def changes(self, other: "Config") -> dict[str, tuple[Any, Any]]:
-        """Settings whose values differ, by `section.key`: the value here and the one there, as in a TOML preset."""
+        """Differing settings by `section.key`: the value here and the other's, as in a TOML preset."""
         theirs = other.to_dict()
         return {
             f"{section}.{key}": (value, theirs[section][key])
@@ -266,7 +294,7 @@ class Config:
         }
 
     def to_toml(self, about: str = "") -> str:
-        """This configuration as a complete preset file, each setting with its meaning."""
+        """A complete preset file with all settings, each with its sentence; `about` is the preset's own."""
         lines = [f"about = {toml(about)}"] if about else []
         for section in fields(self):
             settings = getattr(self, section.name)
@@ -278,7 +306,7 @@ class Config:
 
 
 def overlay(config: Config, values: Mapping[str, Any]) -> Config:
-    """`config` with sections of values laid over it. Raises `ConfigError` for unknown keys and wrong values."""
+    """`config` with other values, given by section and key. Raises `ConfigError` for unknown keys and wrong values."""
     sections = {section.name: getattr(config, section.name) for section in fields(config)}
     known = [f"{name}.{setting.name}" for name, section in sections.items() for setting in fields(section)]
     for name, settings in values.items():

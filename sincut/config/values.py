@@ -1,6 +1,6 @@
-"""Single values of settings: their ranges and texts, and their way from and to TOML and `--set`.
+"""Single settings: how they are declared, checked, documented, and read from and written to TOML and `--set`.
 
-A setting is a dataclass field whose metadata holds its sentence (`doc`) and its range (`low` and `high`) or `choices`.
+A setting is a dataclass field whose metadata hold its sentence (`doc`) and its range (`low` and `high`) or `choices`.
 """
 
 import difflib
@@ -14,22 +14,22 @@ from sincut.errors import ConfigError
 
 
 def number(default: float, low: float, high: float, doc: str) -> Any:
-    """A numeric setting in low..high, with the sentence that documents it."""
+    """Declaration of a numeric setting in low..high, with the sentence that documents it."""
     return field(default=default, metadata={"low": low, "high": high, "doc": doc})
 
 
 def choice(default: str, choices: tuple[str, ...], doc: str) -> Any:
-    """A setting that is one of `choices`."""
+    """Declaration of a setting that is one of `choices`, with the sentence that documents it."""
     return field(default=default, metadata={"choices": choices, "doc": doc})
 
 
 def switch(default: bool, doc: str) -> Any:
-    """A setting that is on or off."""
+    """Declaration of a setting that is true or false, with the sentence that documents it."""
     return field(default=default, metadata={"doc": doc})
 
 
 def check(key: str, value: Any, metadata: Mapping[str, Any]) -> None:
-    """Raise `ConfigError`, with the range, where a value is not within the setting's."""
+    """Raise `ConfigError`, which names the range, if a value is outside its setting's range or choices."""
     if "choices" in metadata and value not in metadata["choices"]:
         raise ConfigError(f"{key}={value}{nearest(str(value), metadata['choices'])} must be {_range(metadata)}")
     if "low" in metadata and not metadata["low"] <= value <= metadata["high"]:  # a NaN fails this too
@@ -37,7 +37,7 @@ def check(key: str, value: Any, metadata: Mapping[str, Any]) -> None:
 
 
 def coerce(key: str, value: Any, default: Any) -> Any:
-    """A TOML or flag value as the type of the setting's default. Raises `ConfigError`."""
+    """A value of TOML or of a flag, converted to the type of the setting's default. Raises `ConfigError`."""
     kind = type(default)
     if kind is float and type(value) in (int, float):
         return float(value)
@@ -55,7 +55,7 @@ def coerce(key: str, value: Any, default: Any) -> Any:
 
 
 def parse(text: str) -> Any:
-    """The value of a flag: TOML where it parses, a bare text otherwise; `0,2,4` is a list, `.5` a number."""
+    """The value of a flag: TOML if it parses as such, otherwise a text; `0,2,4` is a list, `.5` a number."""
     text = text.lower() if text in ("True", "False") else text
     for candidate in (text, f"[{text}]"):
         try:
@@ -69,24 +69,24 @@ def parse(text: str) -> Any:
 
 
 def documentation(metadata: Mapping[str, Any]) -> str:
-    """The sentence of a setting, with its range behind it."""
+    """The sentence of a setting, followed by its range or choices in brackets."""
     values = _range(metadata)
     return f"{metadata['doc']} ({values})" if values else str(metadata["doc"])
 
 
 def nearest(name: str, known: Iterable[str]) -> str:
-    """` (did you mean X?)` for the known name that is most like `name`; empty where none is."""
+    """` (did you mean X?)` with the known name that is most like `name`; empty if none is near."""
     near = difflib.get_close_matches(name, list(known), n=1, cutoff=0.5)
     return f" (did you mean {near[0]}?)" if near else ""
 
 
 def plain(value: Any) -> Any:
-    """A setting's value as JSON and TOML know it."""
+    """A setting's value in the types of JSON and TOML: tuples become lists."""
     return list(value) if isinstance(value, tuple) else value
 
 
 def toml(value: Any) -> str:
-    """A TOML literal of the few types that settings have."""
+    """The TOML literal of a setting's plain value."""
     if isinstance(value, bool):
         return str(value).lower()
     if isinstance(value, list):
