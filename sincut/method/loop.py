@@ -1,6 +1,7 @@
-"""The loop around the steps: phases by the plan, metrics, previews and checkpoints, as events.
+"""The training loop: steps and phases by the plan; metrics, previews and checkpoints as events.
 
-`train` is the algorithm `sincut` (see `algorithms.py`). It reports through events, and reads and writes no file.
+`train` is the algorithm `sincut` (see `algorithms.py`). It reports through events (`sincut/events.py`), and reads and
+writes no file.
 """
 
 import math
@@ -21,7 +22,7 @@ from sincut.method.training import Training
 from sincut.model.model import Model
 from sincut.model.provenance import Provenance
 
-CLOSING_SECONDS = 0.5  # to leave the process, in a budget of minutes
+CLOSING_SECONDS = 0.5  # s kept for the end of the process
 
 
 def train(
@@ -37,14 +38,21 @@ def train(
     state: dict[str, Tensor] | None = None,
     provenance: Provenance | None = None,
 ) -> Model:
-    """Learn to translate `source` into the look of `target`; both (1, 3, H, W) in [-1, 1]. Returns the model.
+    """Learn to translate `source` into the look of `target`, both (1, 3, H, W) in [-1, 1]. Returns the model.
 
-    Where the settings allow it and the minutes have room, this is learned several times, and the last G is taught what
-    all have in common.
-    `started` (of `time.monotonic()`, now by default) is when `schedule.minutes` began to run. `stop` is asked after
-    every step; when it says yes, a last `Checkpoint` event is sent and `Interrupted` raised. `state`, of such an event,
-    goes on from there: the same steps follow as if nothing had happened, bit for bit on the same machine. Raises
-    `ImageError` where a picture is too small and `TrainingError` when a loss is no longer finite.
+    If the settings allow it and the minutes suffice, there are several trainings (an ensemble), and one G learns the
+    median of them at the end.
+
+    - `device`, `precision`: see `devices.find_compute`.
+    - `on_event`: called with each event; the default ignores them.
+    - `stop`: asked after every step; once it returns True, a last `Checkpoint` is sent and `Interrupted` raised.
+    - `started`: time of `time.monotonic()` from which `schedule.minutes` counts; now by default.
+    - `state`: that of a `Checkpoint`, to go on from. The steps that follow are those of an uninterrupted training, bit
+      for bit on a CPU of the same machine.
+    - `provenance`: what the model is to say of its making, before the progress of the training is added.
+
+    Raises `ImageError` if a picture is too small for crops, `ConfigError` for an unknown loss term, `ModelError` if the
+    state does not fit the settings, and `TrainingError` if a loss or weight is no longer finite or memory runs out.
     """
     started = time.monotonic() if started is None else started
     compute = find_compute(device, precision)
@@ -80,22 +88,23 @@ def train(
 
 
 class Loop:
-    """Steps with everything around them: metrics, previews and checkpoints at the cadence of the settings."""
+    """The steps of a run one by one, with metrics, previews and checkpoints at the intervals of the settings."""
 
     def __init__(self, training: Training, plan: Plan, on_event: Listener, provenance: Provenance) -> None:
         self.training, self.plan, self.on_event = training, plan, on_event
         self.output = training.config.output
-        self.given = provenance
-        self.sums: dict[str, Tensor] = {}
-        self.summed = 0
-        self.losses: dict[str, float] = {}
-        self.logged = self.saved = time.monotonic()
-        self.logged_step = training.steps_done
-        self.preview_seconds = self.save_seconds = 0.0
+        self.given = provenance  # what the caller knows of the model's making
+        self.sums: dict[str, Tensor] = {}  # of losses by name, since they were last reported
+        self.summed = 0  # number of steps in these sums
+        self.losses: dict[str, float] = {}  # means by name, as last reported
+        self.logged = self.saved = time.monotonic()  # when losses were reported, and a checkpoint was sent
+        self.logged_step = training.steps_done  # number of steps at the last report
+        self.preview_seconds = self.save_seconds = 0.0  # durations of the last preview and checkpoint
         if plan.steps:
             self._announce()
 
     def advance(self) -> None:
+        """Do one step and what is due after it: a report, the next phase, a preview, a checkpoint."""
         training, plan, done = self.training, self.plan, self.training.steps_done
         began = time.monotonic()
         rate = plan.learning_rate(done)
@@ -112,9 +121,9 @@ class Loop:
             self._announce()
             if not known and self.output.previews:
                 self.preview()  # an early one, which also tells how long previews take
-        over = 0 < plan.end <= step
+        over = 0 < plan.end <= step  # the phase is
         if step % self.output.log_every == 0 or over:
-            self.progress()
+            self.report()
         due = plan.steps > 0 and self._preview_due(step, over)
         if over:
             training.close()
@@ -125,11 +134,12 @@ class Loop:
             self.checkpoint()
 
     def finish(self) -> None:
-        """The last checkpoint with the finished model."""
+        """After the last step: send a checkpoint with the finished model, then `Trained`."""
         self.checkpoint()
         self.on_event(Trained(self.training.steps_done, self.plan.elapsed(), self.losses))
 
-    def progress(self) -> None:
+    def report(self) -> None:
+        """Send a `Progress` event with the mean losses since the last one. Raises `TrainingError`, if not finite."""
         self._finite_losses()
         step, now = self.training.steps_done, time.monotonic()
         each = (now - self.logged) / max(1, step - self.logged_step)
@@ -140,12 +150,16 @@ class Loop:
         self.sums, self.summed = {}, 0
 
     def preview(self) -> None:
+        """Send a `Preview` event with the model so far."""
         began = time.monotonic()
         self.on_event(Preview(self.training.steps_done, self.plan.steps, self.training.model(self.provenance())))
         self.preview_seconds = time.monotonic() - began
 
     def checkpoint(self) -> None:
-        """All that is needed to go on, and the model; refuses to replace a good one by one that is not finite."""
+        """Send a `Checkpoint` event with the state and the model so far.
+
+        Raises `TrainingError` if a loss or a weight is not finite, so that the last good checkpoint is kept.
+        """
         self._finite_losses()
         if not self.training.is_finite():
             self._refuse("a weight")
@@ -156,7 +170,7 @@ class Loop:
         self.save_seconds = self.saved - began
 
     def provenance(self) -> Provenance:
-        """What the model file tells of its origin: what the caller gave, and how far the training is."""
+        """The provenance of the model so far: the caller's, with the progress of the training."""
         plan = self.plan
         done = self.training.steps_done
         return replace(
@@ -170,7 +184,7 @@ class Loop:
         )
 
     def _finite_losses(self) -> None:
-        """Bring the summed losses to Python; raise `TrainingError` where one is not finite."""
+        """Set `losses` to the means of the sums; waits for the device. Raises `TrainingError` if one is not finite."""
         if not self.summed:
             return
         means = (torch.stack([v.float().cpu() for v in self.sums.values()]) / self.summed).tolist()
@@ -192,7 +206,7 @@ class Loop:
         self.on_event(Planned(self.training.steps_done, plan.steps, pace, plan.crops, plan.ends_early, *phase))
 
     def _next_phase(self, closing: float) -> None:
-        """Another training, or the distillation of all; nothing where the run is at its end."""
+        """Begin the next training or the distillation, if the plan has one."""
         if not self.plan.next_phase(self.training.steps_done, closing):
             return
         if self.plan.distils:
@@ -202,7 +216,10 @@ class Loop:
         self._announce()
 
     def _preview_due(self, step: int, over: bool) -> bool:
-        """Evenly over the run, and at the end of each phase; while another member is trained there is nothing new."""
+        """True if a preview is due: at the end of each phase, and evenly spread over the first one's steps.
+
+        Over the distillation's too; but not while another member is trained, since the model is not a new one then.
+        """
         count, steps = self.output.previews, self.plan.steps
         if over or (self.plan.member > 1 and not self.plan.distils):
             return over and count > 0

@@ -1,4 +1,8 @@
-"""The plan of a run: its phases, their steps, the crops of a step, and the learning rate."""
+"""The plan of a run: its phases, the steps of each, the crops of a step, and the learning rate of a step.
+
+A phase is the training of one member of an ensemble, or at the end the distillation of all members into one G. Times
+are in seconds (s), and a pace is seconds per step.
+"""
 
 import math
 import time
@@ -11,66 +15,71 @@ from torch import Tensor
 from sincut.config.sections import Config
 from sincut.method.term import Progress
 
-WARM_UP_STEPS = 2  # not timed: allocators and kernels are set up
-CALIBRATION = (4, 4.0)  # at least so many steps, and seconds, are timed before `minutes` become steps
-SHORTEST = 1e-6  # s, of a step: on a coarse clock some seem to take no time at all
-MOST = 10**10  # steps and seconds of a plan that is read
-LATE_CHECKS = (0.75, 0.9)  # shares of the steps at which the pace is looked at once more
-TOLERANCE = 0.015  # of the minutes; a smaller miss is let be
-SURPRISE = (0.2, 0.5)  # of the minutes: a pace measured that long, by which the run would be that late, tells at once
-FEWEST_CROPS = 2  # in a step of a short run; of a single one, PatchNCE would have too few negatives
-MARGIN = 1.05  # a member may take so many times as long as the last one, and still fit
-DISTIL_RATE = 0.5  # of the learning rate, for the steps in which G learns the members' median
-DISTIL_COST = 0.3, 0.1  # of such a step, as shares of a usual one: in any case, and for each member
+WARM_UP_STEPS = 2  # first steps that are not timed, because allocators and kernels are set up
+CALIBRATION = (4, 4.0)  # least number of steps, and least seconds of them, that are timed to turn `minutes` into steps
+SHORTEST = 1e-6  # s: least pace; on a coarse clock a step can seem to take no time
+MOST = 10**10  # largest number of steps, and of seconds, that a stored plan may have
+LATE_CHECKS = (0.75, 0.9)  # shares of a phase after which the pace is checked, besides `optimisation.decay`
+TOLERANCE = 0.015  # share of the minutes by which a late check lets the run end too early or too late
+SURPRISE = (0.2, 0.5)  # shares of the minutes: a pace timed for the first that makes the run late by the second counts
+FEWEST_CROPS = 2  # least crops of a step: with one, PatchNCE would have too few negatives
+MARGIN = 1.05  # factor by which the next member may be slower than the last one and still fit
+DISTIL_RATE = 0.5  # learning rate of the distillation, as a share of a training's
+DISTIL_COST = 0.3, 0.1  # seconds of a step of the distillation, as shares of a training's: in any case, for each member
 
 
 class Plan:
-    """The numbers of steps and of crops in each: given, or as many as fit into the minutes.
+    """The length of a run in steps: a setting, or as many as fit into `schedule.minutes`.
 
-    A short calibration turns minutes into steps; where these are fewer than `schedule.least_steps`, steps of fewer
-    crops are timed anew; no more are made in one training than `schedule.enough_steps`. Where more would fit, the run
-    has several trainings, the members of an ensemble, as many as the minutes have room for, and then steps in which G
-    learns their median. Each of these is a phase, with learning rates of its own.
+    A short calibration turns minutes into steps. If these are fewer than `schedule.least_steps`, steps of fewer crops
+    are timed anew. A training has at most `schedule.enough_steps`; if more would fit, the run has as many trainings
+    (members of an ensemble) as the minutes have room for, and then a distillation. Each of these is a phase with
+    learning rates of its own.
 
-    Before `optimisation.decay` of a phase the learning rate depends on the phase's length only through its square root,
-    so the length may still be corrected from the measured pace. Later it stays, unless the pace has changed so much
-    that the run would miss its time by more than `TOLERANCE`. Where steps become far slower, it is shortened at once.
+    Before the share `optimisation.decay` of a phase the learning rate depends on the phase's length only through its
+    square root, so the length is corrected there from the measured pace. Later it stays, unless the run would miss its
+    time by more than `TOLERANCE`; and whenever steps become far slower (`SURPRISE`) the phase is shortened at once.
     """
 
     def __init__(self, config: Config, started: float) -> None:
         self.full_rate, self.decay = config.optimisation.learning_rate, config.optimisation.decay
         self.full_rate_steps = config.optimisation.full_rate_steps
-        self.steps = config.schedule.steps  # of all phases, as it seems; 0: not known yet
-        self.given = self.steps > 0
-        self.start, self.end = 0, self.steps  # of the phase that goes on
+        self.steps = config.schedule.steps  # of all phases, as planned now; 0: not known yet
+        self.given = self.steps > 0  # True if the number of steps is a setting, and the time does not matter
+        self.start, self.end = 0, self.steps  # first step of the current phase, and the one after its last
         self.least_steps, self.enough_steps = config.schedule.least_steps, config.schedule.enough_steps
         single = self.given or not self.enough_steps
         self.most_members, self.distil_steps = 1 if single else config.ensemble.members, config.ensemble.steps
-        self.members = 1  # how many there will be, as it seems
-        self.member = 1  # the one that is trained; the last one while it `distils`
-        self.distils = False  # whether G learns the median of the members
-        self.crops = config.crops.count
-        self.budget = config.schedule.minutes * 60
-        self.started = started
-        self.timed: list[float] = []  # seconds of the steps timed for the calibration
+        self.members = 1  # number of trainings, as planned now
+        self.member = 1  # number of the current training, from 1; of the last one during the distillation
+        self.distils = False  # True if the current phase is the distillation
+        self.crops = config.crops.count  # of each picture per step
+        self.budget = config.schedule.minutes * 60  # s
+        self.started = started  # of `time.monotonic()`, moved back by the seconds before an interruption
+        self.timed: list[float] = []  # s of each step since the calibration began
         self.checked = 0.0  # share of the phase at which its length was last checked
-        self.since = (0, 0.0)  # the step and the time from which the pace is taken
-        self.began = 0.0  # when the phase did
+        self.since = (0, 0.0)  # step and elapsed seconds since which the pace is measured
+        self.began = 0.0  # elapsed seconds when the current phase began
 
     def elapsed(self) -> float:
-        """Seconds since the training began, interruptions not counted."""
+        """Seconds since the run began, without interruptions."""
         return time.monotonic() - self.started
 
     def step_seconds(self) -> float:
-        """Mean of the steps timed for the calibration; 0 without one."""
+        """Mean seconds of the steps timed for the calibration; 0 if none were."""
         timed = self.timed[WARM_UP_STEPS:]
         return sum(timed) / len(timed) if timed else 0.0
 
     def done(self, step: int) -> bool:
+        """True if the run is over after `step` steps."""
         return 0 < self.steps <= step
 
     def learning_rate(self, step: int) -> float:
-        """Constant up to `decay` of the phase, then linear to 0 after its last step; lower in longer phases."""
+        """The learning rate of a step, counted from 0.
+
+        It is constant for the share `optimisation.decay` of the phase, then falls linearly to 0 after the last step. In
+        phases of more than `optimisation.full_rate_steps` all of it is lower, by the square root of their length.
+        """
         at, length = step - self.start, self.end - self.start
         rate = self.full_rate * (DISTIL_RATE if self.distils else 1)
         if 0 < self.full_rate_steps < length:
@@ -80,13 +89,13 @@ class Plan:
         return rate * (length - at) / (length - self.decay * length)
 
     def progress(self, step: int) -> Progress:
-        """The place of a step, counted from 0, in the run and in its phase."""
+        """The position of a step, counted from 0, in the run and in its phase."""
         return Progress(step, step - self.start, self.end - self.start if self.end else 0)
 
     def update(self, step: int, seconds: float, closing: float) -> bool:
-        """Correct the plan after step number `step` (from 1), which took `seconds` (s). True if `steps` has changed.
+        """Correct the plan after `step` steps, of which the last took `seconds`. True if `steps` has changed.
 
-        `closing` seconds are kept for the end: a preview, the balance, the last checkpoint.
+        `closing` are the seconds to be kept for the end: a preview, the balance, the last checkpoint.
         """
         if self.given or 0 < self.end <= step:
             return False
@@ -110,7 +119,7 @@ class Plan:
             if share > self.decay and abs(length_now - length) * pace <= TOLERANCE * self.budget:
                 return False
             if share == self.decay and length_now * self.decay > at:
-                self.checked = 0.0  # more steps fit than it seemed: look again when their half is reached
+                self.checked = 0.0  # the phase became longer: check again at `decay` of its new length
         if length_now < self._enough:
             self.members = self.member
         before, self.end = self.steps, self.start + length_now
@@ -118,7 +127,10 @@ class Plan:
         return self.steps != before
 
     def next_phase(self, step: int, closing: float) -> bool:
-        """After the last step of a phase: begin another one, and return True; or else the run is `done`."""
+        """After the last step of a phase: begin another one and return True, or end the run and return False.
+
+        `closing` are the seconds to be kept for the end, as for `update`.
+        """
         took, left = self.elapsed() - self.began, self.budget - self.elapsed() - closing
         if self.distils or self.most_members == 1 or self.end - self.start < self.enough_steps:
             more = 0
@@ -140,16 +152,16 @@ class Plan:
         return True
 
     def state(self) -> dict[str, Tensor]:
-        """The plan as tensors by name."""
+        """The plan as a tensor, by its name in a checkpoint."""
         phases = (self.start, self.end, self.began, self.member, self.members, self.distils)
         values = (self.steps, self.checked, self.elapsed(), *self.since, self.crops, *phases)
         return {"plan": torch.tensor(values, dtype=torch.float64)}
 
     def load_state(self, state: Mapping[str, Tensor]) -> None:
-        """The inverse of `state`; steps that were given stay, minutes go on where they stopped.
+        """The inverse of `state`; a number of steps that is a setting stays, minutes go on where they stopped.
 
-        Earlier versions had a single phase, and still earlier ones the crops of the settings in every step. Raises
-        ValueError for numbers that no plan has.
+        Plans of earlier versions are shorter: they had a single phase, and the earliest the same crops in every step.
+        Raises KeyError without a plan, and ValueError for numbers that no plan of these settings has.
         """
         steps, checked, elapsed, first, since, crops, start, end, began, member, members, distils = self._stored(state)
         if not self.given:
@@ -160,18 +172,18 @@ class Plan:
         self.started -= elapsed
 
     def _stored(self, state: Mapping[str, Tensor]) -> list[float]:
-        """The numbers of `state`, none of which lies where no plan of these settings can have it."""
+        """The twelve numbers of `state`, checked for what a plan of these settings can have."""
         plan = state["plan"]
         if plan.ndim != 1 or not 5 <= len(plan) <= 12:
             raise ValueError(f"the plan has the shape {list(plan.shape)}")
         stored = plan.double().tolist()
-        early = [*[0.0] * 5, self.crops, 0, stored[0], 0.0, 1, 1, False]  # what the end of a shorter list stands for
+        early = [*[0.0] * 5, self.crops, 0, stored[0], 0.0, 1, 1, False]  # defaults of shorter, earlier plans
         values = [*stored, *early[len(stored) :]]
         steps, checked, elapsed, first, since, crops, start, end, began, member, members, distils = values
         if not min(FEWEST_CROPS, self.crops) <= crops <= self.crops:
             raise ValueError(f"the plan says {crops:g} crops a step, the settings allow at most {self.crops}")
         done = float(state.get("steps_done", torch.tensor(MOST)))
-        ascending = (  # a NaN is in no order
+        ascending = (  # rows of numbers of which none is larger than the next; a NaN fails this
             *((0, start, end, steps, MOST), (start, done), (0, first, done, MOST), (1, member, members)),
             *((0, checked, 1), (0, since, elapsed, MOST), (0, began, elapsed), (members, self.most_members)),
         )
@@ -182,6 +194,7 @@ class Plan:
         return values
 
     def _calibrate(self, step: int, seconds: float, left: float) -> bool:
+        """Time the last step, and plan once enough are timed: then True. `left` are the seconds left for steps."""
         self.timed.append(seconds)
         timed = self.timed[WARM_UP_STEPS:]
         enough = len(timed) >= CALIBRATION[0] and sum(timed) >= CALIBRATION[1]
@@ -202,21 +215,21 @@ class Plan:
 
     @property
     def ends_early(self) -> bool:
-        """True if more minutes would not give more steps."""
+        """True if the settings' limits end the run before its minutes do: more minutes would give no more steps."""
         enough = 0 < self._enough <= self.end - self.start
         return enough and not self.given and self.members == self.most_members
 
     @property
     def _enough(self) -> int:
-        """The most steps that the phase makes; 0: any number."""
+        """The most steps of the current phase; 0: any number."""
         return self.distil_steps if self.distils else self.enough_steps
 
     def _no_more(self, steps: int) -> int:
-        """`steps`, but no more than the phase makes."""
+        """`steps`, limited to the most steps of the current phase."""
         return min(steps, self._enough) if self._enough else steps
 
     def _fitting(self, left: float, pace: float, trained: int) -> int:
-        """The number of members for which `left` s suffice, where `trained` are done and a step takes `pace` s."""
+        """The number of members, `trained` ones included, for whose steps `left` seconds suffice at a pace."""
         for members in range(self.most_members, trained, -1):
             seconds = (members - trained) * self.enough_steps * pace
             if seconds + (self._distil_seconds(members, pace) if members > 1 else 0) <= left:
@@ -224,17 +237,18 @@ class Plan:
         return max(1, trained)
 
     def _distil_seconds(self, members: int, pace: float) -> float:
+        """Seconds of a distillation of so many members, if a step of a training takes `pace`."""
         fixed, each = DISTIL_COST
         return self.distil_steps * pace * (fixed + each * members)
 
     def _count(self) -> None:
-        """The steps of all phases, from the length of this one on."""
+        """Set `steps`, those of all phases, from the end of this one and what is planned after it."""
         later = self.members - self.member
-        taught = self.distil_steps if self.members > 1 and not self.distils else 0
-        self.steps = self.end + later * self.enough_steps + taught
+        distillation = self.distil_steps if self.members > 1 and not self.distils else 0
+        self.steps = self.end + later * self.enough_steps + distillation
 
     def _crops(self, steps: int) -> int:
-        """The crops of a step, if as many as now would allow `steps` steps: fewer where these are too few."""
+        """The crops of a step, given that as many as now would allow `steps` steps: fewer if these are too few."""
         if steps < self.least_steps and self.crops > FEWEST_CROPS:
             return max(FEWEST_CROPS, self.crops * steps // self.least_steps)
         return self.crops

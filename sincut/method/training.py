@@ -1,7 +1,7 @@
-"""A training run's state: the phase that goes on, the members that are trained, and the translator so far.
+"""The state of a run: the current phase, the finished members, and the translator so far.
 
-Phases are trainings (`step.Cut`) and at last, where there were several, their distillation (`ensemble.Distillation`).
-How long each lasts is the plan's matter (`plan.py`). Nothing here reads or writes a file.
+A phase is the training of one member (`step.Cut`) or, if there were several, at the end their distillation into one G
+(`ensemble.Distillation`). The plan (`plan.py`) decides how long each lasts. Nothing here reads or writes a file.
 """
 
 import copy
@@ -29,14 +29,15 @@ BALANCE = "balance."  # begins the names of a balance's tensors
 
 
 class Training:
-    """Networks, optimisers, random state and step count: all that a step changes."""
+    """All that steps change: networks, optimisers, the random state, step counts, and finished members."""
 
     def __init__(
         self, source: Tensor, target: Tensor, config: Config, compute: Compute, method: type[Cut] = Cut
     ) -> None:
-        """From two pictures (1, 3, H, W) in [-1, 1]. Raises `ImageError` where one is too small for the crops.
+        """A training of `source` and `target`, (1, 3, H, W) in [-1, 1], before its first step.
 
-        `method` makes the networks of each member and has their step: `Cut`, or a class derived from it.
+        `method` makes the networks of each member and has their step: `Cut`, or a class derived from it. Raises
+        `ImageError` if a picture is too small for the crops.
         """
         for name, picture in (("source", source), ("target", target)):
             check_size(name, picture.shape[2], picture.shape[3], config.crops)
@@ -44,13 +45,13 @@ class Training:
         self.sides = prepare(source, target, config, compute.device)
         self.random = torch.Generator().manual_seed(config.schedule.seed)
         self.steps_done = 0
-        self.members: list[Member] = []  # trained before the one that goes on
-        self.after: tuple[Filter, ...] = ()  # filters after G, of the phase that goes on; none until it is closed
+        self.members: list[Member] = []  # finished ones
+        self.after: tuple[Filter, ...] = ()  # filters after G, measured when the current phase is closed; none before
         self.cut = method(self.sides, config, compute, self.random, config.schedule.seed)
         self.distillation: Distillation | None = None  # the last phase, once it has begun
 
     def step(self, rate: float, progress: Progress | None = None, count: int | None = None) -> dict[str, Tensor]:
-        """One step of the phase that goes on, see `Cut.step`. Returns the detached losses by name."""
+        """One step of the current phase, with the arguments of `Cut.step`. Returns the detached losses by name."""
         if self.distillation is not None:
             losses = self.distillation.step(rate, count)
         else:
@@ -59,21 +60,21 @@ class Training:
         return losses
 
     def next_member(self) -> None:
-        """Keep what has been learned, and begin another training, from other initial weights."""
+        """Finish the current member, and begin the training of another one, from other initial weights."""
         self.members.append(self._member())
         self.after = ()
         seed = int(torch.randint(2**62, (), generator=self.random))
         self.cut = self.method(self.sides, self.config, self.compute, self.random, seed)
 
     def begin_to_distil(self) -> None:
-        """Keep what has been learned, and begin to distil the members, from the one that is nearest to the median."""
+        """Finish the last member, and begin the distillation, with the G of the member nearest to the median."""
         self.members.append(self._member())
         self.members = nearest_last(self.cut, self.members)
         self.distillation = Distillation(self.cut, self.members)
         self.close()
 
     def close(self) -> None:
-        """After the last step of a phase: measure the balance, a filter after G, on the translated source."""
+        """Measure the filters after G (the balance) on the translated source; called after a phase's last step."""
         if not self.config.colour.balance:
             return
         average = self.cut.averages.copies["generator"]
@@ -90,13 +91,16 @@ class Training:
         self.after = (balance(out, target),)
 
     def model(self, provenance: Provenance | None = None) -> Model:
-        """The averaged translator so far; the last member while another is trained. It shares their weights."""
+        """The translator so far: the averaged G of the first member or of the distillation, else the last member.
+
+        It shares the weights of the training, which go on changing.
+        """
         shown = self._member() if self.distillation or not self.members else self.members[-1]
         origin = provenance or Provenance()
         return Model(shown.generator, self.config, origin, self.sides.before, shown.after, projector=shown.heads)
 
     def state(self) -> dict[str, Tensor]:
-        """All that is needed to go on exactly, as tensors by name."""
+        """Everything that is needed to go on exactly, as tensors by their names in a checkpoint."""
         state = {f"{n}.{k}": v for n, net in self._networks().items() for k, v in net.state_dict().items()}
         state |= self.cut.descend.state() | _tensors("", self.after)
         for index, member in enumerate(self.members):
@@ -107,10 +111,10 @@ class Training:
         return state | {"random": self.random.get_state()}
 
     def load_state(self, state: Mapping[str, Tensor]) -> None:
-        """The inverse of `state`. Raises KeyError, ValueError or RuntimeError where it does not fit.
+        """The inverse of `state`. Raises KeyError, IndexError, ValueError or RuntimeError if it does not fit.
 
-        Earlier versions had no average of the heads, which then begins anew with the heads as they are, and no members,
-        or members without a balance of their own.
+        Checkpoints of earlier versions have no average of the heads, which then begins with the heads as they are, and
+        no members, or members without a balance of their own.
         """
         heads = {f"average_heads.{k}": state[f"projector.{k}"] for k in self.cut.heads["projector"].state_dict()}
         nothing = dict.fromkeys(("first_step", "members", "distils"), torch.tensor(0))
@@ -132,12 +136,12 @@ class Training:
         return bool(torch.stack([w.float().abs().max() for w in weights]).isfinite().all())
 
     def parameter_counts(self) -> dict[str, int]:
-        """Numbers of weights of G, D and H by name."""
+        """Numbers of weights of each trained network, by its name in a checkpoint."""
         trained = {name: net for name, net in self.cut.networks().items() if not name.startswith("average")}
         return {name: sum(p.numel() for p in net.parameters()) for name, net in trained.items()}
 
     def _member(self) -> Member:
-        """What the phase that goes on has learned so far."""
+        """The current phase as a member: the averages of its G and H, and the filters after G."""
         generator, heads = (self.cut.averages.copies[name] for name in ("generator", "projector"))
         assert isinstance(generator, Generator) and isinstance(heads, Projector)
         return Member(generator, heads, self.after)
@@ -150,7 +154,7 @@ class Training:
 
     def _load_members(self, state: Mapping[str, Tensor]) -> list[Member]:
         members, count, like = list[Member](), int(state["members"]), self._member()
-        if count and f"member.{count - 1}.generator.rgb_bias" not in state:  # before so many are allocated
+        if count and f"member.{count - 1}.generator.rgb_bias" not in state:  # checked before they are allocated
             raise ValueError(f"{count} members are announced, and are not there")
         for index in range(count):
             generator, heads = copy.deepcopy(like.generator), copy.deepcopy(like.heads)
@@ -174,6 +178,6 @@ def _tensors(prefix: str, filters: tuple[Filter, ...]) -> dict[str, Tensor]:
 
 
 def _filters(prefix: str, state: Mapping[str, Tensor]) -> tuple[Filter, ...]:
-    """The filters after G whose tensors begin so; none where there are none."""
+    """The filters after G whose tensors' names begin with `prefix`; none if there are no such tensors."""
     tensors = {k.removeprefix(prefix): v for k, v in state.items() if k.startswith(f"{prefix}{BALANCE}")}
     return (Balance.of_tensors(tensors),) if tensors else ()

@@ -1,4 +1,7 @@
-"""A model as a small piece of HTML, for notebooks. Model files come from strangers: templates escape every text."""
+"""Cards: small pieces of HTML that show a model in notebooks and pages.
+
+Model files come from strangers, so templates escape every text.
+"""
 
 import base64
 from collections.abc import Iterable, Mapping
@@ -14,7 +17,7 @@ SHOWN = ("direction", "seed", "steps", "seconds")
 
 
 def model_card(config: Config, provenance: Provenance) -> str:
-    """Thumbnails, inputs, figures, and the settings: a preset and what differs from it."""
+    """A model's card, as HTML: thumbnails, inputs, figures, and its settings as differences from a preset."""
     pictures = {part: thumbnail_uri(provenance.thumbnails.get(part, "")) for part in THUMBNAILS}
     told = provenance.to_dict()
     rows = [(role, picture.name if picture else "") for role, picture in provenance.pictures.items()]
@@ -28,22 +31,22 @@ def model_card(config: Config, provenance: Provenance) -> str:
 
 
 def card(title: str, *parts: Markup, progress: float | None = None) -> Markup:
-    """A frame with a title, a bar for a `progress` in [0, 1], and parts one below the other."""
+    """A framed card: title, a progress bar if `progress` (in 0..1) is given, and parts one below the other."""
     return render("model/assets/card.html", title=title, parts=parts, progress=progress)
 
 
 def side_by_side(pictures: Mapping[str, str]) -> Markup:
-    """Titled pictures, given as data URIs, in a row; those whose URI is empty are left out."""
+    """A row of titled pictures, given as data URIs by title; those with an empty URI are left out."""
     return render("model/assets/pictures.html", pictures=pictures)
 
 
 def table(rows: Iterable[tuple[str, Any]]) -> Markup:
-    """Two columns of text."""
+    """A table of two columns of text."""
     return render("model/assets/table.html", rows=rows)
 
 
 def data_uri(data: bytes, kind: str = "jpeg") -> str:
-    """The bytes of a picture file as the source of an HTML image."""
+    """A picture file's bytes as a data URI, the source of an HTML image; `kind` is its MIME subtype."""
     return f"data:image/{kind};base64,{base64.b64encode(data).decode()}"
 
 

@@ -22,21 +22,22 @@ from sincut.files import write_whole
 from sincut.model.file import FORMAT
 from sincut.model.model import Model
 
-OPSET = 20  # that runtimes of the last years have
-TOLERANCE = 1e-4  # of values in [0, 1], to which the file must agree with torch
-CHECKED_SIZES = ((1, 64, 48), (2, 37, 51), (1, 1, 3), (1, 130, 97))  # N, H, W
-MASK = 0xFFFFFFFF
-PACKAGES = ("onnx", "onnxscript")
+OPSET = 20  # version of ONNX's operators, that of ONNX 1.15 (2023)
+TOLERANCE = 1e-4  # largest difference from torch, of values in [0, 1], with which a file is written
+CHECKED_SIZES = ((1, 64, 48), (2, 37, 51), (1, 1, 3), (1, 130, 97))  # (N, H, W) of the pictures it is checked with
+MASK = 0xFFFFFFFF  # of 32 bits
+PACKAGES = ("onnx", "onnxscript")  # of the extra
 
 
 class _Exported(nn.Module):
-    """`sincut apply` of a whole picture as one function of tensors."""
+    """`sincut apply` of whole pictures as one module: the graph that is exported."""
 
     def __init__(self, model: Model) -> None:
         super().__init__()
         self.generator, self.model = model.generator, model
 
     def forward(self, image: Tensor) -> Tensor:
+        """Translate (N, 3, H, W), RGB in [0, 1], to the same shape and range."""
         n, _, h, w = image.shape
         border, stride, reach = self.model.limits.border, self.model.limits.stride, self.model.noise_reach
         ends = [length + -length % stride for length in (h, w)]
@@ -51,10 +52,10 @@ class _Exported(nn.Module):
 
 
 def export(model: Model, path: Path) -> float | None:
-    """Write the ONNX file; returns the largest difference from torch, or None where onnxruntime is not installed.
+    """Write the ONNX file. Returns the largest difference from torch, or None if onnxruntime is not installed.
 
-    Raises `ModelError` where the model does not take pictures of any size whole, where the extra is missing, or where
-    the file does not agree with torch to `TOLERANCE`: then none is left.
+    Raises `ModelError`, and writes nothing, if the model does not take whole pictures of any size, if the extra is
+    missing, or if the file differs from torch by more than `TOLERANCE`.
     """
     most = model.limits.most_pixels
     if most is not None:
@@ -81,7 +82,7 @@ def export(model: Model, path: Path) -> float | None:
 
 
 def _traced(exported: nn.Module) -> Any:
-    """The ONNX model; its names of sizes are batch, height and width."""
+    """The ONNX model of the module, with free sizes batch, height and width."""
     dim = torch.export.Dim
     sizes = {0: dim("batch", min=1), 2: dim("height", min=1), 3: dim("width", min=1)}
     loggers = [logging.getLogger(name) for name in ("torch.onnx", "onnxscript", "onnx_ir")]
@@ -105,7 +106,7 @@ def _traced(exported: nn.Module) -> Any:
 
 
 def _forget_traces(message: Any) -> None:
-    """Clear what the exporter writes of this machine's files and calls, in a message and all that it holds."""
+    """Remove the exporter's notes of this machine's files and calls from a protobuf message, recursively."""
     for name in {"doc_string", "metadata_props"} & set(message.DESCRIPTOR.fields_by_name):
         message.ClearField(name)
     for field, value in message.ListFields():
@@ -115,7 +116,7 @@ def _forget_traces(message: Any) -> None:
 
 
 def _difference(data: bytes, exported: nn.Module) -> float | None:
-    """The largest difference between onnxruntime and torch over `CHECKED_SIZES`."""
+    """Largest difference between onnxruntime and torch over `CHECKED_SIZES`; None without onnxruntime."""
     try:
         import onnxruntime
     except ImportError:
@@ -125,16 +126,16 @@ def _difference(data: bytes, exported: nn.Module) -> float | None:
     random = torch.Generator().manual_seed(0)
     for n, h, w in CHECKED_SIZES:
         image = torch.rand(n, 3, h, w, generator=random)
-        (found,) = session.run(None, {"image": image.numpy()})
+        (translated,) = session.run(None, {"image": image.numpy()})
         with torch.inference_mode():
             wanted = exported(image)
-        difference = float((torch.from_numpy(found) - wanted).abs().max())
+        difference = float((torch.from_numpy(translated) - wanted).abs().max())
         largest = max(largest, difference if math.isfinite(difference) else math.inf)
     return largest
 
 
 def _mirrored(positions: Tensor, length: int) -> Tensor:
-    """`sincut.translation.tiles.mirror` for sizes that are known only when the graph runs."""
+    """`sincut.translation.tiles.mirror` for a length that is known only when the graph runs."""
     last = torch.arange(length)[-1:]  # as a tensor, which is what the graph can compute with
     period = (2 * last).clamp(min=1)
     folded = positions % period
@@ -142,12 +143,13 @@ def _mirrored(positions: Tensor, length: int) -> Tensor:
 
 
 def _noise_at(rows: Tensor, columns: Tensor) -> Tensor:
-    """`sincut.translation.noise.noise_at` in 64-bit integers, which every runtime has: (1, 1, H, W)."""
+    """`sincut.translation.noise.noise_at` in 64-bit integers, which all runtimes have: (H,), (W,) -> (1, 1, H, W)."""
     first, second = (_uniform_at(rows, columns, part) for part in range(2))
     return (torch.sqrt(-2 * torch.log(first)) * torch.cos(2 * math.pi * second))[None, None]
 
 
 def _uniform_at(rows: Tensor, columns: Tensor, seed: int) -> Tensor:
+    """Uniform numbers (H, W) in (0, 1), hashed from absolute positions (H,), (W,)."""
     down = _mix((rows * 0x9E3779B1 + (seed * 0x27D4EB2F & MASK)) & MASK)
     across = columns * 0x85EBCA6B & MASK
     bits = _mix(_mix(down[:, None] ^ across))
@@ -155,7 +157,7 @@ def _uniform_at(rows: Tensor, columns: Tensor, seed: int) -> Tensor:
 
 
 def _mix(x: Tensor) -> Tensor:
-    """`_mix` of `sincut.translation.noise`: products are kept modulo 2**32, whatever their upper bits overflow to."""
+    """`_mix` of `sincut.translation.noise`, modulo 2**32; the upper bits of products may overflow."""
     x = ((x ^ (x // 2**16)) * 0x7FEB352D) & MASK
     x = ((x ^ (x // 2**15)) * 0x846CA68B) & MASK
     return x ^ (x // 2**16)

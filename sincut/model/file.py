@@ -1,9 +1,9 @@
-"""Files of models and checkpoints: safetensors with settings and provenance, no pickle anywhere.
+"""Model and checkpoint files: safetensors (https://github.com/huggingface/safetensors), never pickle.
 
-The metadata of a file are safetensors' strings: `format` and `version`, then JSON: `config`, the settings as they were
-asked for; `networks`, those of the networks as the two pictures settled them; `before` and `after`, the kinds of the
-filters before and after G; `provenance`. A later version reads every earlier one; an unknown newer version is refused
-by name. What earlier formats did not say is filled in here, and nowhere else.
+The metadata of a file are strings: `format`, `version`, and as JSON `config`, the settings as given; `networks`, those
+of the networks with nothing left to choose; `before` and `after`, the kinds of the filters before and after G; and
+`provenance`. Files of all earlier versions are read: what their formats lack is filled in here, and nowhere else. A
+file of a newer version is refused with its number.
 """
 
 import json
@@ -25,9 +25,9 @@ MODEL_FILE = "model.safetensors"
 CHECKPOINT_FILE = "checkpoint.safetensors"
 BALANCE = "balance."  # begins the names of a balance's tensors
 
-Settings = Mapping[str, Mapping[str, Any]]
+Settings = Mapping[str, Mapping[str, Any]]  # values by section and key
 
-# Settings that came with a format, and what they are in a file of an earlier one that does not hold them.
+# Settings that are new in a format, with the values that they have in files of earlier formats.
 CAME_WITH: dict[int, Settings] = {
     2: {"colour": {"smooth": 0.0}, "networks": {"smooth": 0.0}},
     3: {"colour": {"grain": False, "balance": False}},
@@ -36,7 +36,8 @@ CAME_WITH: dict[int, Settings] = {
     7: {"crops": {"places": 1}},
     8: {"ensemble": {"members": 1}},
 }
-# Up to format 8 the defaults, which a setting that a file does not hold has, were those of the preset standard.
+# The defaults up to format 8 (those of the preset standard), which apply to settings that an earlier file does not
+# hold.
 DEFAULTS_UNTIL_8: Settings = {
     "crops": {"excess": 2.0, "own_scales": True, "places": 2, "count": 4},
     "networks": {"stem": 16, "inner": 48, "noise": True, "residual": 1.0, "smooth": 3.0, "discriminator": 0.5,
@@ -62,7 +63,7 @@ def is_model(path: Path) -> bool:
 
 
 def save_tensors(path: Path, tensors: Mapping[str, Tensor], metadata: Mapping[str, str]) -> None:
-    """Write a file of this version, complete or not at all. Raises `ModelError`."""
+    """Write a file of the current version, complete or not at all. Raises `ModelError`."""
     stamped = {"format": FORMAT, "version": str(VERSION), **metadata}
     data = serialise({k: v.detach().cpu().contiguous() for k, v in tensors.items()}, metadata=stamped)
     write_whole(path, data, ModelError)
@@ -71,7 +72,10 @@ def save_tensors(path: Path, tensors: Mapping[str, Tensor], metadata: Mapping[st
 def load_tensors(
     path: Path, wanted: Callable[[str], bool] = lambda name: True
 ) -> tuple[dict[str, Tensor], dict[str, str]]:
-    """The `wanted` tensors (all by default) and metadata of a file that `save_tensors` wrote. Raises `ModelError`."""
+    """Tensors whose names are `wanted` (all by default), and the metadata, as the current version writes them.
+
+    Raises `ModelError`.
+    """
     if not path.is_file():
         where = path.parent if path.name == MODEL_FILE else path
         raise ModelError(f"{where}: no model there; give a run folder or its {MODEL_FILE}")
@@ -79,7 +83,7 @@ def load_tensors(
 
 
 def load_metadata(path: Path) -> dict[str, str]:
-    """The metadata alone of a file that `save_tensors` wrote. Raises `ModelError`."""
+    """The metadata of a file, as the current version writes them. Raises `ModelError`."""
     return _read(path, lambda name: False)[1]
 
 
@@ -99,7 +103,10 @@ def _read(path: Path, wanted: Callable[[str], bool]) -> tuple[dict[str, Tensor],
 def _upgraded(
     tensors: dict[str, Tensor], metadata: dict[str, str], names: set[str]
 ) -> tuple[dict[str, Tensor], dict[str, str]]:
-    """Tensors and metadata as this version would have written them; `names` are those of all tensors of the file."""
+    """Tensors and metadata of any version as the current one would have written them.
+
+    `names` are those of all tensors of the file, read or not.
+    """
     version = int(metadata["version"])
     if version == VERSION:
         return tensors, metadata
@@ -118,7 +125,7 @@ def _upgraded(
         asked = bool(networks["noise"])
         networks["noise"] = "auto" if asked else "last"
     except (KeyError, ValueError, AttributeError, TypeError, RecursionError):
-        return tensors, metadata  # damaged: whoever reads the settings says so
+        return tensors, metadata  # damaged: reading the settings raises `ModelError`
     everywhere = any(name.startswith("generator.noise.") for name in names)
     settled = {**networks, "noise": "all" if everywhere else "none" if asked else "last"}
     filters = {

@@ -1,6 +1,6 @@
-"""The limits of a translator: whether a picture may be cut into tiles for it, how, and how large one may be.
+"""The limits of a translator: whether and how pictures may be cut into tiles for it, and how large these may be.
 
-Whatever cuts, collects or sends pictures asks these and assumes nothing of the networks behind them.
+Code that cuts, collects or sends pictures uses these and assumes nothing of the networks behind them.
 """
 
 import math

@@ -1,9 +1,8 @@
-"""The trained translator: filters before G, the averaged generator, filters after it, and where they come from.
+"""The trained translator: filters before G, the averaged generator G, filters after it, settings and provenance.
 
-Pictures are (N, 3, H, W) in [-1, 1], noise is standard normal (N, 1, H, W). A model file holds weights, filters,
-settings and provenance (see `file.py`). The projection heads of PatchNCE, as `projector.*`, are an optional part:
-translating does not need them and does not read them, `similarity` does. They are averaged as G is, so that they belong
-to the encoder beside them.
+Pictures are (N, 3, H, W) in [-1, 1], noise is standard normal (N, 1, H, W). The model file holds all of it (see
+`file.py`). The projection heads of PatchNCE, `projector.*` in the file, are optional: only `translation/similarity.py`
+needs them, so they are read on demand. They are averaged as G is, and so fit the averaged encoder.
 """
 
 import json
@@ -32,59 +31,55 @@ GENERATOR, HEADS = "generator.", "projector."  # begin the names of their tensor
 
 @dataclass(eq=False)
 class Model:
-    """A translator: `after` filters of G of `before` filters of a picture.
-
-    `config` are the settings of its training as they were asked for; those of its networks as they are stand in
-    `generator.config`. `projector` are the heads, where they were asked for.
-    """
+    """A translator: the filters `before`, then G, then the filters `after`, each in order."""
 
     generator: Generator
-    config: Config
+    config: Config  # settings of the training as given; those of G with nothing left to choose: `generator.config`
     provenance: Provenance = field(default_factory=Provenance)
     before: tuple[Filter, ...] = ()
     after: tuple[Filter, ...] = ()
-    projector: Projector | None = None
+    projector: Projector | None = None  # the projection heads H, if they were loaded
 
     def translate(self, image: Tensor, noise: Tensor) -> Tensor:
-        """(N, 3, H, W) in [-1, 1] with noise (N, 1, H, W) -> (N, 3, H, W), not clipped."""
+        """The translation (N, 3, H, W), not clipped, of whole pictures (N, 3, H, W) with noise (N, 1, H, W)."""
         return _through(self.after, self.generator(_through(self.before, image), noise))
 
     def translate_middle(self, window: Tensor, noise: Tensor) -> Tensor:
-        """`translate` of a window without its halo, see `Generator.translate_middle`.
+        """`translate` of a window (N, 3, H, W), H and W multiples of G's stride, cropped by `halo` px on every side.
 
-        Noise is that of the result and of `noise_reach` px around it.
+        `noise` (N, 1, ...) covers the result and `noise_reach` px around it. See `Generator.translate_middle`.
         """
         prepared = without_border(_through(self.before, window), _reach(self.before))
         out = _through(self.after, self.generator.translate_middle(prepared, noise))
         return without_border(out, _reach(self.after))
 
     def encode_middle(self, window: Tensor, last: int) -> list[Tensor]:
-        """Features of layers 0..last, as PatchNCE has seen them, of a window without its outer `encoder_halo`."""
+        """G's features of layers 0..last of a filtered window, cropped by `encoder_halo(last)` px on every side."""
         prepared = without_border(_through(self.before, window), _reach(self.before))
         return self.generator.encode_middle(prepared, last)
 
     def encoder_halo(self, last: int) -> int:
-        """Receptive radius in px of the features of layers 0..last, a multiple of G's stride."""
+        """Receptive radius in px of features of layers 0..last, filters before G included; a multiple of its stride."""
         return self.generator.encoder_halo(last) + _reach(self.before)
 
     @property
     def halo(self) -> int:
-        """Receptive radius in px of an output pixel, a multiple of G's stride: the sum of the reaches of all parts."""
+        """Receptive radius in px of an output pixel, the sum over G and all filters; a multiple of G's stride."""
         return _reach(self.before) + self.generator.halo + _reach(self.after)
 
     @property
     def limits(self) -> Limits:
-        """Any size, in tiles that start at multiples of G's stride and have a halo around them."""
+        """Limits for cutting pictures into tiles: the halo and G's stride; pictures may have any size."""
         return Limits(self.halo, STRIDE)
 
     @property
     def noise_reach(self) -> int:
-        """Radius in px within which noise influences an output box that is aligned to G's stride."""
+        """Radius in px within which noise influences an output box aligned to G's stride."""
         return self.generator.noise_reach + _reach(self.after)
 
     @property
     def colour_matrix(self) -> Tensor:
-        """(3, 3): what the colour maps before G do to differences of colours, as those of fine detail."""
+        """Matrix (3, 3) of all colour maps before G together; it maps differences of colours, such as fine detail."""
         matrix = torch.eye(3)
         for filter_ in self.before:
             matrix = filter_.matrix.float() @ matrix if isinstance(filter_, ColourMap) else matrix
@@ -111,9 +106,9 @@ class Model:
 
     @classmethod
     def load(cls, path: Path, heads: bool = False) -> "Model":
-        """The model of a run folder or of a model file, on demand with the projection heads. Raises `ModelError`.
+        """The model of a run folder or model file, with `heads` also the projection heads. Raises `ModelError`.
 
-        Earlier versions kept the heads in the checkpoint alone; a run folder's are taken from there.
+        Earlier versions kept the heads in the checkpoint alone; given a run folder, they are taken from there.
         """
         folder = path if path.is_dir() else None
         path = model_path(path)
@@ -173,9 +168,9 @@ def _names(text: str) -> list[str]:
 
 
 def _generator(networks: Networks, tensors: Mapping[str, Tensor]) -> Generator:
-    """G with the weights of a file. Raises ValueError where settings and weights do not fit.
+    """G with the weights of a file. Raises ValueError if settings and weights do not fit.
 
-    That is found before anything of the size that the settings claim is allocated.
+    This is checked before anything of the size that the settings claim is allocated.
     """
     weights = {k.removeprefix(GENERATOR): v for k, v in tensors.items() if k.startswith(GENERATOR)}
     with torch.device("meta"):

@@ -48,7 +48,7 @@ class PictureIdentity:
 
 @dataclass(frozen=True)
 class Provenance:
-    """What a model file says of its making. What is not told is None, empty, or 0 for steps."""
+    """A model file's account of its making. What it does not tell is None, empty, or 0 for steps."""
 
     painting: PictureIdentity | None = None
     photo: PictureIdentity | None = None

@@ -59,7 +59,7 @@ def register(filter_: type[Filter]) -> type[Filter]:
 
 
 def tensors_of(filters: Sequence[Filter]) -> dict[str, Tensor]:
-    """All tensors of a model's filters by their names in its file. Raises ValueError where two kinds share a name."""
+    """All tensors of a model's filters, by their names in its file. Raises ValueError if two kinds share a name."""
     tensors: dict[str, Tensor] = {}
     for prefix, filter_ in zip(_prefixes(f.kind for f in filters), filters, strict=True):
         own = {f"{prefix}{name}": value for name, value in filter_.tensors().items()}
@@ -86,7 +86,7 @@ def filters_of(kinds: Sequence[str], tensors: Mapping[str, Tensor]) -> tuple[Fil
 
 
 def _prefixes(kinds: Iterable[str]) -> list[str]:
-    """What is put before the names of each filter's tensors: nothing for the first of its kind, then "1.", "2.", ..."""
+    """Prefixes of the names of each filter's tensors: none for the first filter of its kind, then "1.", "2.", ..."""
     before: Counter[str] = Counter()
     prefixes = []
     for kind in kinds:
