@@ -1,4 +1,4 @@
-"""Where to compute and in which precision: asked of torch, never guessed, and always with the reason to tell the user.
+"""Devices, precision and memory: asked of torch, never guessed, and with the reason to tell the user.
 
 The library takes a `torch.device` and never picks one; the command line turns `--device auto` into one here.
 """
@@ -12,19 +12,20 @@ import torch
 from sincut.errors import DeviceError
 
 CONTROL_GROUP = Path("/sys/fs/cgroup")  # https://docs.kernel.org/admin-guide/cgroup-v2.html
-SCALE = 1024.0  # of the loss in float16, to begin with; torch's own 65536 overflows here and costs the first steps
+SCALE = 1024.0  # initial loss scale in float16; torch's default, 65536, overflows here and costs the first steps
 
 
 @dataclass(frozen=True)
 class Compute:
-    """A device, the precision of its convolutions, and why these."""
+    """A device and the precision of its convolutions."""
 
     device: torch.device
-    dtype: torch.dtype
-    reason: str
+    dtype: torch.dtype  # float32, bfloat16 or float16
+    reason: str  # why this precision, for the user
 
     @property
     def precision(self) -> str:
+        """The name of the precision, such as "bfloat16"."""
         return str(self.dtype).removeprefix("torch.")
 
     def autocast(self) -> torch.autocast:

@@ -56,6 +56,7 @@ class Naming:
 
     @property
     def is_pattern(self) -> bool:
+        """True if `output` has fields in braces."""
         return self.output is not None and "{" in str(self.output)
 
     @property

@@ -97,15 +97,17 @@ def _knock(address: str) -> None:
 
 
 class _WithoutRay(io.TextIOBase):
-    """Standard output without what Ray prints there of workers that died; `Warned` events say it."""
+    """Standard output without Ray's messages about dead workers, which `Warned` events report instead."""
 
     def __init__(self, stream: Any) -> None:
         self.stream = stream
 
     def write(self, text: str) -> int:
+        """Write a text, unless it is Ray's. Returns its number of characters in any case."""
         return len(text) if threading.current_thread().name == RAY_THREAD else self.stream.write(text)
 
     def flush(self) -> None:
+        """Flush standard output."""
         self.stream.flush()
 
 

@@ -54,6 +54,7 @@ class Url(PurePosixPath):
 
     @property
     def scheme(self) -> str:
+        """The scheme, such as "s3"."""
         return self.parts[0].removesuffix(":")
 
     def located(self) -> tuple[Any, str]:
@@ -93,12 +94,15 @@ class Url(PurePosixPath):
         return next((known for folder, known in listed.items() if self.is_relative_to(folder)), None)
 
     def exists(self) -> bool:
+        """True if a file or a folder is there."""
         return self.is_file() or (self._listing() is None and self.is_dir())
 
     def is_file(self) -> bool:
+        """True if a file is there."""
         return self.stamp() is not None
 
     def is_dir(self) -> bool:
+        """True if a folder is there: on an object store, if any key lies below it."""
         system, key = self.located()
         with _reached(self):
             return bool(system.isdir(key))

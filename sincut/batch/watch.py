@@ -50,6 +50,7 @@ class _Settling:
         self.pending: dict[Path, tuple[tuple[int, int] | None, float]] = {}  # the file's size and time, since when
 
     def add(self, file: Path, now: float) -> None:
+        """Wait for a file from `now` (s) on; one that is waited for already stays as it is."""
         self.pending.setdefault(file, (stat_of(file), now))
 
     def complete(self, now: float) -> set[Path]:

@@ -34,6 +34,7 @@ class Commands(click.Group):
     """The one place where errors become exit codes."""
 
     def invoke(self, ctx: click.Context) -> Any:
+        """Run the command; an error that a user can mend ends as one line on stderr and an exit code."""
         try:
             return super().invoke(ctx)
         except Interrupted as error:

@@ -25,11 +25,12 @@ JSON_HELP = "One JSON object on stdout, progress as JSON lines on stderr."
 
 
 class LocalPath(click.ParamType):  # type: ignore[type-arg]
-    """A path on this machine, whether or not there is something; `ConfigError` for a URL of another file system."""
+    """A path on this machine, of something that need not exist."""
 
     name = "path"
 
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Path:
+        """The path in a text. Raises `ConfigError` for a URL of another file system."""
         path = _place(str(value))
         if not isinstance(path, Path):
             raise ConfigError(f"{value}: is a URL, and only INPUT and -o of apply may be one; copy the file here first")
@@ -42,6 +43,7 @@ class Place(click.ParamType):  # type: ignore[type-arg]
     name = "path"
 
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> "AnyPath":
+        """The path or URL in a text."""
         return _place(str(value))
 
 
@@ -57,6 +59,7 @@ class Size(click.ParamType):  # type: ignore[type-arg]
     name = "size"
 
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> int:
+        """The number of bytes in a text; anything else is a usage error."""
         parts = SIZE.fullmatch(str(value).strip())
         size = float(parts[1]) * UNITS[parts[2].upper()] if parts else 0.0
         return int(size) if 1 <= size < 1e18 else self.fail(f"{value!r} is no size; write it as in 2GB or 800MB")
@@ -68,6 +71,7 @@ class Scale(click.ParamType):  # type: ignore[type-arg]
     name = "scale"
 
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> float | str:
+        """The factor in a text, or "auto"; anything else is a usage error."""
         return value if value == "auto" else float(click.FLOAT.convert(value, param, ctx))
 
 
@@ -77,6 +81,7 @@ class Tile(click.ParamType):  # type: ignore[type-arg]
     name = "tile"
 
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> int | str:
+        """The px in a text, or "auto" or "off"; anything else is a usage error."""
         text = str(value)
         if text in ("auto", "off"):
             return text
@@ -89,6 +94,7 @@ class Point(click.ParamType):  # type: ignore[type-arg]
     name = "x,y"
 
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> tuple[int, int]:
+        """The (x, y) in a text such as 320,200; anything else is a usage error."""
         try:
             x, y = map(int, str(value).split(","))
         except ValueError:
@@ -97,7 +103,7 @@ class Point(click.ParamType):  # type: ignore[type-arg]
 
 
 class Numbers(click.ParamType):  # type: ignore[type-arg]
-    """Numbers with commas between, each of which `kind` (click's range of numbers) accepts."""
+    """Numbers separated by commas, each accepted by `kind` (a number type of click)."""
 
     name = "n,..."
 
@@ -105,6 +111,7 @@ class Numbers(click.ParamType):  # type: ignore[type-arg]
         self.kind = kind
 
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> tuple[float, ...]:
+        """The finite numbers in a text; anything else is a usage error."""
         if isinstance(value, tuple):
             return value
         try:
@@ -142,7 +149,7 @@ def is_typed(parameter: str) -> bool:
 
 @dataclass(frozen=True)
 class Engine:
-    """Where pictures are translated, or pairs trained: in this process, or by the workers of a Ray cluster."""
+    """Options of who does the work, translating pictures or training pairs: this process, or workers of Ray."""
 
     engine: str
     ray_address: str | None

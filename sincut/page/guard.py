@@ -67,6 +67,7 @@ class Guard:
         declared, came = headers.get("content-length", "0"), 0
 
         async def counted() -> Message:
+            """The next message of the request, with its bytes counted. Raises `_TooLongError`."""
             nonlocal came
             message = await receive()
             came += len(message.get("body", b""))

@@ -104,6 +104,7 @@ class _Listener(threading.Thread):
         self.start()
 
     def run(self) -> None:
+        """Read the pipe to its end, line by line; an error of `on_line` is kept, and reading goes on."""
         for line in io.TextIOWrapper(self.pipe, encoding="utf-8", errors="replace"):
             self.last_line = line.rstrip("\n")
             if self.error is None:

@@ -121,7 +121,7 @@ def _learn_in(path: Path, inputs: Inputs, config: Config | None, resume: bool, h
 
 
 def _provenance(inputs: Inputs, config: Config) -> Provenance:
-    """Where a model comes from, apart from how far its training is."""
+    """The provenance of a model before its first step: inputs, direction, seed, scales, versions, thumbnails."""
     scales: dict[str, tuple[float, float]] = {}
     for part, side in zip(PARTS, (inputs.source, inputs.target), strict=True):
         width, low, high = side.picture.size[1], config.crops.low, config.crops.high
