@@ -30,7 +30,7 @@ class Member:
     """A finished training: the averages of its G and H, and the filters after G that were measured at its end."""
 
     generator: Generator
-    heads: Projector
+    projector: Projector
     after: tuple[Filter, ...] = ()
 
 
@@ -45,10 +45,10 @@ class Distillation:
     def __init__(self, cut: Cut, members: list[Member]) -> None:
         self.cut, self.members = cut, members
         first = members[-1]
-        copies = {"generator": copy.deepcopy(first.generator), "projector": copy.deepcopy(first.heads)}
+        copies = {"generator": copy.deepcopy(first.generator), "projector": copy.deepcopy(first.projector)}
         cut.averages.copies.update(copies)
         cut.generator.load_state_dict(first.generator.state_dict())
-        cut.heads["projector"].load_state_dict(first.heads.state_dict())
+        cut.term_networks["projector"].load_state_dict(first.projector.state_dict())
         for part in (cut.generator.stem, cut.generator.down, cut.generator.encoder):
             part.requires_grad_(False)
         cut.descend.restart("g", cut.generator)

@@ -71,7 +71,7 @@ class Diagnosis:
 
     @property
     def stroke_variance(self) -> float:
-        """The source's texture beyond `ALIKE` times the target's, which no such photo has; 0 if it has less."""
+        """Variance of the source's strokes: its texture beyond `ALIKE` times the target's; 0 if there is none."""
         return max(0.0, self.source_texture - ALIKE * self.target_texture)
 
     @property

@@ -55,12 +55,13 @@ class Cut:
                 view = partial(downsampled, size=config.crops.tile)
                 self.critics.append(self._critic(view, config.losses.large, "_large"))
             self.terms += registry.own_terms(ingredients)
-        self.heads = networks_of(self.terms, {f"discriminator{critic.suffix}" for critic in self.critics})
+        self.term_networks = networks_of(self.terms, {f"discriminator{critic.suffix}" for critic in self.critics})
         discriminators: list[nn.Module] = [critic.network for critic in self.critics]
-        for network in (self.generator, *self.heads.values(), *discriminators):
+        heads = [*self.term_networks.values()]  # H, and what other terms train
+        for network in (self.generator, *heads, *discriminators):
             network.to(device=compute.device, memory_format=torch.channels_last)  # type: ignore[call-overload]
-        self.averages = Averages({"generator": self.generator, **self.heads}, config.optimisation.ema)
-        groups: dict[str, list[nn.Module]] = {"g": [self.generator], "d": discriminators, "h": [*self.heads.values()]}
+        self.averages = Averages({"generator": self.generator, **self.term_networks}, config.optimisation.ema)
+        groups: dict[str, list[nn.Module]] = {"g": [self.generator], "d": discriminators, "h": heads}
         self.descend = Descent(groups, config.optimisation, compute)
         self.steps_done = 0
 
@@ -111,7 +112,7 @@ class Cut:
             "generator": self.generator,
             "average": averages.pop("average_generator"),
             **{f"discriminator{critic.suffix}": critic.network for critic in self.critics},
-            **self.heads,
+            **self.term_networks,
             **{_average_name(name): network for name, network in averages.items()},
         }
 

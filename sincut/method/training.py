@@ -17,6 +17,7 @@ from sincut.method.ensemble import Distillation, Member, nearest_last
 from sincut.method.sides import prepare
 from sincut.method.step import Cut
 from sincut.method.term import Progress
+from sincut.model.file import BALANCE
 from sincut.model.model import Model
 from sincut.model.provenance import Provenance
 from sincut.nets.balance import Balance, balance
@@ -24,8 +25,6 @@ from sincut.nets.filters import Filter
 from sincut.nets.generator import Generator
 from sincut.nets.heads import Projector
 from sincut.nets.local import in_bands
-
-BALANCE = "balance."  # begins the names of a balance's tensors
 
 
 class Training:
@@ -97,7 +96,7 @@ class Training:
         """
         shown = self._member() if self.distillation or not self.members else self.members[-1]
         origin = provenance or Provenance()
-        return Model(shown.generator, self.config, origin, self.sides.before, shown.after, projector=shown.heads)
+        return Model(shown.generator, self.config, origin, self.sides.before, shown.after, projector=shown.projector)
 
     def state(self) -> dict[str, Tensor]:
         """Everything that is needed to go on exactly, as tensors by their names in a checkpoint."""
@@ -116,7 +115,8 @@ class Training:
         Checkpoints of earlier versions have no average of the heads, which then begins with the heads as they are, and
         no members, or members without a balance of their own.
         """
-        heads = {f"average_heads.{k}": state[f"projector.{k}"] for k in self.cut.heads["projector"].state_dict()}
+        projector = self.cut.term_networks["projector"]
+        heads = {f"average_heads.{name}": state[f"projector.{name}"] for name in projector.state_dict()}
         nothing = dict.fromkeys(("first_step", "members", "distils"), torch.tensor(0))
         state = {**heads, **nothing, **state}
         self.members = self._load_members(state)
@@ -142,14 +142,14 @@ class Training:
 
     def _member(self) -> Member:
         """The current phase as a member: the averages of its G and H, and the filters after G."""
-        generator, heads = (self.cut.averages.copies[name] for name in ("generator", "projector"))
-        assert isinstance(generator, Generator) and isinstance(heads, Projector)
-        return Member(generator, heads, self.after)
+        generator, projector = (self.cut.averages.copies[name] for name in ("generator", "projector"))
+        assert isinstance(generator, Generator) and isinstance(projector, Projector)
+        return Member(generator, projector, self.after)
 
     def _networks(self) -> dict[str, nn.Module]:
         networks = self.cut.networks()
         for index, member in enumerate(self.members):
-            networks |= {f"member.{index}.generator": member.generator, f"member.{index}.heads": member.heads}
+            networks |= {f"member.{index}.generator": member.generator, f"member.{index}.heads": member.projector}
         return networks
 
     def _load_members(self, state: Mapping[str, Tensor]) -> list[Member]:
@@ -157,13 +157,13 @@ class Training:
         if count and f"member.{count - 1}.generator.rgb_bias" not in state:  # checked before they are allocated
             raise ValueError(f"{count} members are announced, and are not there")
         for index in range(count):
-            generator, heads = copy.deepcopy(like.generator), copy.deepcopy(like.heads)
+            generator, projector = copy.deepcopy(like.generator), copy.deepcopy(like.projector)
             _load(generator, f"member.{index}.generator.", state)
-            _load(heads, f"member.{index}.heads.", state)
+            _load(projector, f"member.{index}.heads.", state)
             own = _filters(f"member.{index}.", state)
             if not own and index == count - 1 and not state["distils"]:  # a checkpoint without balances of members
                 own = _filters("", state)
-            members.append(Member(generator, heads, own))
+            members.append(Member(generator, projector, own))
         return members
 
 

@@ -55,10 +55,9 @@ class Generator(nn.Module):
         self.rgb_bias = nn.Parameter(torch.zeros(3))
 
     def set_base_smoothing(self, variance: float) -> None:
-        """Set the base, which the output is added to: the input, smoothed where its local variance is below `variance`.
+        """Smooth the base, the input that the output is added to, by `filters.smoothed` of this variance; 0: do not.
 
-        0 leaves the input as it is. The number is the buffer `texture`, and so a part of the weights; call this again
-        after they were loaded.
+        The variance is the buffer `texture`, and so a part of the weights: call this again after loading them.
         """
         self.texture.fill_(variance)
         self.smooths_base = variance > 0

@@ -70,7 +70,7 @@ def test_the_weight_of_a_term_of_ones_own_scales_its_gradient(tiny: Config, pict
         config = with_likeness(tiny, weight)
         training = Training(*pictures, config, PLAIN)
         training.step(0.0)
-        trained.append(training.cut.heads["guess"].get_parameter("weight").grad)
+        trained.append(training.cut.term_networks["guess"].get_parameter("weight").grad)
     assert trained[0] is not None and trained[1] is not None
     torch.testing.assert_close(2 * trained[0], trained[1])
 

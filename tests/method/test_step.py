@@ -85,7 +85,7 @@ def plain_step(training: Training) -> tuple[dict[str, float], list[torch.Tensor]
 
 
 def heads_of(training: Training) -> Projector:
-    projector = training.cut.heads["projector"]
+    projector = training.cut.term_networks["projector"]
     assert isinstance(projector, Projector)
     return projector
 
