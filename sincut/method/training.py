@@ -80,13 +80,13 @@ class Training:
         assert isinstance(average, Generator)
 
         def translated(part: Tensor) -> Tensor:
-            noise = torch.randn(1, 1, *part.shape[2:], generator=torch.Generator().manual_seed(0))
-            out: Tensor = average(part, noise.to(part.device))
+            out: Tensor = average(part[:, :3], part[:, 3:])
             return out.float()
 
         source, target = (side.pictures[0].image for side in (self.sides.source, self.sides.target))
+        noise = torch.randn(1, 1, *source.shape[2:], generator=torch.Generator().manual_seed(0)).to(source)
         with torch.no_grad(), self.compute.autocast():
-            out = in_bands(translated, source, average.halo)
+            out = in_bands(translated, torch.cat([source, noise], dim=1), average.halo)  # noise is cut as the source
         self.after = (balance(out, target),)
 
     def model(self, provenance: Provenance | None = None) -> Model:

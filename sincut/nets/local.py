@@ -45,10 +45,11 @@ def precisely(local: Callable[[Tensor], Tensor], x: Tensor, reach: int) -> Tenso
 def in_bands(local: Callable[[Tensor], Tensor], x: Tensor, reach: int) -> Tensor:
     """The operation `local`, of this reach in px, applied band by band to a large (N, C, H, W) to bound its memory.
 
-    `local` keeps height and width, or reduces the width to 1; the result does not depend on the bands.
+    `local` keeps height and width, or reduces the width to 1; the result does not depend on the bands. These begin at
+    even rows, if `reach` is even, so that G, which has a stride of 2, may be `local`.
     """
     h, w = x.shape[2:]
-    rows = max(4 * reach, BAND // w)
+    rows = max(4 * reach, BAND // w // 2 * 2)
     if torch.compiler.is_compiling() or h <= rows:
         return local(x)
     bands = []

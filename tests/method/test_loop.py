@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from helpers import CPU, average_of, check_that_resumed_equals_uninterrupted, snapshot, tensors_of
+from helpers import CPU, PLAIN, average_of, check_that_resumed_equals_uninterrupted, snapshot, tensors_of
 from kornia.color import rgb_to_grayscale
 from kornia.filters import gaussian_blur2d
 
@@ -170,3 +170,20 @@ def test_a_finished_translation_has_the_photo_s_strengths(
     assert torch.equal(same.tensors()["balance.gains"], balance.tensors()["balance.gains"])
     left = train(rough, photo, overlay(tiny, {"colour": {"balance": False}}), device=CPU)
     assert left.after == ()
+
+
+def test_the_balance_of_a_large_source_does_not_depend_on_its_bands(
+    tiny: Config, pictures: tuple[torch.Tensor, torch.Tensor], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    painting, photo = (picture.repeat(1, 1, 3, 1) for picture in pictures)
+    training = Training(painting, photo, overlay(tiny, {"crops": {"excess": 0.0}, "networks": {"noise": "all"}}), PLAIN)
+    for _ in range(3):
+        training.step(0.01)
+    average_of(training).up.noise_gain.data.fill_(0.3)
+    tensors = []
+    for rows in (painting.shape[2], 4 * average_of(training).halo + 1):  # at once; in bands of an odd height
+        monkeypatch.setattr("sincut.nets.local.BAND", rows * painting.shape[3])
+        training.close()
+        tensors.append(training.after[0].tensors())
+    for name, value in tensors[0].items():
+        torch.testing.assert_close(tensors[1][name], value, atol=1e-4, rtol=1e-4)
