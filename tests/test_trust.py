@@ -175,14 +175,14 @@ def test_a_hundred_thousand_files_are_planned_and_known(tmp_path: Path) -> None:
 
 @pytest.mark.slow
 def test_memory_stays_flat_over_many_pictures(tmp_path: Path, tiny: Config) -> None:
-    rng, sizes = random.Random(0), list[float]()
+    rng, sizes, count = random.Random(0), list[float](), iter(range(300))
     for number in range(300):  # of few sizes: for each new one, torch keeps something
         path = picture(tmp_path / "in" / f"{number:03}.png", number, 40 + 8 * (number % 3), 40 + 8 * (number % 4))
         if number % 20 == 7:  # 5 % are bad
             path.write_bytes(path.read_bytes()[: rng.randint(1, 400)])
 
     def listen(event: Event) -> None:
-        if isinstance(event, PictureDone):
+        if isinstance(event, PictureDone) and next(count) % 5 == 0:  # collecting takes longer than a picture
             gc.collect()
             sizes.append(used_memory() / 1e6)
 
@@ -190,6 +190,6 @@ def test_memory_stays_flat_over_many_pictures(tmp_path: Path, tiny: Config) -> N
         make_plan([tmp_path / "in"], Naming(tmp_path / "out"), recipe={"a": 1}), translator(tiny), on_event=listen
     )
     assert (len(done), len(failed)) == (285, 15)
-    assert np.mean(sizes[-50:]) - np.mean(sizes[50:100]) < 15  # MB
+    assert np.mean(sizes[-10:]) - np.mean(sizes[10:20]) < 15  # MB, of the last fifty and of the second fifty
     statuses = [json.loads(line)["status"] for line in (tmp_path / "out" / "manifest.jsonl").read_text().splitlines()]
     assert (statuses.count("done"), statuses.count("failed")) == (285, 15)
