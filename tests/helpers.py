@@ -39,7 +39,6 @@ from sincut.nets.generator import Generator
 from sincut.translation.translator import Translator
 
 ROOT = Path(__file__).parent.parent
-SHARED = ROOT.parent / "shared"
 CPU = torch.device("cpu")
 PLAIN = Compute(CPU, torch.float32, "test")
 

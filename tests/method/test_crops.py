@@ -130,7 +130,11 @@ def test_of_several_places_the_one_with_the_strongest_outlines_is_taken() -> Non
 
 
 def test_parts_are_found_even_without_room() -> None:
-    assert len(distinct_parts(130, 128, Crops(count=5, low=128, high=130), generator())) == 5
+    parts = distinct_parts(130, 128, Crops(count=5, low=128, high=130), generator())
+    assert len(parts) == 5 and all(
+        0 <= top < bottom <= 130 and 0 <= left < right <= 128 for top, left, bottom, right in parts
+    )
+    assert all(bottom - top == right - left >= 126 for top, left, bottom, right in parts)
 
 
 def test_every_pixel_of_the_range_is_reached() -> None:

@@ -8,8 +8,12 @@ from sincut.nets.discriminator import Discriminator
 
 
 @pytest.mark.parametrize("tile", [16, 32, 64, 128])
-def test_discriminator_gives_one_logit_a_tile(tile: int) -> None:
-    assert Discriminator(Networks(discriminator=0.05), tile)(torch.randn(3, 3, tile, tile)).shape == (3, 1)
+def test_discriminator_gives_each_tile_a_logit_of_its_own(tile: int) -> None:
+    discriminator, tiles = Discriminator(Networks(discriminator=0.05), tile), torch.randn(3, 3, tile, tile)
+    logits = discriminator(tiles)
+    assert logits.shape == (3, 1) and len(set(logits.flatten().tolist())) == 3
+    alone = torch.cat([discriminator(part) for part in tiles.split(1)])  # there is no minibatch deviation
+    torch.testing.assert_close(logits, alone, rtol=1e-4, atol=1e-5)
 
 
 def test_discriminator_sees_tiles_relative_to_the_photo_and_their_detail_brought_out() -> None:
