@@ -39,6 +39,7 @@ class Model:
     before: tuple[Filter, ...] = ()
     after: tuple[Filter, ...] = ()
     projector: Projector | None = None  # the projection heads H, if they were loaded
+    exemplar: Tensor | None = None  # the target's own pixels (H, W, 3), uint8 in sRGB, on the CPU; None: not carried
 
     def translate(self, image: Tensor, noise: Tensor) -> Tensor:
         """The translation (N, 3, H, W), not clipped, of whole pictures (N, 3, H, W) with noise (N, 1, H, W)."""
