@@ -21,6 +21,21 @@ class Event:
 
 
 @dataclass(frozen=True)
+class Directed(Event):
+    """The direction of a training, its first event: which picture will look like which."""
+
+    source: str  # name of the picture that is translated
+    target: str  # name of the picture whose look is learned
+    to: str  # role of the target: painting or photo
+    resumed: bool = False
+
+    def __str__(self) -> str:
+        """The direction in plain words, on one line."""
+        other = "photo" if self.to == "painting" else "painting"
+        return f"{self.source} will look like {self.target} ({other} -> {self.to})"
+
+
+@dataclass(frozen=True)
 class Started(Event):
     """Training begins (or goes on at `step`)."""
 

@@ -16,7 +16,7 @@ from typing import Any
 from PIL import Image
 
 from sincut.errors import ImageError, RunError
-from sincut.events import Evaluated, Event, Planned, Progress, Saved, Started, Trained, Warned
+from sincut.events import Directed, Evaluated, Event, Planned, Progress, Saved, Started, Trained, Warned
 from sincut.model import card
 from sincut.pictures import reading, resampling, writing
 from sincut.translation.options import PLAIN, Options
@@ -44,6 +44,8 @@ class Live:
         self.handle = display(HTML(self._page()), display_id=True)  # type: ignore[no-untyped-call]
 
     def __call__(self, event: Event) -> None:
+        if isinstance(event, Directed):
+            self.rows["direction"] = str(event)
         if isinstance(event, Started):
             self.rows["device"] = f"{event.device}, {event.precision}"
         if isinstance(event, Planned | Progress):

@@ -16,7 +16,7 @@ from PIL import Image
 from sincut import notebook
 from sincut.config.sections import Config
 from sincut.errors import ImageError, RunError
-from sincut.events import Evaluated, Planned, Progress, Saved, Started, Warned
+from sincut.events import Directed, Evaluated, Planned, Progress, Saved, Started, Warned
 from sincut.pictures import writing
 from sincut.pictures.picture import Picture
 from sincut.translation.options import Options
@@ -55,12 +55,14 @@ def test_the_live_view_keeps_one_output(pages: list[str], tmp_path: Path, monkey
     writing.save(Picture(scene(20, 30, 1)), preview)
     live = notebook.Live()
     for event in (
+        Directed("a.jpg", "b.jpg", "painting"),
         Started(0, "cpu", "float32", "", 1, {}), Planned(0, 4, 0.1, 2), Progress(2, 4, {"G": 1.5}, 0.1, 0.2, 1.0, 7.0),
         Saved(preview, "preview"), Evaluated(2, {"tone": 0.25}), Warned("<b>odd</b> {{ 7 * 6 }}"),
     ):  # fmt: skip
         live(event)
     last = pages[-1]
     for text in (
+        "a.jpg will look like b.jpg (photo -&gt; painting)",
         "2 of 4",
         'value="0.500"',
         "G 1.500",

@@ -8,7 +8,16 @@ import click
 
 from sincut.cli.console import print_json, print_table, summary
 from sincut.cli.signals import stoppable
-from sincut.cli.types import PATH, Numbers, Point, device_option, json_option, settings_option
+from sincut.cli.types import (
+    PATH,
+    Direction,
+    Numbers,
+    Point,
+    device_option,
+    direction_options,
+    json_option,
+    settings_option,
+)
 from sincut.errors import RunError
 
 
@@ -201,7 +210,7 @@ def export(model: Path, output: Path, as_json: bool) -> None:
               help="All of these for each of --minutes.")  # fmt: skip
 @click.option("--preset", default="standard", show_default=True, help="All other settings.")
 @settings_option
-@click.option("--reverse", is_flag=True, help="Learn photo -> painting.")
+@direction_options
 @click.option("--truth", type=PATH, help="What the painting shows as a photo, pixel by pixel: adds PSNR and SSIM.")
 @device_option
 @click.option("--json", "as_json", is_flag=True, help="One JSON list on stdout, a line of progress each on stderr.")
@@ -213,7 +222,7 @@ def curve(
     seeds: tuple[int, ...],
     preset: str,
     settings: tuple[str, ...],
-    reverse: bool,
+    direction: Direction,
     truth: Path | None,
     device: str,
     as_json: bool,
@@ -222,8 +231,9 @@ def curve(
 
     Takes the sum of all minutes; run nothing else meanwhile. The same command goes on where it was stopped.
     """
+    reverse = bool(direction.asked)
     if truth and reverse:
-        raise click.UsageError("--truth is of the painting; it cannot be compared with what --reverse learns")
+        raise click.UsageError("--truth is of the painting; it cannot be compared with what --to painting learns")
     from sincut.config.resolve import resolve
     from sincut.devices import prepared_device
 

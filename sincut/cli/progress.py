@@ -55,6 +55,11 @@ class Reporter:
         """Show an event to people; kinds without a method of their own are not shown."""
 
     @_show.register
+    def _(self, event: events.Directed) -> None:
+        other = "photo" if event.to == "painting" else "painting"
+        self.say(str(event) if event.resumed else f"{event}; for the other way round: --to {other}")
+
+    @_show.register
     def _(self, event: events.Started) -> None:
         counts = ", ".join(f"{name} {count / 1e6:.2f} M" for name, count in event.parameters.items())
         threads = f", {event.threads} threads" if event.device == "cpu" else ""

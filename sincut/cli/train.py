@@ -15,8 +15,10 @@ from sincut.cli.signals import stoppable
 from sincut.cli.started import STARTED
 from sincut.cli.types import (
     PATH,
+    Direction,
     Engine,
     device_option,
+    direction_options,
     engine_options,
     events_option,
     gathered,
@@ -80,12 +82,12 @@ lesson_options = gathered(
 @click.command()
 @click.argument("painting", type=PATH, required=False)
 @click.argument("photo", type=PATH, required=False)
-@click.option("-o", "--output", type=PATH, metavar="RUN", help="Run folder; runs/PAINTING-to-PHOTO by default.")
+@click.option("-o", "--output", type=PATH, metavar="RUN", help="Run folder; runs/SOURCE-to-TARGET by default.")
 @click.option("--pairs", type=PATH, metavar="FILE.csv",
               help="Train each row of a table instead; -o holds their run folders, runs by default.")  # fmt: skip
 @engine_options
 @lesson_options
-@click.option("--reverse", is_flag=True, help="Learn photo -> painting instead: what one wants for styling photos.")
+@direction_options
 @device_option
 @click.option("--tensorboard", is_flag=True, help="Write what TensorBoard shows into the run folder, too.")
 @click.option("--resume", is_flag=True, help="Go on with the run in the folder, exactly where it stopped.")
@@ -97,20 +99,21 @@ def train(
     pairs: Path | None,
     engine: Engine,
     lesson: Lesson,
-    reverse: bool,
+    direction: Direction,
     device: str,
     tensorboard: bool,
     resume: bool,
     as_json: bool,
 ) -> None:
-    """Learn from PAINTING and PHOTO, these two files alone.
+    """Learn from PAINTING and PHOTO, these two files alone: paintings will look like the photo.
 
-    Ctrl-C saves and stops; the same command with --resume goes on. With --pairs, each row of a CSV file with the
-    columns painting and photo (and name, preset, minutes, steps, seed, reverse, or a setting such as crops.count) is
-    trained; the same command goes on with what is not complete.
+    With --to painting, photos will look like the painting. Ctrl-C saves and stops; the same command with --resume goes
+    on. With --pairs, each row of a CSV file with the columns painting and photo (and name, preset, minutes, steps,
+    seed, to, or a setting such as crops.count) is trained; the same command goes on with what is not complete.
     """
+    reverse = direction.asked
     if pairs is not None:
-        if painting is not None or reverse:
+        if painting is not None or reverse is not None:
             raise click.UsageError("--pairs names the pictures and their direction in its rows")
         if resume:
             raise click.UsageError("--pairs goes on with what is not complete by itself; leave out --resume")
@@ -127,7 +130,7 @@ def train(
     config = lesson.config(output if resume else None)
     from sincut.runs.folder import default_folder
 
-    folder = output or default_folder(painting, photo)
+    folder = output or default_folder(*((photo, painting) if reverse else (painting, photo)))
     _train_one(painting, photo, folder, config, reverse, device, tensorboard, resume, as_json)
 
 
@@ -136,7 +139,7 @@ def _train_one(
     photo: Path,
     folder: Path,
     config: "Config | None",
-    reverse: bool,
+    reverse: bool | None,
     device: str,
     tensorboard: bool,
     resume: bool,
@@ -154,7 +157,8 @@ def _train_one(
 
         listeners.append(Board(folder))
     chosen = prepared_device(device)
-    again = [*_program(), "train", str(painting), str(photo), "-o", str(folder), *(["--reverse"] if reverse else [])]
+    again = [*_program(), "train", str(painting), str(photo), "-o", str(folder)]
+    again += ["--to", "painting"] if reverse else []
     again += ["--device", device] if device != "auto" else []
     again += ["--tensorboard"] if tensorboard else []
     with Reporter(as_json) as reporter, stoppable() as stop:
@@ -166,7 +170,7 @@ def _train_one(
         except Interrupted as error:
             line = shlex.join([*again, "--resume"])
             raise Interrupted(f"{error}; {folder} holds a usable model; go on: {line}") from None
-        source = photo if reverse else painting
+        source = photo if result.model.provenance.reverse else painting
         reporter.say(f"model: {folder / 'model.safetensors'}")
         reporter.say(f"apply: {shlex.join([*_program(), 'apply', str(folder), str(source), '-o', 'out.png'])}")
     if as_json:
@@ -218,10 +222,15 @@ def _tell_as_json(pair: str, line: str) -> None:
 
 
 def _tell(pair: str, line: str) -> None:
-    """Print a line of a training for people: its progress, and its texts."""
+    """Print a line of a training for people: its direction, its progress, and its texts."""
     event = _parsed(line)
     if event is None:
         click.echo(f"{pair}: {line}", err=True)
+    elif event.get("event") == "Directed":
+        from sincut.events import Directed
+
+        told = Directed(event["source"], event["target"], event["to"])
+        click.echo(f"{pair}: {told}", err=True)
     elif event.get("event") == "Progress":
         left = clock(event["seconds_left"])
         click.echo(f"{pair}: step {event['step']}/{event['steps'] or '?'}, {left} left", err=True)

@@ -185,6 +185,33 @@ engine_options = gathered(
     click.option("--worker-gpus", type=click.FloatRange(0), default=0.0, show_default=True,
                  help="With ray, for each worker, as in 1 or 0.5; it then computes there."),
 )  # fmt: skip
+
+
+@dataclass(frozen=True)
+class Direction:
+    """Options of what will look like what."""
+
+    to: str | None
+    reverse: bool
+
+    @property
+    def asked(self) -> bool | None:
+        """True for photo -> painting, False for painting -> photo, None if neither option is typed.
+
+        Raises `ConfigError` if the two disagree.
+        """
+        from sincut.model.provenance import asked_reverse
+
+        return asked_reverse(self.to, self.reverse or None)
+
+
+direction_options = gathered(
+    "direction",
+    Direction,
+    click.option("--to", type=click.Choice(["photo", "painting"]),
+                 help="The one whose look is learned; photo by default. painting: to style photos like it."),
+    click.option("--reverse", is_flag=True, help="The same as --to painting."),
+)  # fmt: skip
 device_option = click.option("--device", default="auto", show_default=True, help=DEVICE_HELP)
 json_option = click.option("--json", "as_json", is_flag=True, help="One JSON object on stdout.")
 events_option = click.option("--json", "as_json", is_flag=True, help=JSON_HELP)

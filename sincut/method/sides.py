@@ -1,9 +1,9 @@
 """The two sides of a training: source and target, prepared for it, and what was measured of both.
 
 The source x is the picture that G translates, the target y the one whose look it learns; by default the painting and
-the photo, with `--reverse` the other way round. The source goes through the filters before G. Pictures that are aligned
-to it, such as the coarse guide, are cropped at the same places. With the defaults (the published method) there is no
-guide, and the filters change nothing. Pictures are (1, 3, H, W) in [-1, 1].
+the photo, with `--to painting` the other way round. The source goes through the filters before G. Pictures that are
+aligned to it, such as the coarse guide, are cropped at the same places. With the defaults (the published method) there
+is no guide, and the filters change nothing. Pictures are (1, 3, H, W) in [-1, 1].
 """
 
 from dataclasses import dataclass, replace

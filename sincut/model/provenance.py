@@ -10,6 +10,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass, field, fields
 from typing import Any, TypeVar
 
+from sincut.errors import ConfigError
 from sincut.model.markup import LONGEST_TEXT
 
 ROLES = ("painting", "photo")  # of the two pictures, whatever the direction
@@ -143,6 +144,20 @@ class Provenance:
 def direction(reverse: bool) -> str:
     """The direction of a training in words."""
     return BACK if reverse else THERE
+
+
+def asked_reverse(to: str | None, reverse: bool | None = None) -> bool | None:
+    """True for photo -> painting, False for painting -> photo, None if neither argument says.
+
+    `to` is the role of the target, one of `ROLES`. Raises `ConfigError` for any other word, or if the two disagree.
+    """
+    if to is None:
+        return reverse
+    if to not in ROLES:
+        raise ConfigError(f"to is {to!r}; it must be painting or photo: the one whose look is learned")
+    if reverse is not None and reverse != (to == "painting"):
+        raise ConfigError(f"to {to} and reverse disagree: reverse is the same as to painting; give one of them")
+    return to == "painting"
 
 
 def number(value: Any) -> float | None:

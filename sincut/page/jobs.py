@@ -19,18 +19,17 @@ from typing import Any
 
 from sincut.config.resolve import DEFAULT_PRESET, resolve, schedule_flags
 from sincut.config.sections import Config
-from sincut.errors import ConfigError, ModelError, RunError
+from sincut.errors import ConfigError, RunError
 from sincut.files import is_locked, make_folder, sha256, stat_of
 from sincut.method.crops import check_size
-from sincut.model.file import CHECKPOINT_FILE, MODEL_FILE, load_metadata
+from sincut.model.file import CHECKPOINT_FILE, MODEL_FILE
 from sincut.model.model import describe
 from sincut.model.provenance import ROLES, PictureIdentity, Provenance
 from sincut.page.status import LOG_FILE, RUNNING, STOPPING, Status, history_of, last_words, status_at_rest
 from sincut.pictures import reading
 from sincut.report.history import METRICS_FILE, History, previews
 from sincut.runs import child
-from sincut.runs.folder import default_folder
-from sincut.runs.inputs import parse_inputs
+from sincut.runs.folder import default_folder, load_inputs
 
 INPUTS = "inputs"  # folder with the copied pictures in a run folder
 RUN_FILES = (MODEL_FILE, LOG_FILE, CHECKPOINT_FILE)  # a folder with one of them is a run
@@ -45,16 +44,21 @@ class Order:
 
     painting: Path
     photo: Path
-    reverse: bool = False
+    to: str = "photo"  # role of the picture whose look is learned
     preset: str = DEFAULT_PRESET
     minutes: float | None = None  # None: as the preset says
     seed: int = 0
     settings: Sequence[str] = ()  # section.key=value, as for the option --set
-    name: str = ""  # of the run folder; "": PAINTING-to-PHOTO
+    name: str = ""  # of the run folder; "": SOURCE-to-TARGET
+
+    @property
+    def by_part(self) -> tuple[Path, Path]:
+        """The files of the source and of the target."""
+        return (self.photo, self.painting) if self.to == "painting" else (self.painting, self.photo)
 
     def flags(self) -> list[str]:
         """The order as options of `sincut train`."""
-        flags = ["--preset", self.preset, "--seed", str(self.seed), *(["--reverse"] if self.reverse else [])]
+        flags = ["--to", self.to, "--preset", self.preset, "--seed", str(self.seed)]
         flags += ["--minutes", f"{self.minutes:g}"] if self.minutes is not None else []
         return flags + [flag for setting in self.settings for flag in ("--set", setting)]
 
@@ -109,7 +113,7 @@ class Trainings:
         """Start a new training; returns the run's name. Raises `SincutError`."""
         order.check()
         with self.lock:
-            folder = default_folder(order.painting, order.photo, self.runs, order.name)
+            folder = default_folder(*order.by_part, self.runs, order.name)
             make_folder(folder, RunError)
         given = zip(ROLES, (order.painting, order.photo), strict=True)
         pictures = [_copied(path, folder / INPUTS / role) for role, path in given]
@@ -123,9 +127,9 @@ class Trainings:
         folder = self.path(name)
         if self.status(name).phase in (RUNNING, STOPPING):
             raise RunError(f"{name}: is being trained already; wait for it or stop it")
-        known, earlier = _inputs_of(folder)
+        known, earlier = load_inputs(folder)
         pictures = [_input_of(folder, known, role, [*earlier, *candidates]) for role in ROLES]
-        return self._begin(folder, [*map(str, pictures), "--resume", *(["--reverse"] if known.reverse else [])])
+        return self._begin(folder, [*map(str, pictures), "--resume"])
 
     def stop(self, name: str) -> None:
         """Ask a training to save and end. Raises `RunError` if it was started elsewhere."""
@@ -238,20 +242,6 @@ def _copied(path: Path, folder: Path) -> Path:
     except OSError as error:
         raise RunError(f"{target}: cannot be written ({error.strerror}); free some space") from None
     return target
-
-
-def _inputs_of(folder: Path) -> tuple[Provenance, list[Path]]:
-    """Pictures and direction in a checkpoint's header, and the files of the pictures.
-
-    The weights are not read. Raises `ModelError` or `RunError`.
-    """
-    path = folder / CHECKPOINT_FILE
-    if not path.is_file():
-        raise RunError(f"{folder}: holds no checkpoint to go on from; train anew")
-    try:
-        return parse_inputs(load_metadata(path)["inputs"])
-    except (KeyError, ValueError, RecursionError) as error:
-        raise ModelError(f"{path}: is no complete checkpoint ({error}); train anew") from None
 
 
 def _input_of(folder: Path, known: Provenance, role: str, candidates: Sequence[Path]) -> Path:

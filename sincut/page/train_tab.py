@@ -14,7 +14,10 @@ from sincut.page.status import RUNNING
 from sincut.pictures import formats
 
 POLL_SECONDS = 2.0
-FORWARD, REVERSE = "painting → photo", "photo → painting (to style photos)"
+DIRECTIONS = [  # labels, and words of the option --to
+    ("to photo: the painting will look like the photo", "photo"),
+    ("to painting: the photo will look like the painting", "painting"),
+]
 
 
 def train_tab(desk: Desk, page: Any) -> None:
@@ -106,7 +109,7 @@ def _show_choice(desk: Desk, role: str, file: Any, text: Any, picture: Any) -> N
 def _setting_fields() -> list[Any]:
     """Direction, preset, minutes, name of the run, seed, and any other settings."""
     with gr.Row():
-        direction = gr.Radio([FORWARD, REVERSE], value=FORWARD, label="What to learn", scale=2, min_width=260)
+        direction = gr.Radio(DIRECTIONS, value="photo", label="Direction", elem_id="to", scale=2, min_width=260)
         about = {preset.name: preset.about for preset in presets()}
         preset = gr.Dropdown(
             list(about), value=DEFAULT_PRESET, label="Preset", info=about[DEFAULT_PRESET], scale=2, min_width=260
@@ -114,7 +117,7 @@ def _setting_fields() -> list[Any]:
         minutes = gr.Number(15, label="Minutes", info="Empty: as the preset says.", minimum=0.1, scale=1)
     with gr.Accordion("More settings", open=False):
         with gr.Row():
-            name = gr.Textbox(label="Name of the run", elem_id="name", placeholder="PAINTING-to-PHOTO")
+            name = gr.Textbox(label="Name of the run", elem_id="name", placeholder="SOURCE-to-TARGET")
             seed = gr.Number(0, label="Seed", info="Another one gives another picture.", precision=0, minimum=0)
         settings = gr.Textbox(
             label="Settings, one a line",
@@ -140,7 +143,7 @@ def _order(
     photo: str | None,
     typed_painting: str | None,
     typed_photo: str | None,
-    direction: str,
+    to: str,
     preset: str,
     minutes: float | None,
     name: str | None,
@@ -154,7 +157,7 @@ def _order(
     return Order(
         desk.given(painting, typed_painting, "painting"),
         desk.given(photo, typed_photo, "photo"),
-        direction == REVERSE,
+        to,
         preset,
         minutes,
         int(seed or 0),

@@ -203,7 +203,7 @@ class _Facts:
         source = photo if self.provenance.reverse else painting
         run = str(self.folder)
         device = ["--device", str(session["device"])] if session.get("device") else []
-        reverse = ["--reverse"] if self.provenance.reverse else []
+        reverse = ["--to", "painting"] if self.provenance.reverse else []
         resume = ["sincut", "train", painting, photo, "-o", run, *reverse, *device, "--resume"]
         note = "All steps are done, so this would find nothing to do." if self.provenance.is_finished else ""
         rows = [

@@ -16,7 +16,7 @@ from torch import Tensor
 from sincut.config.sections import Config
 from sincut.errors import ConfigError, ModelError, RunError
 from sincut.files import locked, make_folder, remove_parts
-from sincut.model.file import CHECKPOINT_FILE, MODEL_FILE, load_tensors
+from sincut.model.file import CHECKPOINT_FILE, MODEL_FILE, load_metadata, load_tensors
 from sincut.model.model import describe
 from sincut.model.provenance import Provenance
 from sincut.report import history
@@ -71,9 +71,9 @@ def opened(path: Path, resume: bool) -> Iterator[RunFolder]:
         yield RunFolder(path)
 
 
-def default_folder(painting: Path, photo: Path, runs: Path = Path("runs"), name: str = "") -> Path:
-    """`runs`/`name`, PAINTING-to-PHOTO without a name; with -2, -3, ... appended if that is taken."""
-    base = runs / (name or f"{painting.stem}-to-{photo.stem}")
+def default_folder(source: Path, target: Path, runs: Path = Path("runs"), name: str = "") -> Path:
+    """`runs`/`name`, SOURCE-to-TARGET without a name; with -2, -3, ... appended if that is taken."""
+    base = runs / (name or f"{source.stem}-to-{target.stem}")
     number, folder = 1, base
     while folder.exists():
         number += 1
@@ -95,6 +95,18 @@ def load_checkpoint(folder: Path) -> tuple[State, Config, Provenance]:
     except (KeyError, ValueError, TypeError, AttributeError, RecursionError, ConfigError) as error:
         raise ModelError(f"{path}: is no complete checkpoint ({error}); leave --resume away to train anew") from None
     return state, config, inputs
+
+
+def load_inputs(folder: Path) -> tuple[Provenance, list[Path]]:
+    """Pictures and direction in the header of a run folder's checkpoint, and the files of the pictures.
+
+    The weights are not read. Raises `RunError` if there is no checkpoint, `ModelError` for an incomplete one.
+    """
+    path = _checkpoint_of(folder)
+    try:
+        return parse_inputs(load_metadata(path)["inputs"])
+    except (KeyError, ValueError, RecursionError) as error:
+        raise ModelError(f"{path}: is no complete checkpoint ({error}); train anew") from None
 
 
 def _checkpoint_of(folder: Path) -> Path:

@@ -72,7 +72,7 @@ def command(pair: Pair, device: str) -> list[str]:
     preset = pair.folder.with_name(f".{pair.folder.name}.sincut.toml")  # no row has such a name
     make_folder(preset.parent, RunError)
     write_whole(preset, pair.config.to_toml().encode(), RunError)
-    flags = ["--reverse"] if pair.reverse else []
+    flags = ["--to", pair.to]
     flags += ["--resume"] if _is_begun(pair) else []
     return child.command(pair.painting, pair.photo, "-o", pair.folder, "--preset", preset, "--device", device, *flags)
 

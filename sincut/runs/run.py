@@ -13,14 +13,14 @@ from sincut.config.resolve import resolve
 from sincut.config.sections import Config
 from sincut.devices import find_device
 from sincut.errors import RunError
-from sincut.events import Listener, Warned, ignore
+from sincut.events import Directed, Listener, Warned, ignore
 from sincut.method.algorithms import algorithm
 from sincut.method.crops import check_size
 from sincut.method.registry import own_makers
 from sincut.model.model import Model
-from sincut.model.provenance import PARTS, Provenance
+from sincut.model.provenance import PARTS, Provenance, asked_reverse
 from sincut.pictures.picture import to_tensor
-from sincut.runs.folder import State, opened
+from sincut.runs.folder import State, load_inputs, opened
 from sincut.runs.inputs import AnyImage, Inputs, source_of, thumbnail
 from sincut.runs.recorder import Recorder
 from sincut.translation.translator import Translator
@@ -32,7 +32,8 @@ def train(
     output: Path | str | None = None,
     *,
     config: Config | None = None,
-    reverse: bool = False,
+    to: str | None = None,
+    reverse: bool | None = None,
     resume: bool = False,
     device: torch.device | str = "cpu",
     precision: str = "auto",
@@ -40,7 +41,7 @@ def train(
     stop: Callable[[], bool] = lambda: False,
     started: float | None = None,
 ) -> Translator:
-    """Learn to translate `painting` into the look of `photo`, from these two pictures alone.
+    """Learn to translate `painting` into the look of `photo`, or the other way round, from these two pictures alone.
 
     Blocks until the training is over, with the preset `standard` some minutes; returns the translator, on `device`.
 
@@ -49,7 +50,9 @@ def train(
     output: the run folder, made if it is missing (see `sincut.runs.folder`); None: nothing is written.
     config: all settings, as from `sincut.resolve("standard", ["schedule.minutes=3"])`. None: the preset `standard`;
         with `resume` those of the run, from which given ones may differ in the section `output` only.
-    reverse: learn photo -> painting instead.
+    to: the one whose look is learned: "photo", as in the paper, or "painting", to style photos. None: "photo"; with
+        `resume` as the run has it.
+    reverse: True is another word for to="painting", False for to="photo".
     resume: go on with the run in `output` from its last checkpoint; on the same machine the same weights follow, bit
         for bit, as if it had never stopped. A run at its end stays as it is.
     device: "cpu", "cuda", "cuda:1", "mps", "auto", or a `torch.device`.
@@ -60,16 +63,17 @@ def train(
     started: when `schedule.minutes` began to run, by `time.monotonic()`; None: now.
 
     Raises `ImageError` for a picture that cannot be read, has another form or is too small; `ConfigError` for an
-    unknown algorithm or loss term; `DeviceError` for an unknown device or precision; `RunError` for a folder that is in
-    use, filled already, or does not fit what is to be resumed; `ModelError` for a damaged checkpoint, or a model that
-    cannot be written; `TrainingError` if a loss is no longer finite or the device's memory is not enough; `Interrupted`
-    once it is stopped. All are `SincutError`s, and leave the last model and checkpoint in the folder.
+    unknown direction, algorithm or loss term; `DeviceError` for an unknown device or precision; `RunError` for a folder
+    that is in use, filled already, or does not fit what is to be resumed; `ModelError` for a damaged checkpoint, or a
+    model that cannot be written; `TrainingError` if a loss is no longer finite or the device's memory is not enough;
+    `Interrupted` once it is stopped. All are `SincutError`s, and leave the last model and checkpoint in the folder.
     """
     if resume and output is None:
         raise RunError("there is no run folder to go on in; give output, or leave resume away")
+    reverse = asked_reverse(to, reverse)
+    if reverse is None:
+        reverse = resume and output is not None and load_inputs(Path(output))[0].reverse
     inputs = Inputs(source_of(painting, "painting"), source_of(photo, "photo"), reverse)
-    if inputs.painting.sha256 == inputs.photo.sha256:
-        on_event(Warned("painting and photo are the same picture: there is no look to learn from it"))
     how = _How(find_device(device), precision, stop, started)
     if not resume:
         config = config or resolve()
@@ -94,6 +98,9 @@ class _How(NamedTuple):
 
     def learn(self, inputs: Inputs, config: Config, on_event: Listener, state: State | None = None) -> Model:
         """The model that the algorithm of the settings makes of the pictures, from `state` on."""
+        on_event(Directed(inputs.source.name, inputs.target.name, inputs.identity().roles[1], state is not None))
+        if inputs.painting.sha256 == inputs.photo.sha256:
+            on_event(Warned("painting and photo are the same picture: there is no look to learn from it"))
         return algorithm(config)(
             to_tensor(inputs.source.picture.pixels),
             to_tensor(inputs.target.picture.pixels),

@@ -1,8 +1,8 @@
 """A table of pairs: a row of a CSV file for each training, a painting and a photo with what is special about them.
 
 Columns are `painting` and `photo` (relative to the table's folder), and any of `name` (of the run folder; by default
-PAINTING-to-PHOTO), `preset`, `minutes`, `steps`, `seed`, `reverse` (yes or no) and settings such as `crops.count`. An
-empty cell leaves what holds for all rows.
+PAINTING-to-PHOTO), `preset`, `minutes`, `steps`, `seed`, `to` (photo, or painting for the other way round) and settings
+such as `crops.count`. An empty cell leaves what holds for all rows. `reverse` (yes or no) is an earlier word for `to`.
 """
 
 import csv
@@ -16,10 +16,10 @@ from sincut.config.resolve import DEFAULT_PRESET, resolve, schedule_flags
 from sincut.config.sections import Config
 from sincut.errors import ConfigError, RunError, SincutError
 from sincut.files import read_whole, sha256
-from sincut.model.provenance import ROLES, PictureIdentity, Provenance, direction
+from sincut.model.provenance import ROLES, PictureIdentity, Provenance, asked_reverse, direction
 
-REQUIRED, OPTIONAL = ROLES, ("name", "preset", "minutes", "steps", "seed", "reverse")
-TRUE, FALSE = ("yes", "true", "1"), ("no", "false", "0", "")
+REQUIRED, OPTIONAL = ROLES, ("name", "preset", "minutes", "steps", "seed", "to", "reverse")
+YES_OR_NO = {"yes": True, "true": True, "1": True, "no": False, "false": False, "0": False, "": None}
 TRAINED, SKIPPED, FAILED, STOPPED = "trained", "skipped", "failed", "stopped"
 
 
@@ -33,6 +33,11 @@ class Pair:
     folder: Path
     config: Config
     reverse: bool = False
+
+    @property
+    def to(self) -> str:
+        """The role of the picture whose look is learned."""
+        return "painting" if self.reverse else "photo"
 
     def identity(self) -> Provenance:
         """Pictures and direction of the training: `Inputs.identity` without sizes. Raises OSError."""
@@ -117,17 +122,24 @@ def _pair(row: dict[str, Any], base: Path, output: Path, preset: str | None, fla
     for path in (painting, photo):
         if not path.is_file():
             raise ConfigError(f"{path}: there is no such file, or it cannot be read; check the path")
-    name = cells.get("name") or f"{painting.stem}-to-{photo.stem}"
+    reverse = _is_reverse(cells)
+    source, target = (photo, painting) if reverse and cells.get("to") else (painting, photo)
+    name = cells.get("name") or f"{source.stem}-to-{target.stem}"
     if Path(name).name != name or name.startswith("."):
         raise ConfigError(f"{name!r} is no name for a folder; write one without slashes")
-    reverse = cells.get("reverse", "").lower()
-    if reverse not in (*TRUE, *FALSE):
-        raise ConfigError(f"reverse is {reverse!r}; write yes or no")
     chosen = cells.get("preset") or preset or DEFAULT_PRESET
     if chosen.endswith(".toml") and cells.get("preset"):
         chosen = str(base / chosen)
     config = resolve(chosen, [*flags, *_flags(cells)])
-    return Pair(name, painting, photo, output / name, config, reverse in TRUE)
+    return Pair(name, painting, photo, output / name, config, reverse)
+
+
+def _is_reverse(cells: dict[str, str]) -> bool:
+    """True if a row's cells ask for photo -> painting. Raises `ConfigError` for unknown words, or two that disagree."""
+    reverse = cells.get("reverse", "").lower()
+    if reverse not in YES_OR_NO:
+        raise ConfigError(f"reverse is {reverse!r}; write yes or no")
+    return bool(asked_reverse(cells.get("to", "").lower() or None, YES_OR_NO[reverse]))
 
 
 def _flags(cells: dict[str, str]) -> list[str]:

@@ -77,10 +77,40 @@ def test_a_log_file_gets_plain_lines(painting: Path, photo: Path, tmp_path: Path
     result = in_process("train", painting, photo, "-o", tmp_path / "a run", *tiny_flags, "--device", "cpu")
     assert result.stdout == ""
     lines = result.stderr.splitlines()
-    assert "Training on cpu" in lines[0] and "processor" in lines[0]
+    assert "Training on cpu" in lines[1] and "processor" in lines[1]
     assert any(line.startswith("step 4/4") and "left" in line for line in lines)
     assert "model.safetensors" in lines[-2]
     assert lines[-1].endswith(f"apply '{tmp_path / 'a run'}' {painting} -o out.png")
+
+
+def test_the_first_line_says_what_will_look_like_what(
+    painting: Path, photo: Path, tmp_path: Path, tiny_flags: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    there = in_process("train", painting, photo, *tiny_flags).stderr.splitlines()
+    words = "painting.png will look like photo.png (painting -> photo); for the other way round: --to painting"
+    assert there[0] == words and there[-1].endswith(f"apply {Path('runs/painting-to-photo')} {painting} -o out.png")
+    back = in_process("train", painting, photo, "--to", "painting", *tiny_flags).stderr.splitlines()
+    words = "photo.png will look like painting.png (photo -> painting); for the other way round: --to photo"
+    assert back[0] == words and back[-1].endswith(f"apply {Path('runs/photo-to-painting')} {photo} -o out.png")
+    as_json = in_process("train", painting, photo, "-o", "x", "--reverse", "--json", *tiny_flags)
+    first = json.loads(as_json.stderr.splitlines()[0])
+    assert first == {"event": "Directed", "source": "photo.png", "target": "painting.png", "to": "painting",
+                     "resumed": False}  # fmt: skip
+    assert json.loads(as_json.stdout)["direction"] == "photo -> painting"
+
+
+def test_a_resumed_training_remembers_its_direction(
+    painting: Path, photo: Path, tmp_path: Path, tiny_flags: list[str]
+) -> None:
+    run = tmp_path / "run"
+    in_process("train", painting, photo, "-o", run, "--to", "painting", *tiny_flags)
+    resumed = in_process("train", painting, photo, "-o", run, "--resume")
+    lines = resumed.stderr.splitlines()
+    assert resumed.returncode == 0 and lines[0] == "photo.png will look like painting.png (photo -> painting)"
+    assert lines[-1].endswith(f"{photo} -o out.png")
+    other = in_process("train", painting, photo, "-o", run, "--resume", "--to", "photo")
+    assert_clear_error(other, 1, "direction is painting -> photo, was photo -> painting")
 
 
 def test_bad_pictures_get_one_clear_line(painting: Path, photo: Path, tmp_path: Path, tiny_flags: list[str]) -> None:
@@ -134,6 +164,9 @@ def test_a_training_has_a_length(
         (("a.png", "b.png", "--resume"), "--resume needs the run folder"),
         (("a.png", "b.png", "--pairs", "x.csv"), "--pairs names the pictures"),
         (("--pairs", "x.csv", "--reverse"), "--pairs names the pictures"),
+        (("--pairs", "x.csv", "--to", "photo"), "--pairs names the pictures"),
+        (("a.png", "b.png", "--to", "photo", "--reverse"), "disagree"),
+        (("a.png", "b.png", "--to", "drawing"), "'photo', 'painting'"),
         (("--pairs", "x.csv", "--resume"), "leave out --resume"),
         (("--pairs", "x.csv", "--tensorboard"), "without --pairs"),
     ],
@@ -149,8 +182,10 @@ def test_the_result_of_pairs_is_one_json_object(
     table = tmp_path / "pairs.csv"
     table.write_text("painting,photo\npainting.png,photo.png\npainting.png,none.png\n", encoding="utf-8")
     progress = json.dumps({"event": "Progress", "step": 3, "steps": 8, "seconds_left": 61.0})
+    directed = json.dumps({"event": "Directed", "source": "a.png", "target": "b.png", "to": "painting"})
 
     def train_apart(pair: Pair, device: str, on_line: pairs.Say, stop: object) -> Outcome:
+        on_line(pair.name, directed)
         on_line(pair.name, progress)
         on_line(pair.name, "a line for people")
         on_line(pair.name, "[1]")
@@ -164,11 +199,12 @@ def test_the_result_of_pairs_is_one_json_object(
         ("painting-to-photo", "trained", 8),
         ("line 3", "failed", 0),
     ]
-    told = [{"pair": "painting-to-photo", **json.loads(progress)}]
+    told = [{"pair": "painting-to-photo", **json.loads(line)} for line in (directed, progress)]
     assert [json.loads(line) for line in result.stderr.splitlines() if line.startswith("{")] == told
     assert result.stderr.splitlines()[-1] == "sincut: 1 of 2 pairs failed, see above: line 3"
 
     shown = in_process("train", "--pairs", table, "-o", tmp_path / "runs")
+    assert "painting-to-photo: a.png will look like b.png (photo -> painting)" in shown.stderr
     assert "painting-to-photo: step 3/8, 1:01 min left" in shown.stderr
     assert "painting-to-photo: a line for people" in shown.stderr and "painting-to-photo: [1]" in shown.stderr
     assert "painting-to-photo" in shown.stdout and "line 3" in shown.stdout

@@ -10,7 +10,17 @@ from hypothesis import strategies as st
 
 from sincut.model import provenance as provenance_
 from sincut.model.markup import LONGEST_TEXT
-from sincut.model.provenance import BACK, THERE, PictureIdentity, Provenance, direction, number, numbers, whole
+from sincut.model.provenance import (
+    BACK,
+    THERE,
+    PictureIdentity,
+    Provenance,
+    asked_reverse,
+    direction,
+    number,
+    numbers,
+    whole,
+)
 
 # As a training of today writes it; the order of the keys is that of the file.
 TOLD: dict[str, Any] = {
@@ -128,6 +138,7 @@ def test_directions_are_the_words_of_earlier_files() -> None:
 
 
 def test_source_and_target_follow_the_direction() -> None:
+    assert [asked_reverse(*words) for words in ((None,), ("photo",), ("painting", True))] == [None, False, True]
     there, back = (Provenance.parse({**TOLD, "direction": direction(reverse)}) for reverse in (False, True))
     assert not there.reverse and there.roles == ("painting", "photo")
     assert back.reverse and back.roles == ("photo", "painting")

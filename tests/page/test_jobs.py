@@ -96,6 +96,12 @@ def test_pictures_of_a_run_are_known_by_their_bytes(painting: Path, photo: Path,
     assert begun[1] == [str(elsewhere), str(photo), "--resume"]
 
 
+def test_an_order_says_what_will_look_like_what(painting: Path, photo: Path, tmp_path: Path) -> None:
+    there, back = Order(painting, photo), Order(painting, photo, "painting")
+    assert there.flags()[:2] == ["--to", "photo"] and back.flags()[:2] == ["--to", "painting"]
+    assert there.by_part == (painting, photo) and back.by_part == (photo, painting)
+
+
 @pytest.mark.slow
 def test_close_saves_what_is_running(painting: Path, photo: Path, tmp_path: Path, tiny_flags: list[str]) -> None:
     trainings = Trainings(tmp_path / "runs", "cpu")

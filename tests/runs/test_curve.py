@@ -85,6 +85,7 @@ def test_curve_refuses_wrong_usage(tmp_path: Path) -> None:
     name = str(tmp_path / "a.png")
     assert in_process("curve", name, name, "-o", name, "--minutes", "soon").returncode == 2
     assert in_process("curve", name, name, "-o", name, "--reverse", "--truth", name).returncode == 2
+    assert in_process("curve", name, name, "-o", name, "--to", "painting", "--truth", name).returncode == 2
     save(Picture(scene(96, 110, 0)), Path(name))
     save(Picture(scene(48, 55, 0)), tmp_path / "small.png")
     result = in_process("curve", name, name, "-o", str(tmp_path / "curve"), "--truth", str(tmp_path / "small.png"))

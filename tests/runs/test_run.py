@@ -10,8 +10,8 @@ from helpers import logged_steps, scene, stop_after
 
 import sincut
 from sincut.config.sections import Config, overlay
-from sincut.errors import Interrupted, RunError
-from sincut.events import Event, Warned
+from sincut.errors import ConfigError, Interrupted, RunError
+from sincut.events import Directed, Event, Warned
 from sincut.model.file import CHECKPOINT_FILE, load_tensors, save_tensors
 
 
@@ -45,10 +45,28 @@ def test_twelve_steps_equal_five_and_seven(tiny: Config, painting: Path, photo: 
 
 def test_reverse_learns_the_other_way(tiny: Config, painting: Path, photo: Path, tmp_path: Path) -> None:
     there = sincut.train(painting, photo, config=tiny, reverse=True)
+    assert np.array_equal(
+        there.apply(scene(20, 20, 0)),
+        sincut.train(painting, photo, config=tiny, to="painting").apply(scene(20, 20, 0)),
+    )
     same = sincut.train(photo, painting, config=tiny)
     image = scene(20, 20, 0)
     assert np.array_equal(there.apply(image), same.apply(image))
     assert there.model.provenance.direction == "photo -> painting"
+
+
+def test_a_direction_is_the_first_event_and_remembered(
+    tiny: Config, painting: Path, photo: Path, tmp_path: Path
+) -> None:
+    events: list[Event] = []
+    with pytest.raises(Interrupted):
+        sincut.train(painting, photo, tmp_path / "run", config=tiny, to="painting", stop=stop_after(1))
+    sincut.train(painting, photo, tmp_path / "run", resume=True, on_event=events.append)
+    assert events[0] == Directed("photo.png", "painting.png", "painting", resumed=True)
+    with pytest.raises(RunError, match="direction is painting -> photo"):
+        sincut.train(painting, photo, tmp_path / "run", resume=True, reverse=False)
+    with pytest.raises(ConfigError, match="disagree"):
+        sincut.train(painting, photo, config=tiny, to="painting", reverse=False)
 
 
 def test_a_finished_run_stays_as_it_is(tiny: Config, painting: Path, photo: Path, tmp_path: Path) -> None:

@@ -30,6 +30,17 @@ def test_rows_say_what_is_special(painting: Path, photo: Path, tmp_path: Path) -
     assert (one.painting, one.photo) == (painting, photo)
 
 
+def test_a_row_says_what_will_look_like_what(painting: Path, photo: Path, tmp_path: Path) -> None:
+    rows = "painting,photo,to,reverse\npainting.png,photo.png,,\npainting.png,photo.png,Painting,yes\n"
+    both = load(rows + "painting.png,photo.png,photo,yes\npainting.png,photo.png,sketch,\n", tmp_path)
+    there, back, torn, odd = both
+    assert isinstance(there, Pair) and isinstance(back, Pair) and isinstance(torn, Outcome) and isinstance(odd, Outcome)
+    assert (there.name, there.reverse, there.to) == ("painting-to-photo", False, "photo")
+    assert (back.name, back.reverse, back.to) == ("photo-to-painting", True, "painting")
+    assert "line 4: to photo and reverse disagree" in torn.error
+    assert "line 5: to is 'sketch'; it must be painting or photo" in odd.error
+
+
 @pytest.mark.parametrize(
     ("row", "word"),
     [
