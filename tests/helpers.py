@@ -48,6 +48,7 @@ TINY: dict[str, dict[str, Any]] = {
     "losses": {"layers": [0, 2, 3], "identity": True, "same": 1.0, "guide": 0.0},
     "optimisation": {"learning_rate": 0.002},
     "schedule": {"steps": 4},
+    "synthesis": {"exemplar": False},  # what it adds takes longer than a tiny training
     "output": {"log_every": 2, "previews": 2},
 }
 

@@ -27,7 +27,7 @@ ONLY_IN = {  # modules, or whole rooms
     "PIL": {
         *("pictures.formats", "pictures.jpeg", "pictures.masks", "pictures.metadata", "pictures.modes"),
         *("pictures.opening", "pictures.profiles", "pictures.reading", "pictures.resampling", "pictures.tiff_exif"),
-        *("pictures.writing", "report.sheet", "report.heat_maps", "runs.inputs", "notebook"),
+        *("pictures.lossless", "pictures.writing", "report.sheet", "report.heat_maps", "runs.inputs", "notebook"),
         "translation.translator",
     },
     "jinja2": {"model.markup"},
@@ -38,7 +38,8 @@ ONLY_IN = {  # modules, or whole rooms
     },
 }
 TOUCH_FILES = {
-    *("pictures.jpeg", "pictures.large", "pictures.libvips", "pictures.opening", "pictures.resampling"),
+    *("pictures.jpeg", "pictures.large", "pictures.libvips", "pictures.lossless", "pictures.opening"),
+    "pictures.resampling",
     *("files", "devices", "config.resolve", "model.model", "translation.piped"),
     *("batch.manifest", "batch.remote", "report.history", "report.html", "runs.folder", "page.status", "page.jobs"),
 }

@@ -94,15 +94,19 @@ def report(run: Path, output: Path | None, painting: Path | None, photo: Path | 
 @click.argument("model", type=PATH)
 @json_option
 def inspect(model: Path, as_json: bool) -> None:
-    """Print what a MODEL file says of its training: inputs, settings, steps, losses, versions."""
+    """Print what a MODEL file says of its training: inputs, settings, steps, losses, versions, and what it carries."""
+    from sincut.model.card import carried_words
     from sincut.model.model import Model
 
     loaded = Model.load(model)
     provenance = summary(loaded.provenance)
+    size = loaded.exemplar_size
     if as_json:
-        print_json({**provenance, "config": loaded.config.to_dict()})
+        exemplar = {"width": size[1], "height": size[0]} if size else None
+        print_json({**provenance, "exemplar": exemplar, "config": loaded.config.to_dict()})
         return
     rows = [(key, value if isinstance(value, str) else json.dumps(value)) for key, value in provenance.items()]
+    rows.append(("exemplar", carried_words(size, loaded.provenance)))
     print_table(("", ""), rows)
     click.echo("\n" + loaded.config.to_toml(), nl=False)
 

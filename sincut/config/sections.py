@@ -15,6 +15,8 @@ from typing import Any
 from sincut.config.values import check, choice, coerce, documentation, nearest, number, plain, switch, toml
 from sincut.errors import ConfigError
 
+NOT_LEARNED = ("synthesis.", "output.")  # begin the names of settings that change nothing that is learned
+
 
 @dataclass(frozen=True)
 class Crops:
@@ -229,6 +231,17 @@ class Method:
 
 
 @dataclass(frozen=True)
+class Synthesis:
+    """What is drawn after G, from the target's own patches; none of it changes what is learned."""
+
+    exemplar: bool = switch(
+        False,
+        "true: the model carries the target's pixels, at most 2 megapixels and 1.25 times `crops.high` px wide, and "
+        "translations are drawn from them; false: translations are what G gives",
+    )
+
+
+@dataclass(frozen=True)
 class Output:
     """Files that a run writes along the way; none of it changes what is learned."""
 
@@ -250,6 +263,7 @@ class Config:
     optimisation: Optimisation = field(default_factory=Optimisation)
     schedule: Schedule = field(default_factory=Schedule)
     ensemble: Ensemble = field(default_factory=Ensemble)
+    synthesis: Synthesis = field(default_factory=Synthesis)
     output: Output = field(default_factory=Output)
 
     def __post_init__(self) -> None:
@@ -279,9 +293,9 @@ class Config:
         return overlay(cls(), values)
 
     def differences(self, other: "Config") -> list[str]:
-        """Differing settings as texts `section.key: X here, Y there`, but for those of `output`."""
-        changes = self.changes(other).items()
-        return [f"{key}: {here} here, {there} there" for key, (here, there) in changes if not key.startswith("output.")]
+        """Differing settings as texts `section.key: X here, Y there`, but for `NOT_LEARNED`."""
+        learned = {key: both for key, both in self.changes(other).items() if not key.startswith(NOT_LEARNED)}
+        return [f"{key}: {here} here, {there} there" for key, (here, there) in learned.items()]
 
     def changes(self, other: "Config") -> dict[str, tuple[Any, Any]]:
         """Differing settings by `section.key`: the value here and the other's, as in a TOML preset."""

@@ -17,6 +17,7 @@ from sincut.method.ensemble import Distillation, Member, nearest_last
 from sincut.method.sides import prepare
 from sincut.method.step import Cut
 from sincut.method.term import Progress
+from sincut.model.exemplar import exemplar_of
 from sincut.model.file import BALANCE
 from sincut.model.model import Model
 from sincut.model.provenance import Provenance
@@ -25,6 +26,7 @@ from sincut.nets.filters import Filter
 from sincut.nets.generator import Generator
 from sincut.nets.heads import Projector
 from sincut.nets.local import in_bands
+from sincut.pictures.picture import to_pixels
 
 
 class Training:
@@ -42,6 +44,8 @@ class Training:
             check_size(name, picture.shape[2], picture.shape[3], config.crops)
         self.config, self.compute, self.method = config, compute, method
         self.sides = prepare(source, target, config, compute.device)
+        wanted = config.synthesis.exemplar
+        self.exemplar = exemplar_of(to_pixels(target), config.crops) if wanted else None
         self.random = torch.Generator().manual_seed(config.schedule.seed)
         self.steps_done = 0
         self.members: list[Member] = []  # finished ones
@@ -95,8 +99,8 @@ class Training:
         It shares the weights of the training, which go on changing.
         """
         shown = self._member() if self.distillation or not self.members else self.members[-1]
-        origin = provenance or Provenance()
-        return Model(shown.generator, self.config, origin, self.sides.before, shown.after, projector=shown.projector)
+        origin, before = provenance or Provenance(), self.sides.before
+        return Model(shown.generator, self.config, origin, before, shown.after, shown.projector, self.exemplar)
 
     def state(self) -> dict[str, Tensor]:
         """Everything that is needed to go on exactly, as tensors by their names in a checkpoint."""

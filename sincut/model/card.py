@@ -16,18 +16,31 @@ from sincut.pictures.resampling import from_thumbnail
 SHOWN = ("direction", "seed", "steps", "seconds")
 
 
-def model_card(config: Config, provenance: Provenance) -> str:
-    """A model's card, as HTML: thumbnails, inputs, figures, and its settings as differences from a preset."""
+def model_card(config: Config, provenance: Provenance, exemplar: tuple[int, int] | None = None) -> str:
+    """A model's card, as HTML: thumbnails, inputs, figures, and its settings as differences from a preset.
+
+    `exemplar` is the size (H, W) in px of the target's pixels that the model carries, if it does.
+    """
     pictures = {part: thumbnail_uri(provenance.thumbnails.get(part, "")) for part in THUMBNAILS}
     told = provenance.to_dict()
     rows = [(role, picture.name if picture else "") for role, picture in provenance.pictures.items()]
     rows += [(key, told[key]) for key in SHOWN if key in told]
+    rows += [("exemplar", carried_words(exemplar, provenance))]
     figures = ", ".join(f"{name} {value}" for name, value in provenance.figures.items())
     rows += [("figures", figures)] if figures else []
     preset = closest(config)
     own = ", ".join(f"{key}={value}" for key, (value, _) in config.changes(preset.config).items())
     rows += [("preset", preset.name), ("settings", own or "those of the preset")]
     return str(card("sincut translator", side_by_side(pictures), table(rows)))
+
+
+def carried_words(exemplar: tuple[int, int] | None, provenance: Provenance) -> str:
+    """The sentence that says which pixels of its target a model's file holds; `exemplar` is their size (H, W)."""
+    if exemplar is None:
+        return "none: its file holds no pixels of its target but a thumbnail"
+    height, width = exemplar
+    name = provenance.target.name if provenance.target else ""
+    return f"its file holds {width}x{height} pixels of its target{name and f', {name}'}"
 
 
 def card(title: str, *parts: Markup, progress: float | None = None) -> Markup:

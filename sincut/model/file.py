@@ -1,9 +1,9 @@
 """Model and checkpoint files: safetensors (https://github.com/huggingface/safetensors), never pickle.
 
 The metadata of a file are strings: `format`, `version`, and as JSON `config`, the settings as given; `networks`, those
-of the networks with nothing left to choose; `before` and `after`, the kinds of the filters before and after G; and
-`provenance`. Files of all earlier versions are read: what their formats lack is filled in here, and nowhere else. A
-file of a newer version is refused with its number.
+of the networks with nothing left to choose; `before` and `after`, the kinds of the filters before and after G;
+`provenance`; and where there is one, the width and height of the `exemplar`. Files of all earlier versions are read:
+what their formats lack is filled in here, and nowhere else. A file of a newer version is refused with its number.
 """
 
 import json
@@ -20,7 +20,7 @@ from sincut.errors import ModelError
 from sincut.files import write_whole
 
 FORMAT = "sincut"
-VERSION = 9
+VERSION = 10
 MODEL_FILE = "model.safetensors"
 CHECKPOINT_FILE = "checkpoint.safetensors"
 BALANCE = "balance."  # begins the names of a balance's tensors
@@ -35,6 +35,7 @@ CAME_WITH: dict[int, Settings] = {
     5: {"networks": {"noise": False}, "schedule": {"enough_steps": 0}},
     7: {"crops": {"places": 1}},
     8: {"ensemble": {"members": 1}},
+    10: {"synthesis": {"exemplar": False}},
 }
 # The defaults up to format 8 (those of the preset standard), which apply to settings that an earlier file does not
 # hold.
@@ -117,9 +118,12 @@ def _upgraded(
         added |= dict.fromkeys(("colour.texture", "generator.texture", "average.texture"), torch.zeros(()))
     try:
         config = json.loads(metadata["config"])
-        for settings in (*(CAME_WITH[v] for v in CAME_WITH if version < v), DEFAULTS_UNTIL_8):
+        defaults = (DEFAULTS_UNTIL_8,) if version <= 8 else ()
+        for settings in (*(CAME_WITH[v] for v in CAME_WITH if version < v), *defaults):
             for section, values in settings.items():
                 config[section] = {**values, **config.get(section, {})}
+        if version == 9:
+            return tensors, {**metadata, "config": json.dumps(config)}
         config["schedule"].pop("most_steps", None)  # of formats before 7
         networks = config["networks"]
         asked = bool(networks["noise"])

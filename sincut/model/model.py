@@ -17,6 +17,7 @@ import sincut.nets.balance  # noqa: F401 (registers its filter)
 from sincut.config.sections import Config, Networks, overlay
 from sincut.errors import ConfigError, ModelError
 from sincut.model.card import model_card
+from sincut.model.exemplar import from_file, size_told, to_file
 from sincut.model.file import CHECKPOINT_FILE, load_metadata, load_tensors, model_path, save_tensors
 from sincut.model.limits import Limits
 from sincut.model.provenance import Provenance
@@ -86,9 +87,14 @@ class Model:
             matrix = filter_.matrix.float() @ matrix if isinstance(filter_, ColourMap) else matrix
         return matrix
 
+    @property
+    def exemplar_size(self) -> tuple[int, int] | None:
+        """Height and width in px of the exemplar; None if the model carries none."""
+        return None if self.exemplar is None else (self.exemplar.shape[0], self.exemplar.shape[1])
+
     def _repr_html_(self) -> str:
         """A card for notebooks."""
-        return model_card(self.config, self.provenance)
+        return model_card(self.config, self.provenance, self.exemplar_size)
 
     def save(self, path: Path) -> None:
         """Write the model file, complete or not at all. Raises `ModelError`."""
@@ -103,7 +109,9 @@ class Model:
             "after": [filter_.kind for filter_ in self.after],
             "provenance": self.provenance.to_dict(),
         }
-        save_tensors(path, tensors, {name: json.dumps(value) for name, value in said.items()})
+        metadata = {name: json.dumps(value) for name, value in said.items()}
+        pixels, size = to_file(self.exemplar) if self.exemplar is not None else ({}, {})
+        save_tensors(path, tensors | pixels, metadata | size)
 
     @classmethod
     def load(cls, path: Path, heads: bool = False) -> "Model":
@@ -120,6 +128,7 @@ class Model:
             generator = _generator(networks, tensors)
             before, after = (_names(metadata[key]) for key in ("before", "after"))
             filters = filters_of([*before, *after], tensors)
+            exemplar = from_file(tensors, metadata)
             numbers = [*generator.state_dict().values(), *tensors_of(filters).values()]
             if not all(bool(t.isfinite().all()) for t in numbers):
                 raise ValueError("some of its weights are not finite numbers")
@@ -132,7 +141,7 @@ class Model:
             ) from None
         projector = _load_heads(path, folder, config) if heads else None
         generator.eval().requires_grad_(False)
-        return cls(generator, config, provenance, filters[: len(before)], filters[len(before) :], projector)
+        return cls(generator, config, provenance, filters[: len(before)], filters[len(before) :], projector, exemplar)
 
 
 def describe(path: Path) -> tuple[Config, Provenance]:
@@ -141,6 +150,16 @@ def describe(path: Path) -> tuple[Config, Provenance]:
     try:
         return _parsed(load_metadata(path))
     except (KeyError, ValueError, TypeError, AttributeError, RecursionError, ConfigError) as error:
+        raise ModelError(f"{path}: is not a complete sincut model ({error}); give a model that train wrote") from None
+
+
+def exemplar_size(path: Path) -> tuple[int, int] | None:
+    """Height and width in px of the exemplar that a run folder's model or a model file says it carries; None: it
+    carries none. Its pixels are not read. Raises `ModelError`."""
+    path = model_path(path)
+    try:
+        return size_told(load_metadata(path))
+    except (ValueError, RecursionError) as error:
         raise ModelError(f"{path}: is not a complete sincut model ({error}); give a model that train wrote") from None
 
 

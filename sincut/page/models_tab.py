@@ -6,6 +6,7 @@ import gradio as gr
 
 from sincut.config.resolve import closest
 from sincut.errors import SincutError
+from sincut.model.card import carried_words
 from sincut.model.markup import escape, render
 from sincut.model.provenance import Provenance
 from sincut.page.desk import HIDDEN, Desk, clock, plain, told
@@ -67,6 +68,7 @@ def about_words(desk: Desk, name: str) -> str:
         return "<p>No model yet.</p>"
     try:
         config, provenance = desk.trainings.about(name)
+        exemplar = desk.trainings.exemplar(name)
     except SincutError as error:
         return f"<p>{escape(error)}</p>"
     preset = closest(config)
@@ -74,7 +76,7 @@ def about_words(desk: Desk, name: str) -> str:
     html = render(
         "page/assets/about.html",
         name=name,
-        origin=_origin(provenance),
+        origin={**_origin(provenance), "exemplar": carried_words(exemplar, provenance)},
         figures=provenance.figures,
         settings=settings,
         preset=preset.name,

@@ -3,5 +3,5 @@
 # In this order: each imports only those before it.
 MODULES = (
     *("picture", "formats", "profiles", "modes", "jpeg", "tiff_exif", "metadata", "resampling", "hidden", "libvips"),
-    *("opening", "reading", "masks", "writing", "large"),
+    *("opening", "lossless", "reading", "masks", "writing", "large"),
 )

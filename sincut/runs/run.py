@@ -49,7 +49,7 @@ def train(
         [0, 1], no side shorter than `crops.size` px. A path is kept in the checkpoint, to find the picture again.
     output: the run folder, made if it is missing (see `sincut.runs.folder`); None: nothing is written.
     config: all settings, as from `sincut.resolve("standard", ["schedule.minutes=3"])`. None: the preset `standard`;
-        with `resume` those of the run, from which given ones may differ in the section `output` only.
+        with `resume` those of the run, from which given ones may differ in the sections `output` and `synthesis` only.
     to: the one whose look is learned: "photo", as in the paper, or "painting", to style photos. None: "photo"; with
         `resume` as the run has it.
     reverse: True is another word for to="painting", False for to="photo".

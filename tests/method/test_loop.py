@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from helpers import CPU, PLAIN, average_of, check_that_resumed_equals_uninterrupted, snapshot, tensors_of
+from helpers import CPU, PLAIN, average_of, check_that_resumed_equals_uninterrupted, snapshot, stop_after, tensors_of
 from kornia.color import rgb_to_grayscale
 from kornia.filters import gaussian_blur2d
 
@@ -16,7 +16,9 @@ from sincut.events import Checkpoint, Event, Planned, Preview, Progress, Started
 from sincut.method.loop import train
 from sincut.method.term import Progress as Place
 from sincut.method.training import Training
+from sincut.model.exemplar import exemplar_of
 from sincut.nets.blocks import EqualConv2d
+from sincut.pictures.picture import to_pixels
 
 
 @pytest.mark.parametrize("precision", ["float32", "bfloat16", "float16"])
@@ -187,3 +189,31 @@ def test_the_balance_of_a_large_source_does_not_depend_on_its_bands(
         tensors.append(training.after[0].tensors())
     for name, value in tensors[0].items():
         torch.testing.assert_close(tensors[1][name], value, atol=1e-4, rtol=1e-4)
+
+
+def test_every_model_of_a_training_carries_the_target_as_it_is(
+    ensemble: Config, pictures: tuple[torch.Tensor, torch.Tensor]
+) -> None:
+    """Those of previews and checkpoints too, of each member and of the distillation, and after an interruption."""
+    config, events = overlay(ensemble, {"synthesis": {"exemplar": True}}), list[Event]()
+    with pytest.raises(Interrupted):
+        train(*pictures, config, device=CPU, on_event=events.append, stop=stop_after(6))
+    state = tensors_of(events)
+    last = train(*pictures, config, device=CPU, on_event=events.append, state=state)
+    models = [event.model for event in events if isinstance(event, Preview | Checkpoint)]
+    assert len(models) > 4
+    wanted = exemplar_of(to_pixels(pictures[1]), config.crops)
+    assert all(model.exemplar is not None and torch.equal(model.exemplar, wanted) for model in [*models, last])
+    assert not any("exemplar" in name for name in state)  # the two pictures are at hand when a run goes on
+
+
+def test_the_exemplar_changes_nothing_that_is_learned(
+    tiny: Config, pictures: tuple[torch.Tensor, torch.Tensor]
+) -> None:
+    plain, carrying = (
+        train(*pictures, overlay(tiny, {"synthesis": {"exemplar": on}}), device=CPU) for on in (False, True)
+    )
+    assert plain.exemplar is None and carrying.exemplar is not None
+    weights = [model.generator.state_dict() for model in (plain, carrying)]
+    assert all(torch.equal(value, weights[1][name]) for name, value in weights[0].items())
+    assert plain.provenance.losses == carrying.provenance.losses
