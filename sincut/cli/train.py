@@ -40,6 +40,7 @@ class Lesson:
     minutes: float | None
     steps: int | None
     seed: int | None
+    exemplar: bool | None
 
     def __post_init__(self) -> None:
         if self.minutes is not None and self.steps is not None:
@@ -49,7 +50,8 @@ class Lesson:
         """The options as `key=value`. Raises `ConfigError` for a length that is not above 0."""
         from sincut.config.resolve import schedule_flags
 
-        return [*self.settings, *schedule_flags(self.minutes, self.steps, self.seed)]
+        carried = [] if self.exemplar is None else [f"synthesis.exemplar={str(self.exemplar).lower()}"]
+        return [*self.settings, *carried, *schedule_flags(self.minutes, self.steps, self.seed)]
 
     def config(self, resumed: Path | None) -> "Config | None":
         """The settings to train with; with `resumed`, a run folder, they must agree with what is stored there.
@@ -76,6 +78,11 @@ lesson_options = gathered(
     click.option("--minutes", type=float, help="Time for the whole command; fixes the number of steps."),
     click.option("--steps", type=int, help="Number of steps, instead of --minutes."),
     click.option("--seed", type=int, help="Of every random choice; 0 by default."),
+    click.option(
+        "--exemplar/--no-exemplar",
+        default=None,
+        help="Let the model carry the pixels of its target, or not; as the preset says by default.",
+    ),
 )
 
 
@@ -109,7 +116,8 @@ def train(
 
     With --to painting, photos will look like the painting. Ctrl-C saves and stops; the same command with --resume goes
     on. With --pairs, each row of a CSV file with the columns painting and photo (and name, preset, minutes, steps,
-    seed, to, or a setting such as crops.count) is trained; the same command goes on with what is not complete.
+    seed, to, exemplar, or a setting such as crops.count) is trained; the same command goes on with what is not
+    complete.
     """
     reverse = direction.asked
     if pairs is not None:

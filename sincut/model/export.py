@@ -1,9 +1,11 @@
 """A model as an ONNX file, for programs without torch (the extra `sincut[onnx]`, https://onnx.ai).
 
+The file holds G alone: neither the exemplar that a model may carry nor the synthesis, which is no network.
+
 One input, `image`: (N, 3, H, W) float32, RGB in [0, 1], any N, H and W. One output, `translation`: the same shape and
-range. Everything that `sincut apply` does to an 8-bit picture is in the graph: smoothing, the colour map, the picture
-continued by mirroring, and the noise, which is hashed from absolute positions and so is the same each time. A picture
-is translated whole, so memory grows with it. Settings and provenance stand in the file's metadata.
+range. Everything that `sincut apply --fast` does to an 8-bit picture is in the graph: smoothing, the colour map, the
+picture continued by mirroring, and the noise, which is hashed from absolute positions and so is the same each time. A
+picture is translated whole, so memory grows with it. Settings and provenance stand in the file's metadata.
 """
 
 import importlib.util
@@ -22,6 +24,7 @@ from sincut.files import write_whole
 from sincut.model.file import FORMAT
 from sincut.model.model import Model
 
+HOLDS = "G alone: nothing is drawn from the target's patches, as by sincut apply --fast"  # what its metadata say
 OPSET = 20  # version of ONNX's operators, that of ONNX 1.15 (2023)
 TOLERANCE = 1e-4  # largest difference from torch, of values in [0, 1], with which a file is written
 CHECKED_SIZES = ((1, 64, 48), (2, 37, 51), (1, 1, 3), (1, 130, 97))  # (N, H, W) of the pictures it is checked with
@@ -30,7 +33,7 @@ PACKAGES = ("onnx", "onnxscript")  # of the extra
 
 
 class _Exported(nn.Module):
-    """`sincut apply` of whole pictures as one module: the graph that is exported."""
+    """`sincut apply --fast` of whole pictures as one module: the graph that is exported."""
 
     def __init__(self, model: Model) -> None:
         super().__init__()
@@ -67,6 +70,7 @@ def export(model: Model, path: Path) -> float | None:
     proto = _traced(exported)
     for key, value in (
         ("format", FORMAT),
+        ("holds", HOLDS),
         ("config", json.dumps(model.config.to_dict())),
         ("provenance", json.dumps(model.provenance.to_dict())),
     ):

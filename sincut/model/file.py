@@ -115,7 +115,7 @@ def _upgraded(
     if version < 3:
         added["colour.grain"] = torch.ones(())
     if version < 2:
-        added |= dict.fromkeys(("colour.texture", "generator.texture", "average.texture"), torch.zeros(()))
+        added |= {name: torch.zeros(()) for name in ("colour.texture", "generator.texture", "average.texture")}
     try:
         config = json.loads(metadata["config"])
         defaults = (DEFAULTS_UNTIL_8,) if version <= 8 else ()

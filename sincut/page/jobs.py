@@ -50,6 +50,7 @@ class Order:
     seed: int = 0
     settings: Sequence[str] = ()  # section.key=value, as for the option --set
     name: str = ""  # of the run folder; "": SOURCE-to-TARGET
+    exemplar: bool = True  # False: the model does not carry its target, whatever the preset says
 
     @property
     def by_part(self) -> tuple[Path, Path]:
@@ -60,6 +61,7 @@ class Order:
         """The order as options of `sincut train`."""
         flags = ["--to", self.to, "--preset", self.preset, "--seed", str(self.seed)]
         flags += ["--minutes", f"{self.minutes:g}"] if self.minutes is not None else []
+        flags += [] if self.exemplar else ["--no-exemplar"]
         return flags + [flag for setting in self.settings for flag in ("--set", setting)]
 
     def check(self) -> Config:

@@ -107,7 +107,7 @@ def _show_choice(desk: Desk, role: str, file: Any, text: Any, picture: Any) -> N
 
 
 def _setting_fields() -> list[Any]:
-    """Direction, preset, minutes, name of the run, seed, and any other settings."""
+    """Direction, preset, minutes, name of the run, seed, any other settings, and if the model carries no exemplar."""
     with gr.Row():
         direction = gr.Radio(DIRECTIONS, value="photo", label="Direction", elem_id="to", scale=2, min_width=260)
         about = {preset.name: preset.about for preset in presets()}
@@ -126,8 +126,13 @@ def _setting_fields() -> list[Any]:
             lines=3,
             info="As of the option --set; `sincut presets standard` lists and explains them.",
         )
+        alone = gr.Checkbox(
+            label="Leave the picture of the look out of the model",
+            elem_id="no-exemplar",
+            info="For those who may not pass it on. Pictures are then not drawn from it: they keep their own strokes.",
+        )
     preset.change(_preset_updates, preset, [preset, minutes], **HIDDEN)
-    return [direction, preset, minutes, name, seed, settings]
+    return [direction, preset, minutes, name, seed, settings, alone]
 
 
 def _preset_updates(name: str) -> tuple[Any, Any]:
@@ -149,6 +154,7 @@ def _order(
     name: str | None,
     seed: float | None,
     settings: str | None,
+    alone: bool | None,
 ) -> Order:
     """The training that is described by the values of the fields."""
     lines = [line.strip() for line in (settings or "").splitlines() if line.strip()]
@@ -163,4 +169,5 @@ def _order(
         int(seed or 0),
         lines,
         (name or "").strip(),
+        exemplar=not alone,
     )

@@ -1,8 +1,9 @@
 """A table of pairs: a row of a CSV file for each training, a painting and a photo with what is special about them.
 
 Columns are `painting` and `photo` (relative to the table's folder), and any of `name` (of the run folder; by default
-PAINTING-to-PHOTO), `preset`, `minutes`, `steps`, `seed`, `to` (photo, or painting for the other way round) and settings
-such as `crops.count`. An empty cell leaves what holds for all rows. `reverse` (yes or no) is an earlier word for `to`.
+PAINTING-to-PHOTO), `preset`, `minutes`, `steps`, `seed`, `to` (photo, or painting for the other way round), `exemplar`
+(yes or no: if the model is to carry its target) and settings such as `crops.count`. An empty cell leaves what holds for
+all rows. `reverse` (yes or no) is an earlier word for `to`.
 """
 
 import csv
@@ -18,7 +19,7 @@ from sincut.errors import ConfigError, RunError, SincutError
 from sincut.files import read_whole, sha256
 from sincut.model.provenance import ROLES, PictureIdentity, Provenance, asked_reverse, direction
 
-REQUIRED, OPTIONAL = ROLES, ("name", "preset", "minutes", "steps", "seed", "to", "reverse")
+REQUIRED, OPTIONAL = ROLES, ("name", "preset", "minutes", "steps", "seed", "to", "exemplar", "reverse")
 YES_OR_NO = {"yes": True, "true": True, "1": True, "no": False, "false": False, "0": False, "": None}
 TRAINED, SKIPPED, FAILED, STOPPED = "trained", "skipped", "failed", "stopped"
 
@@ -143,6 +144,10 @@ def _is_reverse(cells: dict[str, str]) -> bool:
 
 
 def _flags(cells: dict[str, str]) -> list[str]:
-    """The settings in a row's cells, as `config.resolve` takes them."""
+    """The settings in a row's cells, as `config.resolve` takes them. Raises `ConfigError`."""
+    carried = cells.get("exemplar", "").lower()
+    if carried not in YES_OR_NO:
+        raise ConfigError(f"exemplar is {carried!r}; write yes or no")
     own = [f"{name}={value}" for name, value in cells.items() if "." in name and value]
+    own += [f"synthesis.exemplar={str(YES_OR_NO[carried]).lower()}"] if carried else []
     return schedule_flags(*(cells.get(name) or None for name in ("minutes", "steps", "seed"))) + own

@@ -59,6 +59,7 @@ def test_onnx_runs_at_any_size_and_says_where_it_comes_from(
         torch.testing.assert_close(torch.from_numpy(found), wanted, atol=1e-4, rtol=0)
         assert (session.run(None, {"image": image.numpy()})[0] == found).all()
     told = session.get_modelmeta().custom_metadata_map
+    assert told["holds"].startswith("G alone")
     assert Config.from_dict(json.loads(told["config"])) == model.config
     assert json.loads(told["provenance"]) == model.provenance.to_dict()
     monkeypatch.setattr(export, "_difference", lambda data, exported: 0.1)

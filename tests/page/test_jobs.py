@@ -99,6 +99,7 @@ def test_pictures_of_a_run_are_known_by_their_bytes(painting: Path, photo: Path,
 def test_an_order_says_what_will_look_like_what(painting: Path, photo: Path, tmp_path: Path) -> None:
     there, back = Order(painting, photo), Order(painting, photo, "painting")
     assert there.flags()[:2] == ["--to", "photo"] and back.flags()[:2] == ["--to", "painting"]
+    assert "--no-exemplar" in Order(painting, photo, exemplar=False).flags() and "--no-exemplar" not in there.flags()
     assert there.by_part == (painting, photo) and back.by_part == (photo, painting)
 
 

@@ -41,6 +41,16 @@ def test_a_row_says_what_will_look_like_what(painting: Path, photo: Path, tmp_pa
     assert "line 5: to is 'sketch'; it must be painting or photo" in odd.error
 
 
+def test_a_row_says_if_its_model_carries_its_target(painting: Path, photo: Path, tmp_path: Path) -> None:
+    rows = "painting,photo,name,exemplar\n" + "".join(
+        f"painting.png,photo.png,{number},{cell}\n" for number, cell in enumerate(("", "no", "Yes", "maybe"))
+    )
+    plain, without, carrying, odd = load(rows, tmp_path, "synthesis.exemplar=true")
+    assert isinstance(plain, Pair) and isinstance(without, Pair) and isinstance(carrying, Pair)
+    assert [pair.config.synthesis.exemplar for pair in (plain, without, carrying)] == [True, False, True]
+    assert isinstance(odd, Outcome) and "line 5: exemplar is 'maybe'; write yes or no" in odd.error
+
+
 @pytest.mark.parametrize(
     ("row", "word"),
     [
