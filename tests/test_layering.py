@@ -13,7 +13,19 @@ PACKAGE = Path(__file__).parent.parent / "sincut"
 
 # A room may import from the rooms above it in this list, and never from one below.
 ROOMS = (
-    *("errors", "events", "files", "devices", "config", "pictures", "nets", "model", "method", "translation"),
+    *(
+        "errors",
+        "events",
+        "files",
+        "devices",
+        "config",
+        "pictures",
+        "nets",
+        "synthesis",
+        "model",
+        "method",
+        "translation",
+    ),
     *("batch", "report", "runs", "page", "notebook", "bench", "cli"),
 )
 FREE = {"__init__", "__main__"}

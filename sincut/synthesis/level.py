@@ -1,0 +1,142 @@
+"""One level of the synthesis: an exemplar at one size, and the redrawing of a layout of that size with it.
+
+Distances are squared distances of descriptors, see `patches.py`. Fields and places are explained in `field.py`.
+"""
+
+from dataclasses import dataclass
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from sincut.nets.local import sampled_quantiles
+from sincut.synthesis.field import MARGIN, Queries, Source, bands, spread, vote
+from sincut.synthesis.patches import (
+    RADIUS,
+    Search,
+    components_of,
+    distances,
+    least_distances,
+    principal_components,
+)
+from sincut.synthesis.pyramid import OUTLINE_REACH, SMOOTH_REACH, outlines, smooth
+
+SUBSET = 4096  # places of a larger exemplar that are searched, always the same
+EXHAUSTIVE = 20_000  # places of an exemplar that is searched as a whole
+SAMPLE = 500  # places whose distance to the nearest of all others is measured
+CALM, BUSY = 0.6, 0.9  # quantiles of the exemplar's outlines: a place with weaker ones is calm, with stronger ones busy
+COMPLETENESS = 0.15  # alpha of GPNN: distance that is added to that of the nearest query
+KEEP = 0.5  # share of the pull towards the layout in all rounds but the first
+ELSEWHERE = 0.8  # factor by which a place must be nearer that continues nothing of what is around
+
+
+@dataclass(frozen=True)
+class Pull:
+    """The strength of the pull towards the layout at one level, and how often patches are matched there."""
+
+    low: float  # share of the difference to the layout that is made up for below the finest octave
+    calm: float  # the same in the finest octave, at calm places
+    busy: float  # the same at busy places
+    coherence: float  # price of continuing none of the neighbours, in units of `Level.typical`
+    rounds: int
+    jumps: tuple[int, ...]  # px to the neighbours whose patches are continued, one after the other
+
+    @property
+    def reach(self) -> int:
+        """Distance in px within which layout and field before influence a place of the field after."""
+        matched = RADIUS + max(OUTLINE_REACH, SMOOTH_REACH + RADIUS)
+        return self.rounds * (matched + sum(jump + 1 for jump in self.jumps))
+
+
+class Level:
+    """An exemplar (1, 3, H, W) in [-1, 1] at one size, prepared for being drawn from."""
+
+    def __init__(self, exemplar: Tensor) -> None:
+        _, _, h, w = exemplar.shape
+        self.filters = principal_components(exemplar)
+        keys = components_of(F.pad(exemplar, (RADIUS,) * 4, mode="replicate"), self.filters)
+        edge = RADIUS if min(h, w) >= 16 * RADIUS else 0  # patches that show the exemplar's border would make frames
+        self.source = Source.of(exemplar, keys.view(h, w, -1), edge)
+        self.calm, self.busy = sampled_quantiles(outlines(exemplar), (CALM, BUSY)).tolist()
+        self.places = self.source.places()  # those that are searched
+        self.searched_whole = len(self.places) <= EXHAUSTIVE
+        if not self.searched_whole:
+            chosen = torch.randperm(len(self.places), generator=torch.Generator().manual_seed(0))[:SUBSET]
+            self.places = self.places[chosen.to(self.places.device)]
+        self.searched = self.source.keys[self.places]
+        self.search = Search(self.searched)
+        some, rest = self.searched[:: max(2, len(self.searched) // SAMPLE)], self.searched[1::2]
+        self.typical = float(distances(some, rest, Search(rest)(some)).median()) if len(rest) else 0.0
+
+    def first(self, layout: Tensor) -> Tensor:
+        """The field of the coarsest layout (1, 3, h, w): nearest patches, none of the exemplar's being left out."""
+        h, w = layout.shape[2:]
+        asked = self._queries(layout)(0, h)
+        return self.places[Search(self.searched, self._completeness(asked))(asked)].view(h, w)
+
+    def refined(self, layout: Tensor, field: Tensor, pull: Pull, counted: bool) -> Tensor:
+        """A field (h, w) after rounds of voting, pulling towards the layout (1, 3, h, w), and matching.
+
+        If `counted`, how often each place is used plays a part. So layout and field must then be the whole level.
+        """
+        contrast = (outlines(layout) - self.calm) / max(self.busy - self.calm, 1e-6)
+        fine = pull.calm + (pull.busy - pull.calm) * contrast.clamp_(0, 1)
+        for number in range(pull.rounds):
+            image = vote(self.source, field, RADIUS)
+            missing = layout - image
+            low = smooth(missing)
+            image += (KEEP if number else 1.0) * (pull.low * low + fine * (missing - low))
+            asked = self._queries(image)
+            use = self._overuse(field) if counted else None
+            weights = None
+            if use is not None and self.searched_whole:
+                weights = use[self.places] * self._completeness(asked(0, len(field)))
+            elif use is not None and not number:
+                weights = use[self.places]
+            search = None if number and weights is None else Search(self.searched, weights)
+            state = self._searched(search, asked, field, use)
+            for jump in pull.jumps:
+                state = spread(self.source, asked, state, jump, pull.coherence * self.typical, use)
+            field = state[0]
+        return field
+
+    def _queries(self, picture: Tensor) -> Queries:
+        padded = F.pad(picture, (RADIUS,) * 4, mode="replicate")
+        return lambda top, bottom: components_of(padded[:, :, top : bottom + 2 * RADIUS], self.filters)
+
+    def _completeness(self, asked: Tensor) -> Tensor:
+        """Weights (M,) of distances to the places searched; less for those that all queries (N, D) are far from.
+
+        Without them the flattest patches, which are near to everything, win everywhere (Granot et al. 2022, "Drop the
+        GAN", section 4.2).
+        """
+        return 1 / (COMPLETENESS + least_distances(self.searched, asked))
+
+    def _overuse(self, field: Tensor) -> Tensor:
+        """Penalties (N,) of places: 1 for those used as often as the mean or less, 2 for twice as often, and so on.
+
+        Uses are counted in the 5x5 px around. For uniformity, as in Kaspar et al. 2015, "Self tuning texture
+        optimization", and StyLit (Fišer et al. 2016).
+        """
+        width = self.source.width
+        counts = torch.bincount(field.flatten(), minlength=len(self.source.keys)).float().view(1, 1, -1, width)
+        around = F.avg_pool2d(counts, 5, 1, 2).flatten()
+        pixels = (counts.shape[2] - 2 * MARGIN) * (width - 2 * MARGIN)
+        return (around * (pixels / field.numel())).clamp_(min=1)
+
+    def _searched(
+        self, search: Search | None, asked: Queries, field: Tensor, use: Tensor | None
+    ) -> tuple[Tensor, Tensor]:
+        """Field and distances (h, w), with what a search gives where that is nearer by the factor `ELSEWHERE`."""
+        new, distance = torch.empty_like(field), torch.empty(field.shape, device=field.device)
+        for top, bottom in bands(field):
+            queries, place = asked(top, bottom), field[top:bottom].reshape(-1)
+            d = distances(queries, self.source.keys, place)
+            if search is not None:
+                other = self.places[search(queries)]
+                there = distances(queries, self.source.keys, other)
+                price = (1.0, 1.0) if use is None else (use[place], use[other])
+                better = there * price[1] < ELSEWHERE * d * price[0]
+                place, d = torch.where(better, other, place), torch.where(better, there, d)
+            new[top:bottom], distance[top:bottom] = place.view(bottom - top, -1), d.view(bottom - top, -1)
+        return new, distance

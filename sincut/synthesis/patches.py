@@ -1,0 +1,77 @@
+"""Patches as short vectors, and the nearest of them.
+
+A patch is the square of `PATCH` px around a pixel. Its descriptor holds its principal components, of which few tell
+nearly all (PCA-based patches as in Hertzmann et al. 2001, "Image Analogies", section 3.1, and GPNN, section 4.3), so
+that squared distances of descriptors are about those of patches. Descriptors are rows (N, D).
+"""
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+PATCH = 5  # px, odd
+RADIUS = PATCH // 2  # px
+COMPONENTS = 20  # principal components of a patch
+SAMPLE = 20_000  # patches from which these are found
+QUERIES, KEYS = 1024, 4096  # of a block of distances that stays in the processor's caches
+BEYOND = 1e30  # squared distance of rows that only fill the last group
+GROUP = 64  # keys of which first the least distance alone is found
+
+
+def principal_components(x: Tensor) -> Tensor:
+    """Filters (COMPONENTS, 3, PATCH, PATCH) that give the principal components of the patches of (1, 3, H, W)."""
+    all_patches = F.unfold(x.cpu().double(), PATCH)[0].T
+    chosen = all_patches[:: max(1, len(all_patches) // SAMPLE)]
+    centred = chosen - chosen.mean(0)
+    vectors = torch.linalg.eigh(centred.T @ centred / len(centred)).eigenvectors[:, -COMPONENTS:]
+    signs = vectors.gather(0, vectors.abs().argmax(0, keepdim=True)).sign()  # of a vector eigh leaves it open
+    filters: Tensor = (vectors * signs).flip(1).T.reshape(-1, 3, PATCH, PATCH).float()
+    return filters.to(x.device)
+
+
+def components_of(x: Tensor, filters: Tensor) -> Tensor:
+    """The principal components (h*w, D) of all whole patches of a picture (1, 3, h + 2 RADIUS, w + 2 RADIUS)."""
+    out = F.conv2d(x.contiguous(memory_format=torch.channels_last), filters)
+    return out.permute(0, 2, 3, 1).reshape(-1, len(filters))
+
+
+def distances(queries: Tensor, keys: Tensor, index: Tensor) -> Tensor:
+    """Squared distances (N,) of queries (N, D) to the keys (M, D) of an index (N,)."""
+    difference = keys.index_select(0, index).sub_(queries)
+    return torch.einsum("nd,nd->n", difference, difference)
+
+
+class Search:
+    """Exact nearest neighbours among keys (M, D) by weighted squared distance, weights (M,) being positive."""
+
+    def __init__(self, keys: Tensor, weights: Tensor | None = None) -> None:
+        self.count, weight = len(keys), torch.ones_like(keys[:, 0]) if weights is None else weights
+        squares = keys.square().sum(1)
+        table = torch.cat([-2 * keys * weight[:, None], weight[:, None], (squares * weight)[:, None]], 1)
+        rest = -len(table) % GROUP
+        table = torch.cat([table, torch.zeros_like(table[:1]).expand(rest, -1)])
+        table[self.count :, -1] = BEYOND
+        self.groups, self.table = table.view(-1, GROUP, table.shape[1]), table.T.contiguous()
+
+    def __call__(self, queries: Tensor) -> Tensor:
+        """The index (N,), int64, of the nearest key of each query (N, D)."""
+        return torch.cat([self._of_block(block) for block in queries.split(QUERIES)])
+
+    def _of_block(self, queries: Tensor) -> Tensor:
+        ones = torch.ones_like(queries[:, :1])
+        asked = torch.cat([queries, queries.square().sum(1, keepdim=True), ones], 1)
+        parts = [(asked @ keys).view(len(asked), -1, GROUP).amin(2) for keys in self.table.split(KEYS, 1)]
+        group = torch.cat(parts, 1).argmin(1)
+        inside = torch.bmm(self.groups.index_select(0, group), asked[:, :, None])[:, :, 0].argmin(1)
+        return (group * GROUP + inside).clamp_(max=self.count - 1)
+
+
+def least_distances(keys: Tensor, queries: Tensor) -> Tensor:
+    """For each key (M, D) the least squared distance (M,) to any query (N, D)."""
+    asked = torch.cat([queries, queries.square().sum(1, keepdim=True), torch.ones_like(queries[:, :1])], 1).T
+    table = torch.cat([-2 * keys, torch.ones_like(keys[:, :1]), keys.square().sum(1, keepdim=True)], 1)
+    asked = asked.contiguous()
+    least = [
+        torch.stack([(block @ part).amin(1) for part in asked.split(KEYS, 1)]).amin(0) for block in table.split(QUERIES)
+    ]
+    return torch.cat(least).clamp_(min=0)
