@@ -52,7 +52,7 @@ ONLY_IN = {  # modules, or whole rooms
 TOUCH_FILES = {
     *("pictures.jpeg", "pictures.large", "pictures.libvips", "pictures.lossless", "pictures.opening"),
     "pictures.resampling",
-    *("files", "devices", "config.resolve", "model.model", "translation.piped"),
+    *("files", "devices", "config.resolve", "model.model", "translation.piped", "translation.layout"),
     *("batch.manifest", "batch.remote", "report.history", "report.html", "runs.folder", "page.status", "page.jobs"),
 }
 

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from helpers import ROOT, make_model, scene
+from helpers import ROOT, brushes, make_model, scene, with_exemplar
 from PIL import Image
 
 from sincut import notebook
@@ -90,6 +90,13 @@ def test_a_result_shows_before_and_after(tiny: Config, tmp_path: Path) -> None:
     assert shown.count("data:image/png") == 2 and shown.index("before") < shown.index("after")
     result.save(tmp_path / "out.png")
     assert Image.open(tmp_path / "out.png").size == (30, 20)
+
+
+def test_a_result_is_drawn_as_the_options_say(tiny: Config) -> None:
+    translator, source = Translator(with_exemplar(make_model(tiny))), Image.fromarray(scene(20, 30, 1))
+    with brushes():
+        drawn, fast = notebook.translate(translator, source), notebook.translate(translator, source, Options(fast=True))
+    assert drawn.output.tobytes() != fast.output.tobytes() == translator.apply(source, Options(fast=True)).tobytes()
 
 
 def test_what_is_shown_before_is_upright_and_of_eight_bits(tiny: Config) -> None:

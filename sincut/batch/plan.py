@@ -14,7 +14,7 @@ from typing import Any
 
 from sincut.batch.manifest import BEGUN, DONE, FAILED, Manifest
 from sincut.batch.naming import Job, Naming
-from sincut.batch.recipe import hash_of_model, recipe_of
+from sincut.batch.recipe import Known, known_model, recipe_of
 from sincut.batch.remote import AnyPath, Staged, Url, exists, listings, place
 from sincut.batch.sources import Filter, jobs_of
 from sincut.errors import ConfigError, ImageError, RunError
@@ -71,12 +71,12 @@ def _pixels(sources: Sequence[AnyPath], step: int, max_pixels: int) -> int:
 class Memory:
     """The part of a plan that stays for the next one of the same command, as with `--watch`.
 
-    Manifests, of which then only new lines are read, and the hashes of models as they were when they were loaded.
+    Manifests, of which then only new lines are read, and the models as they were when they were loaded.
     """
 
     def __init__(self) -> None:
         self.manifests: dict[AnyPath, Manifest] = {}
-        self.models: dict[Path, str] = {}
+        self.models: dict[Path, Known] = {}
 
     def manifest(self, folder: AnyPath) -> Manifest:
         """The manifest of an output folder as it is now. Raises `RunError` where it cannot be read."""
@@ -86,10 +86,10 @@ class Memory:
             self.manifests[folder] = Manifest.load(folder)
         return self.manifests[folder]
 
-    def model(self, path: Path) -> str:
-        """The hash of a model as it was when first asked for. Raises `ModelError` where it cannot be read."""
+    def model(self, path: Path) -> Known:
+        """A model as it was when first asked for. Raises `ModelError` where it cannot be read."""
         if path not in self.models:
-            self.models[path] = hash_of_model(path)
+            self.models[path] = known_model(path)
         return self.models[path]
 
 
@@ -168,7 +168,7 @@ def make_plans(
 ) -> list[tuple[Path, Plan]]:  # fmt: skip
     """Each model with its plan, made as `make_plan` does with these `filters`.
 
-    Raises `ConfigError` where several models would write to the same files.
+    Raises `ConfigError` where several models would write to the same files, and for dials that a model has not.
     """
     if len(models) > 1 and "{model}" not in str(output):
         raise ConfigError("several models need {model} in -o, as in -o styled/{model}/")
@@ -196,7 +196,7 @@ def forecast(plan: Plan, translator: Translator, options: Options = PLAIN) -> di
         "done": len(plan.skipped),
         "failed before": len(plan.failed),
         "megapixels": round(pixels / 1e6, 3),
-        "seconds": round(pixels * translator.probe()),
+        "seconds": round(pixels * translator.probe(options)),
     }
 
 

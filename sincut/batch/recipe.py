@@ -1,36 +1,49 @@
 """The recipe of an output: all that decides what it looks like, apart from its source."""
 
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from sincut.errors import ImageError, ModelError, SincutError
 from sincut.files import sha256
 from sincut.model.file import MODEL_FILE, model_path
+from sincut.model.model import exemplar_size
 from sincut.pictures.reading import load
 from sincut.pictures.writing import Saving
 from sincut.translation.options import Options
 
 
-def recipe_of(model: str, options: Options, saving: Saving) -> dict[str, Any]:
-    """The recipe as plain values: hashes of the model, see `hash_of_model`, and of the mask; options that matter.
+@dataclass(frozen=True)
+class Known:
+    """A model file as recipes see it: the SHA-256 of its bytes, and True if it carries the exemplar to draw from."""
 
-    Raises `ImageError` where the mask cannot be read. It is decoded too, as its damage would be taken for that of every
-    picture.
+    sha256: str
+    draws: bool = False
+
+
+def recipe_of(model: Known, options: Options, saving: Saving) -> dict[str, Any]:
+    """The recipe as plain values: hashes of the model and of the mask; options that matter.
+
+    How a picture is drawn matters where the model carries an exemplar, and stands in no other recipe: those are what
+    they were before there were exemplars. Raises `ImageError` where the mask cannot be read, which is decoded too, as
+    its damage would be taken for that of every picture, and `ConfigError` for dials that the model has not.
     """
+    options.check_exemplar(model.draws)
     blend = {"strength": options.blend.strength, "keep": options.blend.keep, "scale": options.scale}
     written = {"quality": saving.quality, "strip": saving.strip, "greys": saving.greys}
     mask = _hash_of(options.mask, ImageError) if options.mask else None
     if options.mask:
         load(options.mask, options.max_pixels)
-    return {"model": model, "mask": mask, **blend, **written}
+    drawn = {"fast": options.fast, "stroke_scale": options.dials.stroke_scale, "fidelity": options.dials.fidelity}
+    return {"model": model.sha256, "mask": mask, **blend, **written, **(drawn if model.draws else {})}
 
 
-def hash_of_model(model: Path) -> str:
-    """The SHA-256 of a run folder's model or of a model file. Raises `ModelError` where it cannot be read."""
+def known_model(model: Path) -> Known:
+    """A run folder's model or a model file. Raises `ModelError` where it cannot be read."""
     weights = model_path(model)
     if not weights.is_file():
         raise ModelError(f"{model}: no model there; give a run folder or its {MODEL_FILE}")
-    return _hash_of(weights, ModelError)
+    return Known(_hash_of(weights, ModelError), exemplar_size(weights) is not None)
 
 
 def _hash_of(path: Path, kind: type[SincutError]) -> str:

@@ -20,6 +20,7 @@ from sincut.cli.types import (
     device_option,
     engine_options,
     events_option,
+    fast_option,
     gathered,
     max_pixels_option,
 )
@@ -54,6 +55,9 @@ class Look:
     keep: str | None
     mask: Path | None
     scale: float | str
+    fast: bool
+    stroke_scale: float
+    fidelity: float
 
 
 @dataclass(frozen=True)
@@ -91,6 +95,11 @@ look_options = gathered(
                  help="Translate where this picture is white, blend where grey."),
     click.option("--scale", type=Scale(), default=1.0, show_default=True,
                  help="Translate at this scale and come back with the source's detail; auto: as in training."),
+    fast_option,
+    click.option("--stroke-scale", type=float, default=1.0, show_default=True, metavar="0.25..4",
+                 help="Size of strokes and texture: 2 draws them twice as large as in the picture learned from."),
+    click.option("--fidelity", type=float, default=0.5, show_default=True, metavar="0..1",
+                 help="0: freely drawn, with the most paint or texture, 1: every outline and detail kept."),
 )  # fmt: skip
 limit_options = gathered(
     "limits",
@@ -178,11 +187,14 @@ def apply(
 
 def _options(look: Look, limits: Limits) -> "Options":
     from sincut.pictures.opening import MAX_PIXELS
+    from sincut.synthesis.synthesis import Dials
     from sincut.translation.blend import Blend
     from sincut.translation.options import Options
 
-    blend = Blend(look.strength, look.keep or "")
-    return Options(limits.tile, limits.max_memory, limits.max_pixels or MAX_PIXELS, blend, look.mask, look.scale)
+    blend, dials = Blend(look.strength, look.keep or ""), Dials(look.stroke_scale, look.fidelity)
+    return Options(
+        limits.tile, limits.max_memory, limits.max_pixels or MAX_PIXELS, blend, look.mask, look.scale, look.fast, dials
+    )
 
 
 def _saving(look: Look) -> "Saving":

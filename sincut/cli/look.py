@@ -2,7 +2,7 @@
 
 import json
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
@@ -15,10 +15,14 @@ from sincut.cli.types import (
     Point,
     device_option,
     direction_options,
+    fast_option,
     json_option,
     settings_option,
 )
 from sincut.errors import RunError
+
+if TYPE_CHECKING:
+    from sincut.report.compare import Result
 
 
 @click.command()
@@ -47,10 +51,17 @@ def evaluate(painting: Path, photo: Path, output: Path, truth: Path | None, as_j
               help="The sheet: a picture, or a page where it ends in .html.")  # fmt: skip
 @click.option("--picture", type=PATH, metavar="FILE", help="What models translate; what they learned from, if at hand.")
 @click.option("--photo", type=PATH, metavar="FILE", help="The look, for the figures; the run's own, if at hand.")
+@fast_option
 @device_option
 @json_option
 def compare(
-    outputs: tuple[Path, ...], sheet: Path, picture: Path | None, photo: Path | None, device: str, as_json: bool
+    outputs: tuple[Path, ...],
+    sheet: Path,
+    picture: Path | None,
+    photo: Path | None,
+    fast: bool,
+    device: str,
+    as_json: bool,
 ) -> None:
     """Put several OUTPUTs side by side, with names and figures: run folders, model files, translated pictures."""
     from sincut.devices import prepared_device
@@ -58,9 +69,11 @@ def compare(
 
     _check_kept(sheet, *outputs, picture, photo)
     comparing.check_output(sheet)
-    comparison = comparing.compare(
-        outputs, picture, photo, prepared_device(device), lambda result: click.echo(f"done: {result.name}", err=True)
-    )
+
+    def say(result: "Result") -> None:
+        click.echo(f"done: {result.name}", err=True)
+
+    comparison = comparing.compare(outputs, picture, photo, prepared_device(device), say, fast)
     comparing.write(comparison, sheet)
     rows = [{"name": r.name, "path": str(r.path), "figures": r.figures} for r in comparison.results]
     if as_json:

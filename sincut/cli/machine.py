@@ -106,6 +106,9 @@ def bench_table(figures: dict[str, Any]) -> list[tuple[str, str]]:
         rows.append(
             (f"applying to {a['megapixels']:g} MP", f"{a['seconds']:.3g} s, {speed}, {a['peak_rss_mb']:.0f} MB")
         )
+    for d in f["synthesis"]:
+        speed = f"{d['seconds_per_megapixel']:.3g} s/MP, {d['times_translating']:.3g} times translating"
+        rows.append((f"drawing {d['megapixels']:g} MP", f"{d['seconds']:.3g} s, {speed}, {d['peak_rss_mb']:.0f} MB"))
     if f.get("folder"):
         b = f["folder"]
         each = f"{b['seconds_per_picture']:.3g} s for a picture of {b['megapixels']:g} MP"

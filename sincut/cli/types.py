@@ -218,6 +218,10 @@ events_option = click.option("--json", "as_json", is_flag=True, help=JSON_HELP)
 settings_option = click.option(
     "--set", "settings", multiple=True, metavar="KEY=VALUE", help="Any setting, as in crops.count=2."
 )
+fast_option = click.option(
+    "--fast", is_flag=True,
+    help="Translate only, a second a megapixel; do not draw the result from the picture that was learned from.",
+)  # fmt: skip
 max_pixels_option = click.option(
     "--max-pixels", type=click.IntRange(1), metavar="N", help="Refuse files that declare more; 2147483648 by default."
 )

@@ -14,8 +14,9 @@ from sincut.page.desk import COMPUTE, HIDDEN, Desk, clock, plain, told
 from sincut.page.models_tab import chosen_words, model_gallery
 from sincut.pictures import formats
 from sincut.pictures.writing import Saving
+from sincut.synthesis.synthesis import Dials
 from sincut.translation.blend import Blend
-from sincut.translation.options import Options
+from sincut.translation.options import AS_LEARNED, Options
 
 LISTED = 200  # results that can be shown and downloaded one by one; the zip file holds all
 # What the visitor reads, and what `Blend` is told to keep of the source.
@@ -50,6 +51,9 @@ def _connect(desk: Desk, style: Any, stop: Any, fields: list[Any], results: list
         strength: float,
         keep: str,
         scale: Any,
+        fast: bool,
+        stroke_scale: float,
+        fidelity: float,
         format_: str,
         strip: bool,
         request: gr.Request,
@@ -58,7 +62,11 @@ def _connect(desk: Desk, style: Any, stop: Any, fields: list[Any], results: list
         tab, named = str(request.session_hash), (source or "", output or "", overwrite)
         with desk.stops.running(tab):
             options = Options(
-                max_pixels=desk.max_pixels, blend=Blend(float(strength), KEEP[keep]), scale=_scale(str(scale))
+                max_pixels=desk.max_pixels,
+                blend=Blend(float(strength), KEEP[keep]),
+                scale=_scale(str(scale)),
+                fast=bool(fast),
+                dials=AS_LEARNED if fast else Dials(float(stroke_scale), float(fidelity)),
             )
             given = options, Saving(strip=bool(strip)), None if format_ == SAME else format_
             return _batch_shown(desk, _style(desk, tab, name, uploaded or [], named, given, progress))
@@ -118,7 +126,7 @@ def _source_fields(desk: Desk) -> list[Any]:
 
 
 def _option_fields() -> list[Any]:
-    """Fields for strength, what is kept of the source, scale, format, and whether metadata are left out."""
+    """Fields for strength, what is kept of the source, scale, drawing, format, and whether metadata are left out."""
     with gr.Row():
         strength = gr.Slider(0, 1, 1, step=0.05, label="Strength", info="0: the source, 1: the translation")
         keep = gr.Radio(list(KEEP), value=next(iter(KEEP)), label="Take")
@@ -129,10 +137,22 @@ def _option_fields() -> list[Any]:
             label="Scale",
             info="At which a picture is translated; auto: as in training. Its size stays.",
         )
+    with gr.Row():
+        stroke_scale = gr.Slider(
+            0.25, 4, AS_LEARNED.stroke_scale, step=0.05, label="Size of strokes",
+            info="And of texture; 2: twice as large as in the picture learned from",
+        )  # fmt: skip
+        fidelity = gr.Slider(
+            0, 1, AS_LEARNED.fidelity, step=0.05, label="Fidelity",
+            info="0: freely drawn, with the most paint or texture, 1: every outline and detail kept",
+        )  # fmt: skip
+        fast = gr.Checkbox(
+            label="Fast", info="Translate only: do not draw the result from the picture that was learned from"
+        )
     with gr.Accordion("Files", open=False), gr.Row():
         format_ = gr.Dropdown(FORMATS, value=SAME, label="Format")
         strip = gr.Checkbox(label="Leave metadata out")
-    return [strength, keep, scale, format_, strip]
+    return [strength, keep, scale, fast, stroke_scale, fidelity, format_, strip]
 
 
 def _result_fields(desk: Desk) -> list[Any]:

@@ -23,6 +23,7 @@ from sincut.report.html import PAGES, document
 from sincut.report.measures import FIGURES
 from sincut.report.sheet import Cell, draw
 from sincut.report.thumbnails import Fit, compressed
+from sincut.translation.options import Options
 from sincut.translation.translator import Translator
 
 IN_PAGE = Fit(0.6, 220_000)  # of a picture
@@ -81,12 +82,14 @@ def compare(
     photo: Path | None = None,
     device: torch.device | str = "cpu",
     on_result: Callable[[Result], None] = lambda result: None,
+    fast: bool = False,
 ) -> Comparison:
     """Translate `picture` with every model among `outputs`, take the pictures among them as they are, and measure.
 
     Without `picture`, models are applied to the copy of their source that a run folder holds; if none holds one, their
-    last previews are shown. `photo` is what the translation should look like; by default the run folder's copy.
-    Raises `ImageError`, `ModelError`, or `RunError` for runs of different pictures if none is given.
+    last previews are shown. `photo` is what the translation should look like; by default the run folder's copy. Models
+    that carry their exemplar draw from it, unless `fast`. Raises `ImageError`, `ModelError`, or `RunError` for runs of
+    different pictures if none is given.
     """
     models = {path: Model.load(path) for path in outputs if is_model(path)}
     source = reading.load(picture) if picture else _kept_source(models)
@@ -97,7 +100,7 @@ def compare(
         if path not in models:
             out = reading.load(path)
         elif source is not None:
-            out = Translator(models[path], device).apply_picture(source)
+            out = Translator(models[path], device).apply_picture(source, Options(fast=fast))
         else:
             out, figures = _last_preview(path, models[path])
         if source is not None and look is not None:

@@ -5,6 +5,8 @@ computed from its own pixels plus a halo of the receptive radius, starts at a mu
 noise by absolute position: it then holds the pixels of the whole picture, whatever the tiling (float32: to 1e-5).
 """
 
+import math
+import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -13,28 +15,20 @@ from itertools import zip_longest
 import torch
 from torch import Tensor
 
-from sincut.devices import Compute, out_of_memory, release_memory
-from sincut.errors import ImageError
+from sincut.devices import Compute
 from sincut.events import Listener, TileDone, ignore
 from sincut.model.model import Model
-from sincut.translation.memory import FASTEST_TILE, OTHER_DEVICE, SMALLEST_TILE, WHOLE_ONLY, Memory, feature_bytes
+from sincut.translation.drawing import Drawer, Write, everywhere
+from sincut.translation.halving import Halving, told_of_memory
+from sincut.translation.memory import FASTEST_TILE, Memory, Tiling, feature_bytes
 from sincut.translation.noise import noise_at
-from sincut.translation.tiles import Box, extended, mirrored_around, tile_boxes
+from sincut.translation.options import Options
+from sincut.translation.tiles import Box, count, extended, mirrored_around, tile_boxes
 
 Read = Callable[[Tensor, Tensor], Tensor]  # rows (h,) and columns (w,) of a picture -> (1, 3, h, w) in [-1, 1]
-Write = Callable[[Box, Tensor | None], None]  # of a translated tile (1, 3, h, w) in [-1, 1], or of one left as it is
 Window = tuple[Tensor, Tensor]  # a tile with its halo (1, 3, h, w), and its noise (1, 1, h', w')
 
-PROBED_TILES = 4  # pictures of more tiles have one translated beforehand, to say how long all will take
-
-
-class TileTooLargeError(Exception):
-    """A tile was too large for the device; a smaller one may do."""
-
-
-def _everywhere(box: Box) -> bool:
-    """True: all tiles are to be translated."""
-    return True
+PROBED_TILES = 4  # pictures of more tiles have one timed beforehand, to say how long all will take
 
 
 def _nowhere(box: Box, tile: Tensor | None) -> None:
@@ -48,6 +42,23 @@ class Engine:
         self.model, self.compute, self.limits = model, compute, model.limits
         self.memory = Memory(self.limits, feature_bytes(model.config.networks), compute.device)
         self.pixel_seconds = 0.0  # of the last tiles; 0: not known yet
+        self.last_drawer: Drawer | None = None
+        self.lock = threading.Lock()  # pictures are read, and their sizes judged, beside the one that is translated
+
+    def drawer(self, options: Options) -> Drawer | None:
+        """The model's exemplar, prepared for drawing as the options say; None where G's translation is all.
+
+        The last one is kept. Raises `ConfigError` where dials are turned that the model has not.
+        """
+        exemplar = self.model.exemplar
+        options.check_exemplar(exemplar is not None)
+        if exemplar is None or options.fast:
+            return None
+        with self.lock:
+            if self.last_drawer is None or self.last_drawer.dials != options.dials:
+                self.last_drawer = None  # not both in memory
+                self.last_drawer = Drawer(exemplar, options.dials, self.compute.device)
+            return self.last_drawer
 
     def run(
         self,
@@ -56,7 +67,7 @@ class Engine:
         size: tuple[int, int],
         side: int,
         on_event: Listener = ignore,
-        wanted: Callable[[Box], bool] = _everywhere,
+        wanted: Callable[[Box], bool] = everywhere,
     ) -> None:
         """Read windows of the mirrored picture (H, W), translate them, write the tiles in their middle, row by row.
 
@@ -64,18 +75,23 @@ class Engine:
         written as None. Where the device runs out of memory, tiles are halved, as often as it takes; `ImageError` where
         the smallest is too large, or where the model takes pictures whole only.
         """
-        sweep = _Sweep(self, read, size, side)
+
+        def make(box: Box, window: Window | None) -> Tensor:
+            out = self.translate_window(*(window or self.window(read, size, box)))
+            return out[:, :, : box[2] - box[0], : box[3] - box[1]]
+
+        halving = Halving[Window](make, side, self.limits, self.compute.device)
         boxes = list(tile_boxes(*size, side))
         pixels = size[0] * size[1]
         with ThreadPoolExecutor(1) as helper:
-            windows = _ahead(helper, lambda box: sweep.window(box) if wanted(box) else None, boxes)
+            windows = _ahead(helper, lambda box: self.window(read, size, box) if wanted(box) else None, boxes)
             for done, (box, window) in enumerate(windows, 1):
                 area = (box[2] - box[0]) * (box[3] - box[1])
                 if window is None:
                     write(box, None)
                 else:
                     began = time.perf_counter()
-                    write(box, sweep.tile(box, window))
+                    write(box, halving.tile(box, window))
                     self._note_speed((time.perf_counter() - began) / area, area)
                 pixels -= area
                 on_event(TileDone(done, len(boxes), pixels * self.pixel_seconds))
@@ -100,7 +116,7 @@ class Engine:
             yield box, [f[:, :, : bottom - top, : right - left] if i < 2 else f for i, f in enumerate(features)]
 
     def probe(self, side: int = FASTEST_TILE) -> float:
-        """Seconds per pixel, from two empty tiles; the first one warms up whatever is set up at first use."""
+        """G's seconds per pixel, from two empty tiles; the first one warms up whatever is set up at first use."""
         side = self.limits.tile(side)
         blank = torch.zeros(1, 3, 1, 1)
         for _ in range(2):
@@ -108,11 +124,22 @@ class Engine:
             self.run(lambda rows, columns: blank.expand(1, 3, len(rows), len(columns)), _nowhere, (side, side), side)
         return self.pixel_seconds
 
-    def expected_seconds(self, pixels: int, tiles: int, side: int) -> float:
-        """Seconds for a picture, 0 if not known; before the first large picture a tile is timed for it."""
-        if not self.pixel_seconds and tiles > PROBED_TILES:
-            self.probe(side)
-        return self.pixel_seconds * pixels
+    def expected_seconds(
+        self, size: tuple[int, int], seen: tuple[int, int], tiling: Tiling, drawer: Drawer | None = None
+    ) -> float:
+        """Seconds for a picture (H, W) that G sees at the size `seen`, 0 if not known.
+
+        Before the first large picture a tile of each kind is timed for it.
+        """
+        if not self.pixel_seconds and count(seen, tiling.side) > PROBED_TILES:
+            self.probe(tiling.side)
+        if drawer is None:
+            return self.pixel_seconds * math.prod(seen)
+        if not drawer.pixel_seconds and count(size, tiling.drawn) > PROBED_TILES:
+            drawer.probe()
+        if not (self.pixel_seconds and drawer.pixel_seconds):
+            return 0.0
+        return self.pixel_seconds * math.prod(seen) + drawer.pixel_seconds * math.prod(size)
 
     def window(self, read: Read, size: tuple[int, int], box: Box) -> Window:
         """The pixels of a box with the halo around it, and its noise; sides are rounded up to the stride."""
@@ -124,16 +151,11 @@ class Engine:
     @torch.inference_mode()
     def translate_window(self, window: Tensor, noise: Tensor) -> Tensor:
         """The translation (1, 3, h, w) of a window without its halo. Raises `TileTooLargeError`."""
-        device = self.compute.device
-        try:
+        device, (h, w) = self.compute.device, window.shape[2:]
+        with told_of_memory(f"a tile of {w}x{h}", device):
             window = window.to(device).contiguous(memory_format=torch.channels_last)
             with self.compute.autocast():
                 return self.model.translate_middle(window, noise.to(device)).float()
-        except RuntimeError as error:
-            if not out_of_memory(error):
-                raise
-            h, w = window.shape[2:]
-            raise TileTooLargeError(f"a tile of {w}x{h} does not fit into the memory of {device}") from None
 
     def _positions(self, box: Box) -> tuple[Tensor, Tensor]:
         """Rows and columns of a box, up to the next multiple of the stride."""
@@ -144,47 +166,6 @@ class Engine:
         """Update the running mean over the last tiles; small ones count little."""
         share = 0.3 * min(1.0, area / FASTEST_TILE**2) if self.pixel_seconds else 1.0
         self.pixel_seconds += share * (pixel_seconds - self.pixel_seconds)
-
-
-class _Sweep:
-    """One pass over a picture (H, W) in tiles of `side` px, which shrink where the device runs out of memory."""
-
-    def __init__(self, engine: Engine, read: Read, size: tuple[int, int], side: int) -> None:
-        self.engine, self.read, self.size, self.side = engine, read, size, side
-
-    def window(self, box: Box) -> Window:
-        """The window of a tile, see `Engine.window`."""
-        return self.engine.window(self.read, self.size, box)
-
-    def tile(self, box: Box, window: Window) -> Tensor:
-        """The translated tile (1, 3, h, w) of a window, not clipped. Raises `ImageError`."""
-        h, w = box[2] - box[0], box[3] - box[1]
-        if max(h, w) <= self.side:
-            try:
-                return self.engine.translate_window(*window)[:, :, :h, :w]
-            except TileTooLargeError as error:
-                reason = str(error)
-            self._halve(max(h, w), reason)  # outside of `except`, which keeps what was allocated
-        return self._in_parts(box)
-
-    def _halve(self, side: int, reason: str) -> None:
-        """Use tiles of half of `side` px from now on. Raises `ImageError` where they cannot be smaller."""
-        if self.engine.limits.whole_only:
-            raise ImageError(f"{reason}; {WHOLE_ONLY}: {OTHER_DEVICE}")
-        aligned = self.engine.limits.aligned
-        if side <= aligned(SMALLEST_TILE):
-            raise ImageError(f"{reason}, and it is the smallest; use --device cpu")
-        self.side = aligned(max(SMALLEST_TILE, side // 2))
-        release_memory(self.engine.compute.device)
-
-    def _in_parts(self, box: Box) -> Tensor:
-        """The tile (1, 3, h, w) put together on the CPU from tiles of `side` px."""
-        top, left, bottom, right = box
-        out = torch.empty(1, 3, bottom - top, right - left)
-        for t, l, b, r in tile_boxes(bottom - top, right - left, self.side):  # noqa: E741
-            part = top + t, left + l, top + b, left + r
-            out[:, :, t:b, l:r] = self.tile(part, self.window(part)).cpu()
-        return out
 
 
 def _ahead(

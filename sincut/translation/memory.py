@@ -4,6 +4,7 @@ Sizes are (H, W) in px: `size` is the picture's, `seen` the one at which G sees 
 """
 
 import math
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import PurePath
 
@@ -15,7 +16,10 @@ from sincut.errors import ImageError
 from sincut.model.limits import Limits
 from sincut.nets.generator import STRIDE
 from sincut.pictures import reading
+from sincut.synthesis.synthesis import SIDE, Synthesis
+from sincut.translation import layout
 from sincut.translation.options import PLAIN, Options
+from sincut.translation.tiles import count
 
 MEMORY_SHARE = 0.5  # of the free memory, that a picture may take by default
 TILE_SHARE = 0.5  # of what a picture leaves of that, for the feature maps of a tile
@@ -46,10 +50,27 @@ def feature_bytes(networks: Networks) -> int:
 
 
 @dataclass(frozen=True)
+class Tiling:
+    """The tiles of a picture: the `side` in px of G's, and of those `drawn` afterwards (0: none are).
+
+    With `in_file` the layout between the two passes lies in a temporary file.
+    """
+
+    side: int
+    drawn: int = 0
+    in_file: bool = False
+
+    def tiles(self, size: tuple[int, int], seen: tuple[int, int]) -> int:
+        """The number of both kinds of tiles, of a picture (H, W) that G sees at the size `seen`."""
+        return count(seen, self.side) + (count(size, self.drawn) if self.drawn else 0)
+
+
+@dataclass(frozen=True)
 class Memory:
     """The bytes that a model takes by the sizes of picture and tile, and the tiles that fit.
 
-    `per_pixel` are the bytes of a pixel's feature maps on `device`.
+    `per_pixel` are the bytes of a pixel's feature maps on `device`. Where a `synthesis` is given, it draws the picture
+    after G is done with all of it.
     """
 
     limits: Limits
@@ -73,17 +94,89 @@ class Memory:
         side = max(SMALLEST_TILE, min(FASTEST_TILE, side // TILE_STEP * TILE_STEP))
         return self.limits.tile(min(longest, side))
 
-    def fits(self, size: tuple[int, int], seen: tuple[int, int], options: Options, file_bytes: int) -> bool:
+    def in_memory(
+        self,
+        size: tuple[int, int],
+        seen: tuple[int, int],
+        options: Options,
+        synthesis: Synthesis | None = None,
+        source: PurePath | None = None,
+    ) -> Tiling:
+        """The tiles of a picture that is in memory. Raises `ImageError` as `tile_size`."""
+        side = self.tile_size(seen, options, source)
+        if synthesis is None:
+            return Tiling(side)
+        if options.tile != "auto":
+            drawn = max(size) if options.tile == "off" else int(options.tile)
+        else:
+            held = math.prod(size) * (reading.BYTES_PER_PIXEL + layout.BYTES_PER_PIXEL)
+            free = available_memory(self.device)
+            if self._on_cpu:
+                free = budget(options) - held - synthesis.picture_bytes(size)
+            drawn = _largest(lambda side: synthesis.tile_bytes(side) <= free * TILE_SHARE)
+        in_file = not self.fits(size, seen, options, reading.BYTES_PER_PIXEL, synthesis)
+        return Tiling(side, min(drawn, max(size)), in_file)
+
+    def fits(
+        self,
+        size: tuple[int, int],
+        seen: tuple[int, int],
+        options: Options,
+        file_bytes: int,
+        synthesis: Synthesis | None = None,
+    ) -> bool:
         """True if a picture can be held in memory within `options.max_memory`, translated and encoded there.
 
         `file_bytes` are those per pixel from reading a file to writing it, see `reading.bytes_in_memory`.
         """
-        return self.needs(size, seen, file_bytes) <= budget(options)
+        return self.needs(size, seen, file_bytes, synthesis) <= budget(options)
 
-    def needs(self, size: tuple[int, int], seen: tuple[int, int], file_bytes: int = reading.BYTES_PER_PIXEL) -> int:
-        """Bytes for a picture in memory and the smallest useful tile."""
-        tile = self._tile_needs(min(max(size), FASTEST_TILE), seen)
-        return math.prod(size) * file_bytes + _scaled_needs(size, seen) + tile
+    def needs(
+        self,
+        size: tuple[int, int],
+        seen: tuple[int, int],
+        file_bytes: int = reading.BYTES_PER_PIXEL,
+        synthesis: Synthesis | None = None,
+        tiling: Tiling | None = None,
+    ) -> int:
+        """Bytes for a picture in memory and the tiles that it is given; by default the smallest useful ones."""
+        picture, smallest = math.prod(size) * file_bytes, min(max(size), FASTEST_TILE)
+        least = _scaled_needs(size, seen) + self._tile_needs(smallest, seen)
+        if synthesis is None:
+            return picture + least
+        if tiling is None or not tiling.in_file:
+            picture += math.prod(size) * layout.BYTES_PER_PIXEL
+        return picture + max(least, self._drawn_needs(size, tiling.drawn if tiling else smallest, synthesis))
+
+    def streamed(
+        self,
+        size: tuple[int, int],
+        seen: tuple[int, int],
+        file_bytes: int,
+        options: Options,
+        source: PurePath,
+        synthesis: Synthesis | None = None,
+    ) -> tuple[Tiling, int]:
+        """The tiles of a picture that goes from file to file, and the bytes that it takes.
+
+        Tiles are the largest within the budget; the smallest where even those are more than allowed. Raises
+        `ImageError` as `tile_size`.
+        """
+        side = self.streamed_tile(size, seen, file_bytes, options, source)
+        needs, allowed = self.streamed_needs(size, seen, side, file_bytes), budget(options)
+        if synthesis is None:
+            return Tiling(side), needs
+
+        def drawn_needs(side: int) -> int:
+            return _rows_needs(size, side, file_bytes) + self._drawn_needs(size, side, synthesis)
+
+        drawn = _largest(lambda side: drawn_needs(side) <= allowed)
+        if options.tile not in ("auto", "off"):
+            drawn = int(options.tile)
+        drawn = min(drawn, max(size))
+        needs, stored = max(needs, drawn_needs(drawn)), math.prod(size) * layout.BYTES_PER_PIXEL
+        in_file = needs + stored > allowed
+        return Tiling(side, drawn, in_file), needs if in_file else needs + stored
 
     def streamed_tile(
         self, size: tuple[int, int], seen: tuple[int, int], file_bytes: int, options: Options, source: PurePath
@@ -106,8 +199,8 @@ class Memory:
     def streamed_needs(self, size: tuple[int, int], seen: tuple[int, int], side: int, file_bytes: int) -> int:
         """Bytes: rows of tiles on their way through the program, the windows read, and a tile's feature maps."""
         scaled = _scaled_needs(size, seen)
-        rows = 0 if scaled else BANDS_IN_FLIGHT * size[1] * (side + self.limits.border) * file_bytes
-        return rows + scaled + self._tile_needs(side, seen) + LIBRARY_BYTES
+        rows = LIBRARY_BYTES if scaled else _rows_needs(size, side + self.limits.border, file_bytes)
+        return rows + scaled + self._tile_needs(side, seen)
 
     @property
     def _on_cpu(self) -> bool:
@@ -118,6 +211,10 @@ class Memory:
         if self.limits.whole_only:
             return self._whole_needs(seen) if self._on_cpu else 0
         return (side + 2 * self.limits.border) ** 2 * self.per_pixel
+
+    def _drawn_needs(self, size: tuple[int, int], side: int, synthesis: Synthesis) -> int:
+        """Bytes of main memory for drawing a picture: what is held for all of it, and a tile at work."""
+        return synthesis.picture_bytes(size) + (synthesis.tile_bytes(side) if self._on_cpu else 0)
 
     def _whole_needs(self, seen: tuple[int, int]) -> int:
         """Bytes of the feature maps of a picture that cannot be cut."""
@@ -140,6 +237,16 @@ class Memory:
             lacking = f"need {need / 1e9:.1f} GB at once, {max(0, free) / 1e9:.1f} GB are free"
             raise ImageError(f"{told} {lacking}; {WHOLE_ONLY}: {remedy}")
         return max(h, w)
+
+
+def _largest(fits: Callable[[int], bool]) -> int:
+    """Side in px of the largest tile for the synthesis that fits; of the smallest where none does."""
+    return next(filter(fits, range(SIDE, SMALLEST_TILE - 1, -TILE_STEP)), SMALLEST_TILE)
+
+
+def _rows_needs(size: tuple[int, int], side: int, file_bytes: int) -> int:
+    """Bytes of rows of tiles, so many px high, on their way through the program, and of libvips."""
+    return BANDS_IN_FLIGHT * size[1] * side * file_bytes + LIBRARY_BYTES
 
 
 def _scaled_needs(size: tuple[int, int], seen: tuple[int, int]) -> int:

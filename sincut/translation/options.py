@@ -6,9 +6,12 @@ from numbers import Integral, Real
 from pathlib import Path
 
 from sincut.errors import ConfigError
+from sincut.model.exemplar import REMEDY
 from sincut.pictures.opening import MAX_PIXELS
+from sincut.synthesis.synthesis import Dials
 from sincut.translation.blend import WHOLE, Blend
 
+AS_LEARNED = Dials()  # the exemplar at its own scale
 Tile = int | str  # side in px, or "auto", or "off"
 
 
@@ -22,6 +25,8 @@ class Options:
     - `blend`: how much of the translation is used; `mask`: a picture whose greys are weights for it at each pixel.
     - `scale`: G runs on the picture scaled by this factor, and the source's finer detail is put back; "auto" takes the
       nearest scale that the training has seen.
+    - `fast`: G's translation is all, also where the model has an exemplar to draw the picture from.
+    - `dials`: how the picture is drawn from that exemplar.
 
     Raises `ConfigError` for values out of range.
     """
@@ -32,6 +37,8 @@ class Options:
     blend: Blend = WHOLE
     mask: Path | None = None
     scale: float | str = 1.0
+    fast: bool = False
+    dials: Dials = AS_LEARNED
 
     def __post_init__(self) -> None:
         if self.tile not in ("auto", "off") and not (isinstance(self.tile, Integral) and _counts(self.tile)):
@@ -42,6 +49,13 @@ class Options:
                 raise ConfigError(f"{name}={value!r} is out of range: it must be a number of 1 or more")
         if self.scale != "auto" and not (isinstance(self.scale, int | float) and 0.01 <= self.scale <= 16):
             raise ConfigError(f"a scale of {self.scale} is out of range: it must be 0.01 to 16, or auto")
+        if self.fast and self.dials != AS_LEARNED:
+            raise ConfigError("fast leaves out what stroke scale and fidelity are for; give one or the other")
+
+    def check_exemplar(self, there: bool) -> None:
+        """Raise `ConfigError` where dials ask something of a model's exemplar, and it is not `there`."""
+        if self.dials != AS_LEARNED and not there:
+            raise ConfigError(f"stroke scale and fidelity are for a model that carries its exemplar; {REMEDY}")
 
 
 def _counts(value: object) -> bool:

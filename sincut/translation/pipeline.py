@@ -2,7 +2,7 @@
 
 import math
 from collections.abc import Callable
-from pathlib import PurePath
+from pathlib import Path, PurePath
 
 import torch
 from torch import Tensor
@@ -10,12 +10,13 @@ from torch import Tensor
 from sincut.events import Listener, PictureStarted
 from sincut.pictures.masks import load_mask
 from sincut.pictures.picture import Pixels, to_pixels
+from sincut.translation.drawing import FirstPass, Write, draw_picture, everywhere
 from sincut.translation.engine import Engine
-from sincut.translation.memory import WHOLE_ONLY
+from sincut.translation.memory import WHOLE_ONLY, Tiling
 from sincut.translation.options import Options
 from sincut.translation.rescaled import Widths, translate_rescaled
 from sincut.translation.scene import Scene
-from sincut.translation.tiles import Box
+from sincut.translation.tiles import Box, count
 
 WritePixels = Callable[[Box, Pixels | None], None]  # pixels (h, w, 3) of a box, or None where the source stays
 
@@ -24,22 +25,31 @@ def announce(
     engine: Engine,
     files: tuple[PurePath, PurePath],
     size: tuple[int, int],
-    side: int,
+    tiling: Tiling,
     memory: int,
     options: Options,
     on_event: Listener,
 ) -> None:
     """Tell size, tiles, memory (bytes) and time of a picture (H, W) on its way between two files."""
-    h, w = Widths.of(engine.model).seen(size, options.scale)
-    tiles = math.ceil(h / side) * math.ceil(w / side)
-    seconds = engine.expected_seconds(h * w, tiles, side)
-    on_event(PictureStarted(*files, size[1], size[0], tiles, memory, seconds))
+    seen = Widths.of(engine.model).seen(size, options.scale)
+    seconds = engine.expected_seconds(size, seen, tiling, engine.drawer(options))
+    on_event(PictureStarted(*files, size[1], size[0], tiling.tiles(size, seen), memory, seconds))
 
 
 def translate_scene(
-    engine: Engine, scene: Scene, write: WritePixels, side: int, options: Options, on_event: Listener
+    engine: Engine,
+    scene: Scene,
+    write: WritePixels,
+    tiling: Tiling,
+    options: Options,
+    on_event: Listener,
+    folder: Path | None = None,
 ) -> tuple[str, ...]:
-    """Translate, blend, and write box by box, row by row. Returns notes for the user."""
+    """Translate, draw where the model has an exemplar, blend, and write box by box, row by row.
+
+    A layout that does not fit into memory is kept in `folder` meanwhile. Returns notes for the user. Raises
+    `ImageError`.
+    """
     mask = load_mask(options.mask, scene.size, options.max_pixels) if options.mask else None
 
     def wanted(box: Box) -> bool:
@@ -53,11 +63,20 @@ def translate_scene(
         write(box, None if output is None else to_pixels(output, scene.dtype))
 
     widths, w = Widths.of(engine.model), scene.size[1]
-    factor = widths.factor(w, options.scale)
-    if factor == 1:
-        engine.run(scene.tensor, finish, scene.size, side, on_event, wanted)
+    factor, seen = widths.factor(w, options.scale), widths.seen(scene.size, options.scale)
+
+    def translate(write: Write, on_event: Listener, wanted: Callable[[Box], bool] = everywhere) -> None:
+        if factor == 1:
+            engine.run(scene.tensor, write, scene.size, tiling.side, on_event, wanted)
+        else:
+            translate_rescaled(engine, scene, write, factor, tiling.side, on_event)
+
+    drawer = engine.drawer(options)
+    if drawer is None:
+        translate(finish, on_event, wanted)
     else:
-        translate_rescaled(engine, scene, finish, factor, side, on_event)
+        first = FirstPass(translate, count(seen, tiling.side), math.prod(seen), engine.pixel_seconds)
+        draw_picture(drawer, scene.size, tiling, first, finish, on_event, wanted, folder)
     return widths.remarks(w, options.scale) + _of_tiles(engine, options)
 
 

@@ -10,7 +10,8 @@ from torch import Tensor
 from sincut.events import Listener
 from sincut.model.model import Model
 from sincut.pictures.resampling import resized, resized_rows
-from sincut.translation.engine import Engine, Write
+from sincut.translation.drawing import Write
+from sincut.translation.engine import Engine
 from sincut.translation.memory import PIXELS_AT_ONCE
 from sincut.translation.scene import Scene
 from sincut.translation.tiles import Box, index_of

@@ -31,10 +31,11 @@ def apply_streamed(
     with open_large(source, target, saving, options.max_pixels) as large:
         size, file_bytes = large.reader.size, large.reader.bytes_per_pixel
         seen = widths.seen(size, options.scale)
-        side = memory.streamed_tile(size, seen, file_bytes, options, source)
-        needs = used_memory() + memory.streamed_needs(size, seen, side, file_bytes)
-        announce(engine, (source, target), size, side, needs, options, on_event)
-        band: Any = None  # the rows (h, W, 3 or 4) of the tiles that are being translated
+        drawer = engine.drawer(options)
+        synthesis = drawer.synthesis if drawer else None
+        tiling, needs = memory.streamed(size, seen, file_bytes, options, source, synthesis)
+        announce(engine, (source, target), size, tiling, used_memory() + needs, options, on_event)
+        band: Any = None  # the rows (h, W, 3 or 4) of the tiles that are being written
 
         def write(box: Box, pixels: Pixels | None) -> None:
             nonlocal band
@@ -47,7 +48,7 @@ def apply_streamed(
                 large.writer.write(band)
 
         scene = Scene(size, large.reader.dtype, large.window, large.rows)
-        notes = translate_scene(engine, scene, write, side, options, on_event)
+        notes = translate_scene(engine, scene, write, tiling, options, on_event, target.parent)
     return (*large.notes, *notes)
 
 
@@ -61,6 +62,9 @@ def _check_possible(engine: Engine, source: Path, options: Options) -> None:
         remedy = "pip install 'sincut[large]' or raise --max-memory"
     else:
         return
-    need, allowed = engine.memory.needs(size, seen, reading.bytes_in_memory(source)), budget(options)
+    drawer = engine.drawer(options)
+    synthesis = drawer.synthesis if drawer else None
+    need = engine.memory.needs(size, seen, reading.bytes_in_memory(source), synthesis)
+    allowed = budget(options)
     needed = f"{source}: {size[1]}x{size[0]} pixels need {need / 1e9:.1f} GB, {allowed / 1e9:.1f} GB are allowed"
     raise ImageError(f"{needed}; {remedy}")

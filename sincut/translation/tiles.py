@@ -4,6 +4,7 @@ Positions are rows or columns in px, int64 tensors of consecutive numbers. A pic
 translated whole: zeros beyond the border, as in training crops, leave a thin coloured frame around the result.
 """
 
+import math
 from collections.abc import Iterator
 from typing import Any
 
@@ -19,6 +20,11 @@ def tile_boxes(h: int, w: int, side: int) -> Iterator[Box]:
     for top in range(0, h, side):
         for left in range(0, w, side):
             yield top, left, min(top + side, h), min(left + side, w)
+
+
+def count(size: tuple[int, int], side: int) -> int:
+    """The number of tiles that cover a picture of `size` (H, W)."""
+    return math.ceil(size[0] / side) * math.ceil(size[1] / side)
 
 
 def mirror(positions: Tensor, length: int) -> Tensor:

@@ -20,13 +20,16 @@ from sincut.pictures import formats, reading, writing
 from sincut.pictures.hidden import visible_everywhere
 from sincut.pictures.picture import Picture, Pixels
 from sincut.pictures.writing import AS_IT_CAME, Saving
-from sincut.translation.engine import Engine
+from sincut.synthesis.synthesis import Synthesis
+from sincut.translation.drawing import FirstPass, Write, draw_picture
+from sincut.translation.engine import Engine, Read
+from sincut.translation.memory import Tiling
 from sincut.translation.options import PLAIN, Options, Tile
 from sincut.translation.pipeline import announce, translate_scene
 from sincut.translation.rescaled import Widths
 from sincut.translation.scene import Scene
 from sincut.translation.streamed import apply_streamed
-from sincut.translation.tiles import Box, index_of
+from sincut.translation.tiles import Box, count, index_of
 
 
 class Translator:
@@ -74,16 +77,20 @@ class Translator:
         - an array (H, W), (H, W, 3) or (H, W, 4): uint8, uint16, or floats in [0, 1] -> (H, W, 3 or 4) of its dtype
         - a tensor (3, H, W) or (N, 3, H, W), floats in [0, 1] -> the same shape and dtype
 
+        Where the model has an exemplar, pictures are drawn from that, unless `options.fast`. They are drawn from G's
+        translation in 8 bits, also those of tensors, floats and uint16; what is drawn is not rounded to 8 bits.
+
         Tensors and arrays of floats are translated as they are: `ConfigError` where options ask for a blend, a mask or
-        another scale. Raises `ImageError` for what cannot be read or has another shape.
+        another scale. Raises `ImageError` for what cannot be read or has another shape, and `ConfigError` for dials
+        where the model has no exemplar.
         """
         floats = isinstance(image, Tensor) or (isinstance(image, np.ndarray) and image.dtype.kind == "f")
         if floats and not (options.blend.is_whole and options.mask is None and options.scale == 1):
             raise ConfigError("blend, mask and scale are for pictures of integers; give a file, a PIL image or uint8")
         if isinstance(image, Tensor):
-            return self._apply_tensor(image, options.tile)
+            return self._apply_tensor(image, options, on_event)
         if isinstance(image, np.ndarray):
-            return self._apply_array(image, options)
+            return self._apply_array(image, options, on_event)
         if isinstance(image, Image.Image):
             picture = reading.from_pil(image)
         else:
@@ -118,35 +125,25 @@ class Translator:
         on_event: Listener = ignore,
     ) -> Picture:
         """`apply_picture` that tells which files it is working for, with the expected tiles, memory and time."""
-        seen = self._seen(picture.size, options)
-        memory = self.engine.memory.needs(picture.size, seen) + used_memory()
-        side = self.engine.memory.tile_size(seen, options, source)
-        announce(self.engine, (source, target), picture.size, side, memory, options, on_event)
-        return self._apply_in_memory(picture, side, options, on_event)
+        seen, synthesis = self._seen(picture.size, options), self._synthesis(options)
+        tiling = self.engine.memory.in_memory(picture.size, seen, options, synthesis, source)
+        memory = self.engine.memory.needs(picture.size, seen, synthesis=synthesis, tiling=tiling) + used_memory()
+        announce(self.engine, (source, target), picture.size, tiling, memory, options, on_event)
+        return self._apply_in_memory(picture, tiling, options, on_event)
 
     def apply_picture(self, picture: Picture, options: Options = PLAIN, on_event: Listener = ignore) -> Picture:
         """Translate a picture; its alpha and metadata stay as they are."""
-        side = self.tile_size(*self._seen(picture.size, options), options)
-        return self._apply_in_memory(picture, side, options, on_event)
+        return self._apply_in_memory(picture, self._tiling(picture.size, options), options, on_event)
 
     def translate(self, image: Tensor, tile: Tile = "auto") -> Tensor:
-        """(1, 3, H, W) in [-1, 1] -> the same shape, not clipped, float32 on the image's device."""
+        """G's translation: (1, 3, H, W) in [-1, 1] -> the same shape, not clipped, float32 on the image's device."""
         out = torch.empty_like(image, dtype=torch.float32)
-
-        def read(rows: Tensor, columns: Tensor) -> Tensor:
-            return image[:, :, index_of(rows)][..., index_of(columns)].float()
-
-        def write(box: Box, translated: Tensor | None) -> None:
-            assert translated is not None
-            top, left, bottom, right = box
-            out[:, :, top:bottom, left:right] = translated.to(out.device)
-
         h, w = image.shape[2:]
-        self.engine.run(read, write, (h, w), self.tile_size(h, w, Options(tile)))
+        self.engine.run(_reader(image), _writer(out), (h, w), self.tile_size(h, w, Options(tile)))
         return out
 
     def translate_box(self, pixels: Pixels, box: Box) -> Tensor:
-        """The translation (1, 3, h, w), not clipped, of a small box of a picture (H, W, 3).
+        """G's translation (1, 3, h, w), not clipped, of a small box of a picture (H, W, 3).
 
         Its top and left must be multiples of the model's stride.
         """
@@ -167,21 +164,31 @@ class Translator:
 
         `file_bytes` are those per pixel from reading a file to writing it, see `reading.bytes_in_memory`.
         """
-        return self.engine.memory.fits(size, self._seen(size, options), options, file_bytes)
+        return self.engine.memory.fits(size, self._seen(size, options), options, file_bytes, self._synthesis(options))
 
     def tile_size(self, h: int, w: int, options: Options = PLAIN) -> int:
-        """Side of the tiles in px of a picture (H, W) at the size at which G sees it, see `Memory.tile_size`."""
+        """Side of G's tiles in px of a picture (H, W) at the size at which G sees it, see `Memory.tile_size`."""
         return self.engine.memory.tile_size((h, w), options)
 
-    def probe(self) -> float:
-        """Seconds per pixel, from two empty tiles."""
-        return self.engine.probe()
+    def probe(self, options: Options = PLAIN) -> float:
+        """Seconds per pixel, from a tile or two."""
+        drawer = self.engine.drawer(options)
+        return self.engine.probe() + (drawer.probe() if drawer else 0.0)
 
     def _seen(self, size: tuple[int, int], options: Options) -> tuple[int, int]:
         """The size (H, W) at which G sees a picture of this size."""
         return Widths.of(self.model).seen(size, options.scale)
 
-    def _apply_in_memory(self, picture: Picture, side: int, options: Options, on_event: Listener) -> Picture:
+    def _synthesis(self, options: Options) -> Synthesis | None:
+        """The prepared exemplar, or None where G's translation is all. Raises `ConfigError` as `Engine.drawer`."""
+        drawer = self.engine.drawer(options)
+        return drawer.synthesis if drawer else None
+
+    def _tiling(self, size: tuple[int, int], options: Options) -> Tiling:
+        """The tiles of a picture (H, W) in memory. Raises `ImageError` as `tile_size`."""
+        return self.engine.memory.in_memory(size, self._seen(size, options), options, self._synthesis(options))
+
+    def _apply_in_memory(self, picture: Picture, tiling: Tiling, options: Options, on_event: Listener) -> Picture:
         scene = Scene.of(visible_everywhere(picture.pixels, picture.alpha))
         out: Any = picture.pixels.copy()
 
@@ -190,28 +197,43 @@ class Translator:
             if pixels is not None:
                 out[top:bottom, left:right] = pixels
 
-        notes = translate_scene(self.engine, scene, write, side, options, on_event)
+        notes = translate_scene(self.engine, scene, write, tiling, options, on_event)
         return replace(picture, pixels=out, notes=picture.notes + notes)
 
-    def _apply_tensor(self, image: Tensor, tile: Tile) -> Tensor:
+    def _apply_tensor(self, image: Tensor, options: Options, on_event: Listener) -> Tensor:
         shape = tuple(image.shape)
         fits = image.ndim in (3, 4) and shape[-3] == 3 and min(shape[-2:]) > 0 and image.is_floating_point()
         _check(fits, shape, "floats in [0, 1] of shape (3, H, W) or (N, 3, H, W)")
         batch = image.reshape(-1, *shape[-3:])
-        out = torch.cat([self.translate(one * 2 - 1, tile) for one in torch.split(batch, 1)])
+        out = torch.cat([self._apply_floats(one * 2 - 1, options, on_event) for one in torch.split(batch, 1)])
         return ((out.clamp(-1, 1) + 1) / 2).to(image.dtype).reshape(shape)
 
-    def _apply_array(self, image: "np.ndarray", options: Options) -> "np.ndarray":
+    def _apply_floats(self, image: Tensor, options: Options, on_event: Listener) -> Tensor:
+        """The whole translation (1, 3, H, W), not clipped, of a tensor alike in [-1, 1], drawn where that is asked."""
+        drawer = self.engine.drawer(options)
+        if drawer is None:
+            return self.translate(image, options.tile)
+        h, w = image.shape[2:]
+        tiling, out = self._tiling((h, w), options), torch.empty_like(image, dtype=torch.float32)
+
+        def run(write: Write, on_event: Listener) -> None:
+            self.engine.run(_reader(image), write, (h, w), tiling.side, on_event)
+
+        first = FirstPass(run, count((h, w), tiling.side), h * w, self.engine.pixel_seconds)
+        draw_picture(drawer, (h, w), tiling, first, _writer(out), on_event)
+        return out
+
+    def _apply_array(self, image: "np.ndarray", options: Options, on_event: Listener) -> "np.ndarray":
         fits = image.ndim == 2 or (image.ndim == 3 and image.shape[2] in (3, 4))
         integers = image.dtype in (np.uint8, np.uint16)
         fits = fits and image.size > 0 and (integers or image.dtype.kind == "f")
         _check(fits, image.shape, "uint8, uint16, or floats in [0, 1], of shape (H, W), (H, W, 3) or (H, W, 4)")
         rgb = np.repeat(image[:, :, None], 3, axis=2) if image.ndim == 2 else image[:, :, :3]
         if integers:
-            out: Any = self.apply_picture(Picture(np.ascontiguousarray(rgb)), options).pixels
+            out: Any = self.apply_picture(Picture(np.ascontiguousarray(rgb)), options, on_event).pixels
         else:
             tensor = torch.from_numpy(rgb.astype(np.float32)).permute(2, 0, 1)
-            out = self._apply_tensor(tensor, options.tile).permute(1, 2, 0).numpy().astype(image.dtype)
+            out = self._apply_tensor(tensor, options, on_event).permute(1, 2, 0).numpy().astype(image.dtype)
         return np.concatenate([out, image[:, :, 3:]], axis=2) if image.ndim == 3 and image.shape[2] == 4 else out
 
 
@@ -235,6 +257,22 @@ def _on_device(model: Model, device: torch.device) -> Model:
             model.projector.to(place)
     model.generator.to(place, memory_format=torch.channels_last)  # type: ignore[call-overload]
     return model
+
+
+def _reader(image: Tensor) -> Read:
+    """Windows of a tensor (1, 3, H, W)."""
+    return lambda rows, columns: image[:, :, index_of(rows)][..., index_of(columns)].float()
+
+
+def _writer(out: Tensor) -> Write:
+    """Puts tiles at their places in a tensor (1, 3, H, W)."""
+
+    def write(box: Box, tile: Tensor | None) -> None:
+        assert tile is not None
+        top, left, bottom, right = box
+        out[:, :, top:bottom, left:right] = tile.to(out.device)
+
+    return write
 
 
 def _check(ok: bool, shape: tuple[int, ...], wanted: str) -> None:

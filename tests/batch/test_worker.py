@@ -3,12 +3,13 @@
 from pathlib import Path
 
 import pytest
-from helpers import make_model, scene
+from helpers import brushes, make_model, scene, with_exemplar
 from PIL import Image
 
 from sincut.batch.worker import Worker
 from sincut.config.sections import Config
 from sincut.pictures.writing import AS_IT_CAME
+from sincut.synthesis.synthesis import Dials
 from sincut.translation.options import PLAIN, Options
 from sincut.translation.translator import Translator
 
@@ -23,6 +24,18 @@ def test_a_worker_makes_the_same_file(tree: Path, tmp_path: Path, model_file: Pa
     outcome = worker.translate(str(tree / "a.jpg"), str(tmp_path / "a.jpg"), AS_IT_CAME)
     assert outcome.damaged and outcome.error.startswith(f"{tree / 'a.jpg'}: is not a picture")
     worker.leave()
+
+
+def test_a_worker_draws_the_same_file(tree: Path, tmp_path: Path, model_file: Path, tiny: Config) -> None:
+    model = with_exemplar(make_model(tiny))
+    model.save(model_file)
+    with brushes():
+        for options in (PLAIN, Options(fast=True), Options(dials=Dials(fidelity=0.9))):
+            worker = Worker(model_file.read_bytes(), None, options, 1, 0)
+            assert not worker.translate(str(tree / "b c.png"), str(tmp_path / "out.png"), AS_IT_CAME).error
+            Translator(model).apply_file(tree / "b c.png", tmp_path / "here.png", options)
+            assert (tmp_path / "out.png").read_bytes() == (tmp_path / "here.png").read_bytes()
+            worker.leave()
 
 
 @pytest.mark.parametrize("max_memory", [None, 1])

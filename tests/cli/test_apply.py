@@ -5,14 +5,14 @@ import json
 import os
 import subprocess
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 from click.testing import CliRunner
-from helpers import ROOT, assert_clear_error, in_process, make_model, scene
+from helpers import ROOT, assert_clear_error, brushes, in_process, make_model, scene, with_exemplar
 from PIL import Image
 
 from sincut.cli import main
@@ -87,6 +87,52 @@ def test_scale_changes_what_is_translated(applied: Any) -> None:
     assert smaller.shape == whole.shape and np.abs(smaller - whole).mean() > 1
 
 
+@pytest.fixture
+def drawn(applied: Any, model_file: Path, tiny: Config) -> Iterator[Any]:
+    """`applied`, by a model that has an exemplar to draw from."""
+    with_exemplar(make_model(tiny)).save(model_file)
+    with brushes():
+        yield applied
+
+
+def test_pictures_are_drawn_unless_it_has_to_be_fast(drawn: Any, model_file: Path, tiny: Config) -> None:
+    whole, fast = drawn(), drawn("--fast")
+    assert np.abs(whole - fast).mean() > 2
+    assert np.array_equal(drawn("--stroke-scale", "1", "--fidelity", "0.5"), whole)
+    assert (drawn("--fidelity", "0.9") != whole).any()
+    make_model(tiny).save(model_file)
+    assert np.array_equal(drawn(), fast) and np.array_equal(drawn("--fast"), fast)
+
+
+def test_drawing_goes_with_the_other_options(drawn: Any, source: Path, tmp_path: Path) -> None:
+    whole = drawn()
+    with Image.open(source) as image:
+        before = np.asarray(image).astype(int)
+    half, scaled = drawn("--strength", "0.5"), drawn("--scale", "0.5")
+    assert 0.3 < np.abs(half - before).mean() / np.abs(whole - before).mean() < 0.7 and (scaled != whole).any()
+    mask = tmp_path / "mask.png"
+    Image.fromarray(np.repeat(np.repeat([[0, 255]], 96, 0), 60, 1).astype(np.uint8)).save(mask)
+    masked = drawn("--mask", mask)
+    assert np.array_equal(masked[:, :40], before[:, :40]) and np.array_equal(masked[:, -40:], whole[:, -40:])
+    for tile in ("64", "off"):
+        assert np.abs(drawn("--tile", tile) - whole).max() <= 1
+    assert np.abs(drawn("--max-memory", "1") - whole).max() <= 1  # from file to file
+
+
+def test_dials_that_cannot_be_followed_are_refused_before_the_first_picture(
+    model_file: Path, source: Path, tmp_path: Path
+) -> None:
+    command = ["apply", model_file, source, "-o", tmp_path / "out.png"]
+    for flags, words in (
+        (["--stroke-scale", "2"], ["carries its exemplar", "sincut exemplar"]),
+        (["--fast", "--fidelity", "0.9"], ["fast leaves out"]),
+        (["--stroke-scale", "9"], ["out of range"]),
+        (["--fidelity", "-1"], ["out of range"]),
+    ):
+        assert_clear_error(in_process(*command, *flags), 2, *words)
+    assert not (tmp_path / "out.png").exists() and not (tmp_path / "manifest.jsonl").exists()
+
+
 def test_greys_get_colours_unless_they_are_to_stay(applied: Any, tmp_path: Path) -> None:
     grey = tmp_path / "grey.png"
     Image.fromarray(scene(60, 70, 3)[..., 0]).save(grey)
@@ -143,7 +189,7 @@ def test_too_many_pixels_are_refused(model_file: Path, source: Path, tmp_path: P
 def test_what_would_be_done_is_one_json_object(
     tiny: Config, source: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(Translator, "probe", lambda self: 1e-3)  # seconds a pixel
+    monkeypatch.setattr(Translator, "probe", lambda self, options: 1e-3)  # seconds a pixel
     models = [tmp_path / f"{name}.safetensors" for name in ("one", "two")]
     for seed, path in enumerate(models):
         make_model(tiny, seed).save(path)

@@ -6,7 +6,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from click.testing import CliRunner
-from helpers import in_process, make_model, save_telling, scene
+from helpers import brushes, in_process, make_model, save_telling, scene, with_exemplar
 from PIL import Image
 
 from sincut.cli import main
@@ -45,6 +45,15 @@ def test_compare_takes_runs_models_and_pictures(runs: list[Path], painting: Path
     assert all({"colour", "structure"} <= set(result.figures) for result in found.results)
     assert found.best()["structure"] == max(result.figures["structure"] for result in found.results)
     assert found.best()["colour"] == min(result.figures["colour"] for result in found.results)
+
+
+def test_models_with_an_exemplar_are_compared_as_they_draw(runs: list[Path], tiny: Config) -> None:
+    model = Model.load(runs[1])
+    with_exemplar(model).save(runs[1] / "model.safetensors")
+    with brushes():
+        drawn, fast = compare.compare(runs), compare.compare(runs, fast=True)
+    plain, own = ([result.picture.pixels for result in each.results] for each in (fast, drawn))
+    assert np.array_equal(own[0], plain[0]) and (own[1] != plain[1]).any()
 
 
 def test_compare_shows_last_previews_where_there_is_no_copy(runs: list[Path]) -> None:

@@ -17,7 +17,8 @@ from sincut.config.sections import overlay
 from sincut.errors import ImageError
 from sincut.model.limits import Limits
 from sincut.pictures.picture import Picture, to_tensor
-from sincut.translation.engine import Engine, TileTooLargeError
+from sincut.translation.engine import Engine
+from sincut.translation.halving import TileTooLargeError
 from sincut.translation.noise import noise_at
 from sincut.translation.options import Options
 from sincut.translation.translator import Translator

@@ -2,16 +2,18 @@
 
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
-from helpers import StandIn, make_model, scene
+from helpers import Brush, StandIn, make_model, scene, with_exemplar
 from PIL import Image
 
 from sincut.config.resolve import resolve
 from sincut.config.sections import overlay
 from sincut.errors import ImageError
 from sincut.model.limits import Limits
+from sincut.translation.memory import Tiling
 from sincut.translation.options import Options
 from sincut.translation.translator import Translator
 
@@ -88,3 +90,51 @@ def test_tiles_are_no_larger_than_a_model_takes() -> None:
     assert translator.engine.memory.streamed_tile((300, 400), (300, 400), 3, Options(), Path("a.png")) == 80
     translator.probe()
     assert set(model.seen) == {(96, 96)}
+
+
+DRAWN = Translator(with_exemplar(TRANSLATOR.model), precision="float32")
+GIGAPIXEL = 25_000, 40_000
+
+
+def test_drawing_takes_memory_of_its_own(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("sincut.translation.memory.used_memory", lambda: 0)
+    memory, size, brush = DRAWN.engine.memory, (3000, 4000), a_brush()
+    plain, drawn = memory.needs(size, size), memory.needs(size, size, synthesis=brush)
+    whole = 3 * 12_000_000 + brush.picture_bytes(size)  # the layout, and what is coarse
+    tile_of_g = memory.per_pixel * (512 + 2 * DRAWN.engine.limits.border) ** 2
+    assert drawn - plain >= whole + brush.tile_bytes(512) - tile_of_g
+    assert memory.fits(size, size, Options(max_memory=drawn), 14, brush)
+    assert not memory.fits(size, size, Options(max_memory=drawn - 1), 14, brush)
+    told = [memory.needs(size, size, synthesis=brush, tiling=Tiling(512, side, in_file)) for side, in_file in
+            ((1024, False), (512, False), (512, True))]  # fmt: skip
+    assert told == sorted(told, reverse=True) and told[1] - told[2] == 3 * 12_000_000
+
+
+def test_drawn_tiles_follow_request_and_memory(monkeypatch: pytest.MonkeyPatch) -> None:
+    memory, size, brush = DRAWN.engine.memory, (3000, 4000), a_brush()
+    monkeypatch.setattr("sincut.translation.memory.used_memory", lambda: 0)
+    assert memory.in_memory(size, size, Options("off"), brush) == Tiling(4000, 4000)
+    assert memory.in_memory(size, size, Options(77), brush) == Tiling(78, 77)
+    assert memory.in_memory((30, 50), (30, 50), Options(), brush) == Tiling(50, 50)
+    assert memory.in_memory(size, size, Options()) == Tiling(512)
+    tilings = [memory.in_memory(size, size, Options(max_memory=most), brush) for most in (10**6, 10**9, 10**12)]
+    assert [tiling.drawn for tiling in tilings] == sorted(tiling.drawn for tiling in tilings)
+    assert tilings[0].drawn == 64 and tilings[-1] == Tiling(512, 1024) and tilings[0].in_file
+    assert Tiling(512, 1024).tiles((3000, 4000), (1500, 2000)) == 3 * 4 + 3 * 4
+
+
+@pytest.mark.parametrize("allowed", [1.2e9, 2e9, 64e9])
+def test_a_gigapixel_stays_within_its_budget_while_it_is_drawn(allowed: float, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("sincut.translation.memory.used_memory", lambda: 0)
+    memory, brush = DRAWN.engine.memory, a_brush()
+    options = Options(max_memory=int(allowed))
+    tiling, needs = memory.streamed(GIGAPIXEL, GIGAPIXEL, 3, options, Path("a.tif"), brush)
+    assert needs <= allowed and tiling.drawn >= 64 and tiling.in_file is (allowed < 4e9)
+    plain, less = memory.streamed(GIGAPIXEL, GIGAPIXEL, 3, options, Path("a.tif"))
+    assert plain == Tiling(tiling.side) and less <= needs
+    assert memory.streamed(GIGAPIXEL, GIGAPIXEL, 3, Options(200), Path("a.tif"), brush)[0].drawn == 200
+
+
+def a_brush() -> Any:
+    """What stands in for a `Synthesis`."""
+    return Brush(torch.from_numpy(scene(40, 50, 7)))

@@ -4,11 +4,13 @@ import io
 from pathlib import Path
 
 import pytest
-from helpers import make_model
+from helpers import brushes, make_model, with_exemplar
 from PIL import Image
 
 from sincut.config.sections import Config
-from sincut.errors import ImageError
+from sincut.errors import ConfigError, ImageError
+from sincut.synthesis.synthesis import Dials
+from sincut.translation.options import Options
 from sincut.translation.piped import apply_bytes
 from sincut.translation.translator import Translator
 
@@ -22,3 +24,14 @@ def test_a_pipe_keeps_its_format(tree: Path, tiny: Config) -> None:
         assert bool(notes) == name.endswith("gif")
     with pytest.raises(ImageError, match="-: is not a picture"):
         apply_bytes(b"no picture", translator)
+
+
+def test_a_pipe_is_drawn_as_a_file(tree: Path, tmp_path: Path, tiny: Config) -> None:
+    translator = Translator(with_exemplar(make_model(tiny)))
+    with brushes():
+        for options in (Options(), Options(fast=True), Options(dials=Dials(fidelity=0.9))):
+            translator.apply_file(tree / "b c.png", tmp_path / "out.png", options)
+            data, _ = apply_bytes((tree / "b c.png").read_bytes(), translator, options)
+            assert data == (tmp_path / "out.png").read_bytes()
+    with pytest.raises(ConfigError, match="sincut exemplar"):
+        apply_bytes((tree / "a.jpg").read_bytes(), Translator(make_model(tiny)), options)

@@ -1,0 +1,188 @@
+"""The second pass over a picture: what G has laid out is drawn anew by the synthesis, from the model's exemplar.
+
+The layout is G's translation of the whole picture, in 8 bits. The synthesis looks at all of it first, for what is
+coarse, and then draws one tile after the other; a tile is the same however the picture is cut. G's pass is a callable,
+so nothing here knows how G sees the picture.
+"""
+
+import tempfile
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+from torch import Tensor
+
+from sincut.errors import ImageError
+from sincut.events import Listener, TileDone
+from sincut.model.limits import Limits
+from sincut.synthesis.synthesis import Dials, Synthesis
+from sincut.translation.halving import Halving, TileTooLargeError, told_of_memory
+from sincut.translation.layout import LayoutStore
+from sincut.translation.memory import FASTEST_TILE, OTHER_DEVICE, Tiling
+from sincut.translation.tiles import Box, mirror, tile_boxes
+
+Read = Callable[[int, int, int, int], Tensor]  # top, left, bottom, right of a layout -> (h, w, 3) uint8, on the CPU
+Write = Callable[[Box, Tensor | None], None]  # of a tile (1, 3, h, w) in [-1, 1], or of one left as it is
+
+ANYWHERE = Limits(0, 1)  # the synthesis draws any box
+GUESSED = 3.0  # times what G takes for a pixel: the coarse part, and the tiles, before any was timed
+ROUNDING = 1e-9  # of shares that should add up to a whole tile
+
+
+def everywhere(box: Box) -> bool:
+    """True: all tiles are wanted."""
+    return True
+
+
+class Drawer:
+    """A prepared exemplar, and the seconds per pixel that drawing from it takes; 0 as long as they are not known."""
+
+    def __init__(self, exemplar: Tensor, dials: Dials, device: torch.device) -> None:
+        self.synthesis = Synthesis(exemplar, dials, device)
+        self.exemplar, self.dials, self.device = exemplar, dials, device
+        self.coarse_seconds = 0.0  # for a pixel of the whole picture, before its first tile
+        self.tile_seconds = 0.0  # for a pixel of the last tiles
+
+    @property
+    def pixel_seconds(self) -> float:
+        """Seconds for a pixel of a picture; 0: not known yet."""
+        return self.coarse_seconds + self.tile_seconds
+
+    def probe(self) -> float:
+        """Seconds per pixel, from a square of the exemplar; a smaller one first sets up what is set up once."""
+        for side in (FASTEST_TILE // 4, FASTEST_TILE):
+            rows, columns = (mirror(torch.arange(side), length) for length in self.exemplar.shape[:2])
+            square = self.exemplar[rows][:, columns]
+            self.tile_seconds = 0.0
+
+            def read(top: int, left: int, bottom: int, right: int, square: Tensor = square) -> Tensor:
+                return square[top:bottom, left:right]
+
+            _Pen(self, read, (side, side), side).tile((0, 0, side, side))
+        return self.pixel_seconds
+
+
+@dataclass(frozen=True)
+class FirstPass:
+    """G's pass over a whole picture: `run` gives its tiles to a `Write`.
+
+    It has so many `tiles` and `pixels`, of `pixel_seconds` each; 0 where these are not known yet.
+    """
+
+    run: Callable[[Write, Listener], None]
+    tiles: int
+    pixels: int
+    pixel_seconds: float
+
+
+def draw_picture(
+    drawer: Drawer,
+    size: tuple[int, int],
+    tiling: Tiling,
+    first: FirstPass,
+    write: Write,
+    on_event: Listener,
+    wanted: Callable[[Box], bool] = everywhere,
+    folder: Path | None = None,
+) -> None:
+    """Let G lay out a picture (H, W), draw it, and write its tiles row by row; one that is not `wanted` as None.
+
+    Where none is wanted, G has nothing to do either. Where `tiling` keeps the layout in a file, that is a temporary one
+    in `folder`, by default the system's for such files. Raises `ImageError`.
+    """
+    boxes = [(box, wanted(box)) for box in tile_boxes(*size, tiling.drawn)]
+    todo, tiles = sum(_area(box) for box, asked in boxes if asked), first.tiles + len(boxes)
+    if not todo:
+        for done, (box, _) in enumerate(boxes, first.tiles + 1):
+            write(box, None)
+            on_event(TileDone(done, tiles, 0.0))
+        return
+    place = (folder or Path(tempfile.gettempdir())) if tiling.in_file else None
+    course = _Course(tiles, _seconds(drawer, first, size[0] * size[1], todo), on_event)
+    with LayoutStore(size, place) as layout:
+        first.run(layout.write, lambda event: course.hear(event))
+        pen = _Pen(drawer, layout.read, size, tiling.drawn, lambda share: course.tell(1, share))
+        done = 0
+        for box, asked in boxes:
+            write(box, pen.tile(box) if asked else None)
+            done += _area(box) if asked else 0
+            course.tell(2, done / todo)
+
+
+class _Pen:
+    """Draws the tiles of one picture (H, W), whose layout is read by boxes; smaller ones where memory ends.
+
+    What is coarse is done at once, and `on_share` hears how much of it, in 0..1. Raises `ImageError` where the device
+    has not enough memory for that.
+    """
+
+    def __init__(
+        self,
+        drawer: Drawer,
+        read: Read,
+        size: tuple[int, int],
+        side: int,
+        on_share: Callable[[float], None] = lambda share: None,
+    ) -> None:
+        began = time.perf_counter()
+        try:
+            with told_of_memory(f"a picture of {size[1]}x{size[0]}", drawer.device):
+                self.drawing = drawer.synthesis.begin(read, size, on_share)
+        except TileTooLargeError as error:
+            raise ImageError(f"{error}; {OTHER_DEVICE}, or leave the drawing out with --fast") from None
+        drawer.coarse_seconds = (time.perf_counter() - began) / (size[0] * size[1])
+        self.drawer, self.halving = drawer, Halving[None](self._draw, side, ANYWHERE, drawer.device)
+
+    def tile(self, box: Box) -> Tensor:
+        """The tile (1, 3, h, w) of a box, in [-1, 1]. Raises `ImageError` where the smallest is too large."""
+        began, known = time.perf_counter(), self.drawer.tile_seconds
+        out = self.halving.tile(box).float()
+        if self.drawer.device.type != "cpu":
+            out = out.cpu()  # waits for it
+        share = 0.3 * min(1.0, _area(box) / FASTEST_TILE**2) if known else 1.0  # small tiles count little
+        self.drawer.tile_seconds = known + share * ((time.perf_counter() - began) / _area(box) - known)
+        return out
+
+    def _draw(self, box: Box, _: None) -> Tensor:
+        with told_of_memory(f"a tile of {box[3] - box[1]}x{box[2] - box[0]}", self.drawer.device):
+            return self.drawing.tile(box)
+
+
+class _Course:
+    """The way through G's pass, the coarse part and the drawn tiles of a picture, told as so many of all `tiles`.
+
+    The work that is done counts as that share of the tiles, by the `seconds` that the three parts are expected to take:
+    so a bar moves evenly, though a tile of G is done much sooner than one that is drawn.
+    """
+
+    def __init__(self, tiles: int, seconds: Sequence[float], on_event: Listener) -> None:
+        self.tiles, self.seconds, self.on_event = tiles, seconds, on_event
+        self.began = time.perf_counter()
+
+    def hear(self, event: object) -> None:
+        """Tell of a tile of G; nothing else comes from there."""
+        if isinstance(event, TileDone):
+            self.tell(0, event.done / event.tiles)
+
+    def tell(self, part: int, share: float) -> None:
+        """Tell that all before this part are done, and a share of it, in 0..1."""
+        done = (sum(self.seconds[:part]) + share * self.seconds[part]) / sum(self.seconds)
+        taken = time.perf_counter() - self.began
+        left = max(0.0, taken * (1 - done) / done) if done else 0.0
+        self.on_event(TileDone(min(self.tiles, int(self.tiles * done + ROUNDING)), self.tiles, left))
+
+
+def _seconds(drawer: Drawer, first: FirstPass, pixels: int, todo: int) -> tuple[float, float, float]:
+    """Seconds for G's pass, for the coarse part of so many pixels, and for those tiles that are to be drawn.
+
+    Where nothing was timed yet they are in some other unit, and right by comparison only.
+    """
+    each = first.pixel_seconds or drawer.pixel_seconds / (2 * GUESSED) or 1.0
+    coarse, tile = (seconds or GUESSED * each for seconds in (drawer.coarse_seconds, drawer.tile_seconds))
+    return first.pixels * each, pixels * coarse, todo * tile
+
+
+def _area(box: Box) -> int:
+    return (box[2] - box[0]) * (box[3] - box[1])
