@@ -25,6 +25,7 @@ from typing import Any, TypeVar
 import numpy as np
 import torch
 import torch.nn.functional as F
+from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from sincut.batch import pipe
@@ -44,7 +45,10 @@ from sincut.pictures.reading import load
 from sincut.pictures.resampling import resized
 from sincut.pictures.writing import AS_IT_CAME, save
 from sincut.runs import child
+from sincut.synthesis.synthesis import SIDE as SYNTHESIS_SIDE
+from sincut.synthesis.synthesis import Synthesis
 from sincut.translation.options import PLAIN
+from sincut.translation.tiles import tile_boxes
 from sincut.translation.translator import Translator
 
 MEGAPIXELS = (1.0, 4.0, 16.0, 64.0)
@@ -55,7 +59,9 @@ SIDE = 1024  # px of the made-up training pictures
 FOLDER_PICTURES, FOLDER_TURNS = 12, 3  # pictures in the folder, and how often it is translated
 COUNTS = (10**4, 10**6, 10**8)  # pictures, for `hours`
 LEAST_PICTURES = 3  # that are timed from file to file
-GRAIN = 8  # px of the smallest forms in pictures that are timed from file to file
+GRAIN = 8  # px of the smallest forms in pictures that are timed from file to file, or drawn
+MOST_DRAWN = 16.0  # megapixels of the largest picture that is drawn
+EXEMPLAR_MEGAPIXELS = 1.2  # as a training at a width of 1024 px makes it
 APPLY_SECONDS = 5.0  # that translations are timed for, at least
 
 T = TypeVar("T")
@@ -72,7 +78,8 @@ def measure(
     Returns figures by name: texts, and numbers of four significant digits. Rates are megapixels or crops a second,
     memory is in MB of 10^6 bytes, work in TFLOP of 10^12 operations (a multiplication and an addition are two), peaks
     in TFLOP a second: of training `peak_tflops` (with the backward pass) and `peak_forward_tflops`, and of each size
-    in `apply` a `peak_tflops` that is forward only.
+    in `apply` and `synthesis` a `peak_tflops` that is forward only. `apply` is G alone, `synthesis` the drawing alone,
+    of sizes up to `MOST_DRAWN`, and how many times G's work that is.
     """
     on_part("training")
     precision = find_compute(device).precision
@@ -88,6 +95,13 @@ def measure(
         applied = _alone(_apply, config, device, size)
         work = pixel_tflop(config) * applied["megapixels"] * 1e6
         figures["apply"].append({**applied, "utilisation": work / applied["seconds"] / applied["peak_tflops"]})
+    figures["synthesis"] = []
+    for size, applied in zip(megapixels, figures["apply"], strict=True):
+        if size <= MOST_DRAWN:
+            on_part(f"drawing {size:g} megapixels")
+            drawn = _alone(_synthesis, config, device, size)
+            ratio = drawn["seconds"] * drawn["peak_tflops"] / (applied["seconds"] * applied["peak_tflops"])
+            figures["synthesis"].append({**drawn, "times_translating": ratio})
     if megapixels:
         on_part(f"applying to a folder of {FOLDER_PICTURES}")
         figures["folder"] = _alone(_folder, config, device, min(megapixels))
@@ -246,6 +260,37 @@ def _apply(config: Config, device: torch.device, megapixels: float) -> dict[str,
     }
 
 
+def _synthesis(config: Config, device: torch.device, megapixels: float) -> dict[str, Any]:
+    """Seconds of drawing a made-up 4:3 picture from a made-up exemplar, which is prepared before."""
+    compute, exemplar = find_compute(device), _smooth(EXEMPLAR_MEGAPIXELS, seed=1)
+    layout, synthesis = torch.from_numpy(_smooth(megapixels)), Synthesis(torch.from_numpy(exemplar), device=device)
+    h, w = layout.shape[:2]
+
+    def draw() -> None:
+        drawing = synthesis.begin(lambda top, left, bottom, right: layout[top:bottom, left:right], (h, w))
+        for box in tile_boxes(h, w, SYNTHESIS_SIDE):
+            drawing.tile(box).cpu()
+
+    seconds, peaks = _beside_the_peak(draw, config, compute, APPLY_SECONDS)
+    size = h * w / 1e6
+    return {
+        "megapixels": size,
+        "seconds": seconds,
+        "seconds_per_megapixel": seconds / size,
+        "peak_tflops": peaks["forward"],
+        "peak_rss_mb": _peak_rss_mb(),
+    }
+
+
+def _smooth(megapixels: float, seed: int = 0) -> NDArray[np.uint8]:
+    """The pixels (H, W, 3) of a made-up 4:3 picture with forms of `GRAIN` px; bare noise is like no picture."""
+    noise = _made_up(megapixels, seed)
+    h, w = noise.size
+    smooth = resized(noise.pixels[: max(1, h // GRAIN), : max(1, w // GRAIN)], (h, w))
+    pixels: NDArray[np.uint8] = smooth.clip(0, 255).astype(np.uint8)
+    return pixels
+
+
 def _made_up(megapixels: float, seed: int = 0) -> Picture:
     """A 4:3 picture of noise."""
     h = max(1, round((megapixels * 1e6 * 3 / 4) ** 0.5))
@@ -309,13 +354,11 @@ def _folder(config: Config, device: torch.device, megapixels: float) -> dict[str
 
 def _from_file_to_file(config: Config, device: torch.device, megapixels: float) -> dict[str, float]:
     """Mean seconds for a made-up JPEG file that is read, translated and written, on the clock and of the processor."""
-    translator, noise = _untrained(config, device), _made_up(megapixels)
-    h, w = noise.size
-    coarse = noise.pixels[: max(1, h // GRAIN), : max(1, w // GRAIN)]
-    smooth = resized(coarse, (h, w))  # bare noise would make files much longer than those of photos
+    translator, pixels = _untrained(config, device), _smooth(megapixels)  # noise makes longer files than photos are
+    h, w = pixels.shape[:2]
     with tempfile.TemporaryDirectory() as made:
         source, target = Path(made, "source.jpg"), Path(made, "target.jpg")
-        save(Picture(smooth.clip(0, 255).astype(np.uint8)), source)
+        save(Picture(pixels), source)
         translator.apply_file(source, target)  # sets up what is set up once
         began, used, count = time.perf_counter(), time.process_time(), 0
         while count < LEAST_PICTURES or time.perf_counter() - began < APPLY_SECONDS:

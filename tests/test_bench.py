@@ -66,9 +66,12 @@ def at_once(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def test_bench_measures(tiny: Config, at_once: None, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(bench, "_first_step_seconds", lambda config, device: 12.3456)
+    monkeypatch.setattr(bench, "MOST_DRAWN", 0.015)
+    monkeypatch.setattr(bench, "EXEMPLAR_MEGAPIXELS", 0.01)
     parts: list[str] = []
     figures = measure(tiny, torch.device("cpu"), [0.01, 0.02], parts.append)
-    numbers = {key: value for key, value in figures.items() if key not in ("device", "precision", "apply", "folder")}
+    texts = ("device", "precision", "apply", "synthesis", "folder")
+    numbers = {key: value for key, value in figures.items() if key not in texts}
     assert {type(value) for value in numbers.values()} <= {int, float}
     assert all(value > 0 for value in numbers.values())
     assert figures["first_step_seconds"] == 12.35
@@ -84,8 +87,13 @@ def test_bench_measures(tiny: Config, at_once: None, monkeypatch: pytest.MonkeyP
     assert figures["folder"]["pictures"] == 12 and figures["folder"]["megapixels"] == 0.01
     assert figures["folder"]["seconds_per_picture"] > 0 and figures["folder"]["overlap_ratio"] > 0
     *known, last = parts
-    assert known == ["training", "first step", "applying to 0.01 megapixels", "applying to 0.02 megapixels"]
+    assert known == ["training", "first step", "applying to 0.01 megapixels", "applying to 0.02 megapixels",
+                     "drawing 0.01 megapixels"]  # fmt: skip
     assert last == "applying to a folder of 12"
+    (drawn,), first = figures["synthesis"], figures["apply"][0]
+    assert drawn["seconds_per_megapixel"] == pytest.approx(drawn["seconds"] / drawn["megapixels"], rel=0.01)
+    ratio = drawn["seconds"] * drawn["peak_tflops"] / (first["seconds"] * first["peak_tflops"])
+    assert drawn["times_translating"] == pytest.approx(ratio, rel=0.01)
 
 
 def test_bench_command_prints_json(tiny_flags: list[str]) -> None:
@@ -93,7 +101,8 @@ def test_bench_command_prints_json(tiny_flags: list[str]) -> None:
     assert result.returncode == 0, result.stderr
     assert result.stderr.splitlines() == ["measuring: training", "measuring: first step"]
     figures = json.loads(result.stdout)
-    assert figures["apply"] == [] and "folder" not in figures and figures["threads"] == torch.get_num_threads()
+    assert figures["apply"] == [] == figures["synthesis"] and "folder" not in figures
+    assert figures["threads"] == torch.get_num_threads()
     assert figures["first_step_seconds"] > figures["step_seconds"] > 0
 
 
@@ -116,10 +125,18 @@ def test_bench_table_names_what_was_measured() -> None:
     }
     figures = {**dict.fromkeys(numbers, 0.25), "device": "cpu", "threads": 2, "precision": "bfloat16"}
     in_folder = {"pictures": 12, "megapixels": 1.0, "seconds_per_picture": 1.5, "overlap_ratio": 1.04}
-    rows = dict(bench_table({**figures, "apply": [applied], "folder": in_folder}))
+    drawn = {
+        "megapixels": 4.0,
+        "seconds": 20.0,
+        "seconds_per_megapixel": 5.0,
+        "times_translating": 5.9,
+        "peak_rss_mb": 700,
+    }
+    rows = dict(bench_table({**figures, "apply": [applied], "synthesis": [drawn], "folder": in_folder}))
     assert rows["applying to a folder of 12"] == "1.5 s for a picture of 1 MP, 1.04 times the bare translations"
     assert rows["device"] == "cpu, 2 threads, bfloat16"
     assert rows["training step"].startswith("0.25 s")
+    assert rows["drawing 4 MP"] == "20 s, 5 s/MP, 5.9 times translating, 700 MB"
     assert rows["applying to 16 MP"] == "20 s, 0.8 MP/s, 71% of the peak, 900 MB"
 
 
