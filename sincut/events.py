@@ -86,6 +86,7 @@ class Preview(Event):
     step: int
     steps: int
     model: "Model"
+    drawn: bool = True  # from the model's exemplar, if it carries one; False: G alone, which is quicker
 
 
 @dataclass(frozen=True)

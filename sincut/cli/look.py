@@ -234,6 +234,7 @@ def export(model: Path, output: Path, as_json: bool) -> None:
 @direction_options
 @click.option("--truth", type=PATH, help="What the painting shows as a photo, pixel by pixel: adds PSNR and SSIM.")
 @device_option
+@click.option("--fast", is_flag=True, help="Measure what G alone gives, not drawn from the target's patches.")
 @click.option("--json", "as_json", is_flag=True, help="One JSON list on stdout, a line of progress each on stderr.")
 def curve(
     painting: Path,
@@ -246,6 +247,7 @@ def curve(
     direction: Direction,
     truth: Path | None,
     device: str,
+    fast: bool,
     as_json: bool,
 ) -> None:
     """Time against quality: train on PAINTING and PHOTO for several times and seeds, and print the figures of each.
@@ -268,7 +270,7 @@ def curve(
     with stoppable() as stop:
         rows = measure(
             painting, photo, output, config,
-            minutes=minutes, seeds=seeds, reverse=reverse, truth=truth, device=chosen, on_row=say, stop=stop,
+            minutes=minutes, seeds=seeds, reverse=reverse, truth=truth, device=chosen, fast=fast, on_row=say, stop=stop,
         )  # fmt: skip
     if as_json:
         print_json(rows)

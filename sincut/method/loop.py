@@ -23,6 +23,9 @@ from sincut.model.model import Model
 from sincut.model.provenance import Provenance
 
 CLOSING_SECONDS = 0.5  # s kept for the end of the process
+# Previews that are drawn from the exemplar: expected seconds, as a multiple of a preview of G alone; the share of the
+# minutes that one at a phase's end may take; the share of the time gone by that all others together may take.
+DRAWN_COST, DRAWN_MOST, DRAWN_SHARE = 4.0, 0.15, 0.05
 
 
 def train(
@@ -99,7 +102,8 @@ class Loop:
         self.losses: dict[str, float] = {}  # means by name, as last reported
         self.logged = self.saved = time.monotonic()  # when losses were reported, and a checkpoint was sent
         self.logged_step = training.steps_done  # number of steps at the last report
-        self.preview_seconds = self.save_seconds = 0.0  # durations of the last preview and checkpoint
+        self.preview_seconds = self.save_seconds = 0.0  # durations of the last preview of G alone and checkpoint
+        self.drawn_seconds = self.all_drawn_seconds = 0.0  # durations of the last drawn preview, and of all together
         if plan.steps:
             self._announce()
 
@@ -116,11 +120,13 @@ class Loop:
         if not plan.steps:
             self._finite_losses()  # waits for the device, so that the step's time is true
         known = plan.steps > 0
-        closing = 3.0 * self.preview_seconds + self.save_seconds + CLOSING_SECONDS  # a preview, the balance, the rest
+        # A preview of G, the balance, as much again for the rest; then the last preview drawn, and the last checkpoint.
+        drawing = self._drawing_seconds() if self._draws(wanted=True) else 0.0
+        closing = 3.0 * self.preview_seconds + drawing + self.save_seconds + CLOSING_SECONDS
         if plan.update(step, time.monotonic() - began, closing):
             self._announce()
             if not known and self.output.previews:
-                self.preview()  # an early one, which also tells how long previews take
+                self.preview(wanted=False)  # an early one, which also tells how long previews take
         over = 0 < plan.end <= step  # the phase is
         if step % self.output.log_every == 0 or over:
             self.report()
@@ -129,7 +135,7 @@ class Loop:
             training.close()
             self._next_phase(closing)
         if due:
-            self.preview()
+            self.preview(wanted=over)
         if time.monotonic() - self.saved >= self.output.checkpoint_seconds and not plan.done(step):
             self.checkpoint()
 
@@ -149,11 +155,16 @@ class Loop:
         self.on_event(Progress(step, self.plan.steps, self.losses, rate, each, self.plan.elapsed(), left))
         self.sums, self.summed = {}, 0
 
-    def preview(self) -> None:
-        """Send a `Preview` event with the model so far."""
-        began = time.monotonic()
-        self.on_event(Preview(self.training.steps_done, self.plan.steps, self.training.model(self.provenance())))
-        self.preview_seconds = time.monotonic() - began
+    def preview(self, wanted: bool) -> None:
+        """Send a `Preview` event with the model so far: drawn if that is `wanted`, or takes little of the time."""
+        began, drawn = time.monotonic(), self._draws(wanted)
+        self.on_event(Preview(self.training.steps_done, self.plan.steps, self.training.model(self.provenance()), drawn))
+        seconds = time.monotonic() - began
+        if drawn:
+            self.drawn_seconds = seconds
+            self.all_drawn_seconds += seconds
+        else:
+            self.preview_seconds = seconds
 
     def checkpoint(self) -> None:
         """Send a `Checkpoint` event with the state and the model so far.
@@ -214,6 +225,23 @@ class Loop:
         else:
             self.training.next_member()
         self._announce()
+
+    def _draws(self, wanted: bool) -> bool:
+        """True if a preview is to be drawn from the exemplar, as far as there is one and time for it.
+
+        One that is `wanted` may take `DRAWN_MOST` of the minutes, and any time in a run of a given number of steps;
+        others together `DRAWN_SHARE` of the time gone by, once it is known how long a preview takes.
+        """
+        plan, seconds = self.plan, self._drawing_seconds()
+        if self.training.exemplar is None:
+            return False
+        if wanted:
+            return plan.given or seconds <= DRAWN_MOST * plan.budget
+        return 0 < self.all_drawn_seconds + seconds <= DRAWN_SHARE * plan.elapsed()
+
+    def _drawing_seconds(self) -> float:
+        """Seconds that a drawn preview takes, as the last one did; before, as those of G alone let expect."""
+        return self.drawn_seconds or DRAWN_COST * self.preview_seconds
 
     def _preview_due(self, step: int, over: bool) -> bool:
         """True if a preview is due: at the end of each phase, and evenly spread over the first one's steps.

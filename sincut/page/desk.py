@@ -19,7 +19,7 @@ from sincut.page import uploads
 from sincut.page.jobs import Trainings
 from sincut.pictures import reading, resampling, writing
 from sincut.pictures.opening import MAX_PIXELS
-from sincut.report.history import PREVIEWS
+from sincut.report.history import is_drawn, previews
 from sincut.translation.translator import Translator, load
 
 COVER_MEGAPIXELS = 0.12
@@ -134,7 +134,8 @@ class Desk:
         Raises `RunError` if there is no such model.
         """
         path = self.trainings.path(name)
-        last = sorted((path / PREVIEWS).glob("*.jpg"))[-1:] if path.is_dir() else []
+        shown = list(previews(path).values()) if path.is_dir() else []
+        last = [each for each in shown if is_drawn(each)][-1:] or shown[-1:]
         key = name, stat_of(last[0] if last else path)
         if key not in self.covers:
             self.covers[key] = _cover(self.trainings, name, last)

@@ -1,6 +1,6 @@
 """The runs as the page shows them: a list, how the chosen one is doing, its previews and curves."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -11,6 +11,7 @@ from sincut.files import stat_of
 from sincut.model.markup import render
 from sincut.page.desk import Desk, clock
 from sincut.page.status import DONE, RUNNING, STOPPED, STOPPING, Status
+from sincut.report.history import is_drawn
 
 POINTS = 400  # steps of a curve, at most
 
@@ -59,7 +60,7 @@ def run_fields() -> Shown:
             height=260,
             min_width=300,
             title="Figures of the previews",
-            caption="Colour and texture should fall, structure and tone stay high.",
+            caption="Colour and texture should fall, structure and tone stay high. Of what the network gives (--fast).",
         )
     return Shown(runs, status, latest, previews, losses, figures, stop, resume, gr.State(None))
 
@@ -83,7 +84,7 @@ def run_updates(desk: Desk, run: str | None, seen: Any) -> list[Any]:
     if run is None:
         return list(updates._replace(status="<p>No runs yet. Choose two pictures above.</p>"))
     if seen is None or seen[1] != run or seen[3] != now.previews:
-        pictures = [(_cached(path), f"step {int(path.stem)}") for path in previews]
+        pictures = [(_cached(path), _caption(path, previews)) for path in previews]
         updates = updates._replace(latest=pictures[-1][0] if pictures else None, previews=pictures)
     history = desk.trainings.history(run)
     return list(
@@ -95,6 +96,12 @@ def run_updates(desk: Desk, run: str | None, seen: Any) -> list[Any]:
             resume=gr.update(interactive=statuses[run].is_resumable),
         )
     )
+
+
+def _caption(path: Path, previews: Sequence[Path]) -> str:
+    """The step of a preview, and that it shows G alone where others of the run are drawn."""
+    alone = any(map(is_drawn, previews)) and not is_drawn(path)
+    return f"step {int(path.stem)}{', before it is drawn' if alone else ''}"
 
 
 def _cached(path: Path) -> str:

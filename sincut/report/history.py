@@ -18,6 +18,7 @@ METRICS_FILE = "metrics.jsonl"
 REPORT_FILE = "report.html"
 PREVIEWS = "previews"
 INPUTS = {"painting": "painting.jpeg", "photo": "photo.jpeg"}  # among the previews, which are .jpg, and of their size
+FAST = "-fast"  # ends the stem of the file that shows G alone, beside that of a preview that is drawn
 FUTURE = 2**63  # the step of a line that tells none
 
 
@@ -74,6 +75,7 @@ def forget_after(folder: Path, step: int) -> None:
     for shown, path in previews(folder).items():
         if shown > step:  # its step may not be shown again, if the plan of the steps changes
             path.unlink(missing_ok=True)
+            fast_preview(path).unlink(missing_ok=True)
 
 
 def lines(folder: Path) -> list[str]:
@@ -101,3 +103,13 @@ def previews(folder: Path) -> dict[int, Path]:
     """Previews of the whole painting by step, in order."""
     paths = {int(path.stem): path for path in (folder / PREVIEWS).glob("*.jpg") if path.stem.isdecimal()}
     return dict(sorted(paths.items()))
+
+
+def fast_preview(path: Path) -> Path:
+    """The file that shows G alone, beside a preview that is drawn from the exemplar; beside others there is none."""
+    return path.with_stem(f"{path.stem}{FAST}")
+
+
+def is_drawn(path: Path) -> bool:
+    """True if a preview is drawn from the exemplar, not G's translation itself."""
+    return fast_preview(path).exists()

@@ -4,8 +4,8 @@ Everything the page shows travels in one block of JSON and is put into the docum
 file name or setting can do anything there; a content security policy allows the page's own script and style by their
 hashes, and pictures that are inside the page, and nothing else. Curves are drawn by uPlot, which is shipped with it.
 
-Pictures are JPEGs, compressed until they fit: painting, photo and the last preview large, earlier ones small, and at
-most `FRAMES` of them. The whole file stays below `MAX_BYTES`.
+Pictures are JPEGs, compressed until they fit: source and last preview large, the target and what G alone gives smaller,
+earlier previews small, and at most `FRAMES` of them. The whole file stays below `MAX_BYTES`.
 """
 
 import json
@@ -27,7 +27,7 @@ from sincut.model.model import Model
 from sincut.model.provenance import PARTS, ROLES, PictureIdentity, Provenance, number
 from sincut.pictures import reading
 from sincut.report import measures
-from sincut.report.history import INPUTS, PREVIEWS, REPORT_FILE, History, previews
+from sincut.report.history import INPUTS, PREVIEWS, REPORT_FILE, History, fast_preview, is_drawn, previews
 from sincut.report.html import PAGES, asset, document
 from sincut.report.measures import FIGURES
 from sincut.report.thumbnails import FRAME, LARGE, SIDE, Pictures, model_thumbnail
@@ -288,23 +288,29 @@ def _large(folder: Path, provenance: Provenance, pictures: Pictures, files: dict
         picture = picture or model_thumbnail(thumbnails.get(part, ""))
         known = provenance.pictures[role]
         shown[part] = {**picture, "full": known.width if known else 0} if picture else None
-    shown["result"] = _result(folder, pictures) or model_thumbnail(thumbnails.get("output", ""))
-    return shown
+    result, fast = _result(folder, pictures)
+    shown["result"] = result or model_thumbnail(thumbnails.get("output", ""))
+    return {**shown, "fast": fast} if fast else shown
 
 
-def _result(folder: Path, pictures: Pictures) -> dict[str, Any] | None:
-    """The last preview that can be read, with its step."""
+def _result(folder: Path, pictures: Pictures) -> tuple[dict[str, Any] | None, dict[str, Any] | None]:
+    """The last preview that can be read, with its step; if it is drawn, also the translation of G alone."""
     inputs = {folder / PREVIEWS / name for name in INPUTS.values()}
     for step, path in reversed(previews(folder).items()):
         if picture := pictures.of(path, LARGE):
+            fast = fast_preview(path)
             pictures.forget(LARGE, {path, *inputs})
-            return {**picture, "step": step}
-    return None
+            pictures.forget(SIDE, {fast, *inputs})
+            return {**picture, "step": step}, pictures.of(fast, SIDE)
+    return None, None
 
 
 def _timeline(folder: Path, history: History, pictures: Pictures) -> list[dict[str, Any]]:
-    """At most `FRAMES` previews with their step and figures: all, or every second, fourth, ..., and the last."""
-    shown = list(previews(folder).items())
+    """At most `FRAMES` previews with their step and figures: all, or every second, fourth, ..., and the last.
+
+    They show G alone, also where there is a drawn preview beside it: how that came about is what the frames tell.
+    """
+    shown = [(step, fast_preview(path) if is_drawn(path) else path) for step, path in previews(folder).items()]
     stride = 1
     while len(shown[::stride]) >= FRAMES:
         stride *= 2  # doubling keeps most frames that were chosen, and compressed, before

@@ -22,6 +22,7 @@ from sincut.report import measures
 from sincut.runs.child import attend
 from sincut.runs.pairs import command, finished
 from sincut.runs.table import Pair
+from sincut.translation.options import Options
 from sincut.translation.translator import Translator
 
 MINUTES = (2.0, 5.0, 10.0, 15.0, 30.0, 60.0)
@@ -41,6 +42,7 @@ def curve(
     reverse: bool = False,
     truth: Path | None = None,
     device: torch.device | str = "cpu",
+    fast: bool = False,
     on_row: Callable[[dict[str, Any]], None] = lambda row: None,
     stop: Callable[[], bool] = lambda: False,
 ) -> list[dict[str, Any]]:
@@ -48,9 +50,10 @@ def curve(
 
     `config` holds all other settings. `truth`, of the painting's size, is what the translation should be. Returns a row
     for each training: `minutes`, `seed`, `members` (trainings of its ensemble), `steps`, `crops` of a step, and the
-    figures of `report.measures`. The rows known so far stand in `curve.json` in `folder`, too, and go to `on_row`. Once
-    `stop` is true, a training saves and ends. Raises `ImageError` for a `truth` of another size, `RunError` if a
-    training fails, and `Interrupted` if one is stopped: the same call goes on.
+    figures of `report.measures`, of the picture as users get it, or with `fast` of what G alone gives. The rows known
+    so far stand in `curve.json` in `folder`, too, and go to `on_row`. Once `stop` is true, a training saves and ends.
+    Raises `ImageError` for a `truth` of another size, `RunError` if a training fails, and `Interrupted` if one is
+    stopped: the same call goes on.
     """
     pictures = [reading.load(path) for path in (painting, photo, *([truth] if truth else []))]
     source, target, *true = pictures if not reverse else [pictures[1], pictures[0], *pictures[2:]]
@@ -64,7 +67,7 @@ def curve(
             own = override(config, schedule_flags(budget, seed=seed))
             _train(Pair(run.name, painting, photo, run, own, reverse), device, stop)
             model = Model.load(run)
-            output = Translator(model, device).apply_picture(source)
+            output = Translator(model, device).apply_picture(source, Options(fast=fast))
             writing.save(output, run / OUTPUT_FILE)
             figures = measures.measure(source, target, output, *true)
             told = model.provenance

@@ -27,6 +27,7 @@ from sincut.report import history, measures
 from sincut.report.history import PREVIEWS, History
 from sincut.report.run_page import Report
 from sincut.runs.inputs import Inputs, thumbnail
+from sincut.translation.options import Options
 from sincut.translation.translator import Translator
 
 KEPT_QUALITY = 92  # of the JPEGs of the two pictures, 1 to 100
@@ -58,7 +59,8 @@ class Recorder:
         self.model: Model | None = None  # the latest, until the report shows it as it stays
         self.losses: dict[str, float] = {}  # of the last line of metrics, as the run was resumed
         self.figures: dict[str, float] = {}  # of the last preview
-        self.preview = ""  # its thumbnail, see `inputs.thumbnail`
+        self.preview = ""  # thumbnail of the last preview, of the last that is drawn if there is one
+        self.drawn = False  # True if one is
         self.told: set[str] = set()  # figures that were complained about
         for role, picture in zip(ROLES, (painting, photo), strict=True):
             path = folder / PREVIEWS / history.INPUTS[role]
@@ -113,19 +115,30 @@ class Recorder:
         """Losses, figures and thumbnail as they were after `step`, from what earlier sessions left in the folder."""
         self.losses, self.figures = _latest(self.history.losses, step), _latest(self.history.figures, step)
         shown = [path for at, path in history.previews(self.folder).items() if at <= step]
+        drawn = [path for path in shown if history.is_drawn(path)]
         with contextlib.suppress(ImageError):  # a damaged one; the next preview makes another
-            self.preview = thumbnail(reading.load(shown[-1])) if shown else ""
+            self.preview = thumbnail(reading.load((drawn or shown)[-1])) if shown else ""
+            self.drawn = bool(drawn)
 
     def _live(self, model: Model) -> None:
         self.model = model
         self.report.write_if_due(model, self.on_event)
 
     def _preview(self, event: Preview) -> None:
-        """Translate the picture that is learned from, measure it, and warn of figures that are alarming."""
-        out = Translator(event.model, self.device, self.precision).apply_picture(self.scene)
+        """Translate the picture that is learned from, measure it, and warn of figures that are alarming.
+
+        The figures are those of G alone, whose training they are to watch, also where the preview is drawn.
+        """
+        translator = Translator(event.model, self.device, self.precision)
         path = self.folder / PREVIEWS / f"{event.step:06d}.jpg"
-        writing.save(out, path)
-        self.preview = thumbnail(out)
+        shown = out = translator.apply_picture(self.scene, Options(fast=True))
+        drawn = event.drawn and event.model.exemplar is not None
+        if drawn:
+            writing.save(out, history.fast_preview(path))
+            shown = translator.apply_picture(self.scene)
+        writing.save(shown, path)
+        if drawn or not self.drawn:
+            self.preview, self.drawn = thumbnail(shown), drawn
         self.on_event(Saved(path, "preview"))
         if min(*self.scene.size, *self.look.size) < measures.SMALLEST:
             return

@@ -14,6 +14,7 @@ from sincut.config.sections import Config, overlay
 from sincut.errors import Interrupted, TrainingError
 from sincut.events import Checkpoint, Event, Planned, Preview, Progress, Started, Trained
 from sincut.method.loop import train
+from sincut.method.plan import Plan
 from sincut.method.term import Progress as Place
 from sincut.method.training import Training
 from sincut.model.exemplar import exemplar_of
@@ -217,3 +218,80 @@ def test_the_exemplar_changes_nothing_that_is_learned(
     weights = [model.generator.state_dict() for model in (plain, carrying)]
     assert all(torch.equal(value, weights[1][name]) for name, value in weights[0].items())
     assert plain.provenance.losses == carrying.provenance.losses
+
+
+class Clock:
+    """A clock on which only previews take time: so many seconds if G is shown alone, so many if they are drawn."""
+
+    def __init__(self, alone: float, drawn: float) -> None:
+        self.now, self.seconds, self.drawn = 0.0, (alone, drawn), dict[int, bool]()
+
+    def __call__(self) -> float:
+        return self.now
+
+    def listen(self, event: Event) -> None:
+        if isinstance(event, Preview):
+            self.now += self.seconds[event.drawn]
+            self.drawn[event.step] = event.drawn
+
+    def steps_drawn(self) -> list[int]:
+        return [step for step, drawn in self.drawn.items() if drawn]
+
+
+@pytest.fixture
+def carrying(ensemble: Config) -> Config:
+    """Two trainings of four steps and a distillation of three, in an hour; an exemplar, and a preview at each step."""
+    return overlay(ensemble, {"synthesis": {"exemplar": True}, "output": {"previews": 30}})
+
+
+@pytest.mark.parametrize(
+    ("changes", "clock", "drawn"),
+    [
+        ({}, Clock(1.0, 40.0), [4, 8, 11]),  # the ends of phases
+        ({"schedule": {"minutes": 3.0}}, Clock(1.0, 10.0), [4, 8, 11]),
+        ({"schedule": {"minutes": 3.0}}, Clock(8.0, 40.0), []),  # would be expected to take 32 s, of which 27 are given
+        ({"schedule": {"minutes": 3.0}}, Clock(1.0, 40.0), [4]),  # which took longer than was expected
+        ({"schedule": {"steps": 4}}, Clock(4.0, 40.0), [4]),
+        ({"schedule": {"steps": 4}}, Clock(0.0, 0.0), [4]),
+        ({"synthesis": {"exemplar": False}}, Clock(1.0, 1.0), []),
+    ],
+)
+def test_previews_are_drawn_at_the_ends_of_phases_where_there_is_time(
+    carrying: Config,
+    pictures: tuple[torch.Tensor, torch.Tensor],
+    monkeypatch: pytest.MonkeyPatch,
+    changes: dict[str, Any],
+    clock: Clock,
+    drawn: list[int],
+) -> None:
+    monkeypatch.setattr("sincut.method.loop.time.monotonic", clock)
+    train(*pictures, overlay(carrying, changes), device=CPU, on_event=clock.listen)
+    assert clock.steps_drawn() == drawn and (len(clock.drawn) > len(drawn) or not changes)
+
+
+def test_others_are_drawn_within_their_share_of_the_time(
+    carrying: Config, pictures: tuple[torch.Tensor, torch.Tensor], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    clock = Clock(1.0, 4.0)
+    monkeypatch.setattr("sincut.method.loop.DRAWN_SHARE", 0.5)
+    monkeypatch.setattr("sincut.method.loop.time.monotonic", clock)
+    config = overlay(carrying, {"schedule": {"steps": 40}, "output": {"previews": 40}})
+    train(*pictures, config, device=CPU, on_event=clock.listen)
+    drawn = clock.steps_drawn()
+    # At first 4 s are expected, of 8 gone by; then after each drawn one 4 s of others go by.
+    assert drawn == [9, 14, 19, 24, 29, 34, 39, 40]
+
+
+def test_the_time_of_a_drawn_preview_is_kept_for_the_end(
+    carrying: Config, pictures: tuple[torch.Tensor, torch.Tensor], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    kept, clock, update = list[float](), Clock(1.0, 40.0), Plan.update
+
+    def noted(plan: Plan, step: int, seconds: float, closing: float) -> bool:
+        kept.append(closing)
+        return update(plan, step, seconds, closing)
+
+    monkeypatch.setattr("sincut.method.loop.time.monotonic", clock)
+    monkeypatch.setattr(Plan, "update", noted)
+    train(*pictures, carrying, device=CPU, on_event=clock.listen)
+    assert kept == pytest.approx([0.5, *[7.5] * 3, *[43.5] * 7])

@@ -2,8 +2,10 @@
 
 from pathlib import Path
 
+import numpy as np
 import pytest
 from helpers import make_model
+from PIL import Image
 
 from sincut.config.sections import Config
 
@@ -33,6 +35,25 @@ def test_only_what_is_new_is_sent(tmp_path: Path, tiny: Config) -> None:
     third = Shown(*run_updates(desk, "sea", second.seen))
     assert third.losses["value"].to_list() == [0.5, 2, 0.25] and third.latest == third.previews == gr.skip()
     assert Shown(*run_updates(desk, "sea", None)).previews == []
+
+
+def test_previews_say_which_are_drawn_and_a_cover_is(tmp_path: Path, tiny: Config) -> None:
+    from sincut.page.desk import Desk
+    from sincut.page.jobs import Trainings
+    from sincut.page.run_view import Shown, run_updates
+
+    desk, run = Desk(tmp_path, tmp_path, Trainings(tmp_path / "runs", "cpu"), "cpu"), tmp_path / "runs" / "sea"
+    (run / "previews").mkdir(parents=True)
+    make_model(tiny).save(run / "model.safetensors")
+    for number, name in enumerate(("000001.jpg", "000001-fast.jpg", "000002.jpg")):
+        Image.fromarray(np.full((20, 30, 3), 100 * number, np.uint8)).save(run / "previews" / name)
+    shown = Shown(*run_updates(desk, "sea", None))
+    assert [words for _, words in shown.previews] == ["step 1", "step 2, before it is drawn"]
+    assert np.asarray(desk.cover("sea")).max() < 20  # of the drawn one, though it is earlier
+    for name in ("000001-fast.jpg", "000001.jpg"):
+        (run / "previews" / name).unlink()
+    assert [words for _, words in Shown(*run_updates(desk, "sea", None)).previews] == ["step 2"]
+    assert np.asarray(desk.cover("sea")).min() > 180
 
 
 def test_the_status_is_told_in_words_of_which_none_is_html() -> None:

@@ -35,3 +35,15 @@ def test_metrics_that_cannot_be_read_are_an_error_in_words(tmp_path: Path) -> No
 
 def test_a_run_folder_is_found_from_its_model(tmp_path: Path) -> None:
     assert history.run_folder(tmp_path) == history.run_folder(tmp_path / "model.safetensors") == tmp_path
+
+
+def test_a_drawn_preview_has_one_of_g_alone_beside_it(tmp_path: Path) -> None:
+    (tmp_path / "previews").mkdir()
+    for name in ("000010.jpg", "000010-fast.jpg", "000020.jpg", "000030.jpg", "000030-fast.jpg"):
+        (tmp_path / "previews" / name).touch()
+    shown = history.previews(tmp_path)
+    assert [history.is_drawn(path) for path in shown.values()] == [True, False, True]
+    assert history.fast_preview(shown[30]).name == "000030-fast.jpg"
+    history.forget_after(tmp_path, 20)
+    assert sorted(path.name for path in (tmp_path / "previews").iterdir()) == [
+        "000010-fast.jpg", "000010.jpg", "000020.jpg"]  # fmt: skip

@@ -118,11 +118,28 @@ def test_page_is_self_contained_and_hostile_names_are_text(tiny: Config, tmp_pat
     assert "Permission is hereby granted" in page and "v1.6.32" in page
 
 
+def test_a_drawn_result_has_what_g_alone_gives_below_it(tiny: Config, tmp_path: Path) -> None:
+    run = put_run(tmp_path / "run", tiny)
+    assert "fast" not in data_of(run_page.page(run))["pictures"]
+    plain = data_of(run_page.page(run))
+    for name in ("000050-fast.jpg", "000100-fast.jpg"):
+        Image.fromarray(scene(240, 320, 77)).save(run / "previews" / name)
+    data = data_of(run_page.page(run))
+    pictures = data["pictures"]
+    assert pictures["result"] == plain["pictures"]["result"] and pictures["fast"]["width"] == 320
+    assert pictures["fast"]["src"] not in (pictures["result"]["src"], pictures["source"]["src"])
+    frames, before = ([frame["src"] for frame in each["timeline"]] for each in (data, plain))
+    assert frames[0] == before[0] and frames[1] == frames[2] and frames[2] != before[2]  # how G came about
+    Image.fromarray(scene(240, 320, 5)).save(run / "previews" / "000200.jpg")  # a later one, which is not drawn
+    assert "fast" not in data_of(run_page.page(run))["pictures"]
+
+
 def test_page_stays_below_its_bound(tiny: Config, tmp_path: Path) -> None:
     run = put_run(tmp_path / "run", tiny, size=(60, 80))
     noise = Image.fromarray(np.random.default_rng(0).integers(0, 256, (900, 1000, 3), dtype=np.uint8))
     noise.save(run / "previews" / "000100.jpg", quality=95)
-    for name in ("painting.jpeg", "photo.jpeg", *(f"{step:06d}.jpg" for step in range(200, 226))):
+    names = ("painting.jpeg", "photo.jpeg", "000225-fast.jpg")
+    for name in (*names, *(f"{step:06d}.jpg" for step in range(200, 226))):
         shutil.copy(run / "previews" / "000100.jpg", run / "previews" / name)
     with (run / "metrics.jsonl").open("a") as file:
         for step in range(200, 9000):

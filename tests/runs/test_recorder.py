@@ -16,8 +16,10 @@ from sincut.errors import Interrupted, ModelError, SincutError
 from sincut.events import Checkpoint, Evaluated, Event, Preview, Saved, Warned
 from sincut.model.file import CHECKPOINT_FILE, MODEL_FILE, load_tensors
 from sincut.model.provenance import PictureIdentity, Provenance
+from sincut.pictures import resampling
 from sincut.pictures.reading import load
 from sincut.pictures.writing import save
+from sincut.report import history
 
 
 def told(run: Path) -> Provenance:
@@ -253,3 +255,67 @@ def test_a_run_that_lost_its_last_checkpoint_goes_on_from_the_one_before(
     (want, _), (got, _) = (load_tensors(folder / MODEL_FILE) for folder in (whole, run))
     assert set(want) == set(got) and all(want[key].equal(got[key]) for key in want)
     assert told(run).figures == told(whole).figures
+
+
+@pytest.fixture
+def carrying(tiny: Config, monkeypatch: pytest.MonkeyPatch) -> Config:
+    """`tiny` with an exemplar, previews after each of four steps, and no time to draw those in between."""
+    monkeypatch.setattr("sincut.method.loop.DRAWN_SHARE", 0.0)
+    return overlay(tiny, {"synthesis": {"exemplar": True}, "output": {"previews": 4}})
+
+
+def preview_shown(run: Path) -> str:
+    """The name of the preview that is the most like the thumbnail in a run's model."""
+    image = resampling.from_thumbnail(told(run).thumbnails["output"])
+    assert image is not None
+    seen = np.asarray(image).astype(float)
+    shown = {path.name: load(path).pixels.astype(float) for path in (run / "previews").glob("*.jpg")}
+    return min(shown, key=lambda name: float(np.abs(shown[name] - seen).mean()))
+
+
+def test_previews_are_drawn_and_figures_are_those_of_g_alone(
+    carrying: Config, tiny: Config, painting: Path, photo: Path, tmp_path: Path
+) -> None:
+    run, plain = tmp_path / "run", tmp_path / "plain"
+    trained = sincut.train(painting, photo, run, config=carrying)
+    sincut.train(painting, photo, plain, config=overlay(tiny, {"output": {"previews": 4}}))
+    names = sorted(path.name for path in (run / "previews").glob("*.jpg"))
+    assert names == ["000001.jpg", "000002.jpg", "000003.jpg", "000004-fast.jpg", "000004.jpg"]
+    save(trained.apply_picture(load(painting)), tmp_path / "want.jpg")
+    assert (run / "previews/000004.jpg").read_bytes() == (tmp_path / "want.jpg").read_bytes()
+    for mine, theirs in (("000004-fast", "000004"), ("000002", "000002")):
+        assert (run / f"previews/{mine}.jpg").read_bytes() == (plain / f"previews/{theirs}.jpg").read_bytes()
+    assert told(run).figures == told(plain).figures and told(run).losses == told(plain).losses
+    assert preview_shown(run) == "000004.jpg"
+    assert history.History.read(run).figures == history.History.read(plain).figures
+
+
+def test_a_model_shows_the_last_preview_that_is_drawn(
+    carrying: Config, painting: Path, photo: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    run, config = tmp_path / "run", overlay(carrying, {"schedule": {"steps": 8}, "output": {"previews": 8}})
+    with monkeypatch.context() as patch, pytest.raises(Interrupted):
+        patch.setattr("sincut.method.loop.DRAWN_SHARE", 1e9)
+        sincut.train(painting, photo, run, config=config, stop=stop_after(3))
+    assert preview_shown(run) == "000003.jpg"
+    with pytest.raises(Interrupted):
+        sincut.train(painting, photo, run, resume=True, stop=stop_after(2))
+    drawn = [path.name for path in history.previews(run).values() if history.is_drawn(path)]
+    assert drawn == ["000002.jpg", "000003.jpg"] and preview_shown(run) == "000003.jpg"
+    for name in drawn:
+        history.fast_preview(run / "previews" / name).unlink()
+    with pytest.raises(Interrupted):
+        sincut.train(painting, photo, run, resume=True, stop=lambda: True)
+    assert sincut.load(run).model.exemplar is not None and preview_shown(run) in ("000005.jpg", "000006.jpg")
+
+
+def test_a_run_that_goes_on_may_drop_its_exemplar_and_take_it_up(
+    carrying: Config, painting: Path, photo: Path, tmp_path: Path
+) -> None:
+    run, config = tmp_path / "run", overlay(carrying, {"output": {"previews": 0}})
+    for steps, carries in ((1, True), (1, False), (1, True)):
+        own = overlay(config, {"synthesis": {"exemplar": carries}})
+        with pytest.raises(Interrupted):
+            sincut.train(painting, photo, run, config=own, resume=run.exists(), stop=stop_after(steps))
+        model = sincut.load(run).model
+        assert (model.exemplar is not None) == carries == model.config.synthesis.exemplar

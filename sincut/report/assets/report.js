@@ -80,7 +80,15 @@
 
   // ---- before and after
   function comparison() {
-    const { source: before, result: after, target: look } = data.pictures;
+    const { source: before, result: after, target: look, fast } = data.pictures;
+    if (fast) {
+      $("fast").hidden = false;
+      $("fast-picture").src = fast.src;
+      $("fast-picture").width = fast.width;
+      $("fast-picture").height = fast.height;
+      $("fast-picture").alt = `The ${source} as the network alone translates it`;
+      $("fast-caption").textContent = `The same by the network alone, as sincut apply --fast gives it: above, it is drawn from patches of the ${target}. Figures and previews below are of this one.`;
+    }
     if (look) {
       $("look").src = look.src;
       $("look").alt = `The ${target} whose look was learned: ${data.names[target]}`;
