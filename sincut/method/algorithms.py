@@ -2,9 +2,10 @@
 
 `sincut` is `loop.train`. Another one takes the same arguments (source and target, (1, 3, H, W) in [-1, 1], the
 settings, and by name `device`, `precision`, `on_event`, `stop`, `started`, `state` and `provenance`), sends the same
-events, and returns a `Model`, or an object with the same methods: `translate`, `save`, and the `limits` by which its
-pictures are cut into tiles. To the provenance of its models it adds how far it is, as `Loop.provenance` does. It is
-registered in Python and chosen by the setting `method.algorithm`.
+events, and returns a `Model`, or an object with the same methods: `translate`, `save`, the `limits` by which its
+pictures are cut into tiles, and the `exemplar` that these are then drawn from, or None; if its settings ask for one
+(`synthesis.exemplar`), `exemplar_of` makes it. To the provenance of its models it adds how far it is, as
+`Loop.provenance` does. It is registered in Python and chosen by the setting `method.algorithm`.
 """
 
 from collections.abc import Callable

@@ -22,6 +22,7 @@ from sincut.pictures.resampling import resized
 TENSOR, SIZE = "exemplar.png", "exemplar"  # their names in a file: the PNG's bytes, and [width, height] in px
 WIDEST = 1.25  # width as a multiple of the largest at which crops are taken: somewhat finer than what G has seen
 MOST_PIXELS = 2_000_000
+SHORTEST = 8  # px of a side, at least: the patches of the synthesis have 5, and no training takes less
 REMEDY = "add it with `sincut exemplar MODEL TARGET`"  # where a model has none, and needs one
 
 
@@ -46,10 +47,11 @@ def size_of(h: int, w: int, crops: Crops) -> tuple[int, int]:
         widest = min(WIDEST, crops.excess or WIDEST) * crops.high
         factor = min(factor, max(widest / w, crops.size / min(h, w)))
     factor = min(factor, math.sqrt(MOST_PIXELS / (h * w)))
-    height, width = (max(1, round(side * factor)) for side in (h, w))
+    height, width = (round(side * factor) for side in (h, w))
     if height * width > MOST_PIXELS:  # where both were rounded up
-        height, width = (max(1, math.floor(side * factor)) for side in (h, w))
-    return height, width
+        height, width = (math.floor(side * factor) for side in (h, w))
+    longest = MOST_PIXELS // SHORTEST  # of a strip, which is then squeezed
+    return max(min(height, longest), SHORTEST), max(min(width, longest), SHORTEST)
 
 
 def to_file(exemplar: Tensor) -> tuple[dict[str, Tensor], dict[str, str]]:
@@ -73,6 +75,8 @@ def from_file(tensors: Mapping[str, Tensor], metadata: Mapping[str, str]) -> Ten
         pixels = unpacked(data.numpy().tobytes(), MOST_PIXELS)
     except DamagedError as error:
         raise ValueError(f"its exemplar {error}") from None
+    if min(size) < SHORTEST:
+        raise ValueError("its exemplar is too small")
     if pixels.shape[:2] != size:
         raise ValueError("its exemplar does not have the size that it says")
     return torch.from_numpy(pixels)

@@ -39,6 +39,7 @@ def carrying(config: Config, path: Path, size: tuple[int, int] = (30, 40)) -> Mo
         ((2000, 3000), {"scale": "factor", "low": 0.3, "high": 1.0}, (1154, 1732)),
         ((200, 20_000), {}, (128, 12_800)),  # its shorter side stays that of a crop
         ((16, 500_000), {}, (8, 250_000)),
+        ((3_000_000, 16), {}, (250_000, 8)),  # not shorter than a patch
     ],
 )
 def test_an_exemplar_is_as_large_as_the_training_saw_it(
@@ -97,7 +98,9 @@ def test_a_model_of_format_9_has_none_and_its_setting_is_off(tiny: Config, tmp_p
     assert describe(tmp_path / "old.safetensors")[0].networks.noise == "all"
 
 
-@pytest.mark.parametrize("lie", ["giant", "more", "short", "floats", "shape", "no size", "no pixels", "text", "deep"])
+@pytest.mark.parametrize(
+    "lie", ["giant", "small", "more", "short", "floats", "shape", "no size", "no pixels", "text", "deep"]
+)
 def test_files_that_lie_about_it_are_refused(tiny: Config, tmp_path: Path, lie: str) -> None:
     path = tmp_path / "m.safetensors"
     carrying(tiny, path)
@@ -106,6 +109,9 @@ def test_files_that_lie_about_it_are_refused(tiny: Config, tmp_path: Path, lie: 
         data = packed(np.zeros((1500, 1500, 3), np.uint8))
         tensors[TENSOR] = torch.frombuffer(bytearray(data), dtype=torch.uint8)
         metadata["exemplar"] = "[1500, 1500]"
+    if lie == "small":
+        tensors[TENSOR] = torch.frombuffer(bytearray(packed(scene(7, 9, 1))), dtype=torch.uint8)
+        metadata["exemplar"] = "[9, 7]"
     if lie == "more":
         metadata["exemplar"] = "[40, 31]"
     if lie == "short":
