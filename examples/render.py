@@ -5,7 +5,8 @@ Everything is procedural and deterministic; only numpy and pillow are needed.
 The world is an implicit solid (a signed distance to a coast line, a grass plateau, a sea bed, an arch) that is
 displaced with fractal noise and found by sphere tracing.  photo.jpg and truth.jpg are two cameras in that one world,
 under one light.  painting.jpg repaints truth.jpg with curved brush strokes and with another palette, so that it stays
-aligned with truth.jpg pixel by pixel.
+aligned with truth.jpg pixel by pixel.  With --third, a third camera's view is rendered and painted instead, of which
+nothing else is made: for models that have learned from the others.
 
 Sources of the ideas:
   * F. K. Musgrave, "Procedural Fractal Terrains", in Ebert et al., "Texturing and Modeling": ridged multifractals.
@@ -14,7 +15,7 @@ Sources of the ideas:
     Fresnel term of a rough sea.
   * A. Hertzmann, "Painterly Rendering with Curved Brush Strokes of Multiple Sizes" (1998).
 
-Usage: python examples/render.py [--out DIR] [--size WIDTH]
+Usage: python examples/render.py [--out DIR] [--size WIDTH] [--third]
 """
 
 from __future__ import annotations
@@ -715,6 +716,7 @@ def photograph(w: World, camera: Camera, width: int, sub: int, rng: np.random.Ge
 
 PHOTO = Camera((-107.0, -150.0, 78.0), (24.0, 140.0, 30.0), 0.48)
 TRUTH = Camera((72.0, 420.0, 78.0), (43.0, 170.0, 29.0), 0.56)
+THIRD = Camera((190.0, 300.0, 22.0), (60.0, 160.0, 26.0), 0.50)
 
 
 # ---------------------------------------------------------------------------------------------------------------------
@@ -969,10 +971,16 @@ def main() -> None:
     parser = argparse.ArgumentParser(description="Render the example photograph, its twin view, and the painting.")
     parser.add_argument("--out", type=Path, default=Path(__file__).parent, metavar="DIR", help="where to write")
     parser.add_argument("--size", type=int, default=1216, metavar="WIDTH", help="width of the pictures in pixels")
+    parser.add_argument("--third", action="store_true", help="a third view: third-photo.jpg and third-painting.jpg")
     options = parser.parse_args()
     options.out.mkdir(parents=True, exist_ok=True)
     began = time.perf_counter()
     world = build_world()
+    if options.third:
+        photo, shares = photograph(world, THIRD, options.size, 2, np.random.default_rng(SEED + 4))
+        save(photo, options.out / "third-photo.jpg")
+        save(paint(photo, shares, world, np.random.default_rng(SEED + 5)), options.out / "third-painting.jpg")
+        return
     photo, _ = photograph(world, PHOTO, options.size, 2, np.random.default_rng(SEED + 1))
     save(photo, options.out / "photo.jpg")
     truth, shares = photograph(world, TRUTH, options.size, 2, np.random.default_rng(SEED + 2))

@@ -7,13 +7,15 @@ from collections.abc import Iterable
 from pathlib import Path
 
 import pytest
+import torch
 from helpers import ROOT, TINY, make_model, scene
 from PIL import Image
 
 import sincut
 from sincut.config.sections import Config, overlay
 
-PYTHON = re.findall(r"```python\n(.*?)```", (ROOT / "README.md").read_text(encoding="utf-8"), re.DOTALL)
+BLOCK = re.compile(r"```python\n(.*?)```", re.DOTALL)
+PYTHON = BLOCK.findall((ROOT / "README.md").read_text(encoding="utf-8"))
 WITH_EXAMPLES = sorted(path for path in (ROOT / "sincut").rglob("*.py") if ">>> " in path.read_text(encoding="utf-8"))
 FILES = ("painting.jpg", "photo.jpg", "another.jpg", "scan.tif")
 
@@ -43,6 +45,17 @@ def test_the_readmes_python_runs(number: int, desk: Path) -> None:
     assert (desk / "runs" / "first" / "model.safetensors").is_file()
     for written in re.findall(r'(?:save\(|Path\()"(\w+\.\w+)"', code):
         assert Image.open(desk / written).size == (90, 72), written
+
+
+def test_the_python_of_docs_runs(desk: Path, tiny: Config) -> None:
+    (desk / "runs" / "first").mkdir(parents=True)
+    model = make_model(tiny)
+    model.exemplar = torch.from_numpy(scene(66, 96, 0))
+    model.save(desk / "runs" / "first" / "model.safetensors")
+    for path in (ROOT / "docs").glob("*.md"):
+        for code in BLOCK.findall(path.read_text(encoding="utf-8")):
+            exec(compile(code, path.name, "exec"), {})
+    assert {path.name for path in desk.glob("*.png")} == {"out.png", "fast.png"}
 
 
 @pytest.mark.parametrize("path", WITH_EXAMPLES, ids=lambda path: path.stem)

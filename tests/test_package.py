@@ -49,6 +49,23 @@ def test_readme_shows_pictures_that_are_there() -> None:
         assert (ROOT / path).is_file(), path
 
 
+def test_docs_link_to_pictures_and_headings_that_are_there() -> None:
+    anchors = {heading_anchor(title) for title in re.findall(r"^#+ (.*)$", README, re.MULTILINE)}
+    for page in (ROOT / "docs").glob("*.md"):
+        text = page.read_text(encoding="utf-8")
+        own = {heading_anchor(title) for title in re.findall(r"^#+ (.*)$", text, re.MULTILINE)}
+        linked = re.findall(r"\]\(([^)#]*)(?:#([^)]+))?\)", text)
+        assert linked and f"docs/{page.name}" in README
+        for path, anchor in linked:
+            assert (page.parent / path).exists(), path
+            assert not anchor or anchor in (anchors if path else own), anchor
+
+
+def heading_anchor(title: str) -> str:
+    """The anchor that GitHub gives a heading."""
+    return re.sub(r"[^\w\- ]", "", title.lower()).replace(" ", "-")
+
+
 def test_contributing_names_files_and_code_that_are_there() -> None:
     text = (ROOT / "CONTRIBUTING.md").read_text(encoding="utf-8").replace("```", "")
     named = set(re.findall(r"`([^`\n]+)`", text))

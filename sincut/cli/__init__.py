@@ -57,7 +57,7 @@ class Commands(click.Group):
 @click.group(cls=Commands, context_settings=CONTEXT)
 @click.version_option(__version__, prog_name="sincut")
 def main() -> None:
-    """Learn to translate one painting into the look of one photo, then translate pictures of any size."""
+    """Learn to turn a painting into the look of a photo, or back, then translate pictures of any size."""
     # Large tensors in huge pages: on a CPU, page faults else take a good part of every step. Read when torch loads.
     os.environ.setdefault("THP_MEM_ALLOC_ENABLE", "1")
     warnings.filterwarnings("ignore", message=r"`torch.jit.script` is deprecated")  # torch's and kornia's own use of it

@@ -1,11 +1,15 @@
 """The tab of trainings: two pictures and settings for a new one; below, how the runs are doing."""
 
+from pathlib import Path
 from typing import Any
 
 import gradio as gr
 
 from sincut.config.resolve import DEFAULT_PRESET, load_preset, presets
-from sincut.model.markup import escape
+from sincut.errors import RunError
+from sincut.files import read_whole
+from sincut.model.card import data_uri
+from sincut.model.markup import escape, render
 from sincut.model.provenance import ROLES
 from sincut.page.desk import HIDDEN, Desk, told
 from sincut.page.jobs import Order
@@ -22,6 +26,8 @@ DIRECTIONS = [  # labels, and words of the option --to
 
 def train_tab(desk: Desk, page: Any) -> None:
     """Lay the tab out on the page: fields for a new training, and the runs."""
+    with gr.Accordion("What looks like what", open=not desk.trainings.names()):
+        gr.HTML(_directions())
     pictures = _picture_fields(desk)
     settings = _setting_fields()
     start = gr.Button("Start training", variant="primary", elem_id="start")
@@ -62,6 +68,13 @@ def _connect(desk: Desk, page: Any, start: Any, pictures: list[Any], settings: l
     timer = gr.Timer(POLL_SECONDS)
     for event in (timer.tick, page.load):
         event(told(watch), [shown.runs, shown.seen], outputs, concurrency_limit=None, **HIDDEN)
+
+
+def _directions() -> str:
+    """HTML: the two directions side by side, as `examples/gallery.py` has made them of the examples."""
+    data = read_whole(Path(__file__).parent / "assets" / "directions.jpg", RunError)
+    told = "A painting beside its translation to photo, and a photo beside its translation to painting"
+    return str(render("page/assets/directions.html", picture=data_uri(data), told=told))
 
 
 def _picture_fields(desk: Desk) -> list[Any]:

@@ -322,7 +322,7 @@ def test_a_visitor_trains_styles_compares_and_downloads(server: Server, browser:
 def test_ctrl_c_saves_a_training_that_a_closed_tab_has_left(server: Server) -> None:
     paths = None, None, "painting.png", "photo.png"
     settings = "\n".join([*SETTINGS, "schedule.steps=100000", "output.log_every=1"])
-    begun = server.call("begin", "gone", *paths, "photo", "quick", 3, "long", 0, settings)
+    begun = server.call("begin", "gone", *paths, "photo", "quick", 3, "long", 0, settings, True)
     assert begun["success"], begun
     run = server.folder / "runs" / "long"
     eventually(lambda: (run / "metrics.jsonl").exists())
