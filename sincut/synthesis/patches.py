@@ -20,8 +20,11 @@ GROUP = 64  # keys of which first the least distance alone is found
 
 def principal_components(x: Tensor) -> Tensor:
     """Filters (COMPONENTS, 3, PATCH, PATCH) that give the principal components of the patches of (1, 3, H, W)."""
-    all_patches = F.unfold(x.cpu().double(), PATCH)[0].T
-    chosen = all_patches[:: max(1, len(all_patches) // SAMPLE)]
+    picture, across = x[0].cpu(), x.shape[3] - PATCH + 1
+    count = (x.shape[2] - PATCH + 1) * across
+    index, offsets = torch.arange(0, count, max(1, count // SAMPLE))[:, None, None], torch.arange(PATCH)
+    chosen = picture[:, index // across + offsets[:, None], index % across + offsets]  # (3, N, PATCH, PATCH)
+    chosen = chosen.transpose(0, 1).flatten(1).double()
     centred = chosen - chosen.mean(0)
     vectors = torch.linalg.eigh(centred.T @ centred / len(centred)).eigenvectors[:, -COMPONENTS:]
     signs = vectors.gather(0, vectors.abs().argmax(0, keepdim=True)).sign()  # of a vector eigh leaves it open
@@ -55,12 +58,13 @@ class Search:
 
     def __call__(self, queries: Tensor) -> Tensor:
         """The index (N,), int64, of the nearest key of each query (N, D)."""
-        return torch.cat([self._of_block(block) for block in queries.split(QUERIES)])
+        space = queries.new_empty(min(QUERIES, len(queries)), KEYS)
+        return torch.cat([self._of_block(block, space) for block in queries.split(QUERIES)])
 
-    def _of_block(self, queries: Tensor) -> Tensor:
+    def _of_block(self, queries: Tensor, space: Tensor) -> Tensor:
         ones = torch.ones_like(queries[:, :1])
         asked = torch.cat([queries, queries.square().sum(1, keepdim=True), ones], 1)
-        parts = [(asked @ keys).view(len(asked), -1, GROUP).amin(2) for keys in self.table.split(KEYS, 1)]
+        parts = [_product(asked, keys, space).view(len(asked), -1, GROUP).amin(2) for keys in self.table.split(KEYS, 1)]
         group = torch.cat(parts, 1).argmin(1)
         inside = torch.bmm(self.groups.index_select(0, group), asked[:, :, None])[:, :, 0].argmin(1)
         return (group * GROUP + inside).clamp_(max=self.count - 1)
@@ -71,7 +75,17 @@ def least_distances(keys: Tensor, queries: Tensor) -> Tensor:
     asked = torch.cat([queries, queries.square().sum(1, keepdim=True), torch.ones_like(queries[:, :1])], 1).T
     table = torch.cat([-2 * keys, torch.ones_like(keys[:, :1]), keys.square().sum(1, keepdim=True)], 1)
     asked = asked.contiguous()
+    space = keys.new_empty(min(QUERIES, len(table)), KEYS)
     least = [
-        torch.stack([(block @ part).amin(1) for part in asked.split(KEYS, 1)]).amin(0) for block in table.split(QUERIES)
+        torch.stack([_product(block, part, space).amin(1) for part in asked.split(KEYS, 1)]).amin(0)
+        for block in table.split(QUERIES)
     ]
     return torch.cat(least).clamp_(min=0)
+
+
+def _product(left: Tensor, right: Tensor, space: Tensor) -> Tensor:
+    """The product of two matrices, in a part of `space`.
+
+    Blocks of this size that are allocated anew each time leave holes, by which the memory of a program grows.
+    """
+    return torch.mm(left, right, out=space[: len(left), : right.shape[1]])

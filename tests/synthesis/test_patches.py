@@ -1,0 +1,40 @@
+"""Patches as short vectors, and the nearest of them, against plain second ways to find them."""
+
+import pytest
+import torch
+import torch.nn.functional as F
+
+from sincut.synthesis import patches
+
+
+@pytest.mark.parametrize("size", [(9, 13), (40, 50), (170, 230)])
+def test_components_are_those_of_patches_at_even_distances(
+    size: tuple[int, int], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(patches, "SAMPLE", 5000)
+    picture = torch.rand(1, 3, *size, generator=torch.Generator().manual_seed(0)) * 2 - 1
+    filters = patches.principal_components(picture)
+    every = F.unfold(picture.double(), patches.PATCH)[0].T
+    chosen = every[:: max(1, len(every) // 5000)]
+    spread = (chosen - chosen.mean(0)) @ filters.flatten(1).T.double()
+    assert filters.shape == (patches.COMPONENTS, 3, patches.PATCH, patches.PATCH)
+    torch.testing.assert_close(filters.flatten(1) @ filters.flatten(1).T, torch.eye(20), rtol=0, atol=1e-5)
+    variances = spread.var(0)
+    assert bool((variances[:-1] >= variances[1:] - 1e-6).all())
+    most = torch.linalg.eigvalsh(torch.cov(chosen.T)).flip(0)[: patches.COMPONENTS]
+    torch.testing.assert_close(variances, most, rtol=1e-3, atol=1e-6)
+
+
+@pytest.mark.parametrize("count", [1, 7, 1024, 1300])
+@pytest.mark.parametrize("keys", [1, 64, 4096, 4500])
+def test_the_nearest_is_found_in_blocks_of_any_size(count: int, keys: int) -> None:
+    generator = torch.Generator().manual_seed(count * keys)
+    asked, known = torch.randn(count, 6, generator=generator), torch.randn(keys, 6, generator=generator)
+    weights = torch.rand(keys, generator=generator) + 0.5
+    between = torch.cdist(asked.double(), known.double()).square()
+    for weight in (None, weights):
+        weighed = between if weight is None else between * weight
+        found = patches.Search(known, weight)(asked)
+        torch.testing.assert_close(weighed.gather(1, found[:, None])[:, 0], weighed.amin(1), rtol=1e-4, atol=1e-5)
+    least = patches.least_distances(known, asked)
+    torch.testing.assert_close(least.double(), between.amin(0), rtol=1e-4, atol=1e-4)
