@@ -1,4 +1,4 @@
 """Exemplar-based synthesis: a layout redrawn from patches of another picture. Read `synthesis.py` first."""
 
 # In this order: each imports only those before it.
-MODULES = ("pyramid", "patches", "field", "level", "synthesis")
+MODULES = ("pyramid", "patches", "tones", "field", "level", "synthesis")

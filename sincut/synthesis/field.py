@@ -53,8 +53,11 @@ class Shifted:
 
     def __init__(self, field: Tensor, reach: int, width: int) -> None:
         h, w = field.shape
-        rows, columns = (torch.arange(-reach, n + reach, device=field.device).clamp_(0, n - 1) for n in (h, w))
-        self.padded, self.reach, self.width, self.columns = field[rows][:, columns], reach, width, w
+        rows, columns = (torch.arange(-reach, n + reach, device=field.device) for n in (h, w))
+        inside, across = rows.clamp(0, h - 1), columns.clamp(0, w - 1)
+        beyond = (rows - inside)[:, None] * width + (columns - across)  # the outermost patches go on outside
+        self.padded = field[inside][:, across] + beyond.int()
+        self.reach, self.width, self.columns = reach, width, w
 
     def __call__(self, top: int, bottom: int, dy: int, dx: int) -> Tensor:
         """The places (bottom - top, w) at which pixels continue the patch of their neighbour at (dy, dx)."""

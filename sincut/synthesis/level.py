@@ -25,8 +25,13 @@ SUBSET = 4096  # places of a larger exemplar that are searched, always the same
 EXHAUSTIVE = 20_000  # places of an exemplar that is searched as a whole
 SAMPLE = 500  # places whose distance to the nearest of all others is measured
 CALM, BUSY = 0.6, 0.9  # quantiles of the exemplar's outlines: a place with weaker ones is calm, with stronger ones busy
+CALMEST = 0.4  # the quantile below which the guide makes no difference any more
+LEAST_STEP = 1e-6  # between calm and busy, for an exemplar without outlines
 COMPLETENESS = 0.15  # alpha of GPNN: distance that is added to that of the nearest query
+GUIDE = 8.0  # squared distance of a calm place and a busy one, in units of `Level.typical`
+DILATE = 1  # px around outlines that count as busy
 KEEP = 0.5  # share of the pull towards the layout in all rounds but the first
+WELL = 0.3  # distance, in units of `Level.typical`, up to which a place is taken without a search
 ELSEWHERE = 0.8  # factor by which a place must be nearer that continues nothing of what is around
 
 
@@ -34,9 +39,8 @@ ELSEWHERE = 0.8  # factor by which a place must be nearer that continues nothing
 class Pull:
     """The strength of the pull towards the layout at one level, and how often patches are matched there."""
 
-    low: float  # share of the difference to the layout that is made up for below the finest octave
-    calm: float  # the same in the finest octave, at calm places
-    busy: float  # the same at busy places
+    low: tuple[float, float]  # share of the difference to the layout that is made up for below the finest octave
+    fine: tuple[float, float]  # the same in the finest octave; each at calm places, and at busy ones
     coherence: float  # price of continuing none of the neighbours, in units of `Level.typical`
     rounds: int
     jumps: tuple[int, ...]  # px to the neighbours whose patches are continued, one after the other
@@ -44,7 +48,7 @@ class Pull:
     @property
     def reach(self) -> int:
         """Distance in px within which layout and field before influence a place of the field after."""
-        matched = RADIUS + max(OUTLINE_REACH, SMOOTH_REACH + RADIUS)
+        matched = RADIUS + max(OUTLINE_REACH + DILATE, SMOOTH_REACH + RADIUS)
         return self.rounds * (matched + sum(jump + 1 for jump in self.jumps))
 
 
@@ -55,9 +59,14 @@ class Level:
         _, _, h, w = exemplar.shape
         self.filters = principal_components(exemplar)
         keys = components_of(F.pad(exemplar, (RADIUS,) * 4, mode="replicate"), self.filters)
+        self.calmest, self.calm, self.busy = sampled_quantiles(outlines(exemplar), (CALMEST, CALM, BUSY)).tolist()
+        sample = keys[:: max(1, len(keys) // 4096)]
+        some, rest = sample[:: max(2, len(sample) // SAMPLE)], sample[1::2]
+        self.typical = float(distances(some, rest, Search(rest)(some)).median()) if len(rest) else 0.0
+        self.weight = (GUIDE * self.typical) ** 0.5
+        keys = torch.cat([keys, self.weight * self.guide(exemplar).view(-1, 1)], 1)
         edge = RADIUS if min(h, w) >= 16 * RADIUS else 0  # patches that show the exemplar's border would make frames
         self.source = Source.of(exemplar, keys.view(h, w, -1), edge)
-        self.calm, self.busy = sampled_quantiles(outlines(exemplar), (CALM, BUSY)).tolist()
         self.places = self.source.places()  # those that are searched
         self.searched_whole = len(self.places) <= EXHAUSTIVE
         if not self.searched_whole:
@@ -65,13 +74,23 @@ class Level:
             self.places = self.places[chosen.to(self.places.device)]
         self.searched = self.source.keys[self.places]
         self.search = Search(self.searched)
-        some, rest = self.searched[:: max(2, len(self.searched) // SAMPLE)], self.searched[1::2]
-        self.typical = float(distances(some, rest, Search(rest)(some)).median()) if len(rest) else 0.0
+
+    def contrast(self, picture: Tensor) -> Tensor:
+        """(1, 3, h, w) -> (1, 1, h, w): 0 at calm places, 1 at busy ones, as the exemplar has them."""
+        return self._between(outlines(picture), self.calm)
+
+    def guide(self, picture: Tensor) -> Tensor:
+        """`contrast` with finer differences among calm places, which is part of the patches."""
+        return self._between(outlines(picture), self.calmest)
+
+    def _between(self, strength: Tensor, calm: float) -> Tensor:
+        share: Tensor = (strength - calm) / max(self.busy - calm, LEAST_STEP)
+        return share.clamp_(0, 1)
 
     def first(self, layout: Tensor) -> Tensor:
         """The field of the coarsest layout (1, 3, h, w): nearest patches, none of the exemplar's being left out."""
         h, w = layout.shape[2:]
-        asked = self._queries(layout)(0, h)
+        asked = self._queries(layout, self.guide(layout))(0, h)
         return self.places[Search(self.searched, self._completeness(asked))(asked)].view(h, w)
 
     def refined(self, layout: Tensor, field: Tensor, pull: Pull, counted: bool) -> Tensor:
@@ -79,14 +98,15 @@ class Level:
 
         If `counted`, how often each place is used plays a part. So layout and field must then be the whole level.
         """
-        contrast = (outlines(layout) - self.calm) / max(self.busy - self.calm, 1e-6)
-        fine = pull.calm + (pull.busy - pull.calm) * contrast.clamp_(0, 1)
+        contrast, guide = self.contrast(layout), self.guide(layout)
+        near = F.max_pool2d(contrast, 2 * DILATE + 1, 1, DILATE)
+        low, fine = (calm + (busy - calm) * near for calm, busy in (pull.low, pull.fine))
         for number in range(pull.rounds):
             image = vote(self.source, field, RADIUS)
             missing = layout - image
-            low = smooth(missing)
-            image += (KEEP if number else 1.0) * (pull.low * low + fine * (missing - low))
-            asked = self._queries(image)
+            coarse = smooth(missing)
+            image += (KEEP if number else 1.0) * (low * coarse + fine * (missing - coarse))
+            asked = self._queries(image, guide)
             use = self._overuse(field) if counted else None
             weights = None
             if use is not None and self.searched_whole:
@@ -100,9 +120,14 @@ class Level:
             field = state[0]
         return field
 
-    def _queries(self, picture: Tensor) -> Queries:
+    def _queries(self, picture: Tensor, contrast: Tensor) -> Queries:
         padded = F.pad(picture, (RADIUS,) * 4, mode="replicate")
-        return lambda top, bottom: components_of(padded[:, :, top : bottom + 2 * RADIUS], self.filters)
+
+        def rows(top: int, bottom: int) -> Tensor:
+            components = components_of(padded[:, :, top : bottom + 2 * RADIUS], self.filters)
+            return torch.cat([components, self.weight * contrast[0, 0, top:bottom].reshape(-1, 1)], 1)
+
+        return rows
 
     def _completeness(self, asked: Tensor) -> Tensor:
         """Weights (M,) of distances to the places searched; less for those that all queries (N, D) are far from.
@@ -133,10 +158,15 @@ class Level:
             queries, place = asked(top, bottom), field[top:bottom].reshape(-1)
             d = distances(queries, self.source.keys, place)
             if search is not None:
+                price = d if use is None else d * use[place]
+                asking = (price > WELL * self.typical).nonzero()[:, 0]  # others fit well already
+                queries, price = queries[asking], price[asking]
                 other = self.places[search(queries)]
                 there = distances(queries, self.source.keys, other)
-                price = (1.0, 1.0) if use is None else (use[place], use[other])
-                better = there * price[1] < ELSEWHERE * d * price[0]
-                place, d = torch.where(better, other, place), torch.where(better, there, d)
+                better = (there if use is None else there * use[other]) < ELSEWHERE * price
+                place, d = (
+                    place.index_put((asking[better],), other[better]),
+                    d.index_put((asking[better],), there[better]),
+                )
             new[top:bottom], distance[top:bottom] = place.view(bottom - top, -1), d.view(bottom - top, -1)
         return new, distance

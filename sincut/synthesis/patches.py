@@ -59,7 +59,8 @@ class Search:
     def __call__(self, queries: Tensor) -> Tensor:
         """The index (N,), int64, of the nearest key of each query (N, D)."""
         space = queries.new_empty(min(QUERIES, len(queries)), KEYS)
-        return torch.cat([self._of_block(block, space) for block in queries.split(QUERIES)])
+        nearest = [self._of_block(block, space) for block in queries.split(QUERIES) if len(block)]
+        return torch.cat(nearest) if nearest else queries.new_zeros(0, dtype=torch.long)
 
     def _of_block(self, queries: Tensor, space: Tensor) -> Tensor:
         ones = torch.ones_like(queries[:, :1])

@@ -11,6 +11,7 @@ from torch import Tensor
 
 Box = tuple[int, int, int, int]
 
+LUMA = (0.299, 0.587, 0.114)
 HALVING = (0.125, 0.375, 0.375, 0.125)  # binomial filter of four pixels
 SMOOTH = (1 / 64, 6 / 64, 15 / 64, 20 / 64, 15 / 64, 6 / 64, 1 / 64)  # binomial filter, sigma 1.22 px
 SMOOTH_REACH = 3  # px
@@ -34,6 +35,11 @@ def outlines(x: Tensor) -> Tensor:
     second = (padded[:, :, 1:, 1:] - padded[:, :, :-1, :-1]).abs()
     strength = (first + second).mean(1, keepdim=True)
     return F.avg_pool2d(F.pad(strength, (2,) * 4, mode="replicate"), 5, 1)
+
+
+def luma(x: Tensor) -> Tensor:
+    """(1, 3, H, W) -> (1, 1, H, W), the Y of Rec. 601."""
+    return (x * x.new_tensor(LUMA).view(1, 3, 1, 1)).sum(1, keepdim=True)
 
 
 def grown(box: Box, margin: int, size: tuple[int, int]) -> Box:

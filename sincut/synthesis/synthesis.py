@@ -1,4 +1,27 @@
-"""Exemplar-based synthesis: a layout redrawn from the pixels of an exemplar, coarse to fine."""
+"""Exemplar-based synthesis: a layout redrawn, coarse to fine, from pixels of an exemplar. Read this first.
+
+A *layout* says what is where and in which colour; the *exemplar* says what it is made of: paint, rock, grass. Every
+pixel of the drawing is a pixel of the exemplar, or a mean of few. G lays out, since it has learned which part of the
+target a place should look like; it does not make the target's stuff. Copying does, but finds no layout of its own.
+
+Both are halved to pyramids. At the coarsest level each 5x5 patch of the layout takes the nearest patch of the exemplar.
+Each finer level takes over the places that were found, with the exemplar's own detail below them, and corrects them in
+a few rounds (texture optimisation: Kwatra et al. 2005):
+
+1. vote: a pixel is the mean of what all patches that cover it say;
+2. pull: the picture is moved towards the layout, strongly where this has outlines, hardly where it is calm;
+3. match: each patch may move to a nearer one of a fixed sample of the exemplar, or continue that of a neighbour
+   (coherence: Ashikhmin 2001; Tong et al. 2002). Continuing is cheaper, so pieces of the exemplar stay together, and
+   strokes stay strokes. Places used too often become dearer (Kaspar et al. 2015; StyLit: Fišer et al. 2016) and places
+   never used cheaper (completeness, as in GPNN: Granot et al. 2022), so nothing is repeated like cloth.
+
+The guide is part of each patch: its colours, which G chose, and whether it is calm or busy, so that calm places take no
+writing and no eyes. As in Image Analogies (Hertzmann et al. 2001, section 3.4) the layout's tones are first mapped to
+the exemplar's, so that there are patches for all of them. This is how non-parametric synthesis (Efros and Leung 1999)
+is steered here. Nothing is random but a fixed sample; PatchMatch's randomised search is not used.
+
+A level has a finite reach. Coarse levels are drawn whole; larger ones in any tiles, which fit together exactly.
+"""
 
 import math
 from collections.abc import Callable
@@ -11,14 +34,26 @@ from torch import Tensor
 from sincut.errors import ConfigError
 from sincut.synthesis.field import doubled, vote
 from sincut.synthesis.level import Level, Pull
-from sincut.synthesis.pyramid import Box, grown, halved, halved_box, within
+from sincut.synthesis.pyramid import Box, grown, halved, halved_box, luma, within
+from sincut.synthesis.tones import Tones
 
-COARSEST = 20  # px of the shorter side of the exemplar at the coarsest level, at least
+COARSEST = 20  # px of the exemplar's shorter side at the coarsest level, at least
 WHOLE = 1 << 22  # px of a level that is drawn at once; larger ones are drawn in tiles
 SIDE = 1024  # px: tiles that are fast; larger ones waste less on what is around them
 LAYOUT_MARGIN = 2  # px of a level that halving spoils along the borders of a part
+TONED = 3  # level at which tones are compared: means over 8x8 px, without the grain
+READ_AT_ONCE = 1 << 22  # px of a layout
+ROUNDS = (2, 3, 3, 4, 5, 6)  # of voting, pulling and matching, from the finest level on; coarser ones as the last
+JUMPS = (1, 2, 4, 1)  # px
+COHERENCE = 0.5
+COUNTED = 4  # coarsest levels, at which uses are counted
+# Shares of the difference to the layout that a pull makes up for, at the coarsest and the finest level.
+LOW, LOW_BUSY = (0.5, 0.1), (0.8, 0.2)  # below a level's finest octave, at calm and at busy places
+FINE, FINE_BUSY = (0.2, 0.0), (1.2, 0.5)  # in that octave
+LARGEST = 1.5  # stroke scale from which on the layout is halved instead of the exemplar being enlarged
+LAST = 1  # px: radius of the last vote; little is averaged, so it is crisp
 
-Read = Callable[[int, int, int, int], Tensor]
+Read = Callable[[int, int, int, int], Tensor]  # top, left, bottom, right of a layout -> uint8 (h, w, 3), on the CPU
 
 
 @dataclass(frozen=True)
@@ -38,36 +73,41 @@ class Dials:
             raise ConfigError(f"a fidelity of {self.fidelity:g} is out of range: it must be 0 to 1")
 
 
-ROUNDS = (6, 5, 4, 3, 3, 2)
-JUMPS = (1, 2, 4, 1)
-
-
 class Synthesis:
-    """An exemplar, prepared for drawing."""
+    """An exemplar, uint8 (H, W, 3) in sRGB, prepared for drawing on a device."""
 
     def __init__(self, exemplar: Tensor, dials: Dials = Dials(), device: torch.device | str = "cpu") -> None:
         picture = exemplar.permute(2, 0, 1)[None].to(device).float() / 127.5 - 1
-        if dials.stroke_scale != 1:
-            size = [max(8, round(n * dials.stroke_scale)) for n in picture.shape[2:]]
-            picture = F.interpolate(picture, size, mode="bicubic", antialias=True).clamp(-1, 1)
         self.device, self.dials = picture.device, dials
+        self.shift = max(0, round(math.log2(dials.stroke_scale))) if dials.stroke_scale > LARGEST else 0
+        scale = dials.stroke_scale / 2**self.shift
+        if scale != 1:
+            size = [max(8, round(n * scale)) for n in picture.shape[2:]]
+            picture = F.interpolate(picture, size, mode="bicubic", antialias=True).clamp(-1, 1)
         count = max(0, int(math.log2(min(picture.shape[2:]) / COARSEST)))
         pictures = [_cut(picture, 2**count)]
         for _ in range(count):
             pictures.append(halved(pictures[-1]))
-        self.levels = [Level(p) for p in pictures]  # the finest first
-        self.pulls = [self._pull(n) for n in range(len(self.levels))]
+        self.levels = [Level(picture) for picture in pictures]  # the finest first
+        self.pulls = [self._pull(level) for level in range(count + 1)]
+        self.tones = luma(pictures[min(TONED, count)])
 
     def _pull(self, level: int) -> Pull:
-        last = len(self.levels) - 1
-        u = 1 - level / last if last else 1.0
-        low, calm, busy = (a + (b - a) * u for a, b in ((0.5, 0.2), (0.2, 0.0), (1.0, 0.9)))
-        return Pull(low, calm, busy, 0.5, ROUNDS[min(last - level, len(ROUNDS) - 1)], JUMPS)
+        coarseness, strength = level / max(1, len(self.levels) - 1), 4 ** (self.dials.fidelity - 0.5)
+        low, low_busy, fine, fine_busy = (
+            min(max(1.0, coarse), strength * (end + (coarse - end) * coarseness))
+            for coarse, end in (LOW, LOW_BUSY, FINE, FINE_BUSY)
+        )
+        rounds = ROUNDS[min(level, len(ROUNDS) - 1)]
+        return Pull((low, low_busy), (fine, fine_busy), COHERENCE, rounds, JUMPS)
 
     def begin(
         self, read: Read, size: tuple[int, int], on_share: Callable[[float], None] = lambda share: None
     ) -> "Drawing":
-        """The drawing of a layout of `size` (H, W): its coarse levels, for which all of the layout is read once."""
+        """The drawing of a layout of `size` (H, W): its coarse levels, for which all of the layout is read once.
+
+        `on_share` is told how much of that is done, in 0..1.
+        """
         return Drawing(self, read, size, on_share)
 
     def picture_bytes(self, size: tuple[int, int]) -> int:
@@ -87,61 +127,71 @@ class Synthesis:
 
 
 class Drawing:
-    """A layout on its way to a picture: its coarse levels are drawn."""
+    """A layout (H, W) on its way to a picture: its coarse levels are drawn, the rest is drawn tile by tile.
+
+    Level 0 is the finest that is drawn; with large strokes it is coarser than the picture, by `Synthesis.shift` levels.
+    """
 
     def __init__(
         self, synthesis: Synthesis, read: Read, size: tuple[int, int], on_share: Callable[[float], None]
     ) -> None:
         self.synthesis, self.read, self.size = synthesis, read, size
-        unit = 2 ** (len(synthesis.levels) - 1)
-        self.padded = -(-size[0] // unit) * unit, -(-size[1] // unit) * unit
-        sizes = [(self.padded[0] >> n, self.padded[1] >> n) for n in range(len(synthesis.levels))]
-        self.whole = next((n for n, (h, w) in enumerate(sizes) if h * w <= WHOLE), len(sizes) - 1)
-        layouts = [self._whole_layout(self.whole)]
-        for _ in sizes[self.whole + 1 :]:
-            layouts.append(halved(layouts[-1]))
-        field = synthesis.levels[-1].first(layouts[-1])
-        for n in range(len(sizes) - 1, self.whole - 1, -1):
-            level, layout = synthesis.levels[n], layouts[n - self.whole]
-            if n < len(sizes) - 1:
-                field = doubled(field, synthesis.levels[n + 1].source.width, level.source.width)
-            field = level.refined(layout, field, synthesis.pulls[n], n >= len(sizes) - 4)
-            on_share((len(sizes) - n) / (len(sizes) - self.whole))
+        count = len(synthesis.levels)
+        unit = 2 ** (count - 1 + synthesis.shift)
+        self.padded = -(-size[0] // unit) * unit >> synthesis.shift, -(-size[1] // unit) * unit >> synthesis.shift
+        whole = [n for n in range(count) if (self.padded[0] >> n) * (self.padded[1] >> n) <= WHOLE]
+        self.whole = whole[0] if whole else count - 1  # the finest level that is drawn whole
+        layouts = {self.whole: self._whole_layout(self.whole)}
+        for n in range(self.whole + 1, count):
+            layouts[n] = halved(layouts[n - 1])
+        level = min(max(TONED, self.whole), count - 1)
+        self.tones = Tones.between(luma(layouts[level]), synthesis.tones)
+        levels = synthesis.levels
+        field = levels[-1].first(self.tones(layouts[count - 1]))
+        for n in range(count - 1, self.whole - 1, -1):
+            if n < count - 1:
+                field = doubled(field, levels[n + 1].source.width, levels[n].source.width)
+            counted = n >= count - COUNTED
+            field = levels[n].refined(self.tones(layouts.pop(n)), field, synthesis.pulls[n], counted)
+            on_share((count - n) / (count - self.whole))
         self.field = field
 
     def tile(self, box: Box) -> Tensor:
-        """The drawing (1, 3, h, w) of a box."""
-        wanted = grown(box, 1, self.padded)
-        field = self._field(0, wanted)
-        out = vote(self.synthesis.levels[0].source, field, 1)
-        return out[(..., *within(box, wanted))]
+        """The drawing (1, 3, h, w) of a box, in [-1, 1]."""
+        shift = self.synthesis.shift
+        unit, around = 1 << shift, LAST + (2 if shift else 0)
+        inner = box[0] >> shift, box[1] >> shift, -(-box[2] >> shift), -(-box[3] >> shift)
+        wanted = grown(inner, around, self.padded)
+        out = vote(self.synthesis.levels[0].source, self._field(0, wanted), LAST)
+        if shift:
+            out = F.interpolate(out, scale_factor=unit, mode="bicubic").clamp_(-1, 1)
+        outer = wanted[0] << shift, wanted[1] << shift, wanted[2] << shift, wanted[3] << shift
+        return out[(..., *within(box, outer))]
 
     def _field(self, n: int, box: Box) -> Tensor:
         """The field of a box of level n."""
         if n >= self.whole:
             return self.field[within(box, (0, 0, 0, 0))]
-        size = (self.padded[0] >> n, self.padded[1] >> n)
         pull, levels = self.synthesis.pulls[n], self.synthesis.levels
-        outer = grown(box, pull.reach, size)
+        outer = grown(box, pull.reach, (self.padded[0] >> n, self.padded[1] >> n))
         above = halved_box(outer)
         field = doubled(self._field(n + 1, above), levels[n + 1].source.width, levels[n].source.width)
         field = field[within(outer, (2 * above[0], 2 * above[1], 2 * above[2], 2 * above[3]))]
-        return levels[n].refined(self._layout(n, outer), field, pull, False)[within(box, outer)]
+        return levels[n].refined(self.tones(self._layout(n, outer)), field, pull, False)[within(box, outer)]
 
     def _layout(self, n: int, box: Box) -> Tensor:
-        """The layout (1, 3, h, w) of a box of level n."""
-        size = (self.padded[0] >> n, self.padded[1] >> n)
-        outer = grown(box, LAYOUT_MARGIN if n else 0, size)
-        x = self._pixels((outer[0] << n, outer[1] << n, outer[2] << n, outer[3] << n))
-        for _ in range(n):
+        """The layout (1, 3, h, w) of a box of level n, in its own tones."""
+        outer = grown(box, LAYOUT_MARGIN, (self.padded[0] >> n, self.padded[1] >> n))
+        halvings = n + self.synthesis.shift
+        x = self._pixels((outer[0] << halvings, outer[1] << halvings, outer[2] << halvings, outer[3] << halvings))
+        for _ in range(halvings):
             x = halved(x)
         return x[(..., *within(box, outer))]
 
     def _whole_layout(self, n: int) -> Tensor:
+        """The whole layout of level n, read in bands."""
         h, w = self.padded[0] >> n, self.padded[1] >> n
-        if n == 0:
-            return self._layout(0, (0, 0, h, w))
-        step = max(1, (1 << 22) // (w << n) >> n)
+        step = max(1, READ_AT_ONCE // (w << n + self.synthesis.shift) >> n + self.synthesis.shift)
         return torch.cat([self._layout(n, (top, 0, min(top + step, h), w)) for top in range(0, h, step)], 2)
 
     def _pixels(self, box: Box) -> Tensor:

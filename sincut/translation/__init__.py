@@ -2,6 +2,6 @@
 
 # In this order: each imports only those before it.
 MODULES = (
-    *("blend", "options", "tiles", "noise", "layout", "memory", "halving", "drawing", "engine", "scene"),
+    *("blend", "options", "tiles", "noise", "layout", "memory", "halving", "drawing", "engine", "light", "scene"),
     *("rescaled", "pipeline", "streamed", "translator", "piped", "similarity"),
 )

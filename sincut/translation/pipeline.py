@@ -4,7 +4,6 @@ import math
 from collections.abc import Callable
 from pathlib import Path, PurePath
 
-import torch
 from torch import Tensor
 
 from sincut.events import Listener, PictureStarted
@@ -12,11 +11,12 @@ from sincut.pictures.masks import load_mask
 from sincut.pictures.picture import Pixels, to_pixels
 from sincut.translation.drawing import FirstPass, Write, draw_picture, everywhere
 from sincut.translation.engine import Engine
+from sincut.translation.light import lit
 from sincut.translation.memory import WHOLE_ONLY, Tiling
 from sincut.translation.options import Options
 from sincut.translation.rescaled import Widths, translate_rescaled
 from sincut.translation.scene import Scene
-from sincut.translation.tiles import Box, count
+from sincut.translation.tiles import Box, count, positions
 
 WritePixels = Callable[[Box, Pixels | None], None]  # pixels (h, w, 3) of a box, or None where the source stays
 
@@ -57,9 +57,7 @@ def translate_scene(
 
     def finish(box: Box, output: Tensor | None) -> None:
         if output is not None and not (options.blend.is_whole and mask is None):
-            top, left, bottom, right = box
-            before = scene.tensor(torch.arange(top, bottom), torch.arange(left, right))
-            output = options.blend(before, output.cpu(), mask.weight(box) if mask else None)
+            output = options.blend(scene.tensor(*positions(box)), output.cpu(), mask.weight(box) if mask else None)
         write(box, None if output is None else to_pixels(output, scene.dtype))
 
     widths, w = Widths.of(engine.model), scene.size[1]
@@ -75,7 +73,11 @@ def translate_scene(
     if drawer is None:
         translate(finish, on_event, wanted)
     else:
-        first = FirstPass(translate, count(seen, tiling.side), math.prod(seen), engine.pixel_seconds)
+
+        def lay_out(write: Write, on_event: Listener) -> None:
+            translate(lit(write, scene.tensor, scene.size, engine.model, options.dials.fidelity), on_event)
+
+        first = FirstPass(lay_out, count(seen, tiling.side), math.prod(seen), engine.pixel_seconds)
         draw_picture(drawer, scene.size, tiling, first, finish, on_event, wanted, folder)
     return widths.remarks(w, options.scale) + _of_tiles(engine, options)
 

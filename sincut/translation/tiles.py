@@ -27,6 +27,11 @@ def count(size: tuple[int, int], side: int) -> int:
     return math.ceil(size[0] / side) * math.ceil(size[1] / side)
 
 
+def positions(box: Box) -> tuple[Tensor, Tensor]:
+    """Rows (h,) and columns (w,) of a box."""
+    return torch.arange(box[0], box[2]), torch.arange(box[1], box[3])
+
+
 def mirror(positions: Tensor, length: int) -> Tensor:
     """Positions on an endless line -> 0..length-1 of a picture continued by mirroring; its edge pixels stand once."""
     period = max(1, 2 * (length - 1))

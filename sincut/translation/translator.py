@@ -23,6 +23,7 @@ from sincut.pictures.writing import AS_IT_CAME, Saving
 from sincut.synthesis.synthesis import Synthesis
 from sincut.translation.drawing import FirstPass, Write, draw_picture
 from sincut.translation.engine import Engine, Read
+from sincut.translation.light import lit
 from sincut.translation.memory import Tiling
 from sincut.translation.options import PLAIN, Options, Tile
 from sincut.translation.pipeline import announce, translate_scene
@@ -217,7 +218,9 @@ class Translator:
         tiling, out = self._tiling((h, w), options), torch.empty_like(image, dtype=torch.float32)
 
         def run(write: Write, on_event: Listener) -> None:
-            self.engine.run(_reader(image), write, (h, w), tiling.side, on_event)
+            read = _reader(image)
+            lit_write = lit(write, read, (h, w), self.model, options.dials.fidelity)
+            self.engine.run(read, lit_write, (h, w), tiling.side, on_event)
 
         first = FirstPass(run, count((h, w), tiling.side), h * w, self.engine.pixel_seconds)
         draw_picture(drawer, (h, w), tiling, first, _writer(out), on_event)

@@ -38,3 +38,19 @@ def test_the_nearest_is_found_in_blocks_of_any_size(count: int, keys: int) -> No
         torch.testing.assert_close(weighed.gather(1, found[:, None])[:, 0], weighed.amin(1), rtol=1e-4, atol=1e-5)
     least = patches.least_distances(known, asked)
     torch.testing.assert_close(least.double(), between.amin(0), rtol=1e-4, atol=1e-4)
+
+
+def test_a_search_for_nothing_finds_nothing() -> None:
+    assert patches.Search(torch.ones(10, 5))(torch.ones(0, 5)).shape == (0,)
+
+
+def test_distances_of_components_are_nearly_those_of_patches() -> None:
+    noise = torch.rand(1, 3, 12, 15, generator=torch.Generator().manual_seed(0))
+    picture = F.interpolate(noise, scale_factor=6, mode="bicubic") * 2 - 1
+    components = patches.components_of(picture, patches.principal_components(picture))
+    every = F.unfold(picture, patches.PATCH)[0].T
+    assert components.shape == (len(every), patches.COMPONENTS)
+    index = torch.randperm(len(every), generator=torch.Generator().manual_seed(1))
+    true = (every - every[index]).square().sum(1)
+    ratio = patches.distances(components, components, index) / true.clamp(min=1e-3)
+    assert float(ratio.quantile(0.05)) > 0.97

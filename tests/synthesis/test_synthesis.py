@@ -50,6 +50,57 @@ def test_tiles_of_any_size_make_the_same_picture(
     assert drawing.whole >= (2 if size == (171, 238) else 0)
 
 
+def test_large_strokes_are_drawn_in_exact_tiles_too(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(module, "WHOLE", 1 << 9)
+    synthesis = Synthesis(picture(100, 130, seed=1), Dials(stroke_scale=4.0))
+    drawing = drawing_of(synthesis, picture(83, 149))
+    whole, tiled = drawing.tile((0, 0, 83, 149)), torch.full((1, 3, 83, 149), torch.nan)
+    for top in range(0, 83, 29):
+        for left in range(0, 149, 29):
+            box: Box = (top, left, min(top + 29, 83), min(left + 29, 149))
+            tiled[:, :, top : box[2], left : box[3]] = drawing.tile(box)
+    assert synthesis.shift == 2 and torch.allclose(tiled, whole, atol=1e-5)
+
+
+def test_every_pixel_comes_from_the_exemplar(synthesis: Synthesis) -> None:
+    """A blue layout drawn from an exemplar without blue has none."""
+    brown = picture(200, 260, seed=1)
+    brown[:, :, 2] = brown[:, :, 0] // 4
+    blue = picture(90, 120)
+    blue[:, :, :2] //= 4
+    drawn = Synthesis(brown)(blue.permute(2, 0, 1)[None].float() / 127.5 - 1)
+    assert bool((drawn[0, 2] <= (brown[:, :, 2].max() / 127.5 - 1) + 1e-5).all())
+
+
+def test_calm_places_take_no_writing() -> None:
+    """An exemplar of fine grain, in a part of which there is dark writing; the layout is an even surface."""
+    random = torch.Generator().manual_seed(0)
+    exemplar = (170 + 12 * torch.randn(192, 256, 1, generator=random)).clamp(0, 255).byte().expand(192, 256, 3).clone()
+    exemplar[150:174:4, 160:240] = 40
+    assert float((exemplar[:, :, 0] < 80).float().mean()) > 0.009
+    drawn = Synthesis(exemplar)(torch.full((1, 3, 160, 200), 170 / 127.5 - 1))
+    assert float((drawn[0, 0] < 80 / 127.5 - 1).float().mean()) < 0.001
+    assert float(drawn[0, 0].std()) > 0.3 * 12 / 127.5  # the grain is there
+
+
+def test_fidelity_brings_a_drawing_nearer_to_its_layout() -> None:
+    layout, exemplar = picture(160, 200), picture(200, 260, seed=1)
+    x = layout.permute(2, 0, 1)[None].float() / 127.5 - 1
+    errors = [float((Synthesis(exemplar, Dials(fidelity=f))(x) - x).square().mean()) for f in (0.0, 0.5, 1.0)]
+    assert errors[0] > errors[1] > errors[2]
+
+
+@pytest.mark.parametrize("size", [(8, 8), (8, 300), (39, 41)])
+def test_exemplars_of_any_size_are_drawn_from(size: tuple[int, int]) -> None:
+    drawn = Synthesis(picture(*size, seed=1))(torch.rand(1, 3, 50, 70) * 2 - 1)
+    assert drawn.shape == (1, 3, 50, 70) and bool(drawn.isfinite().all())
+
+
+def test_an_even_exemplar_gives_an_even_drawing() -> None:
+    drawn = Synthesis(torch.full((64, 64, 3), 100, dtype=torch.uint8))(torch.rand(1, 3, 50, 70) * 2 - 1)
+    torch.testing.assert_close(drawn, torch.full_like(drawn, 100 / 127.5 - 1))
+
+
 @pytest.mark.parametrize("values", [{"stroke_scale": 0.2}, {"stroke_scale": 5}, {"fidelity": 1.1}, {"fidelity": -1}])
 def test_dials_out_of_range_are_refused(values: dict[str, float]) -> None:
     with pytest.raises(ConfigError, match="out of range"):
