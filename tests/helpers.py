@@ -186,6 +186,9 @@ class Brush:
     def picture_bytes(self, size: tuple[int, int]) -> int:
         return 8 * min(size[0] * size[1], 16_000_000)
 
+    def begin_bytes(self, size: tuple[int, int]) -> int:
+        return 40 * min(size[0] * size[1], 4_000_000)
+
     def tile_bytes(self, side: int) -> int:
         return 400 * (side + 64) ** 2
 

@@ -38,11 +38,13 @@ from sincut.synthesis.pyramid import Box, grown, halved, halved_box, luma, withi
 from sincut.synthesis.tones import Tones
 
 COARSEST = 20  # px of the exemplar's shorter side at the coarsest level, at least
-WHOLE = 1 << 22  # px of a level that is drawn at once; larger ones are drawn in tiles
+WHOLE = 1 << 20  # px of a level that is drawn at once; larger ones are drawn in tiles
+BYTES_AT_WORK = 320  # for each px of a level or tile that is being drawn, measured
+BYTES_HELD = 16  # for each px of the largest level that is drawn at once, afterwards
 SIDE = 1024  # px: tiles that are fast; larger ones waste less on what is around them
 LAYOUT_MARGIN = 2  # px of a level that halving spoils along the borders of a part
 TONED = 3  # level at which tones are compared: means over 8x8 px, without the grain
-READ_AT_ONCE = 1 << 22  # px of a layout
+READ_AT_ONCE = 1 << 20  # px of a layout
 ROUNDS = (2, 3, 3, 4, 5, 6)  # of voting, pulling and matching, from the finest level on; coarser ones as the last
 JUMPS = (1, 2, 4, 1)  # px
 COHERENCE = 0.5
@@ -111,12 +113,21 @@ class Synthesis:
         return Drawing(self, read, size, on_share)
 
     def picture_bytes(self, size: tuple[int, int]) -> int:
-        """Bytes of main memory that the coarse levels of a picture (H, W) take."""
-        return 100 * min(WHOLE, size[0] * size[1])
+        """Bytes that the coarse levels of a picture (H, W) take once they are drawn."""
+        return BYTES_HELD * self._whole_pixels(size)
+
+    def begin_bytes(self, size: tuple[int, int]) -> int:
+        """Bytes that the coarse levels of a picture (H, W) take while they are drawn."""
+        return BYTES_AT_WORK * self._whole_pixels(size)
 
     def tile_bytes(self, side: int) -> int:
         """Bytes that a tile takes while it is drawn."""
-        return 120 * (side + 2 * self.pulls[0].reach) ** 2
+        return BYTES_AT_WORK * (side + 2 * self.pulls[0].reach) ** 2
+
+    def _whole_pixels(self, size: tuple[int, int]) -> int:
+        """Pixels of the largest level of a picture (H, W) that is drawn at once."""
+        sizes = [size[0] * size[1] >> 2 * n for n in range(len(self.levels))]
+        return next((pixels for pixels in sizes if pixels <= WHOLE), sizes[-1])
 
     def __call__(self, layout: Tensor) -> Tensor:
         """The drawing (1, 3, H, W) of a layout (1, 3, H, W) in [-1, 1], which is rounded to 8 bits."""

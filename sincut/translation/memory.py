@@ -168,7 +168,7 @@ class Memory:
             return Tiling(side), needs
 
         def drawn_needs(side: int) -> int:
-            return _rows_needs(size, side, file_bytes) + self._drawn_needs(size, side, synthesis)
+            return LIBRARY_BYTES + self._drawn_needs(size, side, synthesis, _rows_needs(size, side, file_bytes))
 
         drawn = _largest(lambda side: drawn_needs(side) <= allowed)
         if options.tile not in ("auto", "off"):
@@ -199,8 +199,8 @@ class Memory:
     def streamed_needs(self, size: tuple[int, int], seen: tuple[int, int], side: int, file_bytes: int) -> int:
         """Bytes: rows of tiles on their way through the program, the windows read, and a tile's feature maps."""
         scaled = _scaled_needs(size, seen)
-        rows = LIBRARY_BYTES if scaled else _rows_needs(size, side + self.limits.border, file_bytes)
-        return rows + scaled + self._tile_needs(side, seen)
+        rows = 0 if scaled else _rows_needs(size, side + self.limits.border, file_bytes)
+        return rows + scaled + self._tile_needs(side, seen) + LIBRARY_BYTES
 
     @property
     def _on_cpu(self) -> bool:
@@ -212,9 +212,15 @@ class Memory:
             return self._whole_needs(seen) if self._on_cpu else 0
         return (side + 2 * self.limits.border) ** 2 * self.per_pixel
 
-    def _drawn_needs(self, size: tuple[int, int], side: int, synthesis: Synthesis) -> int:
-        """Bytes of main memory for drawing a picture: what is held for all of it, and a tile at work."""
-        return synthesis.picture_bytes(size) + (synthesis.tile_bytes(side) if self._on_cpu else 0)
+    def _drawn_needs(self, size: tuple[int, int], side: int, synthesis: Synthesis, beside: int = 0) -> int:
+        """Bytes of main memory for drawing a picture: its coarse levels at work, or held beside a tile at work.
+
+        So many bytes more are needed `beside` tiles.
+        """
+        if not self._on_cpu:
+            return beside
+        held, tile = synthesis.picture_bytes(size), synthesis.tile_bytes(side)
+        return max(synthesis.begin_bytes(size), held + tile + beside)
 
     def _whole_needs(self, seen: tuple[int, int]) -> int:
         """Bytes of the feature maps of a picture that cannot be cut."""
@@ -245,8 +251,8 @@ def _largest(fits: Callable[[int], bool]) -> int:
 
 
 def _rows_needs(size: tuple[int, int], side: int, file_bytes: int) -> int:
-    """Bytes of rows of tiles, so many px high, on their way through the program, and of libvips."""
-    return BANDS_IN_FLIGHT * size[1] * side * file_bytes + LIBRARY_BYTES
+    """Bytes of rows of tiles, so many px high, on their way through the program."""
+    return BANDS_IN_FLIGHT * size[1] * side * file_bytes
 
 
 def _scaled_needs(size: tuple[int, int], seen: tuple[int, int]) -> int:

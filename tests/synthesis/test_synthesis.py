@@ -105,3 +105,14 @@ def test_an_even_exemplar_gives_an_even_drawing() -> None:
 def test_dials_out_of_range_are_refused(values: dict[str, float]) -> None:
     with pytest.raises(ConfigError, match="out of range"):
         Dials(**values)
+
+
+def test_memory_is_that_of_the_largest_level_drawn_at_once(synthesis: Synthesis) -> None:
+    levels = len(synthesis.levels)
+    for size in ((10, 20), (1000, 1000), (3000, 4000), (25_000, 40_000)):
+        pixels = size[0] * size[1]
+        whole = [pixels >> 2 * n for n in range(levels) if pixels >> 2 * n <= module.WHOLE]
+        largest = whole[0] if whole else pixels >> 2 * (levels - 1)
+        assert synthesis.begin_bytes(size) == module.BYTES_AT_WORK * largest
+        assert synthesis.picture_bytes(size) == module.BYTES_HELD * largest
+    assert synthesis.tile_bytes(1024) > module.BYTES_AT_WORK * 1024**2
