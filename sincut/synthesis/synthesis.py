@@ -24,7 +24,7 @@ A level has a finite reach. Coarse levels are drawn whole; larger ones in any ti
 """
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
 import torch
@@ -39,12 +39,15 @@ from sincut.synthesis.tones import Tones
 
 COARSEST = 20  # px of the exemplar's shorter side at the coarsest level, at least
 WHOLE = 1 << 20  # px of a level that is drawn at once; larger ones are drawn in tiles
+KEPT = (
+    1 << 26
+)  # px of a halved layout that is kept in 8 bits, so that a coarse tile needs not read all that is below it
 BYTES_AT_WORK = 320  # for each px of a level or tile that is being drawn, measured
 BYTES_HELD = 16  # for each px of the largest level that is drawn at once, afterwards
 SIDE = 1024  # px: tiles that are fast; larger ones waste less on what is around them
 LAYOUT_MARGIN = 2  # px of a level that halving spoils along the borders of a part
 TONED = 3  # level at which tones are compared: means over 8x8 px, without the grain
-READ_AT_ONCE = 1 << 20  # px of a layout
+READ_AT_ONCE = 1 << 21  # px of a layout
 ROUNDS = (2, 3, 3, 4, 5, 6)  # of voting, pulling and matching, from the finest level on; coarser ones as the last
 JUMPS = (1, 2, 4, 1)  # px
 COHERENCE = 0.5
@@ -114,15 +117,21 @@ class Synthesis:
 
     def picture_bytes(self, size: tuple[int, int]) -> int:
         """Bytes that the coarse levels of a picture (H, W) take once they are drawn."""
-        return BYTES_HELD * self._whole_pixels(size)
+        return BYTES_HELD * self._whole_pixels(size) + self._kept_bytes(size)
 
     def begin_bytes(self, size: tuple[int, int]) -> int:
         """Bytes that the coarse levels of a picture (H, W) take while they are drawn."""
-        return BYTES_AT_WORK * self._whole_pixels(size)
+        return BYTES_AT_WORK * self._whole_pixels(size) + self._kept_bytes(size)
 
     def tile_bytes(self, side: int) -> int:
         """Bytes that a tile takes while it is drawn."""
         return BYTES_AT_WORK * (side + 2 * self.pulls[0].reach) ** 2
+
+    def _kept_bytes(self, size: tuple[int, int]) -> int:
+        """Bytes of the halved layout of a picture (H, W) that is kept in memory."""
+        area = math.prod(size) >> 2 * self.shift
+        level = kept_level(area, len(self.levels) - 1)
+        return 3 * area >> 2 * level if level else 0
 
     def _whole_pixels(self, size: tuple[int, int]) -> int:
         """Pixels of the largest level of a picture (H, W) that is drawn at once."""
@@ -152,6 +161,10 @@ class Drawing:
         self.padded = -(-size[0] // unit) * unit >> synthesis.shift, -(-size[1] // unit) * unit >> synthesis.shift
         whole = [n for n in range(count) if (self.padded[0] >> n) * (self.padded[1] >> n) <= WHOLE]
         self.whole = whole[0] if whole else count - 1  # the finest level that is drawn whole
+        self.kept = kept_level(self.padded[0] * self.padded[1], self.whole)
+        self.layout: Tensor | None = None  # (h, w, 3) of the level `kept`
+        if self.kept:
+            self.layout = self._eight_bit_layout(self.kept)
         layouts = {self.whole: self._whole_layout(self.whole)}
         for n in range(self.whole + 1, count):
             layouts[n] = halved(layouts[n - 1])
@@ -193,25 +206,53 @@ class Drawing:
     def _layout(self, n: int, box: Box) -> Tensor:
         """The layout (1, 3, h, w) of a box of level n, in its own tones."""
         outer = grown(box, LAYOUT_MARGIN, (self.padded[0] >> n, self.padded[1] >> n))
-        halvings = n + self.synthesis.shift
-        x = self._pixels((outer[0] << halvings, outer[1] << halvings, outer[2] << halvings, outer[3] << halvings))
+        kept = self.kept if self.layout is not None and n >= self.kept else -self.synthesis.shift
+        halvings = n - kept
+        part = outer[0] << halvings, outer[1] << halvings, outer[2] << halvings, outer[3] << halvings
+        if self.layout is not None and kept == self.kept:
+            x = self._tensor(self.layout[within(part, (0, 0, 0, 0))])
+        else:
+            x = self._pixels(part)
         for _ in range(halvings):
             x = halved(x)
         return x[(..., *within(box, outer))]
 
     def _whole_layout(self, n: int) -> Tensor:
         """The whole layout of level n, read in bands."""
+        return torch.cat(list(self._bands(n)), 2)
+
+    def _eight_bit_layout(self, n: int) -> Tensor:
+        """The whole layout (h, w, 3) of level n in 8 bits, on the CPU."""
+        out, top = torch.empty(self.padded[0] >> n, self.padded[1] >> n, 3, dtype=torch.uint8), 0
+        for band in self._bands(n):
+            rows = band[0].permute(1, 2, 0)
+            out[top : top + len(rows)] = ((rows + 1) * 127.5).round()
+            top += len(rows)
+        return out
+
+    def _bands(self, n: int) -> Iterator[Tensor]:
+        """The layout (1, 3, h, w) of level n, in bands from top to bottom."""
         h, w = self.padded[0] >> n, self.padded[1] >> n
-        step = max(1, READ_AT_ONCE // (w << n + self.synthesis.shift) >> n + self.synthesis.shift)
-        return torch.cat([self._layout(n, (top, 0, min(top + step, h), w)) for top in range(0, h, step)], 2)
+        halvings = n + self.synthesis.shift
+        step = max(1, READ_AT_ONCE // (w << halvings) >> halvings)
+        return (self._layout(n, (top, 0, min(top + step, h), w)) for top in range(0, h, step))
 
     def _pixels(self, box: Box) -> Tensor:
         """Pixels (1, 3, h, w) of the layout in [-1, 1], continued by its last row and column."""
         top, left, bottom, right = box
         h, w = self.size
         part = self.read(min(top, h - 1), min(left, w - 1), min(bottom, h), min(right, w))
-        x = part.to(self.synthesis.device).permute(2, 0, 1)[None].float() / 127.5 - 1
+        x = self._tensor(part)
         return F.pad(x, (0, right - left - x.shape[3], 0, bottom - top - x.shape[2]), mode="replicate")
+
+    def _tensor(self, pixels: Tensor) -> Tensor:
+        """8-bit pixels (h, w, 3) -> (1, 3, h, w) in [-1, 1], on the synthesis' device."""
+        return pixels.to(self.synthesis.device).permute(2, 0, 1)[None].float() / 127.5 - 1
+
+
+def kept_level(area: int, last: int) -> int:
+    """The level, below the `last`, whose layout is kept in memory for a finest level of `area` px; 0: none is."""
+    return next((n for n in range(1, last) if area > KEPT >= area >> 2 * n), 0)
 
 
 def _cut(picture: Tensor, unit: int) -> Tensor:
