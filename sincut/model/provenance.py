@@ -94,14 +94,15 @@ class Provenance:
     def to_dict(self) -> dict[str, Any]:
         """The JSON object that stands in the file: what is told, in the order of the fields.
 
-        Planned steps are told with the steps, even if they are 0: not known yet.
+        Steps are told unless they are 0. Planned ones are told beside them even if 0: not known yet.
         """
         values = {each.name: getattr(self, each.name) for each in fields(self)}
         values |= {role: picture and asdict(picture) for role, picture in self.pictures.items()}
         values |= {key: dict(value) for key, value in values.items() if isinstance(value, Mapping)}
         values["training_scale"] = {part: list(scales) for part, scales in self.training_scale.items()}
-        untold = () if self.steps else ("steps", "planned_steps")
-        return {key: value for key, value in values.items() if key not in untold and value not in (None, "", {})}
+        if not self.steps:
+            values |= {"steps": None, "planned_steps": self.planned_steps or None}
+        return {key: value for key, value in values.items() if value not in (None, "", {})}
 
     @property
     def reverse(self) -> bool:

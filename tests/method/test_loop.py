@@ -121,7 +121,16 @@ def test_a_training_that_has_enough_steps_before_its_pace_is_known_is_closed(
 def test_a_run_of_minutes_tells_how_many_crops_its_steps_have(
     tiny: Config, pictures: tuple[torch.Tensor, torch.Tensor], monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    clock, counts, step = Clock(0.0, 0.0), list[int](), Training.step
+
+    def timed(self: Training, rate: float, progress: Place, count: int) -> dict[str, torch.Tensor]:
+        clock.now += 0.01 * count
+        counts.append(count)
+        return step(self, rate, progress, count)
+
     monkeypatch.setattr("sincut.method.plan.CALIBRATION", (1, 0.0))
+    monkeypatch.setattr("sincut.method.loop.time.monotonic", clock)
+    monkeypatch.setattr(Training, "step", timed)
     planned: list[Planned] = []
     schedule = {"steps": 0, "minutes": 0.02, "least_steps": 1_000_000}
     config = overlay(tiny, {"crops": {"count": 4}, "schedule": schedule})
@@ -129,6 +138,7 @@ def test_a_run_of_minutes_tells_how_many_crops_its_steps_have(
         *pictures, config, device=CPU, on_event=lambda e: planned.append(e) if isinstance(e, Planned) else None
     )
     assert planned[0].crops == model.provenance.crops == 2
+    assert counts == [4] * 3 + [2] * (model.provenance.steps - 3)  # two steps warm up, one is timed
 
 
 def test_too_little_memory_is_told_with_what_takes_less(
