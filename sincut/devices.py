@@ -3,6 +3,9 @@
 The library takes a `torch.device` and never picks one; the command line turns `--device auto` into one here.
 """
 
+import ctypes
+import sys
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -119,11 +122,14 @@ def out_of_memory(error: RuntimeError) -> bool:
 
 
 def release_memory(device: torch.device) -> None:
-    """Give back what torch keeps for later, before a smaller attempt."""
+    """Give back what torch, or on Linux the C library, keeps for later: before a smaller attempt, or other work."""
     if device.type == "cuda":
         torch.cuda.empty_cache()
     elif device.type == "mps":
         torch.mps.empty_cache()
+    elif sys.platform == "linux":
+        with suppress(OSError, AttributeError):  # other C libraries than glibc do not have it
+            ctypes.CDLL(None).malloc_trim(0)
 
 
 def used_memory() -> int:

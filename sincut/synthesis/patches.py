@@ -58,16 +58,20 @@ class Search:
 
     def __call__(self, queries: Tensor) -> Tensor:
         """The index (N,), int64, of the nearest key of each query (N, D)."""
-        space = queries.new_empty(min(QUERIES, len(queries)), KEYS)
-        nearest = [self._of_block(block, space) for block in queries.split(QUERIES) if len(block)]
-        return torch.cat(nearest) if nearest else queries.new_zeros(0, dtype=torch.long)
+        most = min(QUERIES, len(queries))
+        space, near = queries.new_empty(most, KEYS), queries.new_empty(most, *self.groups.shape[1:])
+        nearest = torch.empty(len(queries), dtype=torch.long, device=queries.device)
+        for first in range(0, len(queries), QUERIES):
+            nearest[first : first + QUERIES] = self._of_block(queries[first : first + QUERIES], space, near)
+        return nearest
 
-    def _of_block(self, queries: Tensor, space: Tensor) -> Tensor:
+    def _of_block(self, queries: Tensor, space: Tensor, near: Tensor) -> Tensor:
         ones = torch.ones_like(queries[:, :1])
         asked = torch.cat([queries, queries.square().sum(1, keepdim=True), ones], 1)
         parts = [_product(asked, keys, space).view(len(asked), -1, GROUP).amin(2) for keys in self.table.split(KEYS, 1)]
         group = torch.cat(parts, 1).argmin(1)
-        inside = torch.bmm(self.groups.index_select(0, group), asked[:, :, None])[:, :, 0].argmin(1)
+        chosen = torch.index_select(self.groups, 0, group, out=near[: len(asked)])
+        inside = torch.bmm(chosen, asked[:, :, None])[:, :, 0].argmin(1)
         return (group * GROUP + inside).clamp_(max=self.count - 1)
 
 

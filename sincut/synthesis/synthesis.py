@@ -39,15 +39,13 @@ from sincut.synthesis.tones import Tones
 
 COARSEST = 20  # px of the exemplar's shorter side at the coarsest level, at least
 WHOLE = 1 << 20  # px of a level that is drawn at once; larger ones are drawn in tiles
-KEPT = (
-    1 << 26
-)  # px of a halved layout that is kept in 8 bits, so that a coarse tile needs not read all that is below it
+KEPT = 1 << 26  # px, at most, of a halved layout that is kept, for coarse tiles not to read all that is below them
 BYTES_AT_WORK = 320  # for each px of a level or tile that is being drawn, measured
 BYTES_HELD = 16  # for each px of the largest level that is drawn at once, afterwards
 SIDE = 1024  # px: tiles that are fast; larger ones waste less on what is around them
 LAYOUT_MARGIN = 2  # px of a level that halving spoils along the borders of a part
 TONED = 3  # level at which tones are compared: means over 8x8 px, without the grain
-READ_AT_ONCE = 1 << 21  # px of a layout
+READ_AT_ONCE = 1 << 20  # px of a layout
 ROUNDS = (2, 3, 3, 4, 5, 6)  # of voting, pulling and matching, from the finest level on; coarser ones as the last
 JUMPS = (1, 2, 4, 1)  # px
 COHERENCE = 0.5

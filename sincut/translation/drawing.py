@@ -14,6 +14,7 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
+from sincut.devices import release_memory
 from sincut.errors import ImageError
 from sincut.events import Listener, TileDone
 from sincut.model.limits import Limits
@@ -41,6 +42,7 @@ class Drawer:
 
     def __init__(self, exemplar: Tensor, dials: Dials, device: torch.device) -> None:
         self.synthesis = Synthesis(exemplar, dials, device)
+        release_memory(torch.device("cpu"))  # what was needed to prepare it
         self.exemplar, self.dials, self.device = exemplar, dials, device
         self.coarse_seconds = 0.0  # for a pixel of the whole picture, before its first tile
         self.tile_seconds = 0.0  # for a pixel of the last tiles
@@ -103,6 +105,7 @@ def draw_picture(
     course = _Course(tiles, _seconds(drawer, first, size[0] * size[1], todo), on_event)
     with LayoutStore(size, place) as layout:
         first.run(layout.write, lambda event: course.hear(event))
+        release_memory(torch.device("cpu"))  # feature maps of G
         pen = _Pen(drawer, layout.read, size, tiling.drawn, lambda share: course.tell(1, share))
         done = 0
         for box, asked in boxes:
@@ -132,6 +135,7 @@ class _Pen:
                 self.drawing = drawer.synthesis.begin(read, size, on_share)
         except TileTooLargeError as error:
             raise ImageError(f"{error}; {OTHER_DEVICE}, or leave the drawing out with --fast") from None
+        release_memory(torch.device("cpu"))  # coarse levels take most of theirs only while they are drawn
         drawer.coarse_seconds = (time.perf_counter() - began) / (size[0] * size[1])
         self.drawer, self.halving = drawer, Halving[None](self._draw, side, ANYWHERE, drawer.device)
 

@@ -28,6 +28,7 @@ SMALLEST_TILE = 64  # px
 TILE_STEP = 64  # px: tiles chosen here have sides that are multiples of it
 BANDS_IN_FLIGHT = 8  # rows of tiles on their way: read, translated, queued, being compressed
 LIBRARY_BYTES = 300 * 10**6  # of libvips, its threads and its caches
+HOLES_BYTES = 120 * 10**6  # of what the first pass has left in the heap
 BYTES_OF_SCALED = 40  # per pixel of what a picture is scaled to
 PIXELS_AT_ONCE = 4_000_000  # of pictures that are put together from two scales
 BYTES_AT_ONCE = 60 * PIXELS_AT_ONCE
@@ -168,7 +169,8 @@ class Memory:
             return Tiling(side), needs
 
         def drawn_needs(side: int) -> int:
-            return LIBRARY_BYTES + self._drawn_needs(size, side, synthesis, _rows_needs(size, side, file_bytes))
+            rows = _rows_needs(size, side, file_bytes)
+            return LIBRARY_BYTES + HOLES_BYTES + self._drawn_needs(size, side, synthesis, rows)
 
         drawn = _largest(lambda side: drawn_needs(side) <= allowed)
         if options.tile not in ("auto", "off"):
