@@ -49,7 +49,7 @@ class Source:
 
 
 class Shifted:
-    """A field seen from its neighbours: the places that these would give to the pixels between them."""
+    """The candidates of coherence: for each pixel of a field, the places that continue its neighbours' patches."""
 
     def __init__(self, field: Tensor, reach: int, width: int) -> None:
         h, w = field.shape
@@ -103,11 +103,12 @@ def vote(source: Source, field: Tensor, radius: int) -> Tensor:
 def spread(
     source: Source, queries: Queries, state: tuple[Tensor, Tensor], jump: int, coherence: float, use: Tensor | None
 ) -> tuple[Tensor, Tensor]:
-    """Field and squared distances, both (h, w), after each pixel has looked at those `jump` px beside it.
+    """Field and squared distances, both (h, w), after each pixel was offered four candidates.
 
-    A candidate continues the patch of a neighbour (Ashikhmin 2001, "Synthesizing natural textures"; further neighbours:
-    Tong et al. 2002, k-coherence). It wins if its distance, plus `coherence` times the share of the eight neighbours
-    that do not continue it, is less; both times `use` (N,) at its place, a penalty for places used too often.
+    These continue the patches of its neighbours `jump` px above, below, left and right (Ashikhmin 2001, "Synthesizing
+    natural textures"; further neighbours: Tong et al. 2002, k-coherence). A candidate wins if its distance, plus
+    `coherence` times the share of the eight neighbours that do not continue it, is less than the same for the present
+    place; both times `use` (N,) at the place, a penalty for places used too often.
     """
     field, distance = state
     w, shifted = field.shape[1], Shifted(field, jump + 1, source.width)

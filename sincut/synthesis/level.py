@@ -88,7 +88,7 @@ class Level:
         return share.clamp_(0, 1)
 
     def first(self, layout: Tensor) -> Tensor:
-        """The field of the coarsest layout (1, 3, h, w): nearest patches, none of the exemplar's being left out."""
+        """The field (h, w) of the coarsest layout (1, 3, h, w): nearest patches, with weights for completeness."""
         h, w = layout.shape[2:]
         asked = self._queries(layout, self.guide(layout))(0, h)
         return self.places[Search(self.searched, self._completeness(asked))(asked)].view(h, w)
@@ -130,10 +130,11 @@ class Level:
         return rows
 
     def _completeness(self, asked: Tensor) -> Tensor:
-        """Weights (M,) of distances to the places searched; less for those that all queries (N, D) are far from.
+        """Weights (M,) of distances to the places searched: 1 / (`COMPLETENESS` + the distance to the nearest query).
 
+        So places that all queries (N, D) are far from are favoured.
         Without them the flattest patches, which are near to everything, win everywhere (Granot et al. 2022, "Drop the
-        GAN", section 4.2).
+        GAN").
         """
         return 1 / (COMPLETENESS + least_distances(self.searched, asked))
 

@@ -1,8 +1,8 @@
 """Patches as short vectors, and the nearest of them.
 
 A patch is the square of `PATCH` px around a pixel. Its descriptor holds its principal components, of which few tell
-nearly all (PCA-based patches as in Hertzmann et al. 2001, "Image Analogies", section 3.1, and GPNN, section 4.3), so
-that squared distances of descriptors are about those of patches. Descriptors are rows (N, D).
+nearly all (as in Hertzmann et al. 2001, "Image Analogies"), so that squared distances of descriptors are about those of
+patches. `level.py` adds a component that says how calm or busy a place is. Descriptors are rows (N, D).
 """
 
 import torch

@@ -2,7 +2,8 @@
 
 A *layout* says what is where and in which colour; the *exemplar* says what it is made of: paint, rock, grass. Every
 pixel of the drawing is a pixel of the exemplar, or a mean of few. G lays out, since it has learned which part of the
-target a place should look like; it does not make the target's stuff. Copying does, but finds no layout of its own.
+target a place should look like, but it does not make the target's stuff. Copied patches are that stuff, but by their
+colours alone the right ones are hardly found.
 
 Both are halved to pyramids. At the coarsest level each 5x5 patch of the layout takes the nearest patch of the exemplar.
 Each finer level takes over the places that were found, with the exemplar's own detail below them, and corrects them in
@@ -11,14 +12,16 @@ a few rounds (texture optimisation: Kwatra et al. 2005):
 1. vote: a pixel is the mean of what all patches that cover it say;
 2. pull: the picture is moved towards the layout, strongly where this has outlines, hardly where it is calm;
 3. match: each patch may move to a nearer one of a fixed sample of the exemplar, or continue that of a neighbour
-   (coherence: Ashikhmin 2001; Tong et al. 2002). Continuing is cheaper, so pieces of the exemplar stay together, and
-   strokes stay strokes. Places used too often become dearer (Kaspar et al. 2015; StyLit: Fišer et al. 2016) and places
-   never used cheaper (completeness, as in GPNN: Granot et al. 2022), so nothing is repeated like cloth.
+   (coherence: Ashikhmin 2001; Tong et al. 2002). Continuing costs less, so pieces of the exemplar stay together, and
+   strokes stay strokes. At coarse levels, places used too often cost more (uniformity: Kaspar et al. 2015; StyLit:
+   Fišer et al. 2016) and places near to no patch of the picture less (completeness: GPNN, Granot et al. 2022), so
+   nothing is repeated like cloth.
 
-The guide is part of each patch: its colours, which G chose, and whether it is calm or busy, so that calm places take no
-writing and no eyes. As in Image Analogies (Hertzmann et al. 2001, section 3.4) the layout's tones are first mapped to
-the exemplar's, so that there are patches for all of them. This is how non-parametric synthesis (Efros and Leung 1999)
-is steered here. Nothing is random but a fixed sample; PatchMatch's randomised search is not used.
+So it is non-parametric synthesis (Efros and Leung 1999) with the layout as its guide. As in Image Analogies (Hertzmann
+et al. 2001) the layout's tones are first mapped to the exemplar's, so that there are patches for all of them. Patches
+are compared by their colours, in which the layout takes part by the pull, and by how calm or busy the layout is at
+their place, so that calm places take no writing and no eyes. Nothing is random but one fixed sample of places;
+PatchMatch's randomised search is not used.
 
 A level has a finite reach. Coarse levels are drawn whole; larger ones in any tiles, which fit together exactly.
 """
@@ -46,7 +49,7 @@ SIDE = 1024  # px: tiles that are fast; larger ones waste less on what is around
 LAYOUT_MARGIN = 2  # px of a level that halving spoils along the borders of a part
 TONED = 3  # level at which tones are compared: means over 8x8 px, without the grain
 READ_AT_ONCE = 1 << 20  # px of a layout
-ROUNDS = (2, 3, 3, 4, 5, 6)  # of voting, pulling and matching, from the finest level on; coarser ones as the last
+ROUNDS = (2, 3, 3, 4, 5, 6)  # of vote, pull and match, from the finest level on; the last is for all coarser ones
 JUMPS = (1, 2, 4, 1)  # px
 COHERENCE = 0.5
 COUNTED = 4  # coarsest levels, at which uses are counted
@@ -202,7 +205,7 @@ class Drawing:
         return levels[n].refined(self.tones(self._layout(n, outer)), field, pull, False)[within(box, outer)]
 
     def _layout(self, n: int, box: Box) -> Tensor:
-        """The layout (1, 3, h, w) of a box of level n, in its own tones."""
+        """The layout (1, 3, h, w) of a box of level n, before its tones are mapped."""
         outer = grown(box, LAYOUT_MARGIN, (self.padded[0] >> n, self.padded[1] >> n))
         kept = self.kept if self.layout is not None and n >= self.kept else -self.synthesis.shift
         halvings = n - kept
