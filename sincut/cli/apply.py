@@ -99,7 +99,7 @@ look_options = gathered(
     click.option("--stroke-scale", type=float, default=1.0, show_default=True, metavar="0.25..4",
                  help="Size of strokes and texture: 2 draws them twice as large as in the picture learned from."),
     click.option("--fidelity", type=float, default=0.5, show_default=True, metavar="0..1",
-                 help="0: freely drawn, with the most paint or texture, 1: every outline and detail kept."),
+                 help="0: freely drawn, with the most paint or texture, 1: outlines and small things kept."),
 )  # fmt: skip
 limit_options = gathered(
     "limits",
