@@ -56,7 +56,7 @@ COUNTED = 4  # coarsest levels, at which uses are counted
 # Shares of the difference to the layout that a pull makes up for, at the coarsest and the finest level.
 LOW, LOW_BUSY = (0.5, 0.1), (0.8, 0.2)  # below a level's finest octave, at calm and at busy places
 FINE, FINE_BUSY = (0.2, 0.0), (1.2, 0.5)  # in that octave
-LARGEST = 1.5  # stroke scale from which on the layout is halved instead of the exemplar being enlarged
+LARGEST = 1 << 22  # px of an enlarged exemplar; for still larger strokes the layout is halved instead
 LAST = 1  # px: radius of the last vote; little is averaged, so it is crisp
 
 Read = Callable[[int, int, int, int], Tensor]  # top, left, bottom, right of a layout -> uint8 (h, w, 3), on the CPU
@@ -85,7 +85,9 @@ class Synthesis:
     def __init__(self, exemplar: Tensor, dials: Dials = Dials(), device: torch.device | str = "cpu") -> None:
         picture = exemplar.permute(2, 0, 1)[None].to(device).float() / 127.5 - 1
         self.device, self.dials = picture.device, dials
-        self.shift = max(0, round(math.log2(dials.stroke_scale))) if dials.stroke_scale > LARGEST else 0
+        area, self.shift = dials.stroke_scale**2 * picture[0, 0].numel(), 0
+        while area > LARGEST and dials.stroke_scale > 2**self.shift:
+            area, self.shift = area / 4, self.shift + 1
         scale = dials.stroke_scale / 2**self.shift
         if scale != 1:
             size = [max(8, round(n * scale)) for n in picture.shape[2:]]

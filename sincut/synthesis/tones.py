@@ -10,6 +10,8 @@ from sincut.synthesis.pyramid import luma
 
 KNOTS = 33  # quantiles that are compared
 LEAST = 1e-3  # of a step between two of them, in luma of [-1, 1]: even pictures are not torn apart
+SHARE = 0.5  # of the way to the other tones: another picture may truly be darker or brighter
+MOST = 0.06  # by which a tone is moved, in luma of [-1, 1]; further, and a sea would be drawn from the sky
 STEEPEST = 4.0  # slope: noise of an even sky is not to become a pattern
 
 
@@ -22,7 +24,7 @@ class Tones:
 
     @classmethod
     def between(cls, first: Tensor, second: Tensor) -> "Tones":
-        """The map that gives the lumas `first` the distribution of `second`: their quantiles are matched."""
+        """The map that brings the distribution of the lumas `first` nearer to that of `second`, by their quantiles."""
         at = tuple(n / (KNOTS - 1) for n in range(KNOTS))
         before, after = sampled_quantiles(first, at), sampled_quantiles(second, at)
         steps = before.diff().clamp(min=LEAST)
@@ -30,7 +32,8 @@ class Tones:
         middle = KNOTS // 2  # tones are kept there, where rises had to be limited
         before = before[0] + torch.cat([steps.new_zeros(1), steps.cumsum(0)])
         risen = torch.cat([rises.new_zeros(1), rises.cumsum(0)])
-        return cls(before, after[middle] + risen - risen[middle])
+        moved = after[middle] + risen - risen[middle] - before
+        return cls(before, before + (SHARE * moved).clamp(-MOST, MOST))
 
     def __call__(self, picture: Tensor) -> Tensor:
         """(1, 3, h, w) -> the same in the other tones, in [-1, 1]. Beyond the knots tones are moved as at the last."""

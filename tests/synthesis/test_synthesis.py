@@ -53,6 +53,7 @@ def test_tiles_of_any_size_make_the_same_picture(
 
 def test_large_strokes_are_drawn_in_exact_tiles_too(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(module, "WHOLE", 1 << 9)
+    monkeypatch.setattr(module, "LARGEST", 1 << 14)
     synthesis = Synthesis(picture(100, 130, seed=1), Dials(stroke_scale=4.0))
     drawing = drawing_of(synthesis, picture(83, 149))
     whole, tiled = drawing.tile((0, 0, 83, 149)), torch.full((1, 3, 83, 149), torch.nan)
