@@ -7,6 +7,7 @@ from helpers import ROOT
 import sincut
 from sincut.pictures.reading import load
 from sincut.report.measures import measure
+from sincut.translation.options import Options
 
 
 @pytest.mark.slow
@@ -23,8 +24,11 @@ def test_a_short_training_on_the_examples_is_as_good_as_it_was() -> None:
         config = sincut.resolve("quick", ["schedule.steps=100"])
         translator = sincut.train(painting, photo, config=config, precision="float32")
         source, target, true = (load(path) for path in (painting, photo, truth))
-        figures = measure(source, target, translator.apply_picture(source), true)
+        figures = measure(source, target, translator.apply_picture(source, Options(fast=True)), true)
+        torch.set_num_threads(1)  # beside other tests, several threads of one picture wait for each other
+        drawn = measure(source, target, translator.apply_picture(source), true)
     finally:
         torch.set_num_threads(threads)
     assert figures["psnr_output"] > 17.9 and figures["ssim_output"] > 0.505
+    assert drawn["psnr_output"] > 17.9 and drawn["ssim_output"] > 0.46  # seed 0 gave 18.38 dB and .488
     assert figures["colour"] < 0.13 and figures["structure"] > 0.867 and figures["tone"] > 0.98
