@@ -110,9 +110,7 @@ def draw_picture(
         done = 0
         for box, asked in boxes:
             write(box, pen.tile(box) if asked else None)
-            if (
-                asked and place is not None
-            ):  # memory is scarce, and takes a thousandth of a tile's time to be given back
+            if asked and place is not None:  # where memory is scarce; that takes no time beside a tile's
                 release_memory(torch.device("cpu"))
             done += _area(box) if asked else 0
             course.tell(2, done / todo)
