@@ -8,7 +8,7 @@ from pathlib import Path, PurePath
 
 from sincut.batch.remote import AnyPath, Url, place
 from sincut.errors import ConfigError, RunError
-from sincut.pictures.formats import HEIF, SUFFIXES, WRITABLE, writable_format
+from sincut.pictures.formats import SUFFIXES, WRITABLE, writable_format, written_suffix
 
 FIELDS = ("stem", "name", "suffix", "folder", "model")  # of a pattern for the output
 
@@ -100,9 +100,7 @@ class Naming:
 
     def _named(self, path: PurePath, source: PurePath | None = None) -> str:
         """The name of `path` with a suffix that can be written: its own, else the one of `source`."""
-        suffix = (source or path).suffix.lower()
         if self.format_ is not None:
             return f"{path.stem if path.suffix.lower() in SUFFIXES else path.name}.{self.format_}"
-        if suffix in WRITABLE:
-            return path.name if path.suffix.lower() == suffix else f"{path.name}{suffix}"
-        return f"{path.name}{'.jpg' if suffix in HEIF else '.png'}"
+        suffix = written_suffix((source or path).suffix)
+        return path.name if path.suffix.lower() == suffix else f"{path.name}{suffix}"

@@ -8,18 +8,27 @@ from PIL import features
 from sincut.errors import ImageError
 from sincut.pictures.picture import Metadata
 
-HEIF = {".heic", ".heif"}
-SUFFIXES = {".png", ".jpg", ".jpeg", ".webp", ".tif", ".tiff", ".bmp", ".gif", ".ppm", ".jp2", ".avif", *HEIF}
+JPEGS = (".jpg", ".jpeg", ".jpe", ".jfif", ".jfi", ".jif", ".pjpeg", ".pjpg", ".pjp")
+HEIF = {".heic", ".heif", ".hif", ".heics", ".heifs"}
+# Suffixes that are read, by what a translation of such a file is written as.
+READ_ONLY = {
+    **dict.fromkeys((*HEIF, ".mpo", ".jps"), ".jpg"),
+    **dict.fromkeys((".ptif", ".ptiff", ".btf", ".tf8"), ".tif"),
+    **dict.fromkeys((".gif", ".apng", ".dib", ".avifs"), ".png"),
+    **dict.fromkeys((".ppm", ".pgm", ".pbm", ".pnm"), ".png"),
+    **dict.fromkeys((".jp2", ".j2k", ".j2c", ".jpc", ".jpf", ".jpx"), ".png"),
+}
+# The first suffix of a format is the one that messages name.
 WRITABLE = {
     ".png": "PNG",
-    ".jpg": "JPEG",
-    ".jpeg": "JPEG",
+    **dict.fromkeys(JPEGS, "JPEG"),
     ".webp": "WEBP",
     ".tif": "TIFF",
     ".tiff": "TIFF",
     ".bmp": "BMP",
     **({".avif": "AVIF"} if features.check("avif") else {}),
 }
+SUFFIXES = {*WRITABLE, ".avif", *READ_ONLY}
 DEFAULT_QUALITY = {"JPEG": 95, "WEBP": 95, "AVIF": 90}
 FULL_CHROMA = 90  # quality of a JPEG from which its colours are not subsampled
 WITH_ALPHA = {"PNG", "WEBP", "TIFF", "AVIF"}
@@ -33,9 +42,20 @@ def writable_format(path: PurePath) -> str:
     """Pillow's name of the format of a suffix. Raises `ImageError` for one that is not written."""
     format_ = WRITABLE.get(path.suffix.lower())
     if format_ is None:
-        known = ", ".join(sorted(WRITABLE))
+        known = ", ".join(dict.fromkeys(suffix_of(format_) for format_ in WRITABLE.values()))
         raise ImageError(f"{path}: cannot write {path.suffix or 'a file without suffix'}; use one of {known}")
     return format_
+
+
+def suffix_of(format_: str) -> str:
+    """The usual suffix of one of Pillow's formats; .png for one that is not written."""
+    return next((suffix for suffix, known in WRITABLE.items() if known == format_), ".png")
+
+
+def written_suffix(suffix: str) -> str:
+    """The suffix, in small letters, that a translation of a file with this one gets: its own where it is written."""
+    own = suffix.lower()
+    return own if own in WRITABLE else READ_ONLY.get(own, ".png")
 
 
 def check_fits_format(path: Path, size: tuple[int, int]) -> None:

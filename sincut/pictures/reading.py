@@ -10,8 +10,7 @@ import numpy as np
 from PIL import Image, ImageCms
 
 from sincut.errors import ImageError
-from sincut.pictures import libvips
-from sincut.pictures.formats import WRITABLE
+from sincut.pictures import formats, libvips
 from sincut.pictures.metadata import UPRIGHT, carried_by, is_grey, orientation_of, read_tags, turned_upright
 from sincut.pictures.modes import GREYS_BECAME_RGB, IN_PROFILE, alpha_of, has_alpha, to_rgb
 from sincut.pictures.opening import MAX_PIXELS, UnknownFormatError, decoding, opened, refuse_absurd_size, told_with
@@ -54,7 +53,7 @@ def suffix_of(path: Path) -> str:
         if _size_by_vips(path, MAX_PIXELS) is None:
             raise
         return ".png"
-    return next((suffix for suffix, known in WRITABLE.items() if known == format_), ".png")
+    return formats.suffix_of(format_)
 
 
 def size_of(path: Path, max_pixels: int = MAX_PIXELS) -> tuple[int, int]:

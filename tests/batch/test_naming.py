@@ -46,6 +46,36 @@ def test_a_format_is_for_names_that_do_not_say_it(tree: Path, tmp_path: Path) ->
 
 
 @pytest.mark.parametrize(
+    ("names", "ending"),
+    [
+        (["a.jfif", "b.JPE", "c.jfi", "d.pjpeg", "e.jif", "f.pjp"], ""),
+        (["a.HIF", "b.heic", "c.mpo"], ".jpg"),
+        (["a.j2k", "b.jpx", "c.JP2", "d.pgm", "e.ppm", "f.pnm", "g.pbm", "h.apng", "i.dib", "j.gif"], ".png"),
+        (["a.ptif", "b.btf"], ".tif"),
+    ],
+)
+def test_suffixes_that_people_have_are_taken_from_folders(tmp_path: Path, names: list[str], ending: str) -> None:
+    source, out = tmp_path / "in", tmp_path / "out"
+    source.mkdir()
+    for name in names:
+        (source / name).touch()
+    assert targets(make_plan([source], Naming(out)), out) == [f"{name}{ending}" for name in names]
+
+
+def test_a_jpeg_by_another_name_stays_one(tmp_path: Path, tiny: Config) -> None:
+    for name in ("a.jfif", "b.JPE"):
+        Image.fromarray(scene(20, 24, 0)).save(tmp_path / name, "JPEG", quality=31)
+    done, failed = run(make_plan([tmp_path / "a.jfif", tmp_path / "b.JPE"], Naming(None)), Translator(make_model(tiny)))
+    assert len(done) == 2 and not failed
+    for job in done:
+        assert isinstance(job.target, Path)
+        with Image.open(job.target) as image:
+            assert image.format == "JPEG"
+    with pytest.raises(ImageError, match=r"use one of \.png, \.jpg, \.webp, \.tif, \.bmp"):
+        make_plan([tmp_path / "a.jfif"], Naming(tmp_path / "x.gif"))
+
+
+@pytest.mark.parametrize(
     "name", ["with space.png", "new\nline.png", "日本語.png", "-o.png", "{stem}.png", "a" * 120 + ".png"]
 )
 def test_every_name_is_a_name(tmp_path: Path, tiny: Config, name: str) -> None:
