@@ -74,9 +74,13 @@ def written_whole(path: Path, kind: type[SincutError]) -> Iterator[Path]:
 
 
 def remove_parts(folder: Path) -> None:
-    """Remove what a killed process left of files it was writing in a folder that is held for this process."""
+    """Remove what a killed process left of files it was writing in a folder that is held for this process.
+
+    What cannot be removed stays, as in a folder that is closed to writing.
+    """
     for part in folder.glob(f".*{PART}"):
-        part.unlink(missing_ok=True)
+        with suppress(OSError):
+            part.unlink(missing_ok=True)
 
 
 def make_folder(path: Path, kind: type[SincutError]) -> None:

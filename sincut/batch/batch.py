@@ -24,9 +24,9 @@ from sincut.translation.translator import Translator, load
 
 @dataclass(frozen=True)
 class Batch:
-    """Models, inputs, the output as in `naming.Naming` (None: inputs are replaced), and how translations are made.
+    """Models, inputs, output and format as in `naming.Naming` (None: inputs are replaced), how translations are made.
 
-    `format_` and `filters` are keywords of `make_plans`. With a `pool`, its workers translate, else this process.
+    `filters` are keywords of `make_plans`. With a `pool`, its workers translate, else this process.
     """
 
     models: Sequence[Path]
@@ -38,12 +38,13 @@ class Batch:
     filters: Mapping[str, Any] = field(default_factory=dict)
     pool: Pool | None = None
     memory: Memory = field(default_factory=Memory)  # of earlier plans
+    is_folder: bool = False  # the output is one, whatever its name
 
     def plans(self, arrived: set[Path] | None = None) -> list[tuple[Path, Plan]]:
         """A plan for each model; with `arrived`, of these files alone. Raises what `make_plans` does."""
         return make_plans(
             self.models, self.inputs, self.output, self.options, self.saving,
-            format_=self.format_, arrived=arrived, memory=self.memory, **self.filters,
+            format_=self.format_, is_folder=self.is_folder, arrived=arrived, memory=self.memory, **self.filters,
         )  # fmt: skip
 
     def forecast(self, plans: Sequence[tuple[Path, Plan]], device: torch.device) -> list[dict[str, Any]]:
@@ -86,14 +87,21 @@ class Batch:
 def check(result: Result, watched: bool = False) -> None:
     """Raise `Interrupted` where pictures are left to do, or they were `watched` for; `RunError` where some failed."""
     done, failed = len(result.done), [str(job.source) for job, _ in result.failed]
+    unread = [str(path) for path in result.unread]
     if watched:
         raise Interrupted(f"stopped watching; {done} pictures are written; the same command goes on")
     if result.left:
         raise Interrupted(f"stopped; {done} of {result.jobs} are written; the same command goes on with the rest")
-    if failed and result.jobs == 1:
+    if failed and result.jobs == 1 and not unread:
         raise RunError(result.failed[0][1])
-    if failed:
-        raise RunError(f"{len(failed)} of {result.jobs} pictures failed, see above: {listed(failed)}")
+    if failed or unread:
+        said = [f"{len(failed)} of {result.jobs} pictures failed"] if failed else []
+        said += (
+            [f"{len(unread)} {'inputs or folders' if len(unread) > 1 else 'input or folder'} cannot be read"]
+            if unread
+            else []
+        )
+        raise RunError(f"{', and '.join(said)}, see above: {listed(failed + unread)}")
     if result.failed_before:
         count = len(result.failed_before)
         raise RunError(f"{count} pictures failed before and are as they were; --retry-failed tries them again")

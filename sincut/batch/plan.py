@@ -6,17 +6,17 @@ folder knows as made by this model with these options are skipped.
 """
 
 import os
-from collections import deque
-from collections.abc import Collection, Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from collections import Counter, deque
+from collections.abc import Collection, Container, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
 from sincut.batch.manifest import BEGUN, DONE, FAILED, Manifest
-from sincut.batch.naming import Job, Naming
+from sincut.batch.naming import Job, Naming, split_pattern, with_model
 from sincut.batch.recipe import Known, known_model, recipe_of
-from sincut.batch.remote import AnyPath, Staged, Url, exists, listings, place
-from sincut.batch.sources import Filter, jobs_of
+from sincut.batch.remote import AnyPath, Staged, Url, exists, listings
+from sincut.batch.sources import REPEATED, REPLACED, TWICE, Filter, LeftOut, jobs_of
 from sincut.errors import ConfigError, ImageError, RunError
 from sincut.model.file import is_model
 from sincut.pictures import reading
@@ -35,7 +35,8 @@ TO_DO = ""  # beside DONE and FAILED of the manifest
 class Plan:
     """The jobs to do; those skipped, as their output is there or unknown to the manifest; those that failed before.
 
-    `refused` holds a line on each object of a URL that has a name which no file can have.
+    `warnings` are lines on what was left out, `left_out` counts of files by their suffix, and `unread` what cannot be
+    read, each with the reason: a failure that costs the other pictures nothing.
     """
 
     jobs: tuple[Job, ...]
@@ -43,7 +44,9 @@ class Plan:
     failed: tuple[Job, ...] = ()
     manifest: Manifest | None = None
     recipe: Mapping[str, Any] = field(default_factory=dict)
-    refused: tuple[str, ...] = ()
+    warnings: tuple[str, ...] = ()
+    left_out: Mapping[str, int] = field(default_factory=dict)
+    unread: tuple[tuple[AnyPath, str], ...] = ()
 
     def pixels(self, max_pixels: int = MAX_PIXELS) -> int:
         """Pixels of all jobs, by the sizes that their files declare; of very many, estimated from a sample."""
@@ -71,12 +74,14 @@ def _pixels(sources: Sequence[AnyPath], step: int, max_pixels: int) -> int:
 class Memory:
     """The part of a plan that stays for the next one of the same command, as with `--watch`.
 
-    Manifests, of which then only new lines are read, and the models as they were when they were loaded.
+    Manifests, of which then only new lines are read, the models as they were when they were loaded, and what was told
+    of what is left out, which is told once.
     """
 
     def __init__(self) -> None:
         self.manifests: dict[AnyPath, Manifest] = {}
         self.models: dict[Path, Known] = {}
+        self.told: set[str] = set()  # of what is left out: lines, and suffixes
 
     def manifest(self, folder: AnyPath) -> Manifest:
         """The manifest of an output folder as it is now. Raises `RunError` where it cannot be read."""
@@ -85,6 +90,14 @@ class Memory:
         else:
             self.manifests[folder] = Manifest.load(folder)
         return self.manifests[folder]
+
+    def news(self, left_out: LeftOut, kinds: Container[str]) -> tuple[tuple[str, ...], tuple[tuple[AnyPath, str], ...]]:
+        """Lines on what is left out, and on files of these kinds, and what cannot be read; nothing is told twice."""
+        counts = Counter({kind: count for kind, count in left_out.kinds.items() if kind in kinds})
+        lines = tuple(line for line in replace(left_out, kinds=counts).warnings() if line not in self.told)
+        unread = tuple((path, reason) for path, reason in left_out.unread.items() if reason not in self.told)
+        self.told |= {*lines, *left_out.kinds, *left_out.unread.values()}
+        return lines, unread
 
     def model(self, path: Path) -> Known:
         """A model as it was when first asked for. Raises `ModelError` where it cannot be read."""
@@ -115,15 +128,15 @@ def make_plan(
     like any other, and fails as such. Raises `ImageError` for an input that is not there and `RunError` for targets
     that collide.
     """
-    inputs = list(inputs)
+    memory, left_out = memory or Memory(), LeftOut()
     with listings():
-        for path in inputs:
-            if not exists(path):
-                raise ImageError(f"{path}: there is no such file or folder, or it cannot be read; check the path")
-        root, refused = naming.root(inputs), list[str]()
-        jobs = _jobs(inputs, naming, Filter(tuple(include), tuple(exclude)), refused, arrived)
-        _refuse_collisions(jobs, in_place=naming.output is None)
-        manifest = (memory or Memory()).manifest(root) if root is not None and recipe is not None else None
+        given = list(inputs)
+        there = _there(given, naming, left_out)
+        root = naming.root(there)
+        if len(given) > 1 or not there[0].is_file():
+            _refuse_one_file(naming)
+        jobs = _jobs(there, naming, Filter(tuple(include), tuple(exclude)), left_out, arrived)
+        manifest = memory.manifest(root) if root is not None and recipe is not None else None
         if isinstance(root, Url):
             deque(root.files(), 0)  # one listing, instead of asking for each output
         states = _States(manifest, recipe or {}, overwrite, retry_failed)
@@ -131,19 +144,71 @@ def make_plan(
         for job in jobs:
             sorted_[states.of(job)].append(job)
     todo, done, failed = (tuple(sorted_[state]) for state in (TO_DO, DONE, FAILED))
-    return Plan(todo, done, failed, manifest, recipe or {}, tuple(refused))
+    kinds = left_out.kinds if arrived is None else left_out.kinds.keys() - memory.told
+    warnings, unread = memory.news(left_out, kinds)
+    return Plan(todo, done, failed, manifest, recipe or {}, warnings, left_out.kinds, unread)
+
+
+def _there(inputs: Sequence[AnyPath], naming: Naming, left_out: LeftOut) -> list[AnyPath]:
+    """The inputs that are there; in place, links to files become what they lead to.
+
+    Others are noted as unread. Raises `ImageError` where none is there.
+    """
+    there: list[AnyPath] = []
+    for path in inputs:
+        if not exists(path):
+            left_out.unread[path] = f"{path}: there is no such file or folder, or it cannot be read; check the path"
+        elif naming.output is None and isinstance(path, Path) and path.is_symlink() and path.is_file():
+            left_out.note(REPLACED, path)
+            there.append(Path(os.path.realpath(path)))
+        else:
+            there.append(path)
+    if not there:
+        raise ImageError(next(iter(left_out.unread.values())))
+    return there
+
+
+def _refuse_one_file(naming: Naming) -> None:
+    """Raise `RunError` where the output is one file, and not a place for several."""
+    if naming.is_file or (isinstance(naming.output, Path) and os.path.isfile(naming.output)):
+        raise RunError(f"{naming.output}: several pictures need a folder to go to; give -o a folder")
 
 
 def _jobs(
-    inputs: list[AnyPath], naming: Naming, wanted: Filter, refused: list[str], arrived: Collection[Path] | None
+    inputs: list[AnyPath], naming: Naming, wanted: Filter, left_out: LeftOut, arrived: Collection[Path] | None
 ) -> list[Job]:
-    if naming.is_file and len(inputs) == 1 and inputs[0].is_file():
-        assert naming.output is not None
-        writable_format(naming.output)
-        return [Job(inputs[0], naming.output)]
-    if naming.is_file or (isinstance(naming.output, Path) and os.path.isfile(naming.output)):
-        raise RunError(f"{naming.output}: several pictures need a folder to go to; give -o a folder")
-    return [job for path in inputs for job in jobs_of(path, naming, wanted, refused, arrived)]
+    """The jobs of all inputs, each real file once. Raises `ImageError` where there are none, and for collisions."""
+    file = naming.file() if len(inputs) == 1 and inputs[0].is_file() else None
+    if file is not None:
+        jobs = [Job(inputs[0], file)]
+    else:
+        jobs = [job for path in inputs for job in jobs_of(path, naming, wanted, left_out, arrived)]
+    if not jobs and arrived is None:
+        raise ImageError([*left_out.unread.values(), *left_out.empty][0])
+    left_out.lines += left_out.empty
+    return _each_once(jobs, naming, left_out)
+
+
+def _each_once(jobs: Sequence[Job], naming: Naming, left_out: LeftOut) -> list[Job]:
+    """The jobs without those of a file that is done already by another name. Raises `RunError` for collisions."""
+    real = _Real()
+    sources = [real(job.source) for job in jobs]
+    linked = [isinstance(job.source, Path) and os.path.islink(job.source) for job in jobs]
+    themselves = {source for source, link in zip(sources, linked, strict=True) if not link}
+    targets: dict[str, AnyPath] = {}  # of the sources that are taken
+    kept = []
+    for job, source, link in zip(jobs, sources, linked, strict=True):
+        if link and not os.path.exists(source):  # leads nowhere: fails as such
+            kept.append(job)
+        elif link and (source in themselves or source in targets):
+            left_out.note(REPEATED, job.source)
+        elif source in targets:
+            left_out.note(TWICE, job.source) if targets[source] != job.target else None
+        else:
+            targets[source] = job.target
+            kept.append(job)
+    _refuse_collisions(kept, {*sources}, real, in_place=naming.output is None)
+    return kept
 
 
 def split_models(paths: Sequence[AnyPath]) -> tuple[list[Path], list[AnyPath]]:
@@ -164,13 +229,13 @@ def _is_model(path: AnyPath) -> bool:
 
 def make_plans(
     models: Sequence[Path], inputs: Sequence[AnyPath], output: AnyPath | None, options: Options, saving: Saving, *,
-    format_: str | None = None, memory: Memory | None = None, **filters: Any,
+    format_: str | None = None, is_folder: bool = False, memory: Memory | None = None, **filters: Any,
 ) -> list[tuple[Path, Plan]]:  # fmt: skip
-    """Each model with its plan, made as `make_plan` does with these `filters`.
+    """Each model with its plan, made as `make_plan` does with these `filters` and a `Naming` of the other arguments.
 
     Raises `ConfigError` where several models would write to the same files, and for dials that a model has not.
     """
-    if len(models) > 1 and "{model}" not in str(output):
+    if len(models) > 1 and (output is None or "{model}" not in split_pattern(output)[1]):
         raise ConfigError("several models need {model} in -o, as in -o styled/{model}/")
     memory = memory or Memory()
     planned: list[tuple[Path, Plan]] = []
@@ -182,9 +247,9 @@ def make_plans(
                 f"{taken[name]} and {model} have one name, and so would their outputs; rename one of them"
             )
         taken[name] = model
-        own = place(str(output).replace("{model}", name)) if output is not None else None
+        naming = Naming(with_model(output, name) if output is not None else None, format_, name, is_folder)
         recipe = recipe_of(memory.model(model), options, saving)
-        planned.append((model, make_plan(inputs, Naming(own, format_, name), recipe=recipe, memory=memory, **filters)))
+        planned.append((model, make_plan(inputs, naming, recipe=recipe, memory=memory, **filters)))
     return planned
 
 
@@ -195,6 +260,7 @@ def forecast(plan: Plan, translator: Translator, options: Options = PLAIN) -> di
         "to do": len(plan.jobs),
         "done": len(plan.skipped),
         "failed before": len(plan.failed),
+        "left out": sum(plan.left_out.values()),
         "megapixels": round(pixels / 1e6, 3),
         "seconds": round(pixels * translator.probe(options)),
     }
@@ -226,14 +292,28 @@ class _States:
         return DONE if status != FAILED and not in_place and exists(job.target) else TO_DO
 
 
-def _refuse_collisions(jobs: list[Job], in_place: bool) -> None:
-    """Raise `RunError` where a target is that of two sources, or is a source, but its own `in_place`."""
+class _Real:
+    """Real paths of files: links are followed, those in a folder's path once for each folder."""
+
+    def __init__(self) -> None:
+        self.folders: dict[Path, str] = {}
+
+    def __call__(self, path: AnyPath) -> str:
+        if isinstance(path, Url):
+            return str(path)
+        if path.parent not in self.folders:
+            self.folders[path.parent] = os.path.realpath(path.parent)
+        real = os.path.join(self.folders[path.parent], path.name)
+        return os.path.realpath(real) if os.path.islink(real) else real
+
+
+def _refuse_collisions(jobs: Sequence[Job], sources: set[str], real: _Real, in_place: bool) -> None:
+    """Raise `RunError` where a target is that of two sources, or is one of the `sources`, but its own `in_place`."""
     taken: dict[str, AnyPath] = {}
-    sources = set() if in_place else {_real(job.source) for job in jobs}
     for job in jobs:
         if in_place:
-            writable_format(job.target)
-        elif _real(job.target) in sources or _is_one_file(job.target, job.source):
+            _refuse_unwritten(job.target)
+        elif real(job.target) in sources or _is_one_file(job.target, job.source):
             raise RunError(
                 f"{job.target}: an input would be overwritten by a translation; give -o another folder or name, "
                 "or --in-place"
@@ -241,13 +321,18 @@ def _refuse_collisions(jobs: list[Job], in_place: bool) -> None:
         key = str(job.target) if isinstance(job.target, Url) else os.path.normcase(job.target.absolute())
         if key in taken:
             raise RunError(
-                f"{taken[key]} and {job.source} would both be written to {job.target}; translate them into two folders"
+                f"{taken[key]} and {job.source} would both be written to {job.target}; give -o a pattern that tells "
+                "them apart, as in 'styled/{folder}/{name}.png', or translate them into two folders"
             )
         taken[key] = job.source
 
 
-def _real(path: AnyPath) -> str:
-    return str(path) if isinstance(path, Url) else os.path.realpath(path)
+def _refuse_unwritten(path: AnyPath) -> None:
+    """Raise `ImageError` for a picture that cannot be replaced, as its format is not written."""
+    try:
+        writable_format(path)
+    except ImageError as error:
+        raise ImageError(f"{error}, leave such files out by --exclude '*{path.suffix}', or give -o") from None
 
 
 def _is_one_file(target: AnyPath, source: AnyPath) -> bool:

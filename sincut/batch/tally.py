@@ -9,7 +9,7 @@ from typing import Any
 
 from sincut.batch.naming import Job
 from sincut.batch.plan import Plan
-from sincut.batch.remote import Url
+from sincut.batch.remote import AnyPath, Url
 from sincut.batch.work import Outcome
 from sincut.errors import RunError
 from sincut.events import BatchStarted, Listener, PictureDone, PictureFailed, Warned
@@ -28,8 +28,10 @@ class Tally:
         self.failed: list[tuple[Job, str]] = []
         pixels = plan.pixels(max_pixels)
         on_event(BatchStarted(len(plan.jobs), len(plan.skipped), len(plan.failed), pixels))
-        for reason in plan.refused:
-            on_event(Warned(reason))
+        for line in plan.warnings:
+            on_event(Warned(line))
+        for path, reason in plan.unread:
+            on_event(PictureFailed(path, reason))
         self.pace = Pace(pixels, len(plan.jobs))
 
     def begin(self, job: Job) -> None:
@@ -75,13 +77,18 @@ class Pace:
 
 @dataclass
 class Result:
-    """The jobs of one plan or several, by how they ended."""
+    """The jobs of one plan or several, by how they ended, and what was no job.
+
+    `unread` are folders and inputs that cannot be read, with the reason; `left_out` counts files of other kinds.
+    """
 
     done: list[Job] = field(default_factory=list)
     skipped: list[Job] = field(default_factory=list)
     failed: list[tuple[Job, str]] = field(default_factory=list)
     failed_before: list[Job] = field(default_factory=list)
     jobs: int = 0
+    unread: dict[AnyPath, str] = field(default_factory=dict)
+    left_out: dict[str, int] = field(default_factory=dict)
 
     @property
     def left(self) -> int:
@@ -95,6 +102,8 @@ class Result:
         self.failed += failed
         self.skipped += plan.skipped
         self.failed_before += plan.failed
+        self.unread.update(plan.unread)
+        self.left_out.update(plan.left_out)
 
     def summary(self) -> dict[str, Any]:
         """As plain values."""
@@ -102,9 +111,10 @@ class Result:
         def names(jobs: list[Job]) -> list[dict[str, str]]:
             return [{"source": str(job.source), "target": str(job.target)} for job in jobs]
 
-        failed = [{"source": str(job.source), "error": reason} for job, reason in self.failed]
+        failures = [*((job.source, reason) for job, reason in self.failed), *self.unread.items()]
+        failed = [{"source": str(source), "error": reason} for source, reason in failures]
         parts = {"done": self.done, "skipped": self.skipped, "failed_before": self.failed_before}
-        return {**{key: names(jobs) for key, jobs in parts.items()}, "failed": failed}
+        return {**{key: names(jobs) for key, jobs in parts.items()}, "failed": failed, "left_out": self.left_out}
 
 
 @contextlib.contextmanager

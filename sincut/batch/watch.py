@@ -87,8 +87,8 @@ def check(folders: Sequence[AnyPath]) -> list[Path]:
 
 def _files_of(path: Path, is_new: bool) -> Iterator[Path]:
     """The file itself, or all files below a folder that was moved here."""
-    for file in path.rglob("*") if is_new and path.is_dir() else (path,):
-        if file.is_file():
+    for file in path.rglob("*") if is_new and os.path.isdir(path) else (path,):
+        if os.path.isfile(file):  # unlike Path.is_file this says no to what cannot be looked at
             yield file
 
 

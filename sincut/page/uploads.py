@@ -106,7 +106,7 @@ def translate_folder(
     ((_, plan),) = make_plans([model], [source], output, options, saving, format_=format_, overwrite=overwrite)
     result = Result()
     result.add(plan, *pipe.run(plan, translator, options, saving, on_event, stop))
-    failed = [reason for _, reason in result.failed]
+    failed = [*(reason for _, reason in result.failed), *result.unread.values()]
     failed += [f"{job.source}: failed before and is as it was" for job in result.failed_before]
     return Batch(tuple(result.done), tuple(result.skipped), tuple(failed), result.left)
 

@@ -29,6 +29,13 @@ WRITABLE = {
     **({".avif": "AVIF"} if features.check("avif") else {}),
 }
 SUFFIXES = {*WRITABLE, ".avif", *READ_ONLY}
+# Suffixes of pictures and documents that are neither read nor written.
+OTHERS = {
+    *(".jxl", ".jxr", ".wdp", ".hdp", ".bpg", ".flif", ".qoi", ".exr", ".hdr", ".pfm", ".tga", ".pcx", ".dds", ".fits"),
+    *(".ico", ".icns", ".cur", ".psd", ".psb", ".xcf", ".kra", ".ora", ".svg", ".svgz", ".ai", ".eps", ".ps", ".pdf"),
+    *(".dng", ".cr2", ".cr3", ".nef", ".nrw", ".arw", ".orf", ".rw2", ".raf", ".pef", ".srw", ".raw", ".3fr", ".iiq"),
+    *(".djvu", ".dcm", ".svs", ".mp4", ".mov", ".webm"),
+}
 DEFAULT_QUALITY = {"JPEG": 95, "WEBP": 95, "AVIF": 90}
 FULL_CHROMA = 90  # quality of a JPEG from which its colours are not subsampled
 WITH_ALPHA = {"PNG", "WEBP", "TIFF", "AVIF"}

@@ -3,14 +3,16 @@
 from pathlib import Path
 
 import pytest
-from helpers import RECIPE, make_model, scene, targets
+from helpers import RECIPE, in_process, make_model, scene, targets
 from PIL import Image
 
 from sincut.batch.naming import Naming
 from sincut.batch.pipe import run
-from sincut.batch.plan import make_plan
+from sincut.batch.plan import make_plan, make_plans
 from sincut.config.sections import Config
-from sincut.errors import ConfigError, ImageError
+from sincut.errors import ConfigError, ImageError, RunError
+from sincut.pictures.writing import Saving
+from sincut.translation.options import Options
 from sincut.translation.translator import Translator
 
 
@@ -86,3 +88,42 @@ def test_every_name_is_a_name(tmp_path: Path, tiny: Config, name: str) -> None:
     done, failed = run(plan, Translator(make_model(tiny)))
     assert [job.target for job in done] == [out / name] and not failed
     assert not make_plan([source], Naming(out), recipe=RECIPE).jobs
+
+
+@pytest.mark.parametrize("name", ["out.jxl", "out.pdf", "out.psd", "out.DNG", "out.jpgg", "out.txt", "out.gif"])
+def test_one_file_goes_to_no_suffix_that_is_not_written(tree: Path, tmp_path: Path, name: str) -> None:
+    with pytest.raises(ImageError, match=r"cannot write \.\w+; use one of \.png, \.jpg, \.webp, \.tif, \.bmp"):
+        make_plan([tree / "a.jpg"], Naming(tmp_path / name))
+    folder = Naming(tmp_path / name, is_folder=True)  # as with a slash at the end
+    assert [job.target for job in make_plan([tree / "a.jpg"], folder).jobs] == [tmp_path / name / "a.jpg"]
+    (tmp_path / name).mkdir()
+    assert [job.target for job in make_plan([tree / "a.jpg"], Naming(tmp_path / name)).jobs] == [
+        tmp_path / name / "a.jpg"
+    ]
+
+
+def test_folders_may_have_dots_and_patterns_end_in_what_is_written(tree: Path, tmp_path: Path) -> None:
+    assert len(make_plan([tree], Naming(tmp_path / "out.v2")).jobs) == 4
+    assert make_plan([tree / "a.jpg"], Naming(tmp_path / "2024.05")).jobs[0].target == tmp_path / "2024.05/a.jpg"
+    with pytest.raises(RunError, match="several pictures need a folder"):
+        make_plan([tree], Naming(tmp_path / "out.jxl"))
+    with pytest.raises(ImageError, match=r"cannot write \.jxl"):
+        Naming(tmp_path / "{stem}.jxl")
+
+
+def test_folders_that_are_there_may_have_braces(tree: Path, tmp_path: Path, model_file: Path) -> None:
+    braces = tmp_path / "{guid}" / "{model}"
+    braces.mkdir(parents=True)
+    for output, target in (
+        (braces / "out.png", braces / "out.png"),
+        (braces, braces / "a.jpg"),
+        (braces / "{stem}-{model}.png", braces / "a-some.png"),
+        (braces / "{{x}}" / "{name}", braces / "{x}" / "a.jpg"),
+    ):
+        assert in_process("apply", model_file, tree / "a.jpg", "-o", output).returncode == 0
+        assert target.is_file(), output
+    assert (braces / "manifest.jsonl").is_file()
+    with pytest.raises(ConfigError, match=r"no field \{guid\}.*write \{\{ and \}\}"):
+        Naming(tmp_path / "new" / "{guid}" / "out.png")
+    with pytest.raises(ConfigError, match="several models need"):
+        make_plans([model_file, model_file], [tree], braces / "out", Options(), Saving())

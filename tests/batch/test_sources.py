@@ -1,19 +1,21 @@
 """Which pictures files and folders stand for."""
 
+import json
 import os
 import sys
 from pathlib import Path
 from typing import Any
 
 import pytest
-from helpers import RECIPE, make_model, scene, targets
+from helpers import RECIPE, in_process, make_model, scene, targets
 from PIL import Image
 
 from sincut.batch.naming import Naming
 from sincut.batch.pipe import run
-from sincut.batch.plan import make_plan
+from sincut.batch.plan import Plan, make_plan
 from sincut.config.sections import Config
 from sincut.errors import ImageError, RunError
+from sincut.events import Event, Warned
 from sincut.translation.translator import Translator
 
 
@@ -69,3 +71,154 @@ def test_names_that_are_no_text_are_names_too(tmp_path: Path, tiny: Config) -> N
     done, failed = run(make_plan([source], Naming(out), recipe=RECIPE), Translator(make_model(tiny)))
     assert [job.source for job in done] == [path] and len(failed) == 1
     assert not make_plan([source], Naming(out), recipe=RECIPE).jobs
+
+
+def make_pictures(folder: Path, *names: str) -> None:
+    """Small pictures with these names below a folder."""
+    for name in names:
+        (folder / name).parent.mkdir(parents=True, exist_ok=True)
+        Image.fromarray(scene(20, 24, 0)).save(folder / name)
+
+
+def taken(plan: Plan, source: Path) -> list[str]:
+    """The pictures of a plan, below the input."""
+    return [job.source.relative_to(source).as_posix() for job in plan.jobs]
+
+
+def test_what_is_left_out_is_counted_and_named_once(tree: Path, tmp_path: Path, tiny: Config) -> None:
+    for name in ("g.jxl", "h.CR2", "deep/i.cr2", "none", "Thumbs.db", "a.xmp", ".hidden.nef"):
+        (tree / name).touch()
+    plan, events = make_plan([tree], Naming(tmp_path / "out")), list[Event]()
+    assert plan.left_out == {".cr2": 2, ".jxl": 1, "": 1, ".txt": 1}
+    run(plan, Translator(make_model(tiny)), on_event=events.append)
+    (told,) = [event.message for event in events if isinstance(event, Warned)]
+    assert all(words in told for words in ("does not read", ".cr2 (2)", ".jxl (1)", "no suffix (1)", ".txt (1)"))
+    only = make_plan([tree], Naming(tmp_path / "new"), include=["*.jpg"], exclude=["*.txt"])
+    assert len(only.jobs) == 1 and not only.left_out and not only.warnings
+    with pytest.raises(ImageError, match=r"holds no pictures that are asked for, only \.cr2 \(2\); check"):
+        make_plan([tree], Naming(tmp_path / "new"), include=["*.CR2", "*.cr2"])
+
+
+def test_trash_and_thumbnails_of_systems_are_left_out_like_hidden_folders(tree: Path, tmp_path: Path) -> None:
+    folders = ["@eaDir", "deep/@eaDir/a.jpg", "#recycle", "$RECYCLE.BIN", "__MACOSX", ".Trash-1000", "lost+found"]
+    folders += ["System Volume Information", "@Recycle/x", "$Recycle.Bin/S-1-5"]
+    make_pictures(tree, *(f"{folder}/SYNOPHOTO_THUMB_M.jpg" for folder in folders), "recycle/kept.jpg")
+    plan = make_plan([tree], Naming(tmp_path / "out"))
+    assert taken(plan, tree) == ["a.jpg", "b c.png", "deep/é.gif", "deep/er/d.tif", "recycle/kept.jpg"]
+    told = next(line for line in plan.warnings if "of the system" in line)
+    assert "@eaDir" in told and "#recycle" in told and "System Volume Information" in told
+    arrived = {tree / "@eaDir/SYNOPHOTO_THUMB_M.jpg", tree / "recycle/kept.jpg", tree / ".Trash-1000/x.jpg"}
+    assert taken(make_plan([tree], Naming(tmp_path / "out"), arrived=arrived), tree) == ["recycle/kept.jpg"]
+    assert len(make_plan([tree / "#recycle"], Naming(tmp_path / "out")).jobs) == 1  # by its own name
+
+
+@pytest.fixture
+def closed(monkeypatch: pytest.MonkeyPatch) -> set[str]:
+    """Names of folders that cannot be listed, be it by root; those that were asked for are taken away."""
+    names, scandir = set[str](), os.scandir
+
+    def listed(path: Path) -> Any:
+        if path.name in names:
+            raise PermissionError(13, "Permission denied", str(path))
+        return scandir(path)
+
+    monkeypatch.setattr("sincut.batch.sources.os.scandir", listed)
+    return names
+
+
+def test_one_unreadable_folder_costs_that_one(tree: Path, tmp_path: Path, model_file: Path, closed: set[str]) -> None:
+    make_pictures(tree, "closed/x.jpg")
+    closed.add("closed")
+    result = in_process("apply", model_file, tree, "-o", tmp_path / "out", "--json")
+    assert result.returncode == 1 and "Permission denied" in result.stderr
+    told = json.loads(result.stdout)
+    assert len(told["done"]) == 4 and [entry["source"] for entry in told["failed"]] == [str(tree / "closed")]
+    assert "1 input or folder cannot be read, see above: " in result.stderr.splitlines()[-1]
+    assert in_process("apply", model_file, tree, "-o", tmp_path / "out", "--exclude", "clos*").returncode == 0
+    closed.add("in")
+    with pytest.raises(ImageError, match="this folder cannot be read"):
+        make_plan([tree], Naming(tmp_path / "out"))
+    assert len(make_plan([tree, tree / "deep"], Naming(tmp_path / "out")).jobs) == 2
+
+
+@pytest.mark.parametrize("pattern", ["closed", "closed*", "deep/closed", "deep/closed/*", "*/closed/*", "closed/"])
+def test_excluded_folders_are_not_entered(tree: Path, tmp_path: Path, closed: set[str], pattern: str) -> None:
+    make_pictures(tree, "deep/closed/x.jpg")
+    closed.add("closed")
+    assert make_plan([tree], Naming(tmp_path / "out")).unread
+    plan = make_plan([tree], Naming(tmp_path / "out"), exclude=[pattern])
+    assert len(plan.jobs) == 4 and not plan.unread
+
+
+def test_results_may_go_where_nobody_looks(tree: Path) -> None:
+    for name in ("styled", ".styled"):
+        plan = make_plan([tree], Naming(tree / name), exclude=["styled"])
+        assert len(plan.jobs) == 4
+    with pytest.raises(RunError, match="outside"):
+        make_plan([tree], Naming(tree / "styled"), exclude=["*.gif"])
+
+
+def test_inputs_that_are_missing_or_empty_cost_only_themselves(tree: Path, tmp_path: Path, model_file: Path) -> None:
+    (tmp_path / "empty").mkdir()
+    (tmp_path / "link.jpg").symlink_to("nothing")
+    plan = make_plan([tree, tmp_path / "empty"], Naming(tmp_path / "out"))
+    assert len(plan.jobs) == 4 and not plan.unread and any("holds no pictures" in line for line in plan.warnings)
+    paths = tmp_path / "link.jpg", tree / "a.jpg", tmp_path / "no.jpg"
+    result = in_process("apply", model_file, *paths, "-o", tmp_path / "out", "--json")
+    assert result.returncode == 1 and len(json.loads(result.stdout)["done"]) == 1
+    last = result.stderr.splitlines()[-1]
+    assert "2 inputs or folders cannot be read" in last and "link.jpg" in last and "no.jpg" in last
+    with pytest.raises(RunError, match="several pictures need a folder"):
+        make_plan(paths, Naming(tmp_path / "x.png"))
+
+
+def test_each_real_file_is_taken_once(tree: Path, tmp_path: Path) -> None:
+    make_pictures(tmp_path, "elsewhere/x.jpg")
+    (tree / "0.jpg").symlink_to("a.jpg")
+    (tree / "deep/z.tif").symlink_to("er/d.tif")
+    (tree / "deep/out.jpg").symlink_to(tmp_path / "elsewhere/x.jpg")
+    (tree / "deep/again.jpg").symlink_to(tmp_path / "elsewhere/x.jpg")
+    (tree / "nowhere.jpg").symlink_to("nothing")
+    (tree / "favourites").symlink_to(tmp_path / "elsewhere")
+    plan = make_plan([tree, tree / "a.jpg", tree / "deep"], Naming(tmp_path / "out"))
+    assert taken(plan, tree) == [
+        "a.jpg", "b c.png", "nowhere.jpg", "deep/again.jpg", "deep/é.gif", "deep/er/d.tif"
+    ]  # fmt: skip
+    told = "\n".join(plan.warnings)
+    for words in ("lead to pictures that are taken themselves (", "out of the folder are translated", "given twice"):
+        assert words in told
+    assert f"{tree / '0.jpg'} -> {tree.resolve() / 'a.jpg'}" in told
+    assert "not followed" in told and f"favourites -> {tmp_path.resolve() / 'elsewhere'}" in told
+
+
+def test_in_place_no_file_is_translated_twice_and_none_elsewhere(tree: Path, tmp_path: Path, tiny: Config) -> None:
+    (tree / "deep/é.gif").unlink()
+    make_pictures(tmp_path, "elsewhere/x.jpg")
+    (tree / "z.jpg").symlink_to("a.jpg")
+    (tree / "out.jpg").symlink_to(tmp_path / "elsewhere/x.jpg")
+    os.link(tree / "a.jpg", tree / "hard.jpg")
+    before, translator = (tmp_path / "elsewhere/x.jpg").read_bytes(), Translator(make_model(tiny))
+    run(make_plan([tree / "a.jpg"], Naming(tmp_path / "once.jpg")), translator)
+    plan = make_plan([tree], Naming(None), recipe=RECIPE)
+    assert taken(plan, tree) == ["a.jpg", "b c.png", "hard.jpg", "deep/er/d.tif"]
+    assert "--in-place" in plan.warnings[1] and "(2)" in plan.warnings[1]
+    done, failed = run(plan, translator)
+    assert len(done) == 4 and not failed and (tmp_path / "elsewhere/x.jpg").read_bytes() == before
+    once = (tmp_path / "once.jpg").read_bytes()
+    assert (tree / "a.jpg").read_bytes() == once == (tree / "hard.jpg").read_bytes() and (tree / "z.jpg").is_symlink()
+    by_name = make_plan([tree / "z.jpg"], Naming(None), recipe=RECIPE)  # the link itself: known by what it leads to
+    assert not by_name.jobs and [job.source for job in by_name.skipped] == [tree.resolve() / "a.jpg"]
+    assert "what they lead to is replaced" in by_name.warnings[0]
+
+
+@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="has no named pipes")
+def test_pipes_in_folders_are_left_out(tree: Path, tmp_path: Path) -> None:
+    os.mkfifo(tree / "pipe.jpg")
+    plan = make_plan([tree], Naming(tmp_path / "out"))
+    assert len(plan.jobs) == 4 and any("are no files (1): " in line for line in plan.warnings)
+
+
+def test_formats_that_are_not_written_are_named_in_place(tree: Path) -> None:
+    with pytest.raises(ImageError, match=r"cannot write \.gif; .*--exclude '\*\.gif'"):
+        make_plan([tree], Naming(None))
+    assert len(make_plan([tree], Naming(None), exclude=["*.gif"]).jobs) == 3

@@ -8,7 +8,7 @@ from sincut.batch.naming import Naming
 from sincut.batch.plan import make_plan
 from sincut.batch.tally import Pace, Result, Tally, held
 from sincut.batch.work import Outcome
-from sincut.events import BatchStarted, Event, PictureDone, PictureFailed
+from sincut.events import BatchStarted, Event, PictureDone, PictureFailed, Warned
 from sincut.files import PART
 from sincut.pictures.opening import MAX_PIXELS
 
@@ -26,7 +26,7 @@ def test_only_failures_that_stay_are_written_down(tree: Path, tmp_path: Path) ->
     assert [(entry["output"], entry["status"]) for entry in lines_of(tmp_path / "out")] == [
         ("a.jpg", "done"), ("b c.png", "failed")]  # fmt: skip
     assert tally.done == [plan.jobs[0]] and [job for job, _ in tally.failed] == list(plan.jobs[1:])
-    assert [type(event) for event in events] == [BatchStarted, PictureDone, *[PictureFailed] * 3]
+    assert [type(event) for event in events] == [BatchStarted, Warned, PictureDone, *[PictureFailed] * 3]
 
 
 def test_unfinished_files_of_a_killed_run_are_removed(tree: Path, tmp_path: Path) -> None:
