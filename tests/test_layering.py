@@ -52,8 +52,17 @@ ONLY_IN = {  # modules, or whole rooms
 TOUCH_FILES = {
     *("pictures.jpeg", "pictures.large", "pictures.libvips", "pictures.lossless", "pictures.opening"),
     "pictures.resampling",
-    *("files", "devices", "config.resolve", "model.model", "translation.piped", "translation.layout"),
-    *("batch.manifest", "batch.remote", "report.history", "report.html", "runs.folder", "page.status", "page.jobs"),
+    *("files", "devices", "config.resolve", "model.model", "translation.layout"),
+    *(
+        "batch.manifest",
+        "batch.remote",
+        "batch.staged",
+        "report.history",
+        "report.html",
+        "runs.folder",
+        "page.status",
+        "page.jobs",
+    ),
 }
 
 

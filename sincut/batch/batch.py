@@ -13,7 +13,7 @@ from sincut.batch.naming import Job
 from sincut.batch.plan import Memory, Plan, forecast, make_plans
 from sincut.batch.ray_ import Pool, joined
 from sincut.batch.remote import AnyPath
-from sincut.batch.tally import Result
+from sincut.batch.tally import Result, tell
 from sincut.batch.watch import arrivals
 from sincut.errors import Interrupted, RunError, listed
 from sincut.events import Listener, ignore
@@ -47,8 +47,12 @@ class Batch:
             format_=self.format_, is_folder=self.is_folder, arrived=arrived, memory=self.memory, **self.filters,
         )  # fmt: skip
 
-    def forecast(self, plans: Sequence[tuple[Path, Plan]], device: torch.device) -> list[dict[str, Any]]:
+    def forecast(
+        self, plans: Sequence[tuple[Path, Plan]], device: torch.device, on_event: Listener = ignore
+    ) -> list[dict[str, Any]]:
         """Each plan in figures, as `plan.forecast` gives them, with the name of its model."""
+        for _, plan in plans:
+            tell(plan, on_event)
         return [{"model": str(model), **forecast(plan, load(model, device), self.options)} for model, plan in plans]
 
     def run(

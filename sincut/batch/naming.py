@@ -22,6 +22,7 @@ class Job:
 
     source: AnyPath
     target: AnyPath
+    suffix: str = ""  # the format of a target that is a stream, where it is asked for
 
 
 @dataclass(frozen=True)

@@ -6,9 +6,11 @@ from collections import deque
 from collections.abc import Callable, Generator
 from concurrent.futures import Executor, Future, ThreadPoolExecutor
 from dataclasses import dataclass, replace
+from typing import Any
 
 from sincut.batch.naming import Job
 from sincut.batch.plan import Plan
+from sincut.batch.staged import is_stream
 from sincut.batch.tally import Tally, held
 from sincut.batch.work import Read, apply_staged, read, save
 from sincut.errors import ImageError, SincutError
@@ -34,7 +36,7 @@ def run(
     need be. One that fails never stops the rest; an error of `on_event` does. Raises `RunError` where the output folder
     is held by another process, or the manifest cannot be written.
     """
-    with held(plan), ThreadPoolExecutor(1) as decoder, ThreadPoolExecutor(1) as encoder:
+    with held(plan), _executor(plan) as decoder, _executor(plan) as encoder:
         pipe = _Pipe(plan, translator, options, saving, on_event, encoder)
         hashed = plan.manifest is not None
         coming = _decoding(plan.jobs, decoder, lambda job: read(job, translator, options, hashed))
@@ -45,6 +47,24 @@ def run(
                 pipe.take(job, picture.result())
             pipe.finish()
         return pipe.tally.done, pipe.tally.failed
+
+
+class _AtOnce(Executor):
+    """Work in the thread that hands it in: where a stream waits for its other end, Ctrl-C can end it there alone."""
+
+    def submit(self, work: Callable[..., Any], /, *arguments: Any, **named: Any) -> "Future[Any]":
+        """The work done already; its result, or the error that it raised."""
+        done: Future[Any] = Future()
+        try:
+            done.set_result(work(*arguments, **named))
+        except Exception as error:
+            done.set_exception(error)
+        return done
+
+
+def _executor(plan: Plan) -> Executor:
+    streams = any(is_stream(path) for job in plan.jobs[:1] for path in (job.source, job.target))
+    return _AtOnce() if streams else ThreadPoolExecutor(1)
 
 
 class _Guarded:

@@ -15,8 +15,9 @@ from typing import Any
 from sincut.batch.manifest import BEGUN, DONE, FAILED, Manifest
 from sincut.batch.naming import Job, Naming, split_pattern, with_model
 from sincut.batch.recipe import Known, known_model, recipe_of
-from sincut.batch.remote import AnyPath, Staged, Url, exists, listings
+from sincut.batch.remote import AnyPath, Url, exists, listings
 from sincut.batch.sources import REPEATED, REPLACED, TWICE, Filter, LeftOut, jobs_of
+from sincut.batch.staged import Staged, is_stream
 from sincut.errors import ConfigError, ImageError, RunError
 from sincut.model.file import is_model
 from sincut.pictures import reading
@@ -59,6 +60,8 @@ def _pixels(sources: Sequence[AnyPath], step: int, max_pixels: int) -> int:
     """Pixels of all sources, estimated from one in `step` of them; those that cannot be read are left out."""
     sizes = []
     for source in sources[:: max(1, step)]:
+        if is_stream(source):  # can be read only once
+            continue
         staged = Staged(source, source)
         try:
             staged.fetch()
@@ -128,9 +131,10 @@ def make_plan(
     like any other, and fails as such. Raises `ImageError` for an input that is not there and `RunError` for targets
     that collide.
     """
-    memory, left_out = memory or Memory(), LeftOut()
+    given, memory, left_out = list(inputs), memory or Memory(), LeftOut()
+    if stream := next((path for path in (*given, naming.output) if path is not None and is_stream(path)), None):
+        return _stream_plan(given, naming, overwrite, stream)
     with listings():
-        given = list(inputs)
         there = _there(given, naming, left_out)
         root = naming.root(there)
         if len(given) > 1 or not there[0].is_file():
@@ -147,6 +151,29 @@ def make_plan(
     kinds = left_out.kinds if arrived is None else left_out.kinds.keys() - memory.told
     warnings, unread = memory.news(left_out, kinds)
     return Plan(todo, done, failed, manifest, recipe or {}, warnings, left_out.kinds, unread)
+
+
+def _stream_plan(inputs: Sequence[AnyPath], naming: Naming, overwrite: bool, stream: AnyPath) -> Plan:
+    """The plan for one picture that comes from a stream, or goes into one; no manifest knows of it.
+
+    Raises `ConfigError` for several pictures and for a place without a name, and else as `make_plan`.
+    """
+    usage = "give one picture and one place, as in sincut apply MODEL - -o FILE, or -o - for stdout"
+    if len(inputs) > 1 or naming.output is None:
+        raise ConfigError(f"{stream}: is a stream, which holds one picture and is not replaced; {usage}")
+    source, target = inputs[0], naming.output
+    if not is_stream(source):
+        if not exists(source):
+            raise ImageError(f"{source}: there is no such file, or it cannot be read; check the path")
+        if not source.is_file():
+            raise ConfigError(f"{source}: is a folder, and {stream} takes one picture; {usage}")
+    if is_stream(target):
+        return Plan((Job(source, target, f".{naming.format_}" if naming.format_ else ""),))
+    file = naming.file()
+    if file is None:
+        raise ConfigError(f"-o {target}: is no file, and a picture from {source} has no name of its own; {usage}")
+    job = Job(source, file)
+    return Plan((), (job,)) if exists(file) and not overwrite else Plan((job,))
 
 
 def _there(inputs: Sequence[AnyPath], naming: Naming, left_out: LeftOut) -> list[AnyPath]:
@@ -235,6 +262,8 @@ def make_plans(
 
     Raises `ConfigError` where several models would write to the same files, and for dials that a model has not.
     """
+    if len(models) > 1 and (stream := next(filter(is_stream, inputs), None)):
+        raise ConfigError(f"{stream}: is a stream, which can be read only once; give one model at a time")
     if len(models) > 1 and (output is None or "{model}" not in split_pattern(output)[1]):
         raise ConfigError("several models need {model} in -o, as in -o styled/{model}/")
     memory = memory or Memory()

@@ -1,8 +1,7 @@
 """Files in other places, named by URLs such as s3://bucket/scans, through fsspec (the extra `sincut[remote]`).
 
 A `Url` is a pure path: names are joined and taken apart as those of files, and nothing that wants a local file takes it
-for one. Pictures are worked on as local files: `Staged` fetches a source into a temporary folder and puts the result
-in its place when it is complete. See https://filesystem-spec.readthedocs.io.
+for one. Pictures are worked on as local files, see `batch.staged`. See https://filesystem-spec.readthedocs.io.
 """
 
 import contextlib
@@ -10,7 +9,6 @@ import hashlib
 import os
 import re
 import secrets
-import shutil
 import tempfile
 import time
 from collections.abc import Callable, Iterator
@@ -133,6 +131,12 @@ class Url(PurePosixPath):
             known[str(file)] = _stamp_of(infos[name])
             yield file
 
+    def fetch(self, local: Path) -> None:
+        """Copy the file here. Raises `ImageError`."""
+        system, key = self.located()
+        with _reached(self):
+            system.get_file(key, str(local))
+
     def sha256(self) -> str:
         """The SHA-256 of its bytes, as hex digits. Raises `ImageError`."""
         system, key = self.located()
@@ -239,49 +243,6 @@ def _rename(system: Any, old: str, new: str) -> None:
         return
     system.cp_file(old, new)
     system.rm_file(old)
-
-
-class Staged:
-    """A picture's source and target as local files, `source` to read and `target` to write.
-
-    Of a URL it is a temporary file; of a path it is the file itself.
-    """
-
-    def __init__(self, source: AnyPath, target: AnyPath) -> None:
-        self.given = source, target
-        remote = any(isinstance(path, Url) for path in self.given)
-        self.folder = Path(tempfile.mkdtemp(prefix="sincut-")) if remote else None
-        self.source, self.target = self._local(source, "source"), self._local(target, "target")
-
-    def _local(self, path: AnyPath, name: str) -> Path:
-        if isinstance(path, Url):
-            assert self.folder is not None
-            return self.folder / f"{name}{path.suffix}"
-        return path
-
-    def fetch(self) -> None:
-        """Bring the source here. Raises `ImageError`."""
-        source = self.given[0]
-        if isinstance(source, Url):
-            system, key = source.located()
-            with _reached(source):
-                system.get_file(key, str(self.source))
-
-    def publish(self) -> None:
-        """Copy the finished target to its URL, if it has one. Raises `ImageError`."""
-        if isinstance(self.given[1], Url):
-            put(self.target, self.given[1])
-
-    def close(self) -> None:
-        """Remove the temporary files."""
-        if self.folder is not None:
-            shutil.rmtree(self.folder, ignore_errors=True)
-
-    def told(self, text: str) -> str:
-        """A message about the local files, with the names that were given."""
-        for local, given in zip((self.source, self.target), self.given, strict=True):
-            text = text.replace(str(local), str(given)) if isinstance(given, Url) else text
-        return text
 
 
 class Pieces:

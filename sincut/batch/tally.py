@@ -28,10 +28,7 @@ class Tally:
         self.failed: list[tuple[Job, str]] = []
         pixels = plan.pixels(max_pixels)
         on_event(BatchStarted(len(plan.jobs), len(plan.skipped), len(plan.failed), pixels))
-        for line in plan.warnings:
-            on_event(Warned(line))
-        for path, reason in plan.unread:
-            on_event(PictureFailed(path, reason))
+        tell(plan, on_event)
         self.pace = Pace(pixels, len(plan.jobs))
 
     def begin(self, job: Job) -> None:
@@ -56,6 +53,14 @@ class Tally:
         """Tell that a job failed, through no fault of its source: the manifest does not hear of it."""
         self.failed.append((job, reason))
         self.on_event(PictureFailed(job.source, reason))
+
+
+def tell(plan: Plan, on_event: Listener) -> None:
+    """Tell of what a plan leaves out, and of folders and inputs that cannot be read."""
+    for line in plan.warnings:
+        on_event(Warned(line))
+    for path, reason in plan.unread:
+        on_event(PictureFailed(path, reason))
 
 
 class Pace:

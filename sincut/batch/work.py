@@ -3,7 +3,8 @@
 from dataclasses import dataclass, replace
 
 from sincut.batch.naming import Job
-from sincut.batch.remote import Staged, stamp_of
+from sincut.batch.remote import stamp_of
+from sincut.batch.staged import Staged
 from sincut.errors import DamagedError, ImageError, SincutError
 from sincut.events import Listener
 from sincut.files import sha256
@@ -56,11 +57,12 @@ class Read:
 
 def read(job: Job, translator: Translator, options: Options, hashed: bool = True) -> Read:
     """Fetch and decode the source of a job. Raises nothing on account of the source: errors are in the result."""
-    staged = Staged(job.source, job.target)
+    staged = Staged(job.source, job.target, job.suffix)
     result = Read(staged)
     try:
         result = replace(result, before=stamp_of(job.source) or (0, 0))
         staged.fetch()
+        staged.name_target(reading.suffix_of)
         result = replace(result, sha256=sha256(staged.source) if hashed and result.before[0] else "")
         h, w = reading.size_of(staged.source, options.max_pixels)
         formats.check_fits_format(staged.target, (h, w))
@@ -77,9 +79,11 @@ def apply_staged(
     staged: Staged, translator: Translator, options: Options, saving: Saving, on_event: Listener
 ) -> tuple[str, ...]:
     """Translate from file to file, put the result in its place, and return the notes on it. Raises `ImageError`."""
-    notes = translator.apply_file(staged.source, staged.target, options, saving, on_event)
-    staged.publish()
-    staged.close()
+    try:
+        notes = translator.apply_file(staged.source, staged.target, options, saving, on_event)
+        staged.publish()
+    finally:
+        staged.close()
     return notes
 
 

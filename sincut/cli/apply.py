@@ -1,8 +1,7 @@
 """`sincut apply`: pictures, folders and streams, translated by one model or several."""
 
 import os
-import sys
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -115,7 +114,7 @@ limit_options = gathered(
 @click.command()
 @click.argument("paths", type=Place(), nargs=-1, required=True, metavar="MODEL... INPUT...")
 @click.option(
-    "-o", "--output", type=Place(),
+    "-o", "--output", metavar="PATH",
     help="A file for one file, else a folder, or a pattern: styled/{stem}-{model}.jpg. - writes to stdout.",
 )  # fmt: skip
 @click.option("--in-place", is_flag=True, help="Replace the inputs by their translations, instead of -o.")
@@ -129,7 +128,7 @@ limit_options = gathered(
 @events_option
 def apply(
     paths: "tuple[AnyPath, ...]",
-    output: "AnyPath | None",
+    output: str | None,
     in_place: bool,
     filters: Filters,
     engine: Engine,
@@ -144,7 +143,7 @@ def apply(
 
     Sizes stay as they are. Folders are mirrored below the output folder, where manifest.jsonl records what is done: the
     same command goes on where it was stopped. A file that cannot be read is reported at the end, the others go on. `-`
-    reads a picture from stdin.
+    is a picture from stdin, or to stdout with -o.
     """
     if (output is None) == (not in_place):
         raise click.UsageError("give one of -o and --in-place: where do translations go?")
@@ -155,28 +154,30 @@ def apply(
     os.environ.setdefault("ONEDNN_PRIMITIVE_CACHE_CAPACITY", KERNELS_KEPT)  # read when torch is loaded
     from sincut.batch.batch import Batch, check
     from sincut.batch.plan import split_models
+    from sincut.batch.remote import place
+    from sincut.batch.staged import STANDARD, is_stream
     from sincut.batch.watch import check as check_watched
 
     models, inputs = split_models(paths)
-    streams = Path("-") in inputs, output == Path("-")
-    of_folders = as_json or dry_run or watch or any(asdict(filters).values())
-    if any(streams) and (not all(streams) or len(inputs) > 1 or len(models) > 1 or of_folders):
-        raise click.UsageError("- is for one picture from stdin to stdout: sincut apply MODEL - -o -")
+    asked = place(output) if output is not None else None
+    if any(is_stream(path) for path in (*inputs, *([asked] if asked is not None else []))):
+        on_stdout = asked == STANDARD and (as_json or dry_run or filters.overwrite)
+        if on_stdout or watch or engine.engine == "ray" or any(asdict(replace(filters, overwrite=False)).values()):
+            raise click.UsageError("- is for one picture, as in sincut apply MODEL - -o -, without such options")
     options, saving = _options(look, limits), _saving(look)
     format_ = look.format_.removeprefix(".").lower() if look.format_ else None
-    if any(streams):
-        _apply_to_stream(models[0], options, saving, format_, device)
-        return
     if watch:
         check_watched(inputs)
-    batch = Batch(models, inputs, output, options, saving, format_, asdict(filters), engine.pool)
+    is_folder = output is not None and output.endswith(("/", os.sep))
+    batch = Batch(models, inputs, asked, options, saving, format_, asdict(filters), engine.pool, is_folder=is_folder)
     plans = batch.plans()
     from sincut.cli.progress import Reporter
     from sincut.devices import prepared_device
 
     chosen = prepared_device(device)
     if dry_run:
-        _print_forecasts(batch.forecast(plans, chosen), as_json)
+        with Reporter(as_json) as reporter:
+            _print_forecasts(batch.forecast(plans, chosen, reporter), as_json)
         return
     with Reporter(as_json) as reporter, stoppable() as stop:
         result = batch.run(plans, chosen, reporter, stop, watch)
@@ -210,16 +211,3 @@ def _print_forecasts(forecasts: list[dict[str, Any]], as_json: bool) -> None:
         return
     titles = [title for title in forecasts[0] if title != "model" or len(forecasts) > 1]
     print_table(tuple(titles), [tuple(str(forecast[title]) for title in titles) for forecast in forecasts])
-
-
-def _apply_to_stream(model: Path, options: "Options", saving: "Saving", format_: str | None, device: str) -> None:
-    """Translate the picture on stdin to stdout; notes on it go to stderr."""
-    from sincut.devices import prepared_device
-    from sincut.translation.piped import apply_bytes
-    from sincut.translation.translator import load
-
-    translator = load(model, prepared_device(device))
-    written, notes = apply_bytes(sys.stdin.buffer.read(), translator, options, saving, format_)
-    sys.stdout.buffer.write(written)
-    sys.stdout.buffer.flush()
-    click.echo("\n".join(notes), err=True, nl=bool(notes))

@@ -97,7 +97,8 @@ class Reporter:
     def _(self, event: events.BatchStarted) -> None:
         skipped = f", {event.skipped} there already (--overwrite does them again)" if event.skipped else ""
         failed = f", {event.failed} failed before (--retry-failed tries them again)" if event.failed else ""
-        self.say(f"{event.pictures} to translate, {event.pixels / 1e6:.3g} megapixels{skipped}{failed}")
+        pixels = f", {event.pixels / 1e6:.3g} megapixels" if event.pixels or not event.pictures else ""
+        self.say(f"{event.pictures} to translate{pixels}{skipped}{failed}")
 
     @_show.register
     def _(self, event: events.PictureStarted) -> None:

@@ -7,6 +7,7 @@ what their formats lack is filled in here, and nowhere else. A file of a newer v
 """
 
 import json
+import os
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
@@ -60,7 +61,9 @@ def model_path(path: Path) -> Path:
 
 def is_model(path: Path) -> bool:
     """True if this names a model file, or a folder that holds one."""
-    return (path / MODEL_FILE).is_file() if path.is_dir() else path.suffix.lower() == Path(MODEL_FILE).suffix
+    if os.path.isdir(path):  # unlike Path.is_dir and is_file, no errors of what may not be looked at
+        return os.path.isfile(path / MODEL_FILE)
+    return path.suffix.lower() == Path(MODEL_FILE).suffix
 
 
 def save_tensors(path: Path, tensors: Mapping[str, Tensor], metadata: Mapping[str, str]) -> None:

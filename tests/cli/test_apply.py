@@ -229,13 +229,15 @@ def test_apply_works_in_a_pipe(tmp_path: Path, painting: Path, model_file: Path)
     for option in (["--include", "*.jpg"], ["--retry-failed"], ["--json"], ["--overwrite"]):
         refused = in_process("apply", model_file, "-", "-o", "-", *option)
         assert refused.returncode == 2 and "is for one picture" in refused.stderr, option
+    for option in (["--include", "*.jpg"], ["--engine", "ray"], ["--watch"]):
+        refused = in_process("apply", model_file, "-", "-o", tmp_path / "out.png", *option)
+        assert refused.returncode == 2 and "is for one picture" in refused.stderr, option
 
 
 @pytest.mark.parametrize(
     "flags",
     [
         [],
-        ["-o", "-"],
         ["-o", "{unknown}.png"],
         ["-o", "out", "--in-place"],
         *(
