@@ -12,7 +12,7 @@ from sincut.batch.naming import Job
 from sincut.batch.plan import Plan
 from sincut.batch.staged import is_stream
 from sincut.batch.tally import Tally, held
-from sincut.batch.work import Read, apply_staged, read, save
+from sincut.batch.work import Read, apply_staged, read, save, within_memory
 from sincut.errors import ImageError, SincutError
 from sincut.events import Event, Listener, PictureStarted, ignore
 from sincut.files import make_folder
@@ -126,7 +126,8 @@ class _Pipe:
             self.encoding = _Encoding(job, source, began, notes)
 
     def _translated(self, job: Job, picture: Picture) -> Picture:
-        return self.translator.apply_loaded(picture, job.source, job.target, self.options, self.on_event)
+        with within_memory():
+            return self.translator.apply_loaded(picture, job.source, job.target, self.options, self.on_event)
 
     def _stream(self, job: Job, source: Read, began: float) -> None:
         """Translate from file to file."""

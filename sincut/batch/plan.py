@@ -310,7 +310,7 @@ class _States:
         if self.overwrite:
             return TO_DO
         if self.manifest is None:
-            return DONE if not in_place and exists(job.target) else TO_DO
+            return DONE if not in_place and _is_taken(job.target) else TO_DO
         status = self.manifest.status(job.target)
         if status == DONE:
             return DONE if self.manifest.is_done(job.source, job.target, self.recipe) else TO_DO
@@ -318,7 +318,12 @@ class _States:
             return FAILED
         if status == BEGUN:  # cut off by a crash; in place, the source may have been replaced already
             return DONE if in_place and not self.manifest.is_unchanged(job.source, job.target) else TO_DO
-        return DONE if status != FAILED and not in_place and exists(job.target) else TO_DO
+        return DONE if status != FAILED and not in_place and _is_taken(job.target) else TO_DO
+
+
+def _is_taken(target: AnyPath) -> bool:
+    """True if a file is there already; a folder of that name is none, and the picture fails."""
+    return exists(target) and (isinstance(target, Url) or not os.path.isdir(target))
 
 
 class _Real:

@@ -1,10 +1,13 @@
 """The work on one picture, from fetching its source to putting the result in its place."""
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 
 from sincut.batch.naming import Job
 from sincut.batch.remote import stamp_of
 from sincut.batch.staged import Staged
+from sincut.devices import out_of_memory
 from sincut.errors import DamagedError, ImageError, SincutError
 from sincut.events import Listener
 from sincut.files import sha256
@@ -50,9 +53,21 @@ class Read:
     def failure(self, error: SincutError | MemoryError, seconds: float) -> Outcome:
         """The outcome of a picture that failed, with the reason in a line that names it."""
         source, target = (str(path) for path in self.staged.given)
-        reason = self.staged.told(str(error)) or f"{source}: does not fit into memory; use a smaller picture"
+        short = "does not fit into memory; close other programs, then try again, or use a smaller picture"
+        reason = self.staged.told(str(error)) if str(error) and not isinstance(error, MemoryError) else short
         reason = reason if source in reason or target in reason else f"{source}: {reason}"
         return replace(self.outcome(seconds), error=reason, damaged=isinstance(error, DamagedError))
+
+
+@contextmanager
+def within_memory() -> Iterator[None]:
+    """A block in which torch raises MemoryError, as numpy does, where it cannot allocate memory."""
+    try:
+        yield
+    except RuntimeError as error:
+        if not out_of_memory(error):
+            raise
+        raise MemoryError from None
 
 
 def read(job: Job, translator: Translator, options: Options, hashed: bool = True) -> Read:
@@ -80,7 +95,8 @@ def apply_staged(
 ) -> tuple[str, ...]:
     """Translate from file to file, put the result in its place, and return the notes on it. Raises `ImageError`."""
     try:
-        notes = translator.apply_file(staged.source, staged.target, options, saving, on_event)
+        with within_memory():
+            notes = translator.apply_file(staged.source, staged.target, options, saving, on_event)
         staged.publish()
     finally:
         staged.close()

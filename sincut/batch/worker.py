@@ -84,7 +84,8 @@ class Worker:
         with self.turn:
             if read.picture is None:
                 return work.apply_staged(read.staged, self.translator, self.options, saving, ignore)
-            picture = self.translator.apply_picture(read.picture, self.options)
+            with work.within_memory():
+                picture = self.translator.apply_picture(read.picture, self.options)
         return work.save(picture, read.staged, saving)
 
     def _told(self, text: str) -> str:

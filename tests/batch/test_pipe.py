@@ -1,12 +1,15 @@
 """Plans carried out on this machine: bad files survived, existing outputs kept, crashes made good."""
 
+import errno
 import io
 import json
 import os
+import pkgutil
 import random
 import resource
 import sys
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -90,6 +93,60 @@ def test_what_does_not_fit_waits_and_goes_from_file_to_file(tree: Path, tmp_path
     for name in ("b c.png", "deep/er/d.tif"):
         with Image.open(out / name) as one, Image.open(again / name) as other:
             assert one.tobytes() == other.tobytes()
+
+
+@pytest.mark.parametrize(
+    ("where", "error", "words"),
+    [
+        *(
+            ("sincut.batch.work.sha256", OSError(number, os.strerror(number)), os.strerror(number))
+            for number in (errno.EIO, errno.ESTALE, errno.EMFILE, errno.ENFILE, errno.ENOMEM, errno.ETIMEDOUT)
+        ),
+        ("sincut.batch.work.sha256", MemoryError(), "does not fit into memory"),
+        ("sincut.pictures.reading.load", MemoryError("Unable to allocate 1 GB"), "does not fit into memory"),
+        ("PIL.Image.open", OSError(errno.EMFILE, "Too many open files"), "Too many open files"),
+        (
+            "sincut.translation.translator.Translator.apply_loaded",
+            RuntimeError("[enforce fail] DefaultCPUAllocator: can't allocate memory: you tried to allocate 9 bytes."),
+            "does not fit into memory",
+        ),
+        ("sincut.pictures.writing.encode", MemoryError(), "does not fit into memory"),
+    ],
+)
+def test_what_passes_is_no_damage_and_stops_nothing(
+    tree: Path, tmp_path: Path, tiny: Config, monkeypatch: pytest.MonkeyPatch, where: str, error: Exception, words: str
+) -> None:
+    """One picture fails, the others go on, and the manifest remembers nothing: the next run does it."""
+    out, translator, fails = tmp_path / "out", Translator(make_model(tiny)), iter([True])
+    if where == "PIL.Image.open":  # first the plan looks at all sizes
+        fails = iter([False] * 4 + [True])
+    module, _, name = where.rpartition(".")
+    owner = pkgutil.resolve_name(module)
+    real = getattr(owner, name)
+
+    def failing(*arguments: Any, **named: Any) -> Any:
+        if next(fails, False):
+            raise error
+        return real(*arguments, **named)
+
+    plan = make_plan([tree], Naming(out), recipe=RECIPE)
+    with monkeypatch.context() as patched:
+        patched.setattr(owner, name, failing)
+        done, failed = run(plan, translator)
+    assert len(done) == 3 and len(failed) == 1 and words in failed[0][1] and "damaged" not in failed[0][1]
+    assert str(failed[0][0].source) in failed[0][1]
+    again = make_plan([tree], Naming(out), recipe=RECIPE)
+    assert [job.source for job in again.jobs] == [failed[0][0].source] and not again.failed
+    done, failed = run(again, translator)
+    assert len(done) == 1 and not failed
+
+
+def test_a_folder_in_a_pictures_place_is_told(tree: Path, tmp_path: Path, tiny: Config) -> None:
+    out = tmp_path / "out"
+    (out / "a.jpg").mkdir(parents=True)
+    done, failed = run(make_plan([tree], Naming(out), recipe=RECIPE), Translator(make_model(tiny)))
+    assert len(done) == 3 and "a.jpg: cannot be written (Is a directory)" in failed[0][1]
+    assert [path.name for path in out.iterdir() if path.name.endswith(PART)] == []
 
 
 @pytest.mark.slow
