@@ -175,6 +175,14 @@ class Manifest:
         known = self.known.get(self._name(output))
         return known is not None and _stamp_if_reachable(source) == (known.size, known.mtime_ns)
 
+    def is_translated_in_place(self, path: Path) -> bool:
+        """True if a file is as it was left when it was replaced by its own translation."""
+        known = self.known.get(self._name(path))
+        if known is None or known.status != DONE or known.written is None or stamp_of(path) != known.written:
+            return False
+        named, real = self._digests_of(str(path))
+        return named == known.source or real == known.real_source
+
     def _is_source(self, source: AnyPath, known: _Known) -> bool:
         """True if the output was made from this source: by its path, or by its bytes if it has another one.
 

@@ -8,11 +8,12 @@ folder knows as made by this model with these options are skipped.
 import os
 from collections import Counter, deque
 from collections.abc import Collection, Container, Iterable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
-from sincut.batch.manifest import BEGUN, DONE, FAILED, Manifest
+from sincut.batch.manifest import BEGUN, DONE, FAILED, MANIFEST_FILE, Manifest
 from sincut.batch.naming import Job, Naming, split_pattern, with_model
 from sincut.batch.recipe import Known, known_model, recipe_of
 from sincut.batch.remote import AnyPath, Url, exists, listings
@@ -303,6 +304,7 @@ class _States:
     recipe: Mapping[str, Any]
     overwrite: bool
     retry_failed: bool
+    others: dict[Path, Manifest] = field(default_factory=dict)  # of folders around sources that are replaced
 
     def of(self, job: Job) -> str:
         """DONE, FAILED or TO_DO."""
@@ -312,6 +314,8 @@ class _States:
         if self.manifest is None:
             return DONE if not in_place and _is_taken(job.target) else TO_DO
         status = self.manifest.status(job.target)
+        if in_place and isinstance(job.source, Path) and self._is_translated(job.source.absolute()):
+            return DONE
         if status == DONE:
             return DONE if self.manifest.is_done(job.source, job.target, self.recipe) else TO_DO
         if status == FAILED and not self.retry_failed and self.manifest.is_unchanged(job.source, job.target):
@@ -319,6 +323,18 @@ class _States:
         if status == BEGUN:  # cut off by a crash; in place, the source may have been replaced already
             return DONE if in_place and not self.manifest.is_unchanged(job.source, job.target) else TO_DO
         return DONE if status != FAILED and not in_place and _is_taken(job.target) else TO_DO
+
+    def _is_translated(self, path: Path) -> bool:
+        """True if a manifest of any folder around a file knows that it was translated in place, and left as it is."""
+        for folder in path.parents:
+            if folder not in self.others:
+                self.others[folder] = Manifest(folder)
+                if os.path.isfile(folder / MANIFEST_FILE):
+                    with suppress(RunError):  # of somebody else, and not to be read
+                        self.others[folder].refresh()
+            if self.others[folder].is_translated_in_place(path):
+                return True
+        return False
 
 
 def _is_taken(target: AnyPath) -> bool:

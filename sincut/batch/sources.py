@@ -74,6 +74,8 @@ class LeftOut:
     def note(self, what: str, path: AnyPath) -> None:
         """Note a link, or another path, by what became of it: one of the texts above."""
         leads = f" -> {os.path.realpath(path)}" if isinstance(path, Path) and os.path.islink(path) else ""
+        if what == REPEATED and f"{path}{leads}" in self.links.get(OUTSIDE, []):
+            self.links[OUTSIDE].remove(f"{path}{leads}")
         self.links.setdefault(what, []).append(f"{path}{leads}")
 
     def warnings(self) -> list[str]:

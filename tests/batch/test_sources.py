@@ -211,6 +211,19 @@ def test_in_place_no_file_is_translated_twice_and_none_elsewhere(tree: Path, tmp
     assert "what they lead to is replaced" in by_name.warnings[0]
 
 
+def test_in_place_a_folder_knows_what_the_folders_around_it_know(tree: Path, tiny: Config) -> None:
+    translator = Translator(make_model(tiny))
+    run(make_plan([tree / "deep/er"], Naming(None), recipe=RECIPE), translator)
+    plan = make_plan([tree], Naming(None), exclude=["*.gif"], recipe=RECIPE)
+    assert taken(plan, tree) == ["a.jpg", "b c.png"]
+    run(plan, translator)
+    for path, file in ((tree, "a.jpg"), (tree / "deep/er", "d.tif")):
+        assert not make_plan([path / file], Naming(None), recipe=RECIPE).jobs
+    make_pictures(tree, "deep/er/d.tif")  # another picture
+    assert len(make_plan([tree / "deep"], Naming(None), exclude=["*.gif"], recipe=RECIPE).jobs) == 1
+    assert len(make_plan([tree], Naming(None), True, exclude=["*.gif"], recipe=RECIPE).jobs) == 3
+
+
 @pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="has no named pipes")
 def test_pipes_in_folders_are_left_out(tree: Path, tmp_path: Path) -> None:
     os.mkfifo(tree / "pipe.jpg")
