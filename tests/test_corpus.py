@@ -1,0 +1,113 @@
+"""Each file of the corpus, with all extras, beyond memory and in the base install: colours, metadata, words, exit code.
+
+The next odd file is one more row of `corpus.rows`.
+"""
+
+import sys
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+
+import numpy as np
+import pytest
+from corpus.faults import FAULTS
+from corpus.look import Look, look
+from corpus.row import COLUMNS, Done, Refused, Row
+from corpus.rows import ROWS
+from helpers import GENTLE, make_translator
+
+from sincut.errors import DamagedError, ImageError
+from sincut.pictures.libvips import installed
+from sincut.translation.blend import Blend
+from sincut.translation.options import Options
+
+TRANSLATOR = make_translator(GENTLE)
+EXTRAS = installed()
+AS_READ = Options(blend=Blend(0.0))
+NO_ROOM = Options(tile=64, max_memory=1, blend=Blend(0.0))
+
+
+def cells() -> Iterator[object]:
+    for row in ROWS:
+        for column in COLUMNS:
+            marks = []
+            if column != "base" and not EXTRAS:
+                marks.append(pytest.mark.skip(reason="sincut[large] is not installed"))
+            if column in FAULTS.get(row.name, ""):
+                marks.append(pytest.mark.xfail(strict=True, reason="found wrong, and not mended yet"))
+            yield pytest.param(row, column, id=f"{row.name}-{column}", marks=marks)
+
+
+def without_extras(patch: pytest.MonkeyPatch) -> None:
+    """Put the extras out of reach, as where they are not installed."""
+    for extra in ("pyvips", "pillow_heif"):
+        patch.setitem(sys.modules, extra, None)
+
+
+@pytest.mark.parametrize(("row", "column"), cells())
+def test_every_cell_of_the_corpus(row: Row, column: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    if row.needs:
+        pytest.importorskip(row.needs)
+    source, target = tmp_path / row.name, tmp_path / f"out{row.to}"
+    source.write_bytes(row.make())
+    if column == "base":
+        without_extras(monkeypatch)
+    want = row.outcome(column)
+    try:
+        notes = TRANSLATOR.apply_file(source, target, NO_ROOM if column == "beyond" else AS_READ)
+    except ImageError as error:
+        assert not target.exists()
+        check_refusal(error, source, want, column == "beyond")
+    else:
+        check_notes(notes, want)
+        assert isinstance(want, Done)
+        check_output(look(target.read_bytes()), want, "; ".join(notes).lower())
+
+
+def check_refusal(error: ImageError, source: Path, want: Done | Refused, beyond: bool) -> None:
+    """It is refused in the right words; of what has no room that is told, and it is tried again with more."""
+    said, damaged = str(error), isinstance(error, DamagedError)
+    assert said.startswith(str(source)) and "\n" not in said, said
+    said = said.removeprefix(str(source)).lower()
+    if beyond and "memory" in said:
+        assert not damaged, said
+        return
+    assert isinstance(want, Refused), said
+    missing = [word for word in want.words if word.lower() not in said]
+    assert not missing, f"no {missing} in {said}"
+    assert want.damaged is None or damaged == want.damaged, f"remembered: {damaged}, {said}"
+    assert damaged or "damaged" not in said, said
+
+
+def check_notes(notes: Sequence[str], want: Done | Refused) -> None:
+    """All that was changed is told, and nothing else."""
+    assert isinstance(want, Done), f"translated, with {notes}"
+    if want.words is not None:
+        said = "; ".join(notes).lower()
+        missing = [word for word in want.words if word.lower() not in said]
+        assert not missing and bool(notes) == bool(want.words), f"no {missing} in {notes}"
+
+
+def check_output(seen: Look, want: Done, said: str) -> None:
+    """It shows what is wanted, and carries what is to be kept, or the notes tell."""
+    assert seen.pixels.shape == want.pixels.shape
+    error = distance(seen.pixels, want.pixels)
+    assert error <= want.off, f"off by {error:.2f}"
+    assert seen.profile or seen.pixels.dtype == want.pixels.dtype, f"{seen.pixels.dtype} a channel"
+    assert (seen.alpha is None) == (want.alpha is None), "alpha"
+    if want.alpha is not None and seen.alpha is not None:
+        assert distance(seen.alpha, want.alpha) <= 0.5, "alpha"
+    for part in want.lacks:
+        assert part not in seen.data, f"{part!r} is there"
+    if want.or_told and want.or_told.lower() in said:
+        return
+    for name, value in want.kept.items():
+        got = getattr(seen, name)
+        assert got == (pytest.approx(value, rel=1e-3) if value and name == "dpi" else value), f"{name}: {got}"
+    for part in want.has:
+        assert part in seen.data, f"{part!r} is gone"
+
+
+def distance(some: np.ndarray, others: np.ndarray) -> float:
+    """Mean error of 255."""
+    of_one, more_of_one = (numbers / float(np.iinfo(numbers.dtype).max) for numbers in (some, others))
+    return float(np.abs(of_one - more_of_one).mean() * 255)
