@@ -92,6 +92,11 @@ CHANNELS = [
     Row("grey.tif", partial(of, GREY), Done(of_grey(GREY), (GREYS,))),
     Row("min-is-white.tif", lambda: of(255 - GREY, {262: (SHORT, [0])}), Done(of_grey(GREY), (GREYS,))),
     Row("grey-alpha.tif", lambda: of(np.dstack([GREY, ALPHA])), Done(of_grey(GREY), (GREYS,), ALPHA)),
+    Row(
+        "grey-alpha-planar.tif",
+        lambda: of(np.dstack([GREY, ALPHA]), planar=True, rows=7),
+        Done(of_grey(GREY), (GREYS,), ALPHA),
+    ),
     deep("grey16.tif", partial(of, DEEP_GREY), of_grey(DEEP_GREY), GREYS),
     deep("grey16-big-endian.tif", partial(of, DEEP_GREY, order=">", tile=16), of_grey(DEEP_GREY), GREYS),
     deep("min-is-white16.tif", lambda: of(65535 - DEEP_GREY, {262: (SHORT, [0])}), of_grey(DEEP_GREY), GREYS),
