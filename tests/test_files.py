@@ -63,6 +63,18 @@ def test_a_part_of_a_long_name_fits_where_names_end_at_143_bytes(tmp_path: Path)
     assert names(tmp_path) == ["🎨" * 30 + ".png"]
 
 
+def test_what_cannot_be_removed_stops_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """As in an output folder that has been closed to writing since: pictures that go there fail, the others go on."""
+
+    def refuse(path: Path, missing_ok: bool = False) -> None:
+        raise PermissionError(13, "Permission denied", str(path))
+
+    (tmp_path / f".left{PART}").touch()
+    monkeypatch.setattr(Path, "unlink", refuse)
+    remove_parts(tmp_path)
+    assert names(tmp_path) == [f".left{PART}"]
+
+
 @contextmanager
 def a_look_that_takes(seconds: float, folder: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     """Another thread is in the middle of looking at the folder, and stays there for so long."""

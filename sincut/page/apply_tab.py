@@ -239,7 +239,7 @@ def _batch_shown(desk: Desk, batch: uploads.Batch) -> list[Any]:
     words = f"**{', '.join(said)}.**"
     if batch.archive is None and batch.shown:
         words += f" The results lie in {plain(str(batch.shown[0].target.parent))}."
-    words += "".join(f"\n- {plain(reason)}" for reason in batch.failed[:LISTED])
+    words += "".join(f"\n- {plain(reason)}" for reason in (*batch.failed[:LISTED], *batch.left_out))
     pairs = [(str(job.source), str(job.target)) for job in batch.shown]
     choices = [(Path(target).name, index) for index, (_, target) in enumerate(pairs[:LISTED])]
     which = gr.update(choices=choices, value=0 if choices else None, visible=len(choices) > 1)

@@ -11,8 +11,9 @@ import time
 import zipfile
 from collections.abc import Callable, Sequence
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
 from sincut.batch import pipe
 from sincut.batch.naming import Job
@@ -45,6 +46,7 @@ class Batch:
     failed: tuple[str, ...]  # a line for each
     left: int  # pictures not reached when it was stopped
     archive: Path | None = None  # zip file of all results of uploads
+    left_out: tuple[str, ...] = ()  # a line for each reason to leave something out
 
     @property
     def shown(self) -> tuple[Job, ...]:
@@ -87,7 +89,7 @@ def translate_uploads(
     batch = translate_folder(
         sources, here / "results", model, translator, options, saving, format_, on_event=on_event, stop=stop
     )
-    return Batch(batch.done, batch.skipped, batch.failed, batch.left, _packed(batch, here) if batch.done else None)
+    return replace(batch, archive=_packed(batch, here) if batch.done else None)
 
 
 def translate_folder(
@@ -103,12 +105,13 @@ def translate_folder(
     stop: Callable[[], bool] = lambda: False,
 ) -> Batch:
     """Translate a file or a whole folder into the folder `output`, as `sincut apply` does. Raises `SincutError`."""
-    ((_, plan),) = make_plans([model], [source], output, options, saving, format_=format_, overwrite=overwrite)
+    named: dict[str, Any] = {"format_": format_, "is_folder": True, "overwrite": overwrite}
+    ((_, plan),) = make_plans([model], [source], output, options, saving, **named)
     result = Result()
     result.add(plan, *pipe.run(plan, translator, options, saving, on_event, stop))
     failed = [*(reason for _, reason in result.failed), *result.unread.values()]
     failed += [f"{job.source}: failed before and is as it was" for job in result.failed_before]
-    return Batch(tuple(result.done), tuple(result.skipped), tuple(failed), result.left)
+    return Batch(tuple(result.done), tuple(result.skipped), tuple(failed), result.left, left_out=plan.warnings)
 
 
 def on_screen(path: Path, place: Path, max_pixels: int = MAX_PIXELS) -> Path:

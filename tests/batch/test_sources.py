@@ -12,7 +12,7 @@ from PIL import Image
 
 from sincut.batch.naming import Naming
 from sincut.batch.pipe import run
-from sincut.batch.plan import Plan, make_plan
+from sincut.batch.plan import Memory, Plan, make_plan
 from sincut.config.sections import Config
 from sincut.errors import ImageError, RunError
 from sincut.events import Event, Warned
@@ -99,19 +99,6 @@ def test_what_is_left_out_is_counted_and_named_once(tree: Path, tmp_path: Path, 
         make_plan([tree], Naming(tmp_path / "new"), include=["*.CR2", "*.cr2"])
 
 
-def test_trash_and_thumbnails_of_systems_are_left_out_like_hidden_folders(tree: Path, tmp_path: Path) -> None:
-    folders = ["@eaDir", "deep/@eaDir/a.jpg", "#recycle", "$RECYCLE.BIN", "__MACOSX", ".Trash-1000", "lost+found"]
-    folders += ["System Volume Information", "@Recycle/x", "$Recycle.Bin/S-1-5"]
-    make_pictures(tree, *(f"{folder}/SYNOPHOTO_THUMB_M.jpg" for folder in folders), "recycle/kept.jpg")
-    plan = make_plan([tree], Naming(tmp_path / "out"))
-    assert taken(plan, tree) == ["a.jpg", "b c.png", "deep/é.gif", "deep/er/d.tif", "recycle/kept.jpg"]
-    told = next(line for line in plan.warnings if "of the system" in line)
-    assert "@eaDir" in told and "#recycle" in told and "System Volume Information" in told
-    arrived = {tree / "@eaDir/SYNOPHOTO_THUMB_M.jpg", tree / "recycle/kept.jpg", tree / ".Trash-1000/x.jpg"}
-    assert taken(make_plan([tree], Naming(tmp_path / "out"), arrived=arrived), tree) == ["recycle/kept.jpg"]
-    assert len(make_plan([tree / "#recycle"], Naming(tmp_path / "out")).jobs) == 1  # by its own name
-
-
 @pytest.fixture
 def closed(monkeypatch: pytest.MonkeyPatch) -> set[str]:
     """Names of folders that cannot be listed, be it by root; those that were asked for are taken away."""
@@ -124,6 +111,37 @@ def closed(monkeypatch: pytest.MonkeyPatch) -> set[str]:
 
     monkeypatch.setattr("sincut.batch.sources.os.scandir", listed)
     return names
+
+
+def test_what_is_left_out_is_no_news_to_the_next_plan(tree: Path, tmp_path: Path, closed: set[str]) -> None:
+    """As with several models, or with --watch, where files arrive one by one."""
+    memory = Memory()
+    make_pictures(tree, "closed/x.jpg")
+    closed.add("closed")
+
+    def plan(**arrived: Any) -> Plan:
+        return make_plan([tree], Naming(tmp_path / "out"), memory=memory, **arrived)
+
+    first, second = plan(), plan()
+    assert len(first.warnings) == len(first.unread) == 1 and not second.warnings and not second.unread
+    assert first.left_out == second.left_out == {".txt": 1}
+    for name in ("more.txt", "a.cr2"):
+        (tree / name).touch()
+    arrived = plan(arrived={tree / "more.txt", tree / "a.cr2"})
+    assert len(arrived.warnings) == 1 and arrived.warnings[0].endswith(" .cr2 (1)")
+
+
+def test_trash_and_thumbnails_of_systems_are_left_out_like_hidden_folders(tree: Path, tmp_path: Path) -> None:
+    folders = ["@eaDir", "deep/@eaDir/a.jpg", "#recycle", "$RECYCLE.BIN", "__MACOSX", ".Trash-1000", "lost+found"]
+    folders += ["System Volume Information", "@Recycle/x", "$Recycle.Bin/S-1-5"]
+    make_pictures(tree, *(f"{folder}/SYNOPHOTO_THUMB_M.jpg" for folder in folders), "recycle/kept.jpg")
+    plan = make_plan([tree], Naming(tmp_path / "out"))
+    assert taken(plan, tree) == ["a.jpg", "b c.png", "deep/é.gif", "deep/er/d.tif", "recycle/kept.jpg"]
+    told = next(line for line in plan.warnings if "of the system" in line)
+    assert "@eaDir" in told and "#recycle" in told and "System Volume Information" in told
+    arrived = {tree / "@eaDir/SYNOPHOTO_THUMB_M.jpg", tree / "recycle/kept.jpg", tree / ".Trash-1000/x.jpg"}
+    assert taken(make_plan([tree], Naming(tmp_path / "out"), arrived=arrived), tree) == ["recycle/kept.jpg"]
+    assert len(make_plan([tree / "#recycle"], Naming(tmp_path / "out")).jobs) == 1  # by its own name
 
 
 def test_one_unreadable_folder_costs_that_one(tree: Path, tmp_path: Path, model_file: Path, closed: set[str]) -> None:

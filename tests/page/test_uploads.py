@@ -85,6 +85,20 @@ def test_folders_go_on_where_they_were(tmp_path: Path, model_file: Path, transla
     assert len(again.skipped) == 2 and again.shown == batch.done
 
 
+def test_a_picture_goes_into_a_folder_with_dots_and_what_is_left_out_is_told(
+    tmp_path: Path, model_file: Path, translator: Translator
+) -> None:
+    source = tmp_path / "in"
+    source.mkdir()
+    Image.fromarray(scene(30, 40, 1)).save(source / "my.photo.jpg")
+    (source / "raw.nef").touch()
+    output = tmp_path / "styled" / "my.photo"
+    one = uploads.translate_folder(source / "my.photo.jpg", output, model_file, translator, *PLAIN)
+    assert [job.target for job in one.done] == [output / "my.photo.jpg"] and not one.left_out
+    batch = uploads.translate_folder(source, tmp_path / "all", model_file, translator, *PLAIN)
+    assert len(batch.done) == 1 and not batch.failed and ".nef (1)" in batch.left_out[0]
+
+
 def test_paths_of_visitors_stay_below_the_root(tmp_path: Path) -> None:
     root = tmp_path / "root"
     (root / "pictures").mkdir(parents=True)
