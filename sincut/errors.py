@@ -29,6 +29,13 @@ class DamagedError(ImageError):
     """
 
 
+class UnsupportedError(ImageError):
+    """A picture file that is whole, but of a kind that is not read; the message says what it is.
+
+    Nothing remembers it: the next version, or an extra, may read it.
+    """
+
+
 class ModelError(SincutError):
     """A file that is not a model, is damaged, or comes from a newer version."""
 

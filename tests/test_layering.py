@@ -39,7 +39,15 @@ ONLY_IN = {  # modules, or whole rooms
     "PIL": {
         *("pictures.formats", "pictures.jpeg", "pictures.masks", "pictures.metadata", "pictures.modes"),
         *("pictures.opening", "pictures.profiles", "pictures.reading", "pictures.resampling", "pictures.tiff_exif"),
-        *("pictures.lossless", "pictures.writing", "report.sheet", "report.heat_maps", "runs.inputs", "notebook"),
+        *(
+            "pictures.lossless",
+            "pictures.tiff_kinds",
+            "pictures.writing",
+            "report.sheet",
+            "report.heat_maps",
+            "runs.inputs",
+            "notebook",
+        ),
         "translation.translator",
     },
     "jinja2": {"model.markup"},
@@ -50,7 +58,15 @@ ONLY_IN = {  # modules, or whole rooms
     },
 }
 TOUCH_FILES = {
-    *("pictures.jpeg", "pictures.large", "pictures.libvips", "pictures.lossless", "pictures.opening"),
+    *(
+        "pictures.jpeg",
+        "pictures.kinds",
+        "pictures.tiff_kinds",
+        "pictures.large",
+        "pictures.libvips",
+        "pictures.lossless",
+        "pictures.opening",
+    ),
     "pictures.resampling",
     *("files", "devices", "config.resolve", "model.model", "translation.layout"),
     *(

@@ -15,13 +15,13 @@ import numpy as np
 from numpy.typing import NDArray
 from torch import Tensor
 
-from sincut.errors import ImageError
+from sincut.errors import ImageError, UnsupportedError
 from sincut.files import writing, written_whole
 from sincut.pictures.formats import DEFAULT_QUALITY, pixels_lost, what_fits, writable_format
 from sincut.pictures.hidden import Filling
 from sincut.pictures.jpeg import Compression, compression_of
+from sincut.pictures.kinds import kind_of
 from sincut.pictures.libvips import (
-    FORMATS,
     MOST,
     failure,
     in_space,
@@ -280,6 +280,12 @@ def open_large(source: Path, target: Path, saving: Saving, max_pixels: int = MAX
                 add_to_tiff(file, metadata.exif)
 
 
+def whole_only(source: Path) -> str:
+    """In words, why a file that is read whole cannot be read by regions, and what helps; nothing where it can."""
+    trouble = kind_of(source).of_vips
+    return trouble.whole_only if trouble else ""
+
+
 def _looked_at(source: Path, max_pixels: int) -> tuple[Carried, int, bool]:
     """Metadata of a file, its EXIF orientation, and True if its numbers are RGB in the space of its profile.
 
@@ -288,9 +294,9 @@ def _looked_at(source: Path, max_pixels: int) -> tuple[Carried, int, bool]:
     """
     try:
         with opened(source, max_pixels) as image:
-            if image.format not in FORMATS:
-                how = "convert it to .tif, .png or .jpg, or raise --max-memory"
-                raise ImageError(f"{image.format} files of this size cannot be read; {how}")
+            refusal = whole_only(source)
+            if refusal:
+                raise UnsupportedError(refusal)
             carried = carried_by(image)
             return carried, orientation_of(image), image.mode in IN_PROFILE and not carried.grey
     except UnknownFormatError:

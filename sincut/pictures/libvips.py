@@ -6,14 +6,17 @@ its metadata, and its wheels bring everything along (https://www.libvips.org). A
 """
 
 import contextlib
+import logging
 import tempfile
+from functools import lru_cache
 from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
-from sincut.errors import DamagedError, ImageError
+from sincut.errors import ImageError, UnsupportedError
+from sincut.pictures.kind import told_by_decoder
 from sincut.pictures.picture import Metadata, Pixels
 
 if TYPE_CHECKING:
@@ -22,18 +25,14 @@ if TYPE_CHECKING:
 MISSING = "this needs libvips: pip install 'sincut[large]'"
 NEEDS_VIPS = "16 bits a channel became 8; pip install 'sincut[large]' keeps them"
 CONVERTED = "translated in sRGB instead of the space of its own ICC profile"
-FORMATS = {"PNG", "JPEG", "MPO", "WEBP", "TIFF", "GIF", "AVIF", "HEIF"}  # Pillow's names of what is read by libvips
 LOADERS = ("png", "jpeg", "webp", "tiff", "gif", "heif")  # libvips' names; it has more, for files nobody should trust
 SUFFIX = {"PNG": ".png", "TIFF": ".tif"}
 SYSTEM_ERROR = "system error"  # in libvips' messages (iofuncs/error.c) where the system has refused something
 MOST = 65_535  # of 16 bits
 MM_PER_INCH = 25.4
 DEFAULT_DPI = 72.0
+_SILENCE = logging.NullHandler()  # so that libvips' warnings go where a program logs, and not to stderr if it does not
 REC_601 = [[0.299, 0.587, 0.114]]  # shares of R, G and B in luma (ITU-R BT.601), as Pillow has it
-
-
-class UnsupportedError(ImageError):
-    """A picture that libvips cannot read as colours, though its file is whole; Pillow may."""
 
 
 class Upright(NamedTuple):
@@ -47,6 +46,37 @@ class Upright(NamedTuple):
 def installed() -> bool:
     """True if the extra is there; nothing is imported."""
     return find_spec("pyvips") is not None
+
+
+def reads(data: bytes) -> bool:
+    """True if the libvips of this machine decodes the bytes of a small picture; False where there is none."""
+    if not installed():
+        return False
+    vips = library()
+    try:
+        vips.Image.new_from_buffer(data, "", fail_on="error").avg()
+    except vips.Error:
+        return False
+    return True
+
+
+@lru_cache(maxsize=1)
+def knows_hevc() -> bool:
+    """True if the libvips of this machine has HEVC, which its wheels have not; it is asked to write a small picture."""
+    if not installed():
+        return False
+    vips = library()
+    try:
+        vips.Image.black(64, 64, bands=3).heifsave_buffer(compression="hevc")
+    except vips.Error:
+        return False
+    return True
+
+
+@lru_cache(maxsize=1)
+def knows_jpeg2000() -> bool:
+    """True if the libvips of this machine has JPEG 2000, also in tiles of TIFF files."""
+    return installed() and library().type_find("VipsForeignLoad", "jp2kload") != 0
 
 
 def decode(
@@ -111,8 +141,9 @@ def upright_srgb(image: "pyvips.Image", grey: bool, icc: bytes | None, orientati
 def _as_rgb_or_grey(image: "pyvips.Image", icc: bytes | None) -> tuple["pyvips.Image", bytes | None, list[str]]:
     """CMYK and Lab -> sRGB, anything else as it is; the profile that remains to be applied, and what was done."""
     notes: list[str] = []
-    if image.interpretation == "cmyk" and image.format == "uchar" and not icc:  # as Pillow does it, by no profile
-        image = ((255 - image[:3]) * (255 - image[3]) / 255).rint().cast("uchar").copy(interpretation="srgb")
+    if image.interpretation == "cmyk" and image.format in ("uchar", "ushort") and not icc:  # as Pillow does it
+        most, kind = (255, "srgb") if image.format == "uchar" else (MOST, "rgb16")
+        image = ((most - image[:3]) * (most - image[3]) / most).rint().cast(image.format).copy(interpretation=kind)
         notes.append("CMYK became sRGB")
     if image.interpretation in ("cmyk", "lab", "labs", "labq"):
         notes.append(f"{image.interpretation.upper()} became sRGB")
@@ -125,7 +156,8 @@ def _sixteen_bits(image: "pyvips.Image") -> "pyvips.Image":
     """Floats in 0..1 -> 16 bits. Raises `UnsupportedError` for others; that looks at all of the picture."""
     if image.min() < 0 or image.max() > 1:
         raise UnsupportedError("its floating-point values are not all in 0..1; scale them, or convert it to 16 bits")
-    return (image * MOST).rint().cast("ushort")
+    interpretation = "grey16" if image.bands < 3 else "rgb16"  # a profile, if there is one, says what they mean
+    return (image * MOST).rint().cast("ushort").copy(interpretation=interpretation)
 
 
 def encode(pixels: Pixels, alpha: Pixels | None, format_: str, grey: bool, metadata: Metadata) -> bytes:
@@ -157,6 +189,8 @@ def lazy_image(source: Path, **options: int) -> "pyvips.Image":
     vips = library()
     try:  # without `revalidate`, a file that was replaced would be remembered as it was
         image = vips.Image.new_from_file(source, fail_on="error", revalidate=True, **options)
+        if image.get_typeof("tile-width") != 0:  # of tiles that it fails to decode it makes black ones, if not told so
+            image = vips.Image.new_from_file(source, fail_on="warning", revalidate=True, **options)
     except UnicodeError:
         raise UnsupportedError(f"{str(source)!a}: its name is not UTF-8; rename it") from None
     loader = str(image.get("vips-loader"))
@@ -205,15 +239,16 @@ def library() -> Any:
         import pyvips
     except (ImportError, OSError) as error:  # OSError: the package without its library
         raise ImageError(f"{MISSING} ({error})") from None
+    logging.getLogger(pyvips.__name__).addHandler(_SILENCE)
     return pyvips
 
 
 def failure(error: "pyvips.Error") -> ImageError:
-    """The error to raise, without a path, where libvips fails to decode: damage, or an error of the system."""
+    """The error to raise, without a path, where libvips fails to decode: an error of the system, or of the file."""
     if SYSTEM_ERROR in str(error):
         what = f"cannot be read ({_system_reason(error)})"
         return ImageError(f"{what}; check its permissions and its disk, then try again")
-    return DamagedError(f"is damaged or cannot be read ({reason(error)}); copy it again or repair it")
+    return told_by_decoder(reason(error))
 
 
 def refusal(error: "pyvips.Error") -> ImageError:

@@ -1,20 +1,29 @@
 """Picture files opened, but not decoded: which formats are read, how large they may be, and whose fault an error is."""
 
+import ctypes
+import errno
 import os
+import sys
 import threading
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
+from functools import lru_cache
 from pathlib import Path
 
-from PIL import Image, UnidentifiedImageError
+from PIL import Image, TiffImagePlugin, UnidentifiedImageError, _imaging
 
-from sincut.errors import DamagedError, ImageError
+from sincut.errors import DamagedError, ImageError, UnsupportedError
+from sincut.pictures import libvips
+from sincut.pictures.kind import NO_MEMORY, Kind, Trouble, told_by_decoder
+from sincut.pictures.kinds import kind_of
 
 # Formats that are read, by Pillow's names. An allow-list, since some of its decoders run other programs (EPS).
 FORMATS = ["PNG", "JPEG", "MPO", "WEBP", "TIFF", "BMP", "DIB", "GIF", "PPM", "JPEG2000", "AVIF", "HEIF"]
 MAX_PIXELS = 2**31  # a file that declares more is refused before it is decoded
-# The major brands of HEIC files: ISO/IEC 23008-12, annex B, and "mif1" and "msf1", which phones write too.
-HEIF_BRANDS = (b"heic", b"heix", b"hevc", b"heim", b"mif1", b"msf1")
+# Tags and values of TIFF 6.0.
+COMPRESSION, DEFLATE, SIZE = 259, 8, (256, 257)
+GREYS, RGB, CMYK, LAB = 1, 2, 5, 8
+PLAIN_COLOURS = {0: GREYS, 1: GREYS, 2: RGB, 3: RGB, 5: CMYK, 6: RGB, 8: LAB}  # of palettes and YCbCr: what they become
 
 
 class UnknownFormatError(DamagedError):
@@ -27,7 +36,9 @@ def opened(path: Path, max_pixels: int) -> Iterator[Image.Image]:
 
     Within the block decoders are called inside `decoding`; what goes wrong there, or in opening, is an `ImageError`
     that begins with the path: `UnknownFormatError` for a format that is not read, `DamagedError` where the bytes are
-    at fault, a plain one for more than `max_pixels`, for too little memory and for errors of the system.
+    at fault, `UnsupportedError` for a kind of file that is not read, a plain one for more than `max_pixels`, for too
+    little memory and for errors of the system. A TIFF file that only libvips decodes is given without pixels: `tile` is
+    empty, and its size, mode, tags and profile are there.
     """
     with told_with(path), _UNBOUNDED:
         if not os.path.isfile(path):  # unlike Path.is_file this says no to what cannot be looked at
@@ -36,10 +47,13 @@ def opened(path: Path, max_pixels: int) -> Iterator[Image.Image]:
             raise ImageError(f"{what}; check the path")
         if not path.stat().st_size:
             raise DamagedError("the file is empty; copy it again")
-        _learn_heif(path)
-        with decoding():
-            image = Image.open(path, formats=_formats())
-        with image:
+        _hush_libtiff()
+        kind = kind_of(path)
+        if kind.refused:
+            raise UnsupportedError(kind.refused.refusal)
+        if kind.container == "HEIF":
+            _learn_heif()
+        with _image(path, kind) as image:
             refuse_absurd_size(image.height, image.width, max_pixels)
             yield image
 
@@ -52,7 +66,7 @@ def told_with(path: Path) -> Iterator[None]:
     except ImageError as error:
         raise type(error)(f"{path}: {str(error).removeprefix(f'{path}: ')}") from error.__cause__
     except MemoryError:
-        raise ImageError(f"{path}: does not fit into memory; use a smaller picture") from None
+        raise ImageError(f"{path}: {NO_MEMORY}") from None
     except OSError as error:
         failure = _failure(error)
         raise type(failure)(f"{path}: {failure}") from error
@@ -76,12 +90,14 @@ def decoding() -> Iterator[None]:
 
 def _failure(error: Exception) -> ImageError:
     """The error to raise instead of one of a decoder or of the system; only the latter have an `errno`."""
+    if isinstance(error, OSError) and error.errno == errno.ENOMEM:
+        return ImageError(NO_MEMORY)
     if isinstance(error, UnidentifiedImageError):
         return UnknownFormatError("is not a picture in a known format; convert it to PNG, JPEG, WebP or TIFF")
     if isinstance(error, OSError) and error.errno is not None:
         return ImageError(f"cannot be read ({error.strerror}); check its permissions and its disk, then try again")
     what = str(error).splitlines()[0] if str(error) else type(error).__name__
-    return DamagedError(f"is damaged or cannot be read ({what}); copy it again or repair it")
+    return told_by_decoder(what)
 
 
 def refuse_absurd_size(h: int, w: int, max_pixels: int) -> None:
@@ -97,12 +113,88 @@ def _formats() -> list[str]:
     return [name for name in FORMATS if name in Image.OPEN]
 
 
-def _learn_heif(path: Path) -> None:
-    """Teach Pillow HEIC, as phones write it, where the file is one. Raises `ImageError` where the extra is missing."""
-    with path.open("rb") as file:
-        head = file.read(12)
-    if not (head[4:8] == b"ftyp" and head[8:12] in HEIF_BRANDS):
-        return
+def _image(path: Path, kind: Kind) -> Image.Image:
+    """The image of a file of this kind, not decoded. Raises as `opened`, without the path."""
+    only_vips = kind.of_vips is None and kind.container == "TIFF"
+    try:
+        if kind.of_pillow is None:
+            with decoding():
+                return _by_libtiff(path) if kind.by_libtiff else Image.open(path, formats=_formats())
+    except UnknownFormatError:
+        if kind.of_vips and kind.colours:
+            raise UnsupportedError(kind.of_vips.refusal) from None
+        if not only_vips or not (kind.colours or libvips.installed()):
+            raise
+    if libvips.installed():
+        with decoding():
+            return _Described(path)
+    if kind.of_pillow:
+        raise UnsupportedError(kind.of_pillow.needs_libvips)
+    what = f"its form ({kind.colours}, {kind.samples} of {kind.bits} bits)"
+    raise UnsupportedError(Trouble(what, "convert it to 8-bit RGB").needs_libvips)
+
+
+def _by_libtiff(path: Path) -> Image.Image:
+    """A TIFF file whose pixels Pillow shall read through libtiff. Raises as `Image.open`."""
+    try:
+        return _ByLibtiff(path)
+    except SyntaxError as error:  # which `Image.open` takes for no file of this format
+        raise UnidentifiedImageError(str(error)) from error
+
+
+class _ByLibtiff(TiffImagePlugin.TiffImageFile):
+    """An uncompressed TIFF file that Pillow reads through libtiff, since its own code garbles this kind of them."""
+
+    def _setup(self) -> None:
+        """Set mode, size and decoder as Pillow does for files in any compression that libtiff takes away."""
+        self.tag_v2[COMPRESSION] = DEFLATE
+        super()._setup()
+        self.tag_v2[COMPRESSION] = 1
+        self.info["compression"] = "raw"
+
+
+class _Described(TiffImagePlugin.TiffImageFile):
+    """A TIFF file that Pillow does not decode: its tags, size, profile and resolution, and a mode like its colours."""
+
+    def _setup(self) -> None:
+        """Set what Pillow would of the same picture in 8 bits, without compression; nothing can be decoded."""
+        own, plain = self.tag_v2, TiffImagePlugin.ImageFileDirectory_v2(prefix=self.tag_v2.prefix)
+        for tag in (*SIZE, 274, 282, 283, 296, 34675):  # orientation, resolution, profile
+            if tag in own:
+                plain[tag] = own[tag]
+        colours = PLAIN_COLOURS.get(own.get(262, 1), 1)
+        channels = {RGB: 3, LAB: 3, CMYK: 4}.get(colours, 1)
+        alpha = own.get(277, 1) > channels and colours in (RGB, GREYS)
+        channels += alpha
+        plain.update({258: (8,) * channels, COMPRESSION: 1, 262: colours, 273: (0,), 277: channels, 278: own[SIZE[1]]})
+        if alpha:
+            plain[338] = 2
+        self.tag_v2 = plain
+        try:
+            super()._setup()
+        finally:
+            self.tag_v2 = own
+        self.tile = []
+
+
+def is_described(image: Image.Image) -> bool:
+    """True if an image has no pixels to decode, only what its file says of itself; libvips has the pixels."""
+    return isinstance(image, _Described)
+
+
+@lru_cache(maxsize=1)
+def _hush_libtiff() -> None:
+    """Keep the libtiff that Pillow brings along from writing to stderr; what it says is in Pillow's errors too.
+
+    Where libvips is loaded already, it may be the same library with handlers of libvips', and is left alone.
+    """
+    if "pyvips" not in sys.modules:
+        with suppress(OSError, AttributeError):  # it may be linked in, and no name of it be seen
+            ctypes.CDLL(_imaging.__file__).TIFFSetErrorHandler(None)
+
+
+def _learn_heif() -> None:
+    """Teach Pillow HEIC, as phones write it. Raises `ImageError` where the extra is missing."""
     try:
         from pillow_heif import register_heif_opener
     except ImportError:

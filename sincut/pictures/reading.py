@@ -9,11 +9,20 @@ from pathlib import Path
 import numpy as np
 from PIL import Image, ImageCms
 
-from sincut.errors import ImageError
+from sincut.errors import ImageError, UnsupportedError
 from sincut.pictures import formats, libvips
+from sincut.pictures.kinds import kind_of
 from sincut.pictures.metadata import UPRIGHT, carried_by, is_grey, orientation_of, read_tags, turned_upright
 from sincut.pictures.modes import GREYS_BECAME_RGB, IN_PROFILE, alpha_of, has_alpha, to_rgb
-from sincut.pictures.opening import MAX_PIXELS, UnknownFormatError, decoding, opened, refuse_absurd_size, told_with
+from sincut.pictures.opening import (
+    MAX_PIXELS,
+    UnknownFormatError,
+    decoding,
+    is_described,
+    opened,
+    refuse_absurd_size,
+    told_with,
+)
 from sincut.pictures.picture import Picture, on_white
 from sincut.pictures.profiles import transforms_of
 from sincut.pictures.resampling import shrink
@@ -21,7 +30,8 @@ from sincut.pictures.resampling import shrink
 BYTES_PER_PIXEL = 14  # in memory: decoded, as an array, the result, and the result on its way into a file
 BYTES_DEEP, BYTES_ALPHA = 54, 64  # more, at most, of pictures with 16 bits a channel, and with alpha
 FIRST_ONLY = "only the first of its images was taken"
-MADE_EIGHT = "its 16 bits a channel became 8"
+MADE_EIGHT = "its {bits} bits a channel became 8"
+SIXTEEN = 16  # bits of the deepest integers that are told about; deeper ones are greys of 16 bits or refused
 
 
 def load(path: Path, max_pixels: int = MAX_PIXELS) -> Picture:
@@ -72,7 +82,7 @@ def bytes_in_memory(path: Path) -> int:
     """Bytes per pixel that a file's picture takes at most, from reading it to writing its translation."""
     try:
         with opened(path, MAX_PIXELS) as image:
-            deep, alpha = _is_deep(image), has_alpha(image)
+            deep, alpha = kind_of(path).deep, has_alpha(image)
     except ImageError:
         deep, alpha = True, True
     return BYTES_PER_PIXEL + (BYTES_DEEP if deep else 0) + (BYTES_ALPHA if alpha else 0)
@@ -121,22 +131,27 @@ def _size_by_vips(path: Path, max_pixels: int) -> tuple[int, int] | None:
 
 def _decode(image: Image.Image, source: Path) -> Picture:
     """The picture of an opened file; 16 bits a channel by libvips where they can be kept."""
-    if not _is_deep(image):
-        return from_pil(image)
-    note = MADE_EIGHT
-    if not libvips.installed():
-        note = libvips.NEEDS_VIPS
-    elif image.format in libvips.FORMATS:
+    kind = kind_of(source)
+    kept = kind.deep and kind.samples == "unsigned" and kind.container in formats.DEEP and kind.of_vips is None
+    if is_described(image):
+        return _decode_deep(image, source)
+    if kept and libvips.installed():
         try:
             return _decode_deep(image, source)
-        except libvips.UnsupportedError:  # libvips has no such mode; Pillow may
+        except UnsupportedError:  # libvips has no such mode; Pillow may
             pass
     picture = from_pil(image)
+    if not kind.deep or kind.samples != "unsigned" or kind.bits > SIXTEEN:
+        return picture
+    note = libvips.NEEDS_VIPS if kept and not libvips.installed() else MADE_EIGHT.format(bits=kind.bits)
     return replace(picture, notes=(*picture.notes, note))
 
 
 def _decode_deep(image: Image.Image, source: Path) -> Picture:
-    """The picture of 16 bits a channel of an opened file, by libvips. Raises as `libvips.decode`."""
+    """The picture of 16 bits a channel of an opened file, or of one that Pillow does not read, by libvips.
+
+    Raises as `libvips.decode`.
+    """
     (icc, exif, xmp, dpi), grey, jpeg = carried_by(image)
     orientation = orientation_of(image)
     pixels, alpha, converted = libvips.decode(source, grey, icc, orientation)
@@ -144,18 +159,6 @@ def _decode_deep(image: Image.Image, source: Path) -> Picture:
         frames = getattr(image, "n_frames", 1)
     notes = [*([UPRIGHT] if orientation != 1 else []), *converted, *([FIRST_ONLY] if frames > 1 else [])]
     if grey:
-        icc = None
         notes.append(GREYS_BECAME_RGB)
+    icc = icc if image.mode in IN_PROFILE and not grey else None  # else the numbers are sRGB now
     return Picture(pixels, alpha, icc, exif, xmp, dpi, grey, jpeg, tuple(notes))
-
-
-def _is_deep(image: Image.Image) -> bool:
-    """True if a file that has only been opened holds more than 8 bits a channel, as far as Pillow tells."""
-    if image.mode in ("I;16", "I;16B", "I;16L", "I;16N"):
-        return True
-    for codec, _, _, arguments in getattr(image, "tile", ()):
-        if ";16" in str(arguments):
-            return True
-        if codec in ("ppm", "ppm_plain") and isinstance(arguments, tuple) and arguments[-1] > 255:  # its white
-            return True
-    return False

@@ -7,7 +7,7 @@ from sincut.devices import used_memory
 from sincut.errors import ImageError
 from sincut.events import Listener
 from sincut.pictures import libvips, reading
-from sincut.pictures.large import open_large
+from sincut.pictures.large import open_large, whole_only
 from sincut.pictures.picture import Pixels
 from sincut.pictures.writing import Saving
 from sincut.translation.engine import Engine
@@ -61,6 +61,8 @@ def _check_possible(engine: Engine, source: Path, options: Options) -> None:
     elif not libvips.installed():
         remedy = "pip install 'sincut[large]' or raise --max-memory"
     else:
+        remedy = whole_only(source)
+    if not remedy:
         return
     drawer = engine.drawer(options)
     synthesis = drawer.synthesis if drawer else None

@@ -4,6 +4,8 @@ import errno
 import io
 import os
 import random
+import subprocess
+import sys
 import threading
 import warnings
 from pathlib import Path
@@ -184,3 +186,27 @@ def test_the_command_shows_no_warnings_of_pillow() -> None:
         for module in ("PIL.TiffImagePlugin", "elsewhere"):
             warnings.warn_explicit("Corrupt EXIF data", UserWarning, f"{module}.py", 1, module)
     assert [warning.filename for warning in shown] == ["elsewhere.py"]
+
+
+def test_libtiff_and_libvips_write_nothing_to_stderr(tmp_path: Path) -> None:
+    script = (
+        "import sys; from pathlib import Path; from sincut.pictures import reading\n"
+        "from sincut.errors import DamagedError\n"
+        "for name in sys.argv[1:]:\n"
+        "    try: reading.load(Path(name)); print(name, 'was read')\n"
+        "    except DamagedError: pass\n"
+    )
+    Image.fromarray(scene(99, 99, 1)).save(tmp_path / "a.tif", compression="tiff_lzw")
+    deep = pyvips.Image.new_from_array(scene(99, 99, 1).astype(np.uint16) << 8).copy(interpretation="rgb16")
+    deep.tiffsave(str(tmp_path / "b.tif"), tile=True, tile_width=64, tile_height=64, compression="lzw")
+    for name in ("a.tif", "b.tif"):
+        data = bytearray((tmp_path / name).read_bytes())
+        data[400:3000] = bytes(2600)
+        (tmp_path / name).write_bytes(data)
+    done = subprocess.run(
+        [sys.executable, "-c", script, tmp_path / "a.tif", tmp_path / "b.tif"],
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    assert done.stdout == "" and done.stderr == ""

@@ -96,7 +96,7 @@ def test_sixteen_bits_that_libvips_does_not_read_become_eight(tmp_path: Path, su
 def test_a_file_that_only_libvips_knows_has_a_suffix_to_be_named_by(tmp_path: Path) -> None:
     pyvips.Image.new_from_array((RGB / 255).astype(np.float32)).write_to_file(str(tmp_path / "a.tif"))
     (tmp_path / "a.tif").rename(tmp_path / "a")
-    assert reading.suffix_of(tmp_path / "a") == ".png"
+    assert reading.suffix_of(tmp_path / "a") == ".tif"
     assert np.array_equal(reading.load(tmp_path / "a").pixels, np.rint((RGB / 255).astype(np.float32) * 65535))
 
 
