@@ -260,7 +260,7 @@ BEHIND = [
         "gain map",
         lacks=(b"21496", b"MPF\0"),
     ),
-    kept("two-pictures.jpg", lambda: two(jpeg(255 - RGB)), "only the first", lacks=(b"MPF\0",)),
+    kept("two-pictures.jpg", lambda: two(jpeg(255 - RGB)), "only the first|behind the picture", lacks=(b"MPF\0",)),
     kept(
         "motion.jpg",
         lambda: (
@@ -269,7 +269,7 @@ BEHIND = [
         "video",
         lacks=(b"ftypmp42", b'MotionPhoto="1"', b"video/mp4"),
     ),
-    kept("motion-of-samsung.jpg", lambda: jpeg(RGB) + SAMSUNG, "video", lacks=(b"SEFT",)),
+    kept("motion-of-samsung.jpg", lambda: jpeg(RGB) + SAMSUNG, "video|behind the picture", lacks=(b"SEFT",)),
     kept("zeros-behind.jpg", lambda: jpeg(RGB) + bytes(500)),
 ]
 
@@ -279,7 +279,7 @@ DAMAGE = [
     # As from a card that was read again after it had failed: of the right length, but empty behind.
     Row("half-empty.jpg", lambda: jpeg(RGB)[: len(jpeg(RGB)) // 2] + bytes(len(jpeg(RGB)) // 2), DAMAGED),
     Row("a-line-before.jpg", lambda: b"\n" + jpeg(RGB), Refused(("not a picture",), damaged=None)),
-    Row("a-page.jpg", lambda: b"<!DOCTYPE html><title>404</title>", Refused(("not a picture",), damaged=None)),
+    Row("a-page.jpg", lambda: b"<!DOCTYPE html><title>404</title>", Refused(("picture",), damaged=None)),
     Row("empty.jpg", lambda: b"", Refused(("empty",), damaged=True)),
 ]
 

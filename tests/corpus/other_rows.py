@@ -103,7 +103,7 @@ MADE_EIGHT = ("8",)
 
 def eight_of(name: str, make: Callable[[], bytes], pixels: np.ndarray, *words: str, **more: Any) -> Row:
     """Of 16 bits in a format whose libraries give 8: that is told, or all bits are kept."""
-    return Row(name, make, Done(eight(pixels), (*words, "8"), off=0.6), **more)
+    return Row(name, make, Done(eight(pixels), (*words, "8"), off=1.0), **more)
 
 
 def _codec(module: str, function: str, array: np.ndarray, **options: Any) -> bytes:
@@ -122,6 +122,15 @@ def heic(array: np.ndarray, mode: str = "RGB", **options: Any) -> bytes:
     return file.getvalue()
 
 
+def kept(name: str, format_: str, suffix: str, **options: Any) -> Row:
+    """A row of EXIF and XMP in a format other than TIFF, JPEG and PNG."""
+    exif = Image.Exif()
+    exif[315] = "A Painter"
+    carried = {"exif": exif.tobytes(), "xmp": PACKET % (DUBLIN, b"")}
+    want = Done(RGB, off=1.5, kept={"artist": "A Painter"}, has=(b"inventory 1891-17",))
+    return Row(name, lambda: pillow(RGB, format_, **carried, **options), want, to=suffix)
+
+
 NO_HEIC = Refused(("heic", "pip install"))
 OTHERS = [
     Row("several.gif", partial(several, "GIF"), Done(RGB, ("only the first", "mode P"), off=12)),
@@ -133,6 +142,8 @@ OTHERS = [
         lambda: pillow(eight(LIGHT), "WEBP", lossless=True, icc_profile=LINEAR),
         Done(RGB, ("ICC profile",), off=1.5),
     ),
+    kept("carried.webp", "WEBP", ".webp", lossless=True),
+    kept("carried.avif", "AVIF", ".avif", quality=100, subsampling="4:4:4"),
     Row("plain.jp2", partial(_jp2, RGB), Done(RGB)),
     Row("plain.j2k", partial(_jp2, RGB, no_jp2=True), Done(RGB)),
     Row("xmp.jp2", lambda: jp2_with(_jp2(RGB), XMP_BOX), Done(RGB, ("XMP",))),
@@ -205,7 +216,7 @@ UNREAD = {
     "note.txt": (b"not a picture", ""),
 }
 FOREIGN = [
-    Row(name, lambda data=data: data, Refused(tuple(word for word in (word, "convert") if word), damaged=None))  # type: ignore[misc]
+    Row(name, lambda data=data: data, Refused((word,) if word else (), damaged=None))  # type: ignore[misc]
     for name, (data, word) in UNREAD.items()
 ]
 

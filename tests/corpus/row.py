@@ -14,7 +14,7 @@ class Done:
     """The file is translated: with strength 0 the output shows these colours."""
 
     pixels: np.ndarray  # (H, W, 3) of 8 or 16 bits, sRGB, as the output is shown through its own profile
-    words: tuple[str, ...] | None = ()  # all of them stand in its notes; without any, it has no notes; None: whatever
+    words: tuple[str, ...] | None = ()  # all stand in its notes ("a|b": either); none: it has no notes; None: whatever
     alpha: np.ndarray | None = None  # (H, W)
     off: float = 0.0  # the largest mean error, of 255
     kept: Mapping[str, object] = field(default_factory=dict)  # what `look.Look` says of the output

@@ -1,5 +1,6 @@
 """TIFF files: layouts, depths, compressions, colour spaces, several pictures in one, lies."""
 
+import importlib
 import lzma
 import struct
 from collections.abc import Callable
@@ -59,6 +60,12 @@ def rgb16(name: str, array: np.ndarray = DEEP, **laid: object) -> Row:
     return deep(f"rgb16-{name}.tif", partial(of, array, **laid), array[..., :3], alpha=alpha)  # type: ignore[arg-type]
 
 
+def of_eight(row: Row) -> Row:
+    """A row that becomes 8 bits with all extras, too: libvips reads no tiles in planes."""
+    assert row.base is not None
+    return replace(row, want=row.base)
+
+
 LAYOUTS = [
     rgb("strips", rows=7),
     rgb("big-endian", order=">"),
@@ -78,12 +85,12 @@ LAYOUTS = [
     rgb16("bigtiff", big=True, compression=LZW, predictor=2),
     rgb16("planar", planar=True),
     rgb16("planar-strips-big-endian", planar=True, rows=7, order=">"),
-    rgb16("planar-tiles", planar=True, tile=16),
-    rgb16("planar-tiles-big-endian", planar=True, tile=16, order=">"),
+    of_eight(rgb16("planar-tiles", planar=True, tile=16)),
+    of_eight(rgb16("planar-tiles-big-endian", planar=True, tile=16, order=">")),
     rgb16("planar-deflate", planar=True, compression=DEFLATE, predictor=2),
-    rgb16("planar-bigtiff", planar=True, big=True, tile=32, compression=LZW),
+    of_eight(rgb16("planar-bigtiff", planar=True, big=True, tile=32, compression=LZW)),
     rgb16("planar-alpha", DEEP_RGBA, planar=True),
-    rgb16("planar-alpha-tiles", DEEP_RGBA, planar=True, tile=16, order=">"),
+    of_eight(rgb16("planar-alpha-tiles", DEEP_RGBA, planar=True, tile=16, order=">")),
     rgb16("alpha", DEEP_RGBA, rows=7),
 ]
 
@@ -173,7 +180,32 @@ def jpeg2000(block: np.ndarray) -> bytes:
     return pillow(np.ascontiguousarray(block), "JPEG2000", no_jp2=True)
 
 
+def by_codec(name: str, **options: object) -> Callable[[np.ndarray], bytes]:
+    """An encoder of imagecodecs."""
+
+    def encode(block: np.ndarray) -> bytes:
+        codecs = importlib.import_module("imagecodecs")
+        return bytes(getattr(codecs, f"{name}_encode")(np.ascontiguousarray(block), **options))
+
+    return encode
+
+
+def encoded(name: str, compression: int, word: str, **options: object) -> Row:
+    """A file whose tiles are what their compression says."""
+    make = partial(of, RGB, compression=compression, tile=16, encode=by_codec(name, **options))  # type: ignore[arg-type]
+    return Row(f"real-{name}.tif", make, Refused(("compression", word, "convert")), needs="imagecodecs")
+
+
 COMPRESSIONS = [
+    encoded("jpegxl", 50002, "JPEG XL", lossless=True),
+    encoded("jpegxr", 34934, "JPEG XR", level=1.0),
+    encoded("lerc", 34887, "LERC"),
+    Row(
+        "zstd.tif",
+        partial(of, RGB, compression=50000, rows=7, encode=by_codec("zstd")),
+        Done(RGB),
+        needs="imagecodecs",
+    ),
     *lossy("jpeg2000", 34712, jpeg2000, "JPEG 2000"),
     *lossy("aperio", 33005, jpeg2000, "JPEG 2000"),
     *lossy("jpeg-xl", 50002, foreign, "JPEG XL"),
@@ -181,9 +213,12 @@ COMPRESSIONS = [
     *lossy("jpeg-xr", 34934, foreign, "JPEG XR"),
     *lossy("png-inside", 34933, lambda block: pillow(np.ascontiguousarray(block), "PNG"), "PNG"),
     *lossy("lerc", 34887, foreign, "LERC"),
-    *lossy("webp-inside", 50001, lambda b: pillow(np.ascontiguousarray(b), "WEBP", lossless=True), "WebP"),
+    *(  # libtiff can be built with it, and libvips' is
+        replace(row, want=Done(RGB), base=row.want)
+        for row in lossy("webp-inside", 50001, lambda b: pillow(np.ascontiguousarray(b), "WEBP", lossless=True), "WebP")
+    ),
     *lossy("old-jpeg", 6, foreign, "JPEG"),
-    *lossy("private", 65000, foreign, "65000"),
+    *lossy("private", 60123, foreign, "60123"),
     Row("jpeg-inside.tif", lambda: pillow(RGB, "TIFF", compression="jpeg", quality=95), Done(RGB, off=3)),
     Row(
         "fax3.tif",
@@ -213,7 +248,7 @@ FLOATS_ROWS = [
     floats("float-planar.tif", partial(of, FLOATS, planar=True)),
     floats("float-predictor.tif", partial(of, FLOATS, compression=DEFLATE, predictor=3)),
     floats("half-float.tif", lambda: of(VALUES.astype(np.float16)), 0.1),
-    floats("double.tif", lambda: of(VALUES)),
+    Row("double.tif", lambda: of(VALUES), Refused(("floating", "64 bits", "convert"))),
     Row("float-grey.tif", lambda: of(FLOATS[..., 1]), Done(of_grey(GREY), (FLOATING,), off=0.6)),
     Row("float-hdr.tif", lambda: of(FLOATS * 4), Refused(("0..1",)), NO_FLOATS),
 ]
