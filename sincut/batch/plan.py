@@ -184,7 +184,12 @@ def _there(inputs: Sequence[AnyPath], naming: Naming, left_out: LeftOut) -> list
     """
     there: list[AnyPath] = []
     for path in inputs:
-        if not exists(path):
+        try:
+            missing = not exists(path)
+        except ImageError as error:  # a URL that cannot be reached
+            left_out.unread[path] = str(error)
+            continue
+        if missing:
             left_out.unread[path] = f"{path}: there is no such file or folder, or it cannot be read; check the path"
         elif naming.output is None and isinstance(path, Path) and path.is_symlink() and path.is_file():
             left_out.note(REPLACED, path)

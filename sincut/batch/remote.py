@@ -167,9 +167,13 @@ def listings() -> Iterator[None]:
 
 
 def place(text: str) -> AnyPath:
-    """The path or URL that a text names; `file://` stands for the path itself. Raises `ConfigError`."""
+    """The path or URL that a text names; `file://` stands for the path itself. Raises `ConfigError`.
+
+    `-` stays what it is, and stands for stdin or stdout; `./-` is a file of that name.
+    """
     if "://" not in text:
-        return Path(text)
+        path = Path(text)
+        return path.absolute() if path == Path("-") and text != "-" else path
     match = URL.fullmatch(text)
     if not match:
         raise ConfigError(f"{text}: is no URL; write it as in s3://bucket/folder")

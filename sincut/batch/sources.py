@@ -10,7 +10,7 @@ from pathlib import Path, PurePath
 from sincut.batch.manifest import MANIFEST_FILE
 from sincut.batch.naming import Job, Naming
 from sincut.batch.remote import AnyPath, Url
-from sincut.errors import RunError, listed
+from sincut.errors import ImageError, RunError, listed
 from sincut.pictures.formats import SUFFIXES
 
 # Folders of systems, in small letters: deleted files, thumbnails, snapshots and copies of metadata.
@@ -133,7 +133,10 @@ class _Search:
     def files(self) -> Iterator[AnyPath]:
         """The pictures that are wanted, those of a folder before those of the folders in it."""
         if isinstance(self.folder, Url):
-            yield from self.among(self.folder.files(self.left_out.lines.append))
+            try:
+                yield from self.among(self.folder.files(self.left_out.lines.append))
+            except ImageError as error:
+                self.left_out.unread[self.folder] = str(error)
             return
         waiting = [self.folder]
         while waiting:

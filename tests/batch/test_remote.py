@@ -4,7 +4,7 @@ import contextlib
 import json
 import pickle
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +19,7 @@ from sincut.batch.naming import Naming
 from sincut.batch.pipe import run
 from sincut.batch.plan import Memory, Plan, make_plan, split_models
 from sincut.batch.remote import Url, place
+from sincut.batch.staged import STANDARD
 from sincut.batch.watch import check
 from sincut.config.sections import Config
 from sincut.errors import ConfigError, ImageError, RunError
@@ -359,3 +360,33 @@ def test_an_object_that_may_not_be_read_is_one_failed_picture(
     done, failed = run(make_plan([source], Naming(out), recipe=RECIPE), translator)
     assert [job.source.name for job in done] == ["b c.png"]
     assert [job.source.name for job, _ in failed] == ["a.jpg"] and "403" in failed[0][1]
+
+
+def test_a_place_that_cannot_be_reached_costs_itself_alone(
+    memory: fsspec.AbstractFileSystem, tree: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name in ("one", "two", "three"):
+        memory.put(str(tree), f"/{name}", recursive=True)
+    find, info = type(memory).find, type(memory).info
+
+    def refusing(real: Callable[..., Any], name: str) -> Callable[..., Any]:
+        def ask(self: fsspec.AbstractFileSystem, path: str, *arguments: Any, **named: Any) -> Any:
+            if path.rstrip("/").endswith(name):
+                raise PermissionError("403 Forbidden")
+            return real(self, path, *arguments, **named)
+
+        return ask
+
+    monkeypatch.setattr(type(memory), "find", refusing(find, "two"))
+    monkeypatch.setattr(type(memory), "info", refusing(info, "three"))
+    places = [place(f"memory://{name}") for name in ("one", "two", "three")]
+    plan = make_plan(places, Naming(tmp_path / "out"))
+    assert len(plan.jobs) == 4
+    assert {str(path) for path, _ in plan.unread} == {"memory://two", "memory://three"}
+    assert all("403" in reason for _, reason in plan.unread)
+    with pytest.raises(ImageError, match="403"):
+        make_plan(places[1:], Naming(tmp_path / "out"))
+
+
+def test_a_file_called_dash_is_no_stream() -> None:
+    assert place("-") == STANDARD and place("./-") == Path.cwd() / "-"
