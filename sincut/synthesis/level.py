@@ -12,6 +12,7 @@ from torch import Tensor
 from sincut.nets.local import sampled_quantiles
 from sincut.synthesis.field import MARGIN, Queries, Source, bands, spread, vote
 from sincut.synthesis.patches import (
+    PATCH,
     RADIUS,
     Search,
     components_of,
@@ -26,6 +27,7 @@ EXHAUSTIVE = 20_000  # places of an exemplar that is searched as a whole
 SAMPLE = 500  # places whose distance to the nearest of all others is measured
 CALM, BUSY = 0.6, 0.9  # quantiles of the exemplar's outlines: a place with weaker ones is calm, with stronger ones busy
 CALMEST = 0.4  # the quantile below which the guide makes no difference any more
+LEAST_TYPICAL = 1e-3  # squared distance, for an exemplar of one colour
 LEAST_STEP = 1e-6  # between calm and busy, for an exemplar without outlines
 COMPLETENESS = 0.15  # alpha of GPNN: distance that is added to that of the nearest query
 GUIDE = 8.0  # squared distance of a calm place and a busy one, in units of `Level.typical`
@@ -41,6 +43,7 @@ class Pull:
 
     low: tuple[float, float]  # share of the difference to the layout that is made up for below the finest octave
     fine: tuple[float, float]  # the same in the finest octave; each at calm places, and at busy ones
+    lost: float  # distance from which a place follows the layout altogether, see `Level._lost`
     coherence: float  # price of continuing none of the neighbours, in units of `Level.typical`
     rounds: int
     jumps: tuple[int, ...]  # px to the neighbours whose patches are continued, one after the other
@@ -61,7 +64,7 @@ class Level:
         keys = components_of(F.pad(exemplar, (RADIUS,) * 4, mode="replicate"), self.filters)
         self.calmest, self.calm, self.busy = sampled_quantiles(outlines(exemplar), (CALMEST, CALM, BUSY)).tolist()
         sample = keys[:: max(1, len(keys) // 4096)]
-        some, rest = sample[:: max(2, len(sample) // SAMPLE)], sample[1::2]
+        some, rest = sample[:: max(1, len(sample) // SAMPLE // 2) * 2], sample[1::2]
         self.typical = float(distances(some, rest, Search(rest)(some)).median()) if len(rest) else 0.0
         self.weight = (GUIDE * self.typical) ** 0.5
         keys = torch.cat([keys, self.weight * self.guide(exemplar).view(-1, 1)], 1)
@@ -104,8 +107,9 @@ class Level:
         for number in range(pull.rounds):
             image = vote(self.source, field, RADIUS)
             missing = layout - image
-            coarse = smooth(missing)
-            image += (KEEP if number else 1.0) * (low * coarse + fine * (missing - coarse))
+            coarse, kept = smooth(missing), KEEP if number else 1.0
+            lost = self._lost(coarse, pull.lost)
+            image += torch.maximum(kept * low, lost) * coarse + kept * fine * (missing - coarse)
             asked = self._queries(image, guide)
             use = self._overuse(field) if counted else None
             weights = None
@@ -119,6 +123,16 @@ class Level:
                 state = spread(self.source, asked, state, jump, pull.coherence * self.typical, use)
             field = state[0]
         return field
+
+    def _lost(self, missing: Tensor, bound: float) -> Tensor:
+        """Shares (1, 1, h, w), 0 to 1, to which something of the layout is lost where so much is `missing` (1, 3, h, w).
+
+        A part of the layout of which there is no patch, as an arch in a cliff, is drawn over by what is around it. The
+        share is 0 where a patch that differed all over by what is missing would be nearer than `bound`, in units of
+        `typical`, and 1 where it would be twice as far.
+        """
+        distance = PATCH**2 * missing.square().sum(1, keepdim=True)
+        return (distance / (bound * max(self.typical, LEAST_TYPICAL)) - 1).clamp_(0, 1)
 
     def _queries(self, picture: Tensor, contrast: Tensor) -> Queries:
         padded = F.pad(picture, (RADIUS,) * 4, mode="replicate")

@@ -10,7 +10,8 @@ Each finer level takes over the places that were found, with the exemplar's own 
 a few rounds (texture optimisation: Kwatra et al. 2005):
 
 1. vote: a pixel is the mean of what all patches that cover it say;
-2. pull: the picture is moved towards the layout, strongly where this has outlines, hardly where it is calm;
+2. pull: the picture is moved towards the layout, strongly where this has outlines, hardly where it is calm, and all
+   the way where something of it would be lost;
 3. match: each patch may move to a nearer one of a fixed sample of the exemplar, or continue that of a neighbour
    (coherence: Ashikhmin 2001; Tong et al. 2002). Continuing costs less, so pieces of the exemplar stay together, and
    strokes stay strokes. At coarse levels, places used too often cost more (uniformity: Kaspar et al. 2015; StyLit:
@@ -52,6 +53,7 @@ READ_AT_ONCE = 1 << 20  # px of a layout
 ROUNDS = (2, 3, 3, 4, 5, 6)  # of vote, pull and match, from the finest level on; the last is for all coarser ones
 JUMPS = (1, 2, 4, 1)  # px
 COHERENCE = 0.5
+LOST = 5.0  # see `Pull`; not at the finest level, where small marks are the exemplar's to make
 COUNTED = 4  # coarsest levels, at which uses are counted
 # Shares of the difference to the layout that a pull makes up for, at the coarsest and the finest level.
 LOW, LOW_BUSY = (0.5, 0.1), (0.8, 0.2)  # below a level's finest octave, at calm and at busy places
@@ -107,7 +109,8 @@ class Synthesis:
             for coarse, end in (LOW, LOW_BUSY, FINE, FINE_BUSY)
         )
         rounds = ROUNDS[min(level, len(ROUNDS) - 1)]
-        return Pull((low, low_busy), (fine, fine_busy), COHERENCE, rounds, JUMPS)
+        lost = LOST / strength if level else math.inf
+        return Pull((low, low_busy), (fine, fine_busy), lost, COHERENCE, rounds, JUMPS)
 
     def begin(
         self, read: Read, size: tuple[int, int], on_share: Callable[[float], None] = lambda share: None

@@ -85,6 +85,23 @@ def test_calm_places_take_no_writing() -> None:
     assert float(drawn[0, 0].std()) > 0.3 * 12 / 127.5  # the grain is there
 
 
+def test_a_hole_in_a_cliff_is_not_drawn_over(monkeypatch: pytest.MonkeyPatch) -> None:
+    grain = (picture(300, 400, seed=1).float().mean(2, keepdim=True) - 128) / 3
+    cliff, sea = torch.tensor([115.0, 122.0, 135.0]), torch.tensor([85.0, 130.0, 175.0])
+    exemplar = torch.cat([cliff + grain[:200], sea + grain[200:] / 2]).clamp(0, 255).byte()
+    layout = (cliff + grain.flip(0)).clamp(0, 255).byte()
+    layout[150:174, 200:214] = sea.byte()
+
+    def blue() -> float:
+        drawn = Synthesis(exemplar)(layout.permute(2, 0, 1)[None] / 127.5 - 1)
+        inside = drawn[0, :, 153:171, 203:211].mean((1, 2))
+        return float(inside[2] - inside[0]) * 127.5
+
+    assert blue() > 70  # of 90; the cliff has 20
+    monkeypatch.setattr(module, "LOST", torch.inf)
+    assert blue() < 40
+
+
 def test_fidelity_brings_a_drawing_nearer_to_its_layout() -> None:
     layout, exemplar = picture(160, 200), picture(200, 260, seed=1)
     x = layout.permute(2, 0, 1)[None].float() / 127.5 - 1
