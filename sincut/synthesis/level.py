@@ -125,7 +125,7 @@ class Level:
         return field
 
     def _lost(self, missing: Tensor, bound: float) -> Tensor:
-        """Shares (1, 1, h, w), 0 to 1, to which something of the layout is lost where so much is `missing` (1, 3, h, w).
+        """Shares (1, 1, h, w), 0 to 1, of what counts as lost where so much of the layout is `missing` (1, 3, h, w).
 
         A part of the layout of which there is no patch, as an arch in a cliff, is drawn over by what is around it. The
         share is 0 where a patch that differed all over by what is missing would be nearer than `bound`, in units of
