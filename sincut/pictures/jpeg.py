@@ -1,9 +1,11 @@
 """The compression of a JPEG file (ITU-T T.81), so that its translation can be compressed alike."""
 
 import io
+import os
 from collections.abc import Mapping, Sequence
 from functools import lru_cache
-from typing import Any, NamedTuple
+from pathlib import Path
+from typing import Any, BinaryIO, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -11,12 +13,50 @@ from PIL import Image, JpegImagePlugin
 
 from sincut.pictures.formats import FULL_CHROMA
 
+END = b"\xff\xd9"  # the marker EOI (T.81, B.1.1.3)
+# Nonsense in front of it. A decoder takes it for pixels where some are missing, and skips it where none are.
+FILLINGS = (b"", b"\x55" * 64, b"\xaa" * 64, bytes(range(1, 255)))
+LAST = 2**20  # bytes, within which a file ends with the marker, or with what cameras append to it
+
 
 class Compression(NamedTuple):
     """The compression of a JPEG file, in libvips' terms."""
 
     quality: int  # 1 to 100
     subsampled: bool  # its chroma has half the resolution
+
+
+def has_end(file: BinaryIO) -> bool:
+    """True if an open JPEG file ends with its end-of-image marker, whatever stands behind that."""
+    size = file.seek(0, os.SEEK_END)
+    for last in (len(END), LAST):
+        file.seek(max(0, size - last))
+        if END in file.read(last):
+            return True
+    return False
+
+
+def with_an_end(path: Path) -> Image.Image | None:
+    """The image of a JPEG file that breaks off behind its last pixel, not decoded; None where pixels are missing too.
+
+    A decoder makes up what it misses, so it is asked several times, with other bytes in place of what is missing: where
+    all pixels are there, it never takes any of them.
+    """
+    with path.open("rb") as file:
+        if has_end(file):
+            return None
+        file.seek(0)
+        data, first = file.read().removesuffix(END[:1]), None
+    for filling in FILLINGS:
+        try:
+            with Image.open(io.BytesIO(data + filling + END), formats=["JPEG", "MPO"]) as image:
+                pixels = image.tobytes()
+        except (OSError, SyntaxError, ValueError):
+            return None
+        if first not in (None, pixels):
+            return None
+        first = pixels
+    return Image.open(io.BytesIO(data + END), formats=["JPEG", "MPO"])
 
 
 def options_of(image: Image.Image) -> dict[str, Any]:

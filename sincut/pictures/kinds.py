@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import BinaryIO
 
 from sincut.pictures import libvips
+from sincut.pictures.jpeg import has_end
 from sincut.pictures.kind import DEVELOP, Kind, Trouble
 from sincut.pictures.tiff_kinds import MAGIC as TIFF_MAGIC
 from sincut.pictures.tiff_kinds import kind_of_tiff
@@ -17,7 +18,7 @@ HEAD = 64  # bytes that tell one format from another
 MOST_SEGMENTS = 10_000  # of a JPEG before its frame header
 MOST_META = 2**20  # bytes of the boxes of a HEIF file that are looked into
 EXPORT = "convert it to PNG, JPEG, WebP or TIFF"
-NO_PICTURE = "save the picture itself, as PNG, JPEG, WebP or TIFF"
+NO_PICTURE = "convert or save what it shows as PNG, JPEG, WebP or TIFF"
 EIGHT = "convert it to 8 bits"
 # The major brands of HEIC files (ISO/IEC 23008-12, annex B), and those that files of both HEVC and AV1 have.
 HEIF_BRANDS = {b"heic", b"heix", b"hevc", b"hevx", b"heim", b"heis", b"hevm", b"hevs", b"mif1", b"msf1", b"mif2"}
@@ -57,6 +58,7 @@ NO_PICTURES = {
 # Frame headers of JPEG (T.81, table B.1) whose coding processes no decoder here has.
 HIERARCHICAL = {0xC5, 0xC6, 0xC7, 0xCD, 0xCE, 0xCF}
 FRAMES = {*range(0xC0, 0xD0)} - {0xC4, 0xC8, 0xCC} | {0xF7}
+NO_END = Trouble("its end, which is missing,", "copy it again or repair it")
 ALONE = {0x01, *range(0xD0, 0xD9)}  # markers without a length
 
 
@@ -85,20 +87,25 @@ def kind_of(path: Path) -> Kind:
             if head[:2] == b"BM":
                 return _bmp(head)
             if head[:4] == b"RIFF":
-                return Kind("WEBP") if head[8:12] == b"WEBP" else _refused("a sound or a video", NO_PICTURE)
+                return Kind("WEBP") if head[8:12] == b"WEBP" else _no_picture("a sound or a video")
             if head[:4] == b"GIF8":
                 return Kind("GIF", "LZW")
-    for remedy, names in ((EXPORT, OTHERS), (NO_PICTURE, NO_PICTURES)):
-        for magic, name in names.items():
-            if head.startswith(magic):
-                return _refused(name, remedy)
-    return Kind("")
+    for magic, name in OTHERS.items():
+        if head.startswith(magic):
+            return _refused(name, EXPORT)
+    what = next((name for magic, name in NO_PICTURES.items() if head.startswith(magic)), "")
+    return _no_picture(what) if what else Kind("")
 
 
 def _refused(what: str, remedy: str, container: str = "", bits: int = 8) -> Kind:
     """The kind of a file that no library reads."""
     trouble = Trouble(what, remedy)
     return Kind(container, bits=bits, of_pillow=trouble, of_vips=trouble)
+
+
+def _no_picture(what: str) -> Kind:
+    """The kind of a file that is something else altogether."""
+    return _refused(f"{what}, not a picture", NO_PICTURE)
 
 
 def _pillow_only(container: str, what: str, bits: int = 8, compression: str = "") -> Kind:
@@ -122,7 +129,8 @@ def _jpeg(file: BinaryIO) -> Kind:
         length = int.from_bytes(file.read(2), "big")
         if marker in FRAMES:
             frame = file.read(6)
-            return _frame(marker, frame[0], int.from_bytes(frame[1:3], "big"), frame[5])
+            kind = _frame(marker, frame[0], int.from_bytes(frame[1:3], "big"), frame[5])
+            return kind if kind.refused or has_end(file) else kind._replace(of_vips=NO_END)
         file.seek(max(0, length - 2), 1)
     return Kind("JPEG", "JPEG")
 
@@ -189,7 +197,7 @@ def _boxed(file: BinaryIO, head: bytes) -> Kind:
             return Kind("HEIF", "HEVC", bits=bits)
         return _pillow_only("HEIF", "HEIC", bits, "HEVC")
     if major in VIDEO_BRANDS:
-        return _refused("a video", NO_PICTURE)
+        return _no_picture("a video")
     return Kind("")
 
 

@@ -126,6 +126,8 @@ def _image(path: Path, kind: Kind) -> Image.Image:
         if not only_vips or not (kind.colours or libvips.installed()):
             raise
     if libvips.installed():
+        if not kind.colours:
+            raise UnknownFormatError("is damaged or of a kind that cannot be read; copy it again, or convert it")
         with decoding():
             return _Described(path)
     if kind.of_pillow:
@@ -186,9 +188,11 @@ def is_described(image: Image.Image) -> bool:
 def _hush_libtiff() -> None:
     """Keep the libtiff that Pillow brings along from writing to stderr; what it says is in Pillow's errors too.
 
-    Where libvips is loaded already, it may be the same library with handlers of libvips', and is left alone.
+    Where it is the system's, libvips may have set handlers of its own in it, and then it is left alone.
     """
-    if "pyvips" not in sys.modules:
+    home = Path(_imaging.__file__).parent
+    of_pillow = (home.parent / "pillow.libs").is_dir() or (home / ".dylibs").is_dir()
+    if of_pillow or sys.modules.get("pyvips") is None:
         with suppress(OSError, AttributeError):  # it may be linked in, and no name of it be seen
             ctypes.CDLL(_imaging.__file__).TIFFSetErrorHandler(None)
 

@@ -9,8 +9,9 @@ from pathlib import Path
 import numpy as np
 from PIL import Image, ImageCms
 
-from sincut.errors import ImageError, UnsupportedError
+from sincut.errors import DamagedError, ImageError, UnsupportedError
 from sincut.pictures import formats, libvips
+from sincut.pictures.jpeg import with_an_end
 from sincut.pictures.kinds import kind_of
 from sincut.pictures.metadata import UPRIGHT, carried_by, is_grey, orientation_of, read_tags, turned_upright
 from sincut.pictures.modes import GREYS_BECAME_RGB, IN_PROFILE, alpha_of, has_alpha, to_rgb
@@ -29,6 +30,7 @@ from sincut.pictures.resampling import shrink
 
 BYTES_PER_PIXEL = 14  # in memory: decoded, as an array, the result, and the result on its way into a file
 BYTES_DEEP, BYTES_ALPHA = 54, 64  # more, at most, of pictures with 16 bits a channel, and with alpha
+NO_END = "its file breaks off behind its last pixel"
 FIRST_ONLY = "only the first of its images was taken"
 MADE_EIGHT = "its {bits} bits a channel became 8"
 SIXTEEN = 16  # bits of the deepest integers that are told about; deeper ones are greys of 16 bits or refused
@@ -42,7 +44,13 @@ def load(path: Path, max_pixels: int = MAX_PIXELS) -> Picture:
     """
     try:
         with opened(path, max_pixels) as image:
-            return _decode(image, path)
+            try:
+                return _decode(image, path)
+            except DamagedError:
+                whole = _ended(image, path)
+                if whole is None:
+                    raise
+                return whole
     except UnknownFormatError:
         if _size_by_vips(path, max_pixels) is None:
             raise
@@ -127,6 +135,16 @@ def _size_by_vips(path: Path, max_pixels: int) -> tuple[int, int] | None:
         with told_with(path):
             refuse_absurd_size(*size, max_pixels)
     return size
+
+
+def _ended(image: Image.Image, source: Path) -> Picture | None:
+    """The picture of a JPEG file that has all of its pixels and no end; None for any other damage."""
+    whole = with_an_end(source) if image.format in ("JPEG", "MPO") else None
+    if whole is None:
+        return None
+    with whole:
+        picture = from_pil(whole)
+    return replace(picture, notes=(*picture.notes, NO_END))
 
 
 def _decode(image: Image.Image, source: Path) -> Picture:

@@ -17,6 +17,7 @@ from sincut.pictures import libvips
 from sincut.pictures.kind import DEVELOP, Kind, Trouble
 
 MAGIC = (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+")
+UNKNOWN_TO_PILLOW = b"MM\0+"
 NAMES = {
     **{1: "none", 2: "CCITT RLE", 3: "CCITT group 3", 4: "CCITT group 4", 5: "LZW", 6: "old-style JPEG", 7: "JPEG"},
     **{8: "deflate", 9: "JBIG", 10: "JBIG", 22610: "JPEG XR", 32766: "NeXT", 32767: "Sony ARW", 32769: "packed raw"},
@@ -85,6 +86,9 @@ def kind_of_tiff(file: BinaryIO, suffix: str = "") -> Kind:
 
     Damage is left for the decoders to tell: a file whose first directory makes no sense is one that they may read.
     """
+    file.seek(0)
+    if file.read(4) == UNKNOWN_TO_PILLOW:
+        return Kind("TIFF", of_pillow=Trouble("its header (BigTIFF, big-endian)", "convert it to little-endian TIFF"))
     first = next(directories(file), None)
     if first is None:
         return Kind("TIFF")
@@ -114,7 +118,7 @@ def directories(file: BinaryIO) -> Iterator[TiffImagePlugin.ImageFileDirectory_v
     with contextlib.suppress(Exception):  # Pillow's parser raises almost anything on damaged directories
         file.seek(0)
         head = file.read(8)
-        head += file.read(8) if head[2:3] == b"+" or head[3:4] == b"+" else b""
+        head += file.read(8) if head[2:3] == b"+" else b""
         first = TiffImagePlugin.ImageFileDirectory_v2(head)
         _load(first, file, first.next)
         yield first

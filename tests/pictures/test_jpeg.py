@@ -1,5 +1,6 @@
 """JPEG files are compressed as their source was."""
 
+import io
 import struct
 from pathlib import Path
 
@@ -8,7 +9,7 @@ import pytest
 from helpers import GENTLE, make_translator, scene
 from PIL import Image, JpegImagePlugin
 
-from sincut.errors import ConfigError
+from sincut.errors import ConfigError, DamagedError
 from sincut.pictures import reading
 from sincut.pictures.jpeg import quality_of
 from sincut.pictures.writing import Saving
@@ -94,3 +95,27 @@ def test_one_and_three_tables_are_kept(tmp_path: Path) -> None:
         TRANSLATOR.apply_file(tmp_path / "a.jpg", tmp_path / "b.jpg")
         with Image.open(tmp_path / "a.jpg") as a, Image.open(tmp_path / "b.jpg") as b:
             assert tables_of_components(a) == tables_of_components(b)
+
+
+@pytest.mark.parametrize(
+    "options", [{}, {"progressive": True}, {"restart_marker_blocks": 3}, {"subsampling": 0}], ids=str
+)
+@pytest.mark.parametrize("noise", [False, True])
+def test_a_file_that_breaks_off_behind_its_last_pixel_is_read(
+    tmp_path: Path, options: dict[str, object], noise: bool
+) -> None:
+    pixels = np.random.default_rng(0).integers(0, 256, (61, 83, 3)).astype(np.uint8) if noise else scene(61, 83, 0)
+    file = io.BytesIO()
+    Image.fromarray(pixels).save(file, "JPEG", quality=90, **options)
+    data, source = file.getvalue(), tmp_path / "a.jpg"
+    source.write_bytes(data)
+    whole = reading.load(source)
+    for missing in (1, 2):
+        source.write_bytes(data[:-missing])
+        picture = reading.load(source)
+        assert np.array_equal(picture.pixels, whole.pixels)
+        assert picture.notes == ("its file breaks off behind its last pixel",)
+    for missing in (4, 20, len(data) // 3):
+        source.write_bytes(data[:-missing])
+        with pytest.raises(DamagedError, match="damaged"):
+            reading.load(source)

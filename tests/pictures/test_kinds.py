@@ -39,7 +39,7 @@ def jpeg_of(marker: int, bits: int = 8, channels: int = 3, height: int = H) -> b
      (jpeg_of(0xC0, height=0), "its height, which comes behind"),
      (b"\xff\x0a" + bytes(99), "is a JPEG XL picture; convert it to PNG"), (b"8BPS" + bytes(99), "is a Photoshop"),
      (b"\0\0\0\x0cJXL \r\n\x87\n" + bytes(99), "is a JPEG XL picture"), (b"II\xbc\x01" + bytes(99), "is a JPEG XR"),
-     (b"%PDF-1.7 " + bytes(99), "is a PDF document"), (b"<!DOCTYPE html><html>", "is a web page; save the picture"),
+     (b"%PDF-1.7 " + bytes(99), "is a PDF document"), (b"<!DOCTYPE html>", "is a web page, not a picture; convert"),
      (b"PK\x03\x04" + bytes(99), "is an archive"), (b"v/1\x01" + bytes(99), "is an OpenEXR picture"),
      (b"\0\0\0\x18ftypmp42" + bytes(99), "is a video"), (b"RIFF" + bytes(4) + b"AVI " + bytes(99), "is a sound"),
      (b"P7\nWIDTH 1\n" + bytes(99), "is a PAM picture"), (b"PF\n1 1\n-1\n" + bytes(99), "is a PFM picture"),
