@@ -67,7 +67,7 @@ TOUCH_FILES = {
         "pictures.lossless",
         "pictures.opening",
     ),
-    "pictures.resampling",
+    *("pictures.metadata", "pictures.resampling"),
     *("files", "devices", "config.resolve", "model.model", "translation.layout"),
     *(
         "batch.manifest",

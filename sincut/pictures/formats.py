@@ -1,12 +1,10 @@
 """File formats, by Pillow's names: their suffixes, and what each can hold."""
 
-import math
 from pathlib import Path, PurePath
 
 from PIL import features
 
 from sincut.errors import ImageError
-from sincut.pictures.picture import Metadata
 
 JPEGS = (".jpg", ".jpeg", ".jpe", ".jfif", ".jfi", ".jif", ".pjpeg", ".pjpg", ".pjp")
 HEIF = {".heic", ".heif", ".hif", ".heics", ".heifs"}
@@ -40,9 +38,11 @@ DEFAULT_QUALITY = {"JPEG": 95, "WEBP": 95, "AVIF": 90}
 FULL_CHROMA = 90  # quality of a JPEG from which its colours are not subsampled
 WITH_ALPHA = {"PNG", "WEBP", "TIFF", "AVIF"}
 WITH_METADATA = {"PNG", "JPEG", "WEBP", "TIFF", "AVIF"}  # ICC profile, EXIF and XMP
+WITH_PHOTOSHOP = {"PNG", "JPEG", "TIFF"}  # Photoshop's resources, IPTC among them
+WITH_COMMENTS = {"PNG", "JPEG"}
+WITH_RESOLUTION = {"PNG", "JPEG", "TIFF", "BMP"}
 DEEP = {"PNG", "TIFF"}  # formats that hold 16 bits
 LONGEST_SIDE = {"JPEG": 65_500, "WEBP": 16_383, "AVIF": 65_535}  # px that their encoders take
-LONGEST_IN_JPEG = 65_000  # bytes of EXIF, and of XMP, which are one segment each (T.81, B.1.1.4: 65,535 at most)
 
 
 def writable_format(path: PurePath) -> str:
@@ -68,25 +68,6 @@ def written_suffix(suffix: str) -> str:
 def check_fits_format(path: Path, size: tuple[int, int]) -> None:
     """Raise `ImageError` where the format of the suffix is not written, or holds no picture of this size."""
     refuse_long(str(path), writable_format(path), size)
-
-
-def what_fits(metadata: Metadata, format_: str) -> tuple[Metadata, list[str]]:
-    """The metadata that a format can hold, and notes on what it cannot.
-
-    A picture whose profile is left out is written in sRGB.
-    """
-    notes = []
-    most = LONGEST_IN_JPEG if format_ == "JPEG" else math.inf
-    if format_ not in WITH_METADATA and metadata.icc:
-        metadata = metadata._replace(icc=None)
-        notes.append(f"{format_} cannot hold its ICC profile: written in sRGB")
-    if metadata.xmp and (format_ not in WITH_METADATA or len(metadata.xmp) > most):
-        metadata = metadata._replace(xmp=None)
-        notes.append(f"{format_} cannot hold its XMP")
-    if metadata.exif and (format_ not in WITH_METADATA or len(metadata.exif) > most):
-        metadata = metadata._replace(exif=None)
-        notes.append(f"{format_} cannot hold EXIF{' of this length' if format_ in WITH_METADATA else ''}")
-    return metadata, notes
 
 
 def pixels_lost(format_: str, alpha: bool, deep: bool) -> list[str]:

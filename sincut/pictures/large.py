@@ -17,11 +17,14 @@ from torch import Tensor
 
 from sincut.errors import ImageError, UnsupportedError
 from sincut.files import writing, written_whole
-from sincut.pictures.formats import DEFAULT_QUALITY, pixels_lost, what_fits, writable_format
+from sincut.pictures.dressing import dress
+from sincut.pictures.fitting import what_fits
+from sincut.pictures.formats import DEFAULT_QUALITY, pixels_lost, writable_format
 from sincut.pictures.hidden import Filling
 from sincut.pictures.jpeg import Compression, compression_of
 from sincut.pictures.kinds import kind_of
 from sincut.pictures.libvips import (
+    KEEP,
     MOST,
     failure,
     in_space,
@@ -33,7 +36,7 @@ from sincut.pictures.libvips import (
     upright_srgb,
     with_metadata,
 )
-from sincut.pictures.metadata import UPRIGHT, Carried, add_to_tiff, carried_by, orientation_of
+from sincut.pictures.metadata import UPRIGHT, Carried, carried_by
 from sincut.pictures.modes import GREYS_BECAME_RGB, IN_PROFILE
 from sincut.pictures.opening import MAX_PIXELS, UnknownFormatError, opened, told_with
 from sincut.pictures.picture import Metadata, Pixels
@@ -124,11 +127,11 @@ class Writer:
         """Rows are given in sRGB, as wide, as deep and with as many bands as those of the reader `like`.
 
         Where that has converted them from the space of `metadata.icc`, they are written in that space again; with
-        `grey` their luma is written. `compression` is for JPEG. TIFF files get no EXIF. Errors begin with `name`.
+        `grey` their luma is written. `compression` is for JPEG. Of metadata, profile and resolution are written. Errors
+        begin with `name`.
         """
         self.path, self.format, self.like, self.grey, self.compression = path, format_, like, grey, compression
-        self.metadata = metadata._replace(exif=None) if format_ == "TIFF" else metadata
-        self.name = name
+        self.metadata, self.name = metadata, name
         self.queue: queue.Queue[bytes | None] = queue.Queue(QUEUED)
         self.left, self.ended, self.failed = memoryview(b""), False, ""
         self.packer = zlib.compressobj(0)
@@ -214,12 +217,12 @@ class Writer:
             h, w = self.like.size
             layout = {"tile": True, "tile_width": TIFF_TILE, "tile_height": TIFF_TILE, "pyramid": self.like.pyramid}
             big = h * w * self.like.bytes_per_pixel > LARGEST_TIFF
-            image.tiffsave(self.path, compression="deflate", predictor="horizontal", bigtiff=big, **layout)
+            image.tiffsave(self.path, compression="deflate", predictor="horizontal", bigtiff=big, keep=KEEP, **layout)
         elif self.format == "PNG":
-            image.pngsave(self.path)
+            image.pngsave(self.path, keep=KEEP)
         else:
             quality, subsampled = self.compression
-            image.jpegsave(self.path, Q=quality, subsample_mode="on" if subsampled else "off")
+            image.jpegsave(self.path, Q=quality, subsample_mode="on" if subsampled else "off", keep=KEEP)
 
 
 class Large:
@@ -262,22 +265,21 @@ def open_large(source: Path, target: Path, saving: Saving, max_pixels: int = MAX
     format_ = writable_format(target)
     if format_ not in STREAMED:
         raise ImageError(f"{target}: {format_} files of this size cannot be written; use one of .tif, .png, .jpg")
-    carried, orientation, of_rgb = _looked_at(source, max_pixels)
+    carried, of_rgb = _looked_at(source, max_pixels)
     icc = carried.metadata.icc
     is_srgb = of_rgb and icc and not transforms_of(icc)  # its numbers are taken as they are
-    reader = Reader(source, carried.grey, None if is_srgb else icc, orientation)
+    reader = Reader(source, carried.grey, None if is_srgb else icc, carried.orientation)
     metadata = carried.metadata if of_rgb else carried.metadata._replace(icc=None)
     metadata, lost = what_fits(Metadata() if saving.strip else metadata, format_)
-    notes = [*([UPRIGHT] if orientation != 1 else []), *reader.notes, *lost]
+    notes = [*([UPRIGHT] if carried.orientation != 1 else []), *carried.notes, *reader.notes, *lost]
     notes += pixels_lost(format_, reader.bands == 4, reader.deep)
     grey = carried.grey and saving.greys == "keep"
     compression = compression_of(carried.jpeg, saving.quality, DEFAULT_QUALITY.get(format_, 0))
     with written_whole(target, ImageError) as temporary:
         with Writer(temporary, format_, reader, grey, compression, metadata, str(target)) as writer:
             yield Large(reader, writer, tuple(notes))
-        if metadata.exif and format_ == "TIFF":
-            with writing(target, ImageError), temporary.open("r+b") as file:
-                add_to_tiff(file, metadata.exif)
+        with writing(target, ImageError), temporary.open("r+b") as file:
+            dress(file, format_, metadata)
 
 
 def whole_only(source: Path) -> str:
@@ -286,10 +288,10 @@ def whole_only(source: Path) -> str:
     return trouble.whole_only if trouble else ""
 
 
-def _looked_at(source: Path, max_pixels: int) -> tuple[Carried, int, bool]:
-    """Metadata of a file, its EXIF orientation, and True if its numbers are RGB in the space of its profile.
+def _looked_at(source: Path, max_pixels: int) -> tuple[Carried, bool]:
+    """Metadata of a file, and True if its numbers are RGB in the space of its profile.
 
-    Of a file that only libvips knows, such as of floating-point colours, that is nothing, 1 and False. Raises
+    Of a file that only libvips knows, such as of floating-point colours, that is nothing and False. Raises
     `ImageError` as `open_large`.
     """
     try:
@@ -297,11 +299,11 @@ def _looked_at(source: Path, max_pixels: int) -> tuple[Carried, int, bool]:
             refusal = whole_only(source)
             if refusal:
                 raise UnsupportedError(refusal)
-            carried = carried_by(image)
-            return carried, orientation_of(image), image.mode in IN_PROFILE and not carried.grey
+            carried = carried_by(image, source)
+            return carried, image.mode in IN_PROFILE and not carried.grey
     except UnknownFormatError:
         size_of(source, max_pixels)  # raises this again where libvips does not know it either
-        return Carried(), 1, False
+        return Carried(), False
 
 
 def _is_pyramid(image: "pyvips.Image", source: Path) -> bool:

@@ -32,6 +32,8 @@ MOST = 65_535  # of 16 bits
 MM_PER_INCH = 25.4
 DEFAULT_DPI = 72.0
 _SILENCE = logging.NullHandler()  # so that libvips' warnings go where a program logs, and not to stderr if it does not
+PROFILE = "icc-profile-data"  # libvips' name of it
+KEEP = "icc"  # of all metadata, what libvips writes itself
 REC_601 = [[0.299, 0.587, 0.114]]  # shares of R, G and B in luma (ITU-R BT.601), as Pillow has it
 
 
@@ -163,7 +165,7 @@ def _sixteen_bits(image: "pyvips.Image") -> "pyvips.Image":
 def encode(pixels: Pixels, alpha: Pixels | None, format_: str, grey: bool, metadata: Metadata) -> bytes:
     """The bytes of a 16-bit PNG or TIFF file; with `grey` of its luma, then without the profile.
 
-    TIFF files get no EXIF, since libvips writes none. Raises `ImageError`, without a path.
+    The files get no other metadata than profile and resolution. Raises `ImageError`, without a path.
     """
     vips = library()
     image = vips.Image.new_from_array(np.ascontiguousarray(pixels)).copy(interpretation="rgb16")
@@ -177,6 +179,7 @@ def encode(pixels: Pixels, alpha: Pixels | None, format_: str, grey: bool, metad
             image = image.bandjoin(vips.Image.new_from_array(alpha))
         image = with_metadata(image, metadata)
         options = {"compression": "deflate"} if format_ == "TIFF" else {}
+        options["keep"] = KEEP
         try:
             data: bytes = image.write_to_buffer(SUFFIX[format_], **options)
         except vips.Error as error:
@@ -218,18 +221,14 @@ def luma(image: "pyvips.Image") -> "pyvips.Image":
 
 
 def with_metadata(image: "pyvips.Image", metadata: Metadata) -> "pyvips.Image":
-    """The image with this metadata and no other."""
+    """The image with this profile and resolution, and no others; `dressing` brings the rest into the file."""
     vips = library()
-    x, y = metadata.dpi or (DEFAULT_DPI, DEFAULT_DPI)  # libvips always writes one
+    x, y = metadata.dpi or (DEFAULT_DPI, DEFAULT_DPI)  # libvips always writes one; `dressing` takes it out
     image = image.copy(xres=x / MM_PER_INCH, yres=y / MM_PER_INCH)
-    exif = metadata.exif
-    if exif and not exif.startswith(b"Exif\0\0"):  # libvips wants that marker, as in a JPEG
-        exif = b"Exif\0\0" + exif
-    for name, blob in (("icc-profile-data", metadata.icc), ("exif-data", exif), ("xmp-data", metadata.xmp)):
-        if image.get_typeof(name):
-            image.remove(name)
-        if blob:
-            image.set_type(vips.GValue.blob_type, name, blob)
+    if image.get_typeof(PROFILE):
+        image.remove(PROFILE)
+    if metadata.icc:
+        image.set_type(vips.GValue.blob_type, PROFILE, metadata.icc)
     return image
 
 

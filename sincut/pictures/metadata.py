@@ -1,31 +1,35 @@
-"""Metadata of picture files: orientation, EXIF, XMP, resolution, and the compression of a JPEG.
+"""Metadata of picture files: orientation, and all that is carried from a file to its translation.
 
-Damaged metadata never stops a picture; it is left out. Tags are numbered as in Exif 3.0 (CIPA DC-008) and TIFF 6.0.
+Damaged metadata never stops a picture; it is left out, and said. So is all that a translation cannot have: other
+pictures behind the picture, and seals on the source. Tags are numbered as in Exif 3.0 (CIPA DC-008) and TIFF 6.0.
 """
 
-import re
 import struct
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any, BinaryIO, NamedTuple
 
-from PIL import Image, ImageOps
+from PIL import Image
 
-from sincut.pictures import jpeg, tiff_exif
+from sincut.pictures import chunks, exif, ifd, jpeg, photoshop, segments, xmp
 from sincut.pictures.modes import GREY
 from sincut.pictures.picture import Metadata
 
-ORIENTATION = 0x0112
-# Tags that say where and how a TIFF file keeps its pixels, profile and other blocks; those are written anew.
-TIFF_LAYOUT = (
-    *(*range(254, 260), 262, 266, 273, 274, *range(277, 280), 282, 283, 284, 296, 317, *range(320, 326), 330, 338, 339),
-    *(347, 513, 514, *range(529, 533), 700, 33723, 34377, 34675),
-)
-XMP_TAG = 700
-ORIENTATION_IN_XMP = re.compile(rb"(tiff:Orientation(?:=[\"']|>))[2-8]")
-SUB_DIRECTORIES = (0x8769, 0x8825)  # of EXIF and GPS
+ORIENTATION = exif.ORIENTATION
 MOST_DPI = 1e6  # a larger resolution is damage
 UPRIGHT = "turned upright as its EXIF orientation says"
+TURNS = {
+    2: Image.Transpose.FLIP_LEFT_RIGHT,
+    3: Image.Transpose.ROTATE_180,
+    4: Image.Transpose.FLIP_TOP_BOTTOM,
+    5: Image.Transpose.TRANSPOSE,
+    6: Image.Transpose.ROTATE_270,
+    7: Image.Transpose.TRANSVERSE,
+    8: Image.Transpose.ROTATE_90,
+}
+LAYERS_DROPPED = "its Photoshop layers were dropped"
 # Pillow's parser of EXIF raises any of these on damaged tags.
 DAMAGED_EXIF = (
     *(ValueError, TypeError, AttributeError, SyntaxError, LookupError, OSError, RuntimeError, ArithmeticError),
@@ -39,13 +43,36 @@ class Carried(NamedTuple):
     metadata: Metadata = Metadata()
     grey: bool = False  # the file knows no colours
     jpeg: Mapping[str, Any] = {}  # Pillow's options that repeat its compression; empty for what is no JPEG in colour
+    notes: tuple[str, ...] = ()  # on what a translation does not keep of it
+    orientation: int = 1  # of EXIF, 1 to 8; 1 is upright
 
 
-def carried_by(image: Image.Image) -> Carried:
-    """The metadata of an opened image, decoded or not; damaged parts are left out. Raises OSError of the system."""
-    icc = image.info.get("icc_profile") or None
-    metadata = Metadata(icc, _exif(image), _xmp(image), _resolution(image.info.get("dpi")))
-    return Carried(metadata, is_grey(image), jpeg.options_of(image))
+@dataclass
+class _Raw:
+    """Metadata as it stands in a file."""
+
+    icc: bytes | None = None
+    exif: bytes = b""
+    xmp: bytes = b""
+    photoshop: bytes = b""
+    dpi: tuple[float, float] | None = None
+    comments: tuple[bytes, ...] = ()
+    chunks: tuple[tuple[bytes, bytes], ...] = ()
+    notes: list[str] = field(default_factory=list)
+    orientation: int = 0  # 0: none
+
+
+def carried_by(image: Image.Image, source: Path) -> Carried:
+    """The metadata of the file of a lazy image; damaged parts are left out. Raises OSError of the system."""
+    with source.open("rb") as file:
+        reader = _READERS.get(str(image.format))
+        raw = reader(image, file) if reader else _of_info(image)
+    return _carried(image, raw)
+
+
+def carried_in_info(image: Image.Image) -> Carried:
+    """The metadata in the `info` of any image, wherever it came from; damaged parts are left out."""
+    return _carried(image, _of_info(image))
 
 
 def is_grey(image: Image.Image) -> bool:
@@ -53,43 +80,13 @@ def is_grey(image: Image.Image) -> bool:
     return image.mode in GREY or any(str(tile[3]).startswith("LA") for tile in getattr(image, "tile", ()))
 
 
-def read_tags(image: Image.Image) -> None:
-    """Read the EXIF of a lazy image, which remembers it, before Pillow decodes a TIFF file and closes it."""
-    with _left_out_if_damaged():
-        if image.format == "TIFF":
-            tiff_exif.nested(image.getexif())
+def turned_upright(image: Image.Image, orientation: int) -> Image.Image:
+    """The decoded image turned upright from an EXIF orientation; itself where nothing is to turn.
 
-
-def turned_upright(image: Image.Image) -> Image.Image:
-    """The image turned as its EXIF orientation says; itself where there is nothing to turn or EXIF is damaged."""
-    with _left_out_if_damaged():
-        return ImageOps.exif_transpose(image) if orientation_of(image) != 1 else image
-    return image
-
-
-def orientation_of(image: Image.Image) -> int:
-    """The EXIF orientation, 1 to 8; 1, upright, where there is none or it is damaged."""
-    orientation = 1
-    with _left_out_if_damaged():
-        orientation = image.getexif().get(ORIENTATION, 1)
-    return orientation if orientation in range(2, 9) else 1
-
-
-def for_tiff(exif: bytes | None) -> Image.Exif:
-    """The tags of EXIF bytes, without those that would describe the pixels of another file; none of damaged bytes."""
-    with _left_out_if_damaged():
-        tags = Image.Exif()
-        tags.load(exif or b"")
-        for tag in TIFF_LAYOUT:  # a JPEG's EXIF may have them too
-            tags.pop(tag, None)
-        return tiff_exif.nested(_exact(tags))
-    return Image.Exif()
-
-
-def add_to_tiff(file: BinaryIO, exif: bytes) -> None:
-    """Write EXIF into an open TIFF file that has none; damaged tags are left out. Raises OSError of the system."""
-    with _left_out_if_damaged():
-        tiff_exif.add_exif(file, for_tiff(exif))
+    Pillow turns TIFF files itself when it decodes them.
+    """
+    turn = TURNS.get(orientation)
+    return image if turn is None or image.format == "TIFF" else image.transpose(turn)
 
 
 @contextmanager
@@ -102,42 +99,91 @@ def _left_out_if_damaged() -> Iterator[None]:
             raise
 
 
-def _exif(image: Image.Image) -> bytes | None:
-    """EXIF tags to write back: all but the orientation, which is applied, and how a TIFF file is laid out."""
+def _carried(image: Image.Image, raw: _Raw) -> Carried:
+    metadata, notes, orientation = _kept(raw)
+    return Carried(metadata, is_grey(image), jpeg.options_of(image), notes, orientation)
+
+
+def _kept(raw: _Raw) -> tuple[Metadata, tuple[str, ...], int]:
+    """The part of a file's metadata that is true of its translation, notes on the rest, and the orientation."""
+    notes, resources, data = list(raw.notes), None, raw.exif or None
+    orientation = raw.orientation or exif.orientation_in(exif.tags_of(data)) or xmp.orientation_in(raw.xmp) or 1
+    orientation = orientation if orientation in range(2, 9) else 1
+    if data:
+        data, lost = exif.upright(data, orientation)
+        notes += lost
+    if raw.photoshop:
+        resources, lost = photoshop.kept(raw.photoshop, orientation != 1)
+        notes += lost
+    packet = xmp.upright(raw.xmp) if raw.xmp else None
+    dpi = raw.dpi and (raw.dpi[::-1] if orientation >= 5 else raw.dpi)
+    metadata = Metadata(raw.icc, data, packet, dpi, resources, raw.comments, raw.chunks)
+    return metadata, tuple(dict.fromkeys(notes)), orientation
+
+
+def _of_info(image: Image.Image) -> _Raw:
+    """Metadata as Pillow has put it into an image's `info`."""
+    info = image.info
+    packet, data, orientation = info.get("xmp") or info.get("XML:com.adobe.xmp") or b"", b"", 1
     with _left_out_if_damaged():
-        read = _exact(image.getexif())
-        read.bigtiff = False  # what is read of a BigTIFF file is written as everywhere else
-        exif = Image.Exif()
-        exif.load(read.tobytes())  # a copy: the image keeps its own
-        for tag in (ORIENTATION, *(TIFF_LAYOUT if image.format == "TIFF" else ())):
-            exif.pop(tag, None)
-        return _exact(exif).tobytes() if len(exif) else None
-    return None
+        orientation = image.getexif().get(ORIENTATION, 1)
+        data = info.get("exif") or (image.getexif().tobytes() if image.getexif() else b"")
+    if data and not data.startswith(b"Exif\0\0"):
+        data = b"Exif\0\0" + data
+    comment = info.get("comment")
+    comments = (comment.encode() if isinstance(comment, str) else comment,) if comment else ()
+    dpi = None if info.get("dpi") == (1, 1) else info.get("dpi")  # as Pillow has it where TIFF tells none
+    packet = packet.encode() if isinstance(packet, str) else packet
+    icc = info.get("icc_profile") or None
+    return _Raw(icc, data, packet, dpi=_resolution(dpi), comments=comments, orientation=orientation)
 
 
-class _Text(str):
-    """A text of EXIF that is written as it was read: Pillow reads it as Latin-1, but would write "?" for an umlaut."""
-
-    def encode(self, encoding: str = "", errors: str = "") -> bytes:
-        """The bytes that were read."""
-        return super().encode("latin-1", "replace")
-
-
-def _exact(exif: Image.Exif) -> Image.Exif:
-    """The same tags, whose texts will keep their very bytes."""
-    for tags in (exif, *(exif.get_ifd(directory) for directory in SUB_DIRECTORIES if directory in exif)):
-        for tag, value in list(tags.items()):
-            if isinstance(value, str):
-                tags[tag] = _Text(value)
-    return exif
+def _of_jpeg(image: Image.Image, file: BinaryIO) -> _Raw:
+    held = segments.read(file)
+    unit, *density = held.density or (0, 0, 0)
+    dpi: Any = density if unit == 1 else [value * 2.54 for value in density] if unit == 2 else None
+    dpi = _resolution(dpi) or _resolution(exif.resolution_in(exif.tags_of(held.exif)))
+    icc, comments = image.info.get("icc_profile") or None, tuple(held.comments)
+    return _Raw(icc, held.exif, held.xmp, held.photoshop, dpi, comments, notes=segments.notes(held))
 
 
-def _xmp(image: Image.Image) -> bytes | None:
-    """XMP to write back, its orientation 1, since the pixels are turned upright."""
-    xmp = image.info.get("xmp") or image.info.get("XML:com.adobe.xmp")
-    if not xmp:
-        return None
-    return ORIENTATION_IN_XMP.sub(rb"\g<1>1", xmp.encode() if isinstance(xmp, str) else xmp)
+def _of_png(image: Image.Image, file: BinaryIO) -> _Raw:
+    held = chunks.read(file)
+    across, down, unit = held.density or (0, 0, 0)
+    dpi = _resolution((across / chunks.METRE, down / chunks.METRE) if unit == 1 else None)
+    dpi = dpi or _resolution(exif.resolution_in(exif.tags_of(held.exif)))
+    icc, notes = image.info.get("icc_profile") or None, chunks.notes(held)
+    return _Raw(icc, held.exif, held.xmp, held.photoshop, dpi, chunks=tuple(held.texts), notes=notes)
+
+
+def _of_tiff(image: Image.Image, file: BinaryIO) -> _Raw:
+    try:
+        return _of_tags(ifd.Stream(file))
+    except (ValueError, struct.error, RecursionError):
+        return _Raw(image.info.get("icc_profile") or None, notes=[exif.DAMAGED])
+
+
+def _of_tags(stream: ifd.Stream) -> _Raw:
+    """Metadata of a TIFF file. Raises ValueError where it is damaged beyond reading."""
+    tags, (data, notes) = _own_tags(stream), exif.of_tiff(stream)
+    if exif.LAYERS_TAG in tags:
+        notes.append(LAYERS_DROPPED)
+    if exif.CREDENTIALS_TAG in tags:
+        notes.append(segments.CREDENTIALS_DROPPED)
+    icc, packet, iptc, resources = (
+        tags[tag].data if tag in tags else b""
+        for tag in (exif.ICC_TAG, exif.XMP_TAG, exif.IPTC_TAG, exif.PHOTOSHOP_TAG)
+    )
+    dpi = _resolution(exif.resolution_in(tags))
+    blocks, orientation = photoshop.with_iptc(resources, iptc), exif.orientation_in(tags)
+    return _Raw(icc or None, data or b"", packet, blocks, dpi, notes=notes, orientation=orientation)
+
+
+def _own_tags(stream: ifd.Stream) -> ifd.Directory:
+    """The tags of a TIFF file that are no EXIF, as far as they are metadata."""
+    beside = {exif.XMP_TAG, exif.IPTC_TAG, exif.PHOTOSHOP_TAG, exif.ICC_TAG, exif.LAYERS_TAG, exif.CREDENTIALS_TAG}
+    wanted = {ORIENTATION, exif.X_RESOLUTION, exif.Y_RESOLUTION, exif.UNIT, *beside}
+    return stream.directory(stream.start, left_out=set(range(2**16)) - wanted)
 
 
 def _resolution(dpi: Any) -> tuple[float, float] | None:
@@ -147,3 +193,8 @@ def _resolution(dpi: Any) -> tuple[float, float] | None:
     except (TypeError, ValueError, ArithmeticError):
         return None
     return (x, y) if 0 < x < MOST_DPI and 0 < y < MOST_DPI else None
+
+
+_READERS: Mapping[str, Callable[[Image.Image, BinaryIO], _Raw]] = {
+    **{"JPEG": _of_jpeg, "MPO": _of_jpeg, "PNG": _of_png, "TIFF": _of_tiff},
+}

@@ -22,6 +22,9 @@ class Metadata(NamedTuple):
     exif: bytes | None = None
     xmp: bytes | None = None
     dpi: tuple[float, float] | None = None  # across, down
+    photoshop: bytes | None = None  # image resources of Photoshop, IPTC among them
+    comments: tuple[bytes, ...] = ()
+    chunks: tuple[tuple[bytes, bytes], ...] = ()  # kind and contents of those of PNG that stay as they are, as texts
 
 
 @dataclass(frozen=True, eq=False)  # equal only to itself: arrays have no single truth
@@ -37,6 +40,9 @@ class Picture:
     grey: bool = False  # the file knew no colours
     jpeg: Mapping[str, Any] = field(default_factory=dict)  # Pillow's options that repeat the source's quality
     notes: tuple[str, ...] = ()  # conversions on the way, in words
+    photoshop: bytes | None = None  # these three as in `Metadata`
+    comments: tuple[bytes, ...] = ()
+    chunks: tuple[tuple[bytes, bytes], ...] = ()
 
     @property
     def size(self) -> tuple[int, int]:
@@ -47,7 +53,7 @@ class Picture:
     @property
     def metadata(self) -> Metadata:
         """All that goes back into a file beside the pixels."""
-        return Metadata(self.icc, self.exif, self.xmp, self.dpi)
+        return Metadata(self.icc, self.exif, self.xmp, self.dpi, self.photoshop, self.comments, self.chunks)
 
 
 def to_tensor(pixels: Pixels) -> Tensor:

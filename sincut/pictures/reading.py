@@ -13,7 +13,7 @@ from sincut.errors import DamagedError, ImageError, UnsupportedError
 from sincut.pictures import formats, libvips
 from sincut.pictures.jpeg import with_an_end
 from sincut.pictures.kinds import kind_of
-from sincut.pictures.metadata import UPRIGHT, carried_by, is_grey, orientation_of, read_tags, turned_upright
+from sincut.pictures.metadata import UPRIGHT, Carried, carried_by, carried_in_info, turned_upright
 from sincut.pictures.modes import GREYS_BECAME_RGB, IN_PROFILE, alpha_of, has_alpha, to_rgb
 from sincut.pictures.opening import (
     MAX_PIXELS,
@@ -101,18 +101,18 @@ def viewable(path: Path, megapixels: float, max_pixels: int = MAX_PIXELS) -> Pic
     return shrink(on_white(load(path, max_pixels)), megapixels)
 
 
-def from_pil(image: Image.Image) -> Picture:
+def from_pil(image: Image.Image, carried: Carried | None = None) -> Picture:
     """A PIL image of any mode (its current frame) as 8-bit sRGB, with the metadata of its `info`; it stays as it is.
 
-    Raises `ImageError` for modes without a sensible 8-bit meaning, and, for a lazy image, where decoding fails.
+    With `carried`, the metadata is that, of its file. Raises `ImageError` for modes without a sensible 8-bit meaning,
+    and, for a lazy image, where decoding fails.
     """
     with decoding():
-        frames, grey = getattr(image, "n_frames", 1), is_grey(image)
-        read_tags(image)
+        frames = getattr(image, "n_frames", 1)
+        metadata, grey, jpeg, dropped, orientation = carried or carried_in_info(image)
         image.load()
-    (icc, exif, xmp, dpi), _, jpeg = carried_by(image)
-    upright = turned_upright(image)
-    notes = [*([UPRIGHT] if upright is not image else []), *([FIRST_ONLY] if frames > 1 else [])]
+    upright, icc = turned_upright(image, orientation), metadata.icc
+    notes = [*([UPRIGHT] if orientation != 1 else []), *([FIRST_ONLY] if frames > 1 else []), *dropped]
     alpha = alpha_of(upright)
     rgb, converted = to_rgb(upright, icc)
     if converted:
@@ -122,7 +122,8 @@ def from_pil(image: Image.Image) -> Picture:
     if transforms:
         rgb = ImageCms.applyTransform(rgb, transforms[0]) or rgb
         notes.append(libvips.CONVERTED)
-    return Picture(np.asarray(rgb), alpha, icc, exif, xmp, dpi, grey, jpeg, tuple(notes))
+    about = metadata._replace(icc=icc)._asdict()
+    return Picture(np.asarray(rgb), alpha, grey=grey, jpeg=jpeg, notes=tuple(notes), **about)
 
 
 def _size_by_vips(path: Path, max_pixels: int) -> tuple[int, int] | None:
@@ -151,32 +152,33 @@ def _decode(image: Image.Image, source: Path) -> Picture:
     """The picture of an opened file; 16 bits a channel by libvips where they can be kept."""
     kind = kind_of(source)
     kept = kind.deep and kind.samples == "unsigned" and kind.container in formats.DEEP and kind.of_vips is None
+    carried = carried_by(image, source)
     if is_described(image):
-        return _decode_deep(image, source)
+        return _decode_deep(image, source, carried)
     if kept and libvips.installed():
         try:
-            return _decode_deep(image, source)
+            return _decode_deep(image, source, carried)
         except UnsupportedError:  # libvips has no such mode; Pillow may
             pass
-    picture = from_pil(image)
+    picture = from_pil(image, carried)
     if not kind.deep or kind.samples != "unsigned" or kind.bits > SIXTEEN:
         return picture
     note = libvips.NEEDS_VIPS if kept and not libvips.installed() else MADE_EIGHT.format(bits=kind.bits)
     return replace(picture, notes=(*picture.notes, note))
 
 
-def _decode_deep(image: Image.Image, source: Path) -> Picture:
+def _decode_deep(image: Image.Image, source: Path, carried: Carried) -> Picture:
     """The picture of 16 bits a channel of an opened file, or of one that Pillow does not read, by libvips.
 
     Raises as `libvips.decode`.
     """
-    (icc, exif, xmp, dpi), grey, jpeg = carried_by(image)
-    orientation = orientation_of(image)
-    pixels, alpha, converted = libvips.decode(source, grey, icc, orientation)
+    metadata, grey, jpeg, dropped, orientation = carried
+    pixels, alpha, converted = libvips.decode(source, grey, metadata.icc, orientation)
     with decoding():
         frames = getattr(image, "n_frames", 1)
-    notes = [*([UPRIGHT] if orientation != 1 else []), *converted, *([FIRST_ONLY] if frames > 1 else [])]
+    notes = [*([UPRIGHT] if orientation != 1 else []), *converted, *([FIRST_ONLY] if frames > 1 else []), *dropped]
     if grey:
         notes.append(GREYS_BECAME_RGB)
-    icc = icc if image.mode in IN_PROFILE and not grey else None  # else the numbers are sRGB now
-    return Picture(pixels, alpha, icc, exif, xmp, dpi, grey, jpeg, tuple(notes))
+    icc = metadata.icc if image.mode in IN_PROFILE and not grey else None  # else the numbers are sRGB now
+    about = metadata._replace(icc=icc)._asdict()
+    return Picture(pixels, alpha, grey=grey, jpeg=jpeg, notes=tuple(notes), **about)

@@ -6,11 +6,13 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from PIL import Image, ImageCms, PngImagePlugin
+from PIL import Image, ImageCms
 
 from sincut.errors import ConfigError, ImageError
 from sincut.files import write_whole
 from sincut.pictures import libvips
+from sincut.pictures.dressing import DRESSED, dress
+from sincut.pictures.fitting import what_fits
 from sincut.pictures.formats import (
     DEEP,
     DEFAULT_QUALITY,
@@ -18,10 +20,8 @@ from sincut.pictures.formats import (
     WITH_ALPHA,
     pixels_lost,
     refuse_long,
-    what_fits,
     writable_format,
 )
-from sincut.pictures.metadata import SUB_DIRECTORIES, XMP_TAG, add_to_tiff, for_tiff
 from sincut.pictures.picture import Metadata, Picture, eight_bit, on_white
 from sincut.pictures.profiles import transforms_of
 
@@ -73,11 +73,15 @@ def encode(
     notes += pixels_lost(format_, picture.alpha is not None, deep)
     if format_ not in WITH_ALPHA:
         picture = on_white(picture)
-    if deep and format_ in DEEP:
-        if libvips.installed():
-            return _deep(picture, format_, saving, name), tuple(notes)
+    as_deep = deep and format_ in DEEP and libvips.installed()
+    if deep and format_ in DEEP and not as_deep:
         notes.append(libvips.NEEDS_VIPS)
-    return _eight_bits(picture, format_, saving, name), tuple(notes)
+    data = (_deep if as_deep else _eight_bits)(picture, format_, saving, name)
+    if format_ not in DRESSED:
+        return data, tuple(notes)
+    file = io.BytesIO(data)
+    dress(file, format_, metadata)
+    return file.getvalue(), tuple(notes)
 
 
 def to_pil(picture: Picture) -> Image.Image:
@@ -100,14 +104,9 @@ def _deep(picture: Picture, format_: str, saving: Saving, name: str) -> bytes:
     """The bytes of a PNG or TIFF file of 16 bits a channel. Raises `ImageError`."""
     grey = picture.grey and saving.greys == "keep"
     try:
-        data = libvips.encode(picture.pixels, picture.alpha, format_, grey, picture.metadata)
+        return libvips.encode(picture.pixels, picture.alpha, format_, grey, picture.metadata)
     except ImageError as error:
         raise ImageError(f"{name}: {error}") from None
-    if format_ != "TIFF" or not picture.exif:
-        return data
-    file = io.BytesIO(data)
-    add_to_tiff(file, picture.exif)
-    return file.getvalue()
 
 
 def _eight_bits(picture: Picture, format_: str, saving: Saving, name: str) -> bytes:
@@ -129,20 +128,14 @@ def _eight_bits(picture: Picture, format_: str, saving: Saving, name: str) -> by
 
 def _options(picture: Picture, format_: str, saving: Saving, grey: bool) -> dict[str, Any]:
     """Keywords for Pillow's `save`."""
-    carried = {"icc_profile": None if grey else picture.icc, "exif": picture.exif, "dpi": picture.dpi}
-    options: dict[str, Any] = {key: value for key, value in carried.items() if value}
-    if picture.xmp and format_ == "PNG":
-        options["pnginfo"] = PngImagePlugin.PngInfo()
-        options["pnginfo"].add_itxt("XML:com.adobe.xmp", picture.xmp.decode("utf-8", "replace"))
-    elif format_ == "TIFF":
-        exif = for_tiff(picture.exif)
-        if picture.xmp:
-            exif[XMP_TAG] = picture.xmp
-        options |= {"exif": exif} if len(exif) else {}
-        if not any(exif.get_ifd(tag) for tag in SUB_DIRECTORIES):  # Pillow compresses no file that has them
-            options["compression"] = "tiff_lzw"
-    elif picture.xmp:
-        options["xmp"] = picture.xmp
+    carried: dict[str, Any] = {"icc_profile": None if grey else picture.icc, "dpi": picture.dpi}
+    if format_ not in DRESSED:
+        carried |= {"exif": picture.exif, "xmp": picture.xmp}
+    options = {key: value for key, value in carried.items() if value}
+    if format_ == "TIFF":
+        options["compression"] = "tiff_lzw"
+    if format_ == "BMP":
+        options["dpi"] = picture.dpi or (0, 0)  # else Pillow makes one up
     if format_ == "JPEG" and picture.jpeg and saving.quality is None:
         options |= picture.jpeg
     elif format_ in DEFAULT_QUALITY:

@@ -19,7 +19,7 @@ from PIL import Image, ImageFile
 
 from sincut.cli import main
 from sincut.errors import DamagedError, ImageError, SincutError
-from sincut.pictures import masks, reading
+from sincut.pictures import chunks, masks, reading
 from sincut.pictures.large import open_large
 from sincut.pictures.opening import opened
 from sincut.pictures.writing import Saving
@@ -84,7 +84,7 @@ def test_programs_and_vectors_are_no_pictures(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("number", [errno.EIO, errno.ESTALE, errno.EMFILE, errno.EACCES])
-@pytest.mark.parametrize("where", ["open", "load", "getexif"])
+@pytest.mark.parametrize("where", ["open", "load", "metadata"])
 def test_errors_of_the_system_are_no_damage(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, number: int, where: str
 ) -> None:
@@ -94,9 +94,8 @@ def test_errors_of_the_system_are_no_damage(
         raise OSError(number, os.strerror(number))
 
     with monkeypatch.context() as patched:
-        patched.setattr(
-            *{"open": (Image, "open"), "load": (ImageFile.ImageFile, "load")}.get(where, (Image.Image, where)), fail
-        )
+        places = {"open": (Image, "open"), "load": (ImageFile.ImageFile, "load"), "metadata": (chunks, "read")}
+        patched.setattr(*places[where], fail)
         with pytest.raises(ImageError, match=rf"a\.png: cannot be read \({os.strerror(number)}\)") as told:
             reading.load(tmp_path / "a.png")
     assert not isinstance(told.value, DamagedError)

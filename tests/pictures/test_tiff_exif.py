@@ -44,7 +44,7 @@ def test_exif_is_written_into_every_kind_of_tiff(
     exif.get_ifd(0x8825)[2] = (48.0, 51.0, 30.5)
     source, target = write(tmp_path / "a.tif", array, **options), tmp_path / "b.tif"
     with source.open("r+b") as file:
-        tiff.add_exif(file, exif)
+        tiff.add_exif(file, exif.tobytes())
     if "bigtiff" in options:
         monkeypatch.setattr(large, "LARGEST_TIFF", 1)
     notes = TRANSLATOR.apply_file(source, target, Options(tile=64, max_memory=memory))
@@ -70,7 +70,7 @@ def test_lists_of_tags_begin_where_tiff_has_them_begin(tmp_path: Path, big: bool
     with path.open("ab") as file:  # a file may end anywhere
         file.write(bytes(-path.stat().st_size % 8 + excess))
     with path.open("r+b") as file:
-        tiff.add_exif(file, photo_exif())
+        tiff.add_exif(file, photo_exif().tobytes())
     info = tifftools.read_tiff(str(path))
     (pixels,) = info["ifds"]
     assert info["bigtiff"] == big and pixels["offset"] % 8 == 0
