@@ -77,7 +77,7 @@ def kind_of(path: Path) -> Kind:
             if head[:3] == b"\xff\xd8\xff":
                 return _jpeg(file)
             if head[:8] == b"\x89PNG\r\n\x1a\n":
-                return Kind("PNG", "deflate", bits=max(8, head[24]))
+                return _png(head)
             if head[:4] == b"\xff\x4f\xff\x51":
                 return _jpeg2000(file, 0)
             if head[4:12] == b"jP  \r\n\x87\n":
@@ -112,6 +112,13 @@ def _pillow_only(container: str, what: str, bits: int = 8, compression: str = ""
     """The kind of a file that libvips, as its wheels are built, does not read."""
     remedy = "convert it to .tif, .png or .jpg"
     return Kind(container, compression, bits=bits, of_vips=Trouble(what, remedy))
+
+
+def _png(head: bytes) -> Kind:
+    """The kind of a PNG file, by its first chunk."""
+    if head[12:16] == b"CgBI":  # https://theapplewiki.com/wiki/PNG_CgBI_Format
+        return _refused("a PNG picture as apps of iPhones hold it (CgBI)", EXPORT, "PNG")
+    return Kind("PNG", "deflate", bits=max(8, head[24]))
 
 
 def _jpeg(file: BinaryIO) -> Kind:

@@ -45,6 +45,7 @@ COLOURS = {
 READ = {WHITE_IS_ZERO, BLACK_IS_ZERO, RGB, PALETTE, CMYK, YCBCR, LAB}
 CHANNELS = {RGB: 3, CMYK: 4, YCBCR: 3, LAB: 3}  # greys and palettes: 1
 RAW = {32803, 34892}  # photometric interpretations of DNG 1.7
+MULTIPLIED = 1  # an extra channel that is alpha by which colours are multiplied
 SAMPLES = {1: "unsigned", 2: "signed", 3: "float", 4: "unsigned", 5: "complex", 6: "complex"}
 RAW_SUFFIXES = {
     *(".3fr", ".arw", ".cr2", ".cr3", ".crw", ".dcr", ".dng", ".erf", ".fff", ".gpr", ".iiq", ".k25", ".kdc", ".mef"),
@@ -64,6 +65,7 @@ class _Layout(NamedTuple):
     channels: int
     extra: tuple[int, ...]
     planar: bool
+    one_plane: bool  # the same, of a single channel
     tiled: bool
     predictor: int
     subsampling: tuple[int, ...]
@@ -74,6 +76,11 @@ class _Layout(NamedTuple):
     def deepest(self) -> int:
         """Bits of the deepest channel."""
         return max(self.bits)
+
+    @property
+    def grey(self) -> bool:
+        """True if it knows no colours."""
+        return self.photometric in (WHITE_IS_ZERO, BLACK_IS_ZERO)
 
     @property
     def plain(self) -> bool:
@@ -98,6 +105,11 @@ def kind_of_tiff(file: BinaryIO, suffix: str = "") -> Kind:
     layout = _layout(first)
     if layout is None:
         return Kind("TIFF")
+    if _is_thumbnail(file, first):
+        copy = Trouble(
+            "a TIFF file that begins with a thumbnail of its picture", "save the picture as a file of its own"
+        )
+        return Kind("TIFF", colours=_colours(layout), of_pillow=copy, of_vips=copy)
     both = _of_both(layout)
     return Kind(
         container="TIFF",
@@ -109,7 +121,12 @@ def kind_of_tiff(file: BinaryIO, suffix: str = "") -> Kind:
         colours=_colours(layout),
         of_pillow=both or _of_pillow(layout),
         of_vips=both or _of_vips(layout),
-        by_libtiff=layout.plain and (layout.photometric == YCBCR or (layout.planar and layout.deepest > 8)),
+        by_libtiff=layout.plain
+        and (
+            layout.photometric == YCBCR
+            or layout.one_plane
+            or (layout.planar and (layout.deepest > 8 or MULTIPLIED in layout.extra))
+        ),
     )
 
 
@@ -149,6 +166,13 @@ def _is_raw(file: BinaryIO, first: TiffImagePlugin.ImageFileDirectory_v2) -> boo
     return 50706 in first and (_number(first, 254, 0) & 1 == 1 or 330 in first)
 
 
+def _is_thumbnail(file: BinaryIO, first: TiffImagePlugin.ImageFileDirectory_v2) -> bool:
+    """True if the first picture of a file says that it is a small copy of another, and there is a larger one."""
+    if not (_number(first, 254, 0) & 1 or _number(first, 255, 0) == 2):
+        return False
+    return any(_number(tags, 256, 0) > _number(first, 256, 0) for tags in directories(file))
+
+
 def _numbers(tags: TiffImagePlugin.ImageFileDirectory_v2, tag: int) -> tuple[int, ...]:
     """The integers of a tag; none where it is missing or damaged."""
     value: Any = ()
@@ -180,6 +204,7 @@ def _layout(tags: TiffImagePlugin.ImageFileDirectory_v2) -> _Layout | None:
         channels=channels,
         extra=_numbers(tags, 338),
         planar=_number(tags, 284, 1) == 2 and channels > 1,
+        one_plane=_number(tags, 284, 1) == 2 and channels == 1,
         tiled=322 in tags,
         predictor=_number(tags, 317, 1) if compression in (5, 8, 32946, 34925, 50000) else 1,
         subsampling=_numbers(tags, 530) or (2, 2),
@@ -222,6 +247,8 @@ def _of_both(layout: _Layout) -> Trouble | None:
         return Trouble(f"its signed numbers of {bits[0]} bits", other) if layout.photometric != LAB else None
     if samples == "unsigned" and not _fits(layout):
         return Trouble(f"its {bits[0]} bits a channel", other)
+    if layout.planar and layout.grey:
+        return Trouble("its greys and alpha in separate planes", "convert it to interleaved channels")
     if layout.photometric == YCBCR and (layout.planar or bits[0] != 8):
         return Trouble(f"its YCbCr of {bits[0]} bits{_apart(layout)}", "convert it to RGB")
     return None
@@ -250,6 +277,8 @@ def _of_pillow(layout: _Layout) -> Trouble | None:
         return Trouble("its palette of 8 bits", "convert it to RGB")
     if layout.samples == "float" and layout.channels > 1:
         return Trouble("its floating-point colours", "convert it to 16 bits")
+    if layout.deepest == 16 and layout.photometric == WHITE_IS_ZERO:  # which it does not invert
+        return Trouble("its greys of 16 bits, of which 0 is white,", "convert it to 8 bits")
     return None
 
 
@@ -261,6 +290,10 @@ def _of_vips(layout: _Layout) -> Trouble | None:
         return Trouble("its compression JPEG 2000 in strips", "convert it to LZW or deflate")
     if layout.planar and layout.tiled:
         return Trouble("its tiles of separate planes", "convert it to interleaved channels")
+    if layout.one_plane and (layout.deepest < 8 or layout.photometric == WHITE_IS_ZERO):
+        return Trouble("its single plane of greys", "convert it to interleaved channels")
+    if layout.photometric == LAB and layout.deepest == 8:
+        return Trouble("its Lab colours of 8 bits", "convert it to RGB")
     if layout.photometric == YCBCR and layout.compression not in (6, 7) and layout.subsampling[:2] == (1, 1):
         return Trouble("its YCbCr", "convert it to RGB")  # which it takes for RGB
     if layout.samples != "float" and layout.deepest == 32:
