@@ -63,7 +63,10 @@ def test_every_cell_of_the_corpus(row: Row, column: str, tmp_path: Path, monkeyp
     else:
         check_notes(notes, want)
         assert isinstance(want, Done)
-        check_output(look(target.read_bytes()), want, "; ".join(notes).lower())
+        seen = look(target.read_bytes())
+        depths = (np.uint8, np.uint16) if column == "beyond" else (want.pixels.dtype,)  # which may keep more there
+        assert seen.profile or seen.pixels.dtype in depths, f"{seen.pixels.dtype} a channel"
+        check_output(seen, want, "; ".join(notes).lower())
 
 
 @pytest.mark.parametrize("column", ["extras", "base"])
@@ -116,7 +119,7 @@ def check_refusal(error: ImageError, source: Path, want: Done | Refused, beyond:
     said, damaged = str(error), isinstance(error, DamagedError)
     assert said.startswith(str(source)) and "\n" not in said, said
     said = said.removeprefix(str(source)).lower()
-    if beyond and "memory" in said:
+    if beyond and ("memory" in said or "files of this size" in said):
         assert not damaged, said
         return
     assert isinstance(want, Refused), said
@@ -145,7 +148,6 @@ def check_output(seen: Look, want: Done, said: str) -> None:
     assert seen.pixels.shape == want.pixels.shape
     error = distance(seen.pixels, want.pixels)
     assert error <= want.off, f"off by {error:.2f}"
-    assert seen.profile or seen.pixels.dtype == want.pixels.dtype, f"{seen.pixels.dtype} a channel"
     assert (seen.alpha is None) == (want.alpha is None), "alpha"
     if want.alpha is not None and seen.alpha is not None:
         assert distance(seen.alpha, want.alpha) <= 0.5, "alpha"

@@ -274,7 +274,7 @@ BEHIND = [
 ]
 
 DAMAGE = [
-    Row("no-end.jpg", lambda: jpeg(RGB)[:-2], Done(RGB, ("end",), off=NEAR)),
+    Row("no-end.jpg", lambda: jpeg(RGB)[:-2], Done(RGB, ("breaks off",), off=NEAR)),
     Row("half.jpg", lambda: jpeg(RGB)[: len(jpeg(RGB)) // 2], DAMAGED),
     # As from a card that was read again after it had failed: of the right length, but empty behind.
     Row("half-empty.jpg", lambda: jpeg(RGB)[: len(jpeg(RGB)) // 2] + bytes(len(jpeg(RGB)) // 2), DAMAGED),
