@@ -36,6 +36,30 @@ class Directed(Event):
 
 
 @dataclass(frozen=True)
+class Reading(Event):
+    """The two pictures of a training are about to be read; nothing large has been taken yet."""
+
+    painting: str  # names
+    photo: str
+    memory: int  # bytes of main memory that the program is expected to hold, at most
+
+
+@dataclass(frozen=True)
+class PictureRead(Event):
+    """A picture of a training has been read."""
+
+    role: str  # painting or photo
+    name: str
+    width: int  # of the file
+    height: int
+    notes: tuple[str, ...]  # what was converted or left out on the way, in words
+
+    def __str__(self) -> str:
+        """Role, name and notes, on one line."""
+        return f"{self.role} {self.name}: {'; '.join(self.notes) or 'as it is'}"
+
+
+@dataclass(frozen=True)
 class Started(Event):
     """Training begins (or goes on at `step`)."""
 

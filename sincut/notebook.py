@@ -16,7 +16,7 @@ from typing import Any
 from PIL import Image
 
 from sincut.errors import ImageError, RunError
-from sincut.events import Directed, Evaluated, Event, Planned, Progress, Saved, Started, Trained, Warned
+from sincut.events import Directed, Evaluated, Event, PictureRead, Planned, Progress, Saved, Started, Trained, Warned
 from sincut.model import card
 from sincut.pictures import reading, resampling, writing
 from sincut.translation.options import PLAIN, Options
@@ -56,6 +56,8 @@ class Live:
             self.rows["left"] = f"{event.seconds_left:.0f} s, {event.step_seconds:.2f} s a step"
         if isinstance(event, Evaluated):
             self.rows["figures"] = _listed(event.figures)
+        if isinstance(event, PictureRead) and event.notes:
+            self.rows[event.role] = str(event).removeprefix(f"{event.role} ")
         if isinstance(event, Warned):
             self.warnings.append(event.message)
         if isinstance(event, Saved) and event.kind == "preview":

@@ -48,6 +48,7 @@ ONLY_IN = {  # modules, or whole rooms
             "runs.inputs",
             "notebook",
         ),
+        *("pictures.reduced", "runs.needs"),
         "translation.translator",
     },
     "jinja2": {"model.markup"},

@@ -55,6 +55,16 @@ class Reporter:
         """Show an event to people; kinds without a method of their own are not shown."""
 
     @_show.register
+    def _(self, event: events.Reading) -> None:
+        memory = f"{event.memory / 1e9:.1f} GB of memory"
+        self.say(f"Reading {event.painting} and {event.photo}; the training takes up to {memory}")
+
+    @_show.register
+    def _(self, event: events.PictureRead) -> None:
+        if event.notes:
+            self.say(str(event))
+
+    @_show.register
     def _(self, event: events.Directed) -> None:
         other = "photo" if event.to == "painting" else "painting"
         self.say(str(event) if event.resumed else f"{event}; for the other way round: --to {other}")

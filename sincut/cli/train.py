@@ -239,6 +239,10 @@ def _tell(pair: str, line: str) -> None:
 
         told = Directed(event["source"], event["target"], event["to"])
         click.echo(f"{pair}: {told}", err=True)
+    elif event.get("event") == "PictureRead" and event["notes"]:
+        click.echo(f"{pair}: {event['role']} {event['name']}: {'; '.join(event['notes'])}", err=True)
+    elif event.get("event") == "Warned":
+        click.echo(f"{pair}: warning: {event['message']}", err=True)
     elif event.get("event") == "Progress":
         left = clock(event["seconds_left"])
         click.echo(f"{pair}: step {event['step']}/{event['steps'] or '?'}, {left} left", err=True)

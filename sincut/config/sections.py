@@ -246,7 +246,9 @@ class Output:
     """Files that a run writes along the way; none of it changes what is learned."""
 
     previews: int = number(8, 0, 10_000, "number of previews of the whole source over the run; 0: none")
-    preview_megapixels: float = number(1.5, 0.01, 1000, "size of a preview; a smaller source keeps its own")
+    preview_megapixels: float = number(
+        1.5, 0.01, 1000, "size of a preview; a source that is learned from at fewer keeps these"
+    )
     log_every: int = number(20, 1, 100_000, "steps from one line of metrics.jsonl to the next")
     checkpoint_seconds: float = number(60.0, 0, 86_400, "least seconds between checkpoints; 0: after every step")
 

@@ -23,6 +23,7 @@ from torch import Tensor
 
 from sincut.config.sections import Crops
 from sincut.errors import ImageError
+from sincut.pictures.learned import scale_for_width
 
 Box = tuple[int, int, int, int]  # top, left, bottom, right, in px of the picture; the last two are exclusive
 
@@ -138,7 +139,7 @@ def without_excess(image: Tensor, config: Crops) -> Tensor:
     never below `crops.excess` times the size of a crop. With an `excess` of 0 the picture stays as it is.
     """
     h, w = image.shape[2:]
-    factor = max(config.excess * config.high / w, config.excess * config.size / min(h, w))
+    factor = scale_for_width((h, w), config, config.excess)
     if config.scale != "width" or not config.excess or factor >= 1:
         return image
     return resize(image, (round(h * factor), round(w * factor)), interpolation="bilinear", antialias=True)

@@ -59,8 +59,8 @@ def train(
     """
     started = time.monotonic() if started is None else started
     compute = find_compute(device, precision)
-    training = Training(source, target, config, compute)
-    plan = Plan(config, started)
+    training, plan = Training(source, target, config, compute), Plan(config, started)
+    del source, target  # they are held no longer than preparing them takes
     if state is not None:
         try:
             training.load_state(state)

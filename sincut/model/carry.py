@@ -13,8 +13,7 @@ from sincut.model.exemplar import SIZE, TENSOR, exemplar_of, to_file
 from sincut.model.file import CHECKPOINT_FILE, load_tensors, model_path, save_tensors
 from sincut.model.model import Model
 from sincut.model.provenance import PictureIdentity
-from sincut.pictures import reading
-from sincut.pictures.picture import Picture
+from sincut.pictures import learned, reading
 
 
 def add_exemplar(model: Path, target: Path, output: Path | None = None, on_event: Listener = ignore) -> tuple[int, int]:
@@ -24,9 +23,12 @@ def add_exemplar(model: Path, target: Path, output: Path | None = None, on_event
     and another file is written. A `target` that is not the picture of the training is `Warned` of and taken. Raises
     `ModelError`, `ImageError`, and `RunError` for a folder in which a training goes on.
     """
-    loaded, picture = Model.load(model), reading.load(target)
+    loaded = Model.load(model)
+    picture = learned.load(target, loaded.config.crops).picture
+    for note in picture.notes:
+        on_event(Warned(f"{target}: {note}"))
     known = loaded.provenance.target
-    if known is not None and known.sha256 and not _is_of(known, target, picture):
+    if known is not None and known.sha256 and not _is_of(known, target):
         role = loaded.provenance.roles[1]
         what = f"is not the {role} that this model learned from, {known.name or '?'} ({known.width}x{known.height})"
         on_event(Warned(f"{target}: {what}; it is taken all the same, and pictures are drawn from it"))
@@ -52,6 +54,9 @@ def _rewrite(model: Path, output: Path | None, pixels: Mapping[str, Tensor], siz
         save_tensors(output or path, {**tensors, **pixels}, {**told, **size})
 
 
-def _is_of(known: PictureIdentity, file: Path, picture: Picture) -> bool:
+def _is_of(known: PictureIdentity, file: Path) -> bool:
     """True if this is the picture of that identity, which holds the hash of a file or of pixels."""
-    return known.sha256 in (sha256(file), hashlib.sha256(picture.pixels.tobytes()).hexdigest())
+    if known.sha256 == sha256(file):
+        return True
+    pixels = reading.load(file).pixels
+    return pixels.shape[:2] == (known.height, known.width) and known.sha256 == hashlib.sha256(pixels.data).hexdigest()

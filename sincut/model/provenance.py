@@ -33,6 +33,7 @@ class PictureIdentity:
     width: int = 0  # px
     height: int = 0  # px
     sha256: str = ""  # of the file, in hexadecimal; of the pixels if it was none
+    notes: tuple[str, ...] = ()  # what was converted or left out as it was read, in words
 
     @classmethod
     def parse(cls, value: Any) -> "PictureIdentity | None":
@@ -40,7 +41,13 @@ class PictureIdentity:
         if not isinstance(value, Mapping):
             return None
         width, height = (whole(value.get(key)) or 0 for key in ("width", "height"))
-        return cls(_text(value.get("name")) or "", width, height, _text(value.get("sha256")) or "")
+        told = value.get("notes")
+        notes = tuple(filter(None, map(_text, told[:MOST_ENTRIES]))) if isinstance(told, list) else ()
+        return cls(_text(value.get("name")) or "", width, height, _text(value.get("sha256")) or "", notes)
+
+    def to_dict(self) -> dict[str, Any]:
+        """The JSON object that stands in the file; notes only where there are some."""
+        return {key: value for key, value in asdict(self).items() if value != ()}
 
     def __str__(self) -> str:
         """Name and first digits of the SHA-256, for messages."""
@@ -97,7 +104,7 @@ class Provenance:
         Steps are told unless they are 0. Planned ones are told beside them even if 0: not known yet.
         """
         values = {each.name: getattr(self, each.name) for each in fields(self)}
-        values |= {role: picture and asdict(picture) for role, picture in self.pictures.items()}
+        values |= {role: picture and picture.to_dict() for role, picture in self.pictures.items()}
         values |= {key: dict(value) for key, value in values.items() if isinstance(value, Mapping)}
         values["training_scale"] = {part: list(scales) for part, scales in self.training_scale.items()}
         if not self.steps:

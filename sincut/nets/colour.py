@@ -55,10 +55,14 @@ def colour_transport(source: Tensor, target: Tensor) -> ColourMap:
     A = Ca^-1/2 (Ca^1/2 Cb Ca^1/2)^1/2 Ca^-1/2 (Pitie and Kokaram 2007, "The linear Monge-Kantorovitch linear colour
     mapping"). A small variance is added to both, lest the grain of a source without colours be turned into colours.
     """
-    noise = 1e-3 * torch.eye(3, dtype=torch.float64)
-    rows = [picture[0].cpu().double().flatten(1) for picture in (source, target)]  # (3, H*W)
-    (mean_a, cov_a), (mean_b, cov_b) = ((r.mean(1), torch.cov(r) + noise) for r in rows)
+    (mean_a, cov_a), (mean_b, cov_b) = _gaussian(source), _gaussian(target)
     root = symmetric_power(cov_a, 0.5)
     inverse = symmetric_power(cov_a, -0.5)
     matrix = inverse @ symmetric_power(root @ cov_b @ root, 0.5) @ inverse
     return ColourMap(matrix.float(), (mean_b - matrix @ mean_a).float())
+
+
+def _gaussian(picture: Tensor) -> tuple[Tensor, Tensor]:
+    """Mean (3,) and covariance (3, 3), a small variance added, of a picture's colours, in float64 on the CPU."""
+    rows = picture[0].cpu().double().flatten(1)  # (3, H*W)
+    return rows.mean(1), torch.cov(rows) + 1e-3 * torch.eye(3, dtype=torch.float64)

@@ -24,7 +24,7 @@ class Status:
     step: int = 0  # done so far
     steps: int = 0  # planned; 0: not known yet
     seconds_left: float = 0.0
-    said: tuple[str, ...] = ()  # warnings, and the last words of a training that failed
+    said: tuple[str, ...] = ()  # notes on the pictures, warnings, and the last words of a training that failed
 
     @property
     def is_resumable(self) -> bool:
@@ -53,6 +53,8 @@ def last_words(folder: Path) -> tuple[int, int, float, tuple[str, ...]]:
             event = json.loads(line) if line.startswith("{") else {}
             if event.get("event") == "Warned":
                 said.append(str(event.get("message")))
+            if event.get("event") == "PictureRead" and event.get("notes"):
+                said.append(f"{event['role']} {event['name']}: {'; '.join(map(str, event['notes']))}")
             if event.get("event") == "Planned":
                 steps = _count(event["steps"])
     return step, steps, left, tuple(said)

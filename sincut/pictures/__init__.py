@@ -4,5 +4,5 @@
 MODULES = (
     *("picture", "formats", "profiles", "modes", "jpeg", "ifd", "exif", "xmp", "photoshop", "segments", "chunks"),
     *("fitting", "tiff_exif", "dressing", "metadata", "resampling", "hidden", "kind", "libvips", "tiff_kinds", "kinds"),
-    *("opening", "lossless", "reading", "masks", "writing", "large"),
+    *("opening", "lossless", "reading", "visible", "reduced", "learned", "masks", "writing", "large"),
 )

@@ -187,7 +187,7 @@ def encode(pixels: Pixels, alpha: Pixels | None, format_: str, grey: bool, metad
     return data
 
 
-def lazy_image(source: Path, **options: int) -> "pyvips.Image":
+def lazy_image(source: Path, **options: int | str) -> "pyvips.Image":
     """A lazy image of a file. Raises `pyvips.Error`, also for damage where libvips would go on with grey."""
     vips = library()
     try:  # without `revalidate`, a file that was replaced would be remembered as it was

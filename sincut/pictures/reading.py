@@ -12,6 +12,7 @@ from PIL import Image, ImageCms
 from sincut.errors import DamagedError, ImageError, UnsupportedError
 from sincut.pictures import formats, libvips
 from sincut.pictures.jpeg import with_an_end
+from sincut.pictures.kind import Kind
 from sincut.pictures.kinds import kind_of
 from sincut.pictures.metadata import UPRIGHT, Carried, carried_by, carried_in_info, turned_upright
 from sincut.pictures.modes import GREYS_BECAME_RGB, IN_PROFILE, alpha_of, has_alpha, to_rgb
@@ -151,20 +152,29 @@ def _ended(image: Image.Image, source: Path) -> Picture | None:
 def _decode(image: Image.Image, source: Path) -> Picture:
     """The picture of an opened file; 16 bits a channel by libvips where they can be kept."""
     kind = kind_of(source)
-    kept = kind.deep and kind.samples == "unsigned" and kind.container in formats.DEEP and kind.of_vips is None
     carried = carried_by(image, source)
     if is_described(image):
         return _decode_deep(image, source, carried)
-    if kept and libvips.installed():
+    if keeps_depth(kind) and libvips.installed():
         try:
             return _decode_deep(image, source, carried)
         except UnsupportedError:  # libvips has no such mode; Pillow may
             pass
     picture = from_pil(image, carried)
+    return replace(picture, notes=(*picture.notes, *depth_lost(kind)))
+
+
+def keeps_depth(kind: Kind) -> bool:
+    """True if libvips, where it is there, gives a file's pixels in 16 bits a channel."""
+    return kind.deep and kind.samples == "unsigned" and kind.container in formats.DEEP and kind.of_vips is None
+
+
+def depth_lost(kind: Kind) -> tuple[str, ...]:
+    """The note that Pillow gives a file's pixels in fewer bits than it has; nothing where that is not so."""
     if not kind.deep or kind.samples != "unsigned" or kind.bits > SIXTEEN:
-        return picture
-    note = libvips.NEEDS_VIPS if kept and not libvips.installed() else MADE_EIGHT.format(bits=kind.bits)
-    return replace(picture, notes=(*picture.notes, note))
+        return ()
+    without = keeps_depth(kind) and not libvips.installed()
+    return (libvips.NEEDS_VIPS if without else MADE_EIGHT.format(bits=kind.bits),)
 
 
 def _decode_deep(image: Image.Image, source: Path, carried: Carried) -> Picture:

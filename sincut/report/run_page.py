@@ -240,8 +240,12 @@ class _Facts:
         """Titled texts about where the model comes from; titles without a text are left out."""
         origin = self.provenance
         scales = [f"{role} {low:.0%} to {high:.0%}" for role, (low, high) in origin.scales.items() if high]
+        notes = [
+            (f"{role.title()} as read", "; ".join(known.notes)) for role, known in origin.pictures.items() if known
+        ]
         rows = [
             ("Direction", origin.direction),
+            *notes,
             ("Seed", "" if origin.seed is None else str(origin.seed)),
             ("Scales seen", ", ".join(scales)),
             ("Versions", ", ".join(f"{name} {version}" for name, version in origin.versions.items())),

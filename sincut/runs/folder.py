@@ -97,6 +97,18 @@ def load_checkpoint(folder: Path) -> tuple[State, Config, Provenance]:
     return state, config, inputs
 
 
+def load_config(folder: Path) -> Config:
+    """The configuration in the header of a run folder's checkpoint; the weights are not read.
+
+    Raises `RunError` if there is no checkpoint, `ModelError` for an incomplete one.
+    """
+    path = _checkpoint_of(folder)
+    try:
+        return Config.from_dict(json.loads(load_metadata(path)["config"]))
+    except (KeyError, ValueError, TypeError, AttributeError, RecursionError, ConfigError) as error:
+        raise ModelError(f"{path}: is no complete checkpoint ({error}); train anew") from None
+
+
 def load_inputs(folder: Path) -> tuple[Provenance, list[Path]]:
     """Pictures and direction in the header of a run folder's checkpoint, and the files of the pictures.
 

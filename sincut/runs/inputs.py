@@ -10,29 +10,46 @@ import numpy as np
 from PIL import Image
 from torch import Tensor
 
+from sincut.config.sections import Crops
 from sincut.errors import ImageError
+from sincut.events import PictureRead
 from sincut.files import sha256
 from sincut.model.provenance import PictureIdentity, Provenance, direction
-from sincut.pictures import reading, resampling
-from sincut.pictures.picture import Picture, to_pixels
+from sincut.pictures import learned, reading, resampling
+from sincut.pictures.picture import Picture, on_white, to_pixels
 
 AnyImage = Path | str | Image.Image | np.ndarray | Tensor
 
 
 @dataclass(frozen=True, eq=False)
 class Source:
-    """One of the two pictures with its identity."""
+    """One of the two pictures, as it is learned from, with its identity."""
 
     name: str
     path: str  # as the caller named it, for messages
-    picture: Picture
+    learned: learned.Learned
     sha256: str  # of the file; of the pixels, if it is no file
     file: str = ""  # absolute path; empty if it is no file
 
+    @property
+    def picture(self) -> Picture:
+        """Pixels that are learned from, which show nothing hidden; alpha beside them where parts of them are."""
+        return self.learned.picture
+
+    @property
+    def width(self) -> float:
+        """Width of what is learned from, in px of the whole picture."""
+        return self.picture.size[1] / self.learned.scale
+
     def identity(self) -> PictureIdentity:
-        """Name, size in px and SHA-256, as model file and checkpoint hold them."""
-        h, w = self.picture.size
-        return PictureIdentity(self.name, w, h, self.sha256)
+        """Name, size in px, SHA-256 and notes on its reading, as model file and checkpoint hold them."""
+        h, w = self.learned.size
+        return PictureIdentity(self.name, w, h, self.sha256, self.picture.notes)
+
+    def told(self, role: str) -> PictureRead:
+        """The event that tells of this picture in its role."""
+        h, w = self.learned.size
+        return PictureRead(role, self.name, w, h, self.picture.notes)
 
 
 @dataclass(frozen=True, eq=False)
@@ -67,14 +84,20 @@ class Inputs:
         return json.dumps({**self.identity().to_dict(), "paths": [side.file for side in self.both]})
 
 
-def source_of(image: AnyImage, role: str) -> Source:
-    """A picture and its identity; `role` names one that is no file. Raises `ImageError`.
+def name_of(image: AnyImage, role: str) -> str:
+    """The name of a picture's file; its role if it is none."""
+    return Path(image).name if isinstance(image, Path | str) else role
+
+
+def source_of(image: AnyImage, role: str, crops: Crops | None = None) -> Source:
+    """A picture, as these crops learn from it, and its identity; `role` names one that is no file. Raises `ImageError`.
 
     `image` is a path, a PIL image, a uint8 array (H, W, 3), or a float tensor (3, H, W) or (1, 3, H, W) in [0, 1].
     """
+    crops = crops or Crops()
     if isinstance(image, Path | str):
         path = Path(image)
-        return Source(path.name, str(path), reading.load(path), sha256(path), str(path.absolute()))
+        return Source(path.name, str(path), learned.load(path, crops), sha256(path), str(path.absolute()))
     if isinstance(image, Tensor):
         tensor = image[0] if image.ndim == 4 and len(image) == 1 else image
         if tensor.ndim != 3 or len(tensor) != 3 or not tensor.is_floating_point():
@@ -86,7 +109,11 @@ def source_of(image: AnyImage, role: str) -> Source:
         picture = Picture(np.ascontiguousarray(image))
     else:
         picture = reading.from_pil(image)
-    return Source(role, role, picture, hashlib.sha256(picture.pixels.tobytes()).hexdigest())
+    digest = hashlib.sha256(np.ascontiguousarray(picture.pixels).data).hexdigest()
+    try:
+        return Source(role, role, learned.of(picture, crops), digest)
+    except ImageError as error:
+        raise ImageError(f"{role}: {error}") from None
 
 
 def parse_inputs(text: str) -> tuple[Provenance, list[Path]]:
@@ -115,8 +142,8 @@ def differences(here: Provenance, there: Provenance) -> list[str]:
 
 
 def thumbnail(picture: Picture) -> str:
-    """A small JPEG in base64, as model files hold them."""
-    return base64.b64encode(resampling.thumbnail(picture)).decode()
+    """A small JPEG in base64, transparent parts on white, as model files hold them."""
+    return base64.b64encode(resampling.thumbnail(on_white(picture))).decode()
 
 
 def _digest(picture: PictureIdentity | None) -> str:

@@ -16,12 +16,14 @@ from typing import Any
 import torch
 
 from sincut.config.sections import Config
+from sincut.devices import release_memory
 from sincut.errors import ImageError, ModelError
 from sincut.events import Checkpoint, Evaluated, Event, Listener, Preview, Progress, Saved, Started, Trained, Warned
 from sincut.model.file import CHECKPOINT_FILE, MODEL_FILE, save_tensors
 from sincut.model.model import Model
 from sincut.model.provenance import ROLES
 from sincut.pictures import reading, resampling, writing
+from sincut.pictures.picture import Picture, on_white
 from sincut.pictures.writing import Saving
 from sincut.report import history, measures
 from sincut.report.history import PREVIEWS, History
@@ -51,8 +53,9 @@ class Recorder:
     ) -> None:
         self.folder, self.inputs, self.config, self.on_event = folder, inputs, config, on_event
         self.device, self.precision = device, precision
-        painting, photo = (resampling.shrink(side.picture, config.output.preview_megapixels) for side in inputs.both)
+        painting, photo = (_small(side.picture, config.output.preview_megapixels) for side in inputs.both)
         self.scene, self.look = (photo, painting) if inputs.reverse else (painting, photo)
+        self.alpha, self.scene = self.scene.alpha, replace(self.scene, alpha=None)  # seen by people, not by G
         self.history = History.read(folder)
         self.report = Report(folder, self.history)
         self.session: Started | None = None  # until it stands in the metrics
@@ -134,12 +137,18 @@ class Recorder:
         shown = out = translator.apply_picture(self.scene, Options(fast=True))
         drawn = event.drawn and event.model.exemplar is not None
         if drawn:
-            writing.save(out, history.fast_preview(path))
+            writing.save(self._shown(out), history.fast_preview(path))
             shown = translator.apply_picture(self.scene)
+        shown = self._shown(shown)
         writing.save(shown, path)
         if drawn or not self.drawn:
             self.preview, self.drawn = thumbnail(shown), drawn
         self.on_event(Saved(path, "preview"))
+        self._measure(event, out)
+        release_memory(torch.device("cpu"))  # a step and the balance find room where the preview's tiles were
+
+    def _measure(self, event: Preview, out: Picture) -> None:
+        """Record the figures of what G alone gives, and warn of alarming ones."""
         if min(*self.scene.size, *self.look.size) < measures.SMALLEST:
             return
         self.figures = measures.measure(self.scene, self.look, out)
@@ -150,6 +159,10 @@ class Recorder:
             if complaint.split()[0] not in self.told:
                 self.told.add(complaint.split()[0])
                 self.on_event(Warned(f"step {event.step}: {complaint}; another --seed may do better"))
+
+    def _shown(self, translation: Picture) -> Picture:
+        """A translation of the scene as people see it: what the file hides lies on white."""
+        return on_white(replace(translation, alpha=self.alpha))
 
     def _checkpoint(self, event: Checkpoint, model: Model) -> None:
         """Write the checkpoint, then its model. The checkpoint is first: a run that has it loses nothing.
@@ -169,10 +182,23 @@ class Recorder:
         if self.session is not None:
             session, self.session = self.session, None
             paths = dict(zip(ROLES, (side.path for side in self.inputs.both), strict=True))
-            told = {**asdict(session), **paths, **_machine()}
+            notes = {
+                f"{role}_notes": list(side.picture.notes) for role, side in zip(ROLES, self.inputs.both, strict=True)
+            }
+            told = {**asdict(session), **paths, **{key: said for key, said in notes.items() if said}, **_machine()}
             self._append({"step": told.pop("step"), "session": told})
         history.append(self.folder, values)
         self.history.add(values)
+
+
+def _small(picture: Picture, megapixels: float) -> Picture:
+    """A picture as `resampling.shrink` gives it, with its alpha of the same size."""
+    small = resampling.shrink(picture, megapixels)
+    if picture.alpha is None:
+        return small
+    three: Any = picture.alpha[..., None].repeat(3, axis=2)
+    alpha: Any = resampling.shrink(Picture(three), megapixels).pixels[..., 0]
+    return replace(small, alpha=alpha)
 
 
 def _latest(rows: dict[int, dict[str, float]], step: int) -> dict[str, float]:

@@ -1,7 +1,7 @@
 """A training run: two pictures in, a model out, and the run folder that records it."""
 
 import contextlib
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
 from typing import NamedTuple
@@ -11,17 +11,18 @@ import torch
 from sincut import __version__
 from sincut.config.resolve import resolve
 from sincut.config.sections import Config
-from sincut.devices import find_device
-from sincut.errors import RunError
-from sincut.events import Directed, Listener, Warned, ignore
+from sincut.devices import available_memory, find_device, out_of_memory, used_memory
+from sincut.errors import RunError, TrainingError
+from sincut.events import Directed, Listener, Reading, Warned, ignore
 from sincut.method.algorithms import algorithm
 from sincut.method.crops import check_size
 from sincut.method.registry import own_makers
 from sincut.model.model import Model
 from sincut.model.provenance import PARTS, Provenance, asked_reverse
 from sincut.pictures.picture import to_tensor
-from sincut.runs.folder import State, load_inputs, opened
-from sincut.runs.inputs import AnyImage, Inputs, source_of, thumbnail
+from sincut.runs.folder import State, load_config, load_inputs, opened
+from sincut.runs.inputs import AnyImage, Inputs, name_of, source_of, thumbnail
+from sincut.runs.needs import bytes_to_learn
 from sincut.runs.recorder import Recorder
 from sincut.translation.translator import Translator
 
@@ -73,19 +74,52 @@ def train(
     reverse = asked_reverse(to, reverse)
     if reverse is None:
         reverse = resume and output is not None and load_inputs(Path(output))[0].reverse
-    inputs = Inputs(source_of(painting, "painting"), source_of(photo, "photo"), reverse)
     how = _How(find_device(device), precision, stop, started)
     if not resume:
         config = config or resolve()
         algorithm(config)  # raises before a folder is made, as what follows does
         own_makers(config)
-        for side in inputs.both:
-            check_size(side.path, *side.picture.size, config.crops)
-    if output is None:
-        model = how.learn(inputs, config or resolve(), on_event)
-    else:
-        model = _learn_in(Path(output), inputs, config, resume, how, on_event)
+    with _enough_memory():
+        known = config or (resolve() if output is None else load_config(Path(output)))
+        inputs = _read(painting, photo, reverse, known, resume, on_event)
+        if output is None:
+            model = how.learn(inputs, config or resolve(), on_event)
+        else:
+            model = _learn_in(Path(output), inputs, config, resume, how, on_event)
     return Translator(model, how.device, precision)
+
+
+@contextlib.contextmanager
+def _enough_memory() -> Iterator[None]:
+    """A block in which too little main memory, wherever it is noticed, is one error that a user can mend."""
+    try:
+        yield
+    except (MemoryError, RuntimeError) as error:
+        if isinstance(error, RuntimeError) and not out_of_memory(error):
+            raise
+        remedy = "close other programs, give smaller pictures, or use --set crops.high=512"
+        raise TrainingError(f"there is not enough memory to learn from these pictures; {remedy}") from None
+
+
+def _read(
+    painting: AnyImage, photo: AnyImage, reverse: bool, config: Config, resumed: bool, on_event: Listener
+) -> Inputs:
+    """The two pictures as they are learned from; what they take and what was converted is told. Raises `ImageError`."""
+    images = {"painting": painting, "photo": photo}
+    names = {role: name_of(image, role) for role, image in images.items()}
+    source, target = ("photo", "painting") if reverse else ("painting", "photo")
+    on_event(Directed(names[source], names[target], target, resumed))
+    needed, free = bytes_to_learn(images, config), available_memory(torch.device("cpu"))
+    on_event(Reading(names["painting"], names["photo"], used_memory() + needed))
+    if needed > free:
+        remedy = "close other programs or give smaller pictures"
+        on_event(Warned(f"only {free / 1e9:.1f} GB of memory are free, and {needed / 1e9:.1f} GB are needed; {remedy}"))
+    sides = []
+    for role, image in images.items():
+        sides.append(source_of(image, role, config.crops))
+        check_size(sides[-1].path, *sides[-1].picture.size, config.crops)
+        on_event(sides[-1].told(role))
+    return Inputs(sides[0], sides[1], reverse)
 
 
 class _How(NamedTuple):
@@ -98,7 +132,6 @@ class _How(NamedTuple):
 
     def learn(self, inputs: Inputs, config: Config, on_event: Listener, state: State | None = None) -> Model:
         """The model that the algorithm of the settings makes of the pictures, from `state` on."""
-        on_event(Directed(inputs.source.name, inputs.target.name, inputs.identity().roles[1], state is not None))
         if inputs.painting.sha256 == inputs.photo.sha256:
             on_event(Warned("painting and photo are the same picture: there is no look to learn from it"))
         return algorithm(config)(
@@ -131,9 +164,9 @@ def _provenance(inputs: Inputs, config: Config) -> Provenance:
     """The provenance of a model before its first step: inputs, direction, seed, scales, versions, thumbnails."""
     scales: dict[str, tuple[float, float]] = {}
     for part, side in zip(PARTS, (inputs.source, inputs.target), strict=True):
-        width, low, high = side.picture.size[1], config.crops.low, config.crops.high
+        low, high = config.crops.low, config.crops.high
         by_width = config.crops.scale == "width"
-        scales[part] = (low / width, high / width) if by_width else (low, high)
+        scales[part] = (low / side.width, high / side.width) if by_width else (low, high)
     return replace(
         inputs.identity(),
         seed=config.schedule.seed,

@@ -77,7 +77,8 @@ def test_a_log_file_gets_plain_lines(painting: Path, photo: Path, tmp_path: Path
     result = in_process("train", painting, photo, "-o", tmp_path / "a run", *tiny_flags, "--device", "cpu")
     assert result.stdout == ""
     lines = result.stderr.splitlines()
-    assert "Training on cpu" in lines[1] and "processor" in lines[1]
+    assert lines[1].startswith("Reading painting.png and photo.png") and lines[1].endswith("GB of memory")
+    assert "Training on cpu" in lines[2] and "processor" in lines[2]
     assert any(line.startswith("step 4/4") and "left" in line for line in lines)
     assert "model.safetensors" in lines[-2]
     assert lines[-1].endswith(f"apply '{tmp_path / 'a run'}' {painting} -o out.png")

@@ -1,0 +1,91 @@
+"""A picture as a training learns from it: no larger than its crops can show, and only what can be seen of it.
+
+Crops are taken at up to `crops.high` px of the picture's width. A file of many more pixels than that is scaled down
+while it is read; one of up to `LARGE` pixels keeps its size, and where nothing of it is hidden, its very pixels.
+"""
+
+import math
+from dataclasses import replace
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from sincut.config.sections import Crops
+from sincut.errors import ImageError
+from sincut.pictures import reduced
+from sincut.pictures.opening import MAX_PIXELS
+from sincut.pictures.picture import Picture, Pixels
+from sincut.pictures.reduced import Size
+from sincut.pictures.resampling import resized_rows
+from sincut.pictures.visible import visible_part
+
+LARGE = 8_000_000  # px: a picture of more is scaled down
+MOST = 2_500_000  # px that it then has, unless it were narrower than the widest crops see it
+EXCESS = 2.0  # width that it then has at most, as a multiple of `crops.high`, where `crops.excess` says nothing
+
+
+class Learned(NamedTuple):
+    """A picture to learn from: pixels that show nothing hidden, and alpha beside them where some of it was."""
+
+    picture: Picture
+    size: Size  # of the file or the whole picture, upright
+    scale: float  # px of `picture` per px of the file
+
+
+def scale_for_width(size: Size, crops: Crops, multiple: float) -> float:
+    """The scale at which a picture (H, W) is this multiple of the widest that crops see; a crop fits so often, too."""
+    h, w = size
+    return max(multiple * crops.high / w, multiple * crops.size / min(h, w))
+
+
+def size_learned(size: Size, crops: Crops) -> Size:
+    """The size (H, W) at which a picture is learned from.
+
+    It is smaller than its own only beyond `LARGE` pixels, and with `crops.scale=width`: other scales are those of the
+    file's own pixels.
+    """
+    h, w = size
+    if h * w <= LARGE or crops.scale != "width":
+        return size
+    widest = min(math.sqrt(MOST / (h * w)), scale_for_width(size, crops, crops.excess or EXCESS))
+    scale = max(widest, scale_for_width(size, crops, 1.0))
+    return (max(1, round(h * scale)), max(1, round(w * scale))) if scale < 1 else size
+
+
+def load(path: Path, crops: Crops, max_pixels: int = MAX_PIXELS) -> Learned:
+    """A picture file, to learn from by these settings. Raises `ImageError` that begins with the path."""
+    picture, size = reduced.load(path, lambda size: size_learned(size, crops), max_pixels)
+    try:
+        return _learned(picture, size, crops)
+    except ImageError as error:
+        raise ImageError(f"{path}: {error}") from None
+
+
+def of(picture: Picture, crops: Crops) -> Learned:
+    """A picture in memory, to learn from by these settings. Raises `ImageError` where too little of it can be seen."""
+    size = picture.size
+    wanted = size_learned(size, crops)
+    if wanted != size:
+        shown = visible_part(picture)  # before scaling could mix it with what is hidden
+        scale = wanted[1] / size[1]
+        h, w = (max(1, round(side * scale)) for side in shown.size)
+        alpha = None if shown.alpha is None else _scaled(shown.alpha[..., None], (h, w))[..., 0]
+        note = f"scaled down by {1 / scale:.3g}, to {w}x{h}"
+        picture = replace(shown, pixels=_scaled(shown.pixels, (h, w)), alpha=None, notes=(*shown.notes, note))
+        return Learned(replace(picture, alpha=alpha), size, scale)
+    return _learned(picture, size, crops)
+
+
+def _learned(picture: Picture, size: Size, crops: Crops) -> Learned:
+    scale = picture.size[1] / size[1]
+    return Learned(visible_part(picture, least=crops.size**2), size, scale)
+
+
+def _scaled(values: Any, size: Size) -> Pixels:
+    """Pixels (H, W, 3) or alpha (H, W, 1) of 8 or 16 bits at another size, (H', W', 3)."""
+    h, w = values.shape[:2]
+    three = np.broadcast_to(values, (h, w, 3))
+    scaled = resized_rows(lambda top, bottom: three[top:bottom], (h, w), size)
+    out: Pixels = scaled.round().clip(0, np.iinfo(values.dtype).max).astype(values.dtype)
+    return out
