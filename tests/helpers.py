@@ -192,6 +192,9 @@ class Brush:
     def tile_bytes(self, side: int) -> int:
         return 400 * (side + 64) ** 2
 
+    def work(self, size: tuple[int, int], side: int) -> tuple[int, int]:
+        return min(size[0] * size[1], 1_000_000), size[0] * size[1]
+
 
 class Brushed:
     """A picture that a `Brush` draws; `boxes` collects its tiles."""

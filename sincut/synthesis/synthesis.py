@@ -133,6 +133,22 @@ class Synthesis:
         """Bytes that a tile takes while it is drawn."""
         return BYTES_AT_WORK * (side + 2 * self.pulls[0].reach) ** 2
 
+    def work(self, size: tuple[int, int], side: int) -> tuple[int, int]:
+        """What is to be done for a picture (H, W), in pixels of all levels: its coarse part, and its tiles of a side.
+
+        A pixel counts as often as there are rounds; so the time for each is about the same.
+        """
+        h, w = (max(1, length >> self.shift) for length in size)
+        sizes = [(max(1, h >> n), max(1, w >> n)) for n in range(len(self.levels))]
+        whole = next((n for n, (rows, columns) in enumerate(sizes) if rows * columns <= WHOLE), len(sizes) - 1)
+        coarse = sum(math.prod(sizes[n]) * self.pulls[n].rounds for n in range(whole, len(sizes)))
+        tile, length = 0, max(1, side >> self.shift)
+        for (rows, columns), pull in zip(sizes[:whole], self.pulls, strict=False):
+            length += 2 * pull.reach
+            tile += min(length, rows) * min(length, columns) * pull.rounds
+            length = -(-length // 2)
+        return coarse, tile * math.ceil(size[0] / side) * math.ceil(size[1] / side)
+
     def _kept_bytes(self, size: tuple[int, int]) -> int:
         """Bytes of the halved layout of a picture (H, W) that is kept in memory."""
         area = math.prod(size) >> 2 * self.shift

@@ -28,7 +28,7 @@ Read = Callable[[int, int, int, int], Tensor]  # top, left, bottom, right of a l
 Write = Callable[[Box, Tensor | None], None]  # of a tile (1, 3, h, w) in [-1, 1], or of one left as it is
 
 ANYWHERE = Limits(0, 1)  # the synthesis draws any box
-GUESSED = 3.0  # times what G takes for a pixel: the coarse part, and the tiles, before any was timed
+GUESSED = 6.0  # times what G takes for a pixel, before anything was drawn
 ROUNDING = 1e-9  # of shares that should add up to a whole tile
 
 
@@ -38,32 +38,40 @@ def everywhere(box: Box) -> bool:
 
 
 class Drawer:
-    """A prepared exemplar, and the seconds per pixel that drawing from it takes; 0 as long as they are not known."""
+    """A prepared exemplar, and the seconds that drawing from it takes; 0 as long as they are not known.
+
+    `work_seconds` are those per unit of `Synthesis.work`, a running mean.
+    """
 
     def __init__(self, exemplar: Tensor, dials: Dials, device: torch.device) -> None:
         self.synthesis = Synthesis(exemplar, dials, device)
         release_memory(torch.device("cpu"))  # what was needed to prepare it
         self.exemplar, self.dials, self.device = exemplar, dials, device
-        self.coarse_seconds = 0.0  # for a pixel of the whole picture, before its first tile
-        self.tile_seconds = 0.0  # for a pixel of the last tiles
+        self.work_seconds = 0.0
 
-    @property
-    def pixel_seconds(self) -> float:
-        """Seconds for a pixel of a picture; 0: not known yet."""
-        return self.coarse_seconds + self.tile_seconds
+    def seconds(self, size: tuple[int, int], side: int) -> float:
+        """Seconds for a picture (H, W) in tiles of a side; 0: not known yet."""
+        return self.work_seconds * sum(self.synthesis.work(size, side))
+
+    def note(self, seconds: float, work: float) -> None:
+        """Note that so much work took so many seconds; little of it counts little."""
+        if work:
+            usual = sum(self.synthesis.work((FASTEST_TILE, FASTEST_TILE), FASTEST_TILE))
+            share = 0.3 * min(1.0, work / usual) if self.work_seconds else 1.0
+            self.work_seconds += share * (seconds / work - self.work_seconds)
 
     def probe(self) -> float:
         """Seconds per pixel, from a square of the exemplar; a smaller one first sets up what is set up once."""
         for side in (FASTEST_TILE // 4, FASTEST_TILE):
             rows, columns = (mirror(torch.arange(side), length) for length in self.exemplar.shape[:2])
             square = self.exemplar[rows][:, columns]
-            self.tile_seconds = 0.0
+            self.work_seconds = 0.0
 
             def read(top: int, left: int, bottom: int, right: int, square: Tensor = square) -> Tensor:
                 return square[top:bottom, left:right]
 
             _Pen(self, read, (side, side), side).tile((0, 0, side, side))
-        return self.pixel_seconds
+        return self.seconds((FASTEST_TILE, FASTEST_TILE), FASTEST_TILE) / FASTEST_TILE**2
 
 
 @dataclass(frozen=True)
@@ -102,7 +110,7 @@ def draw_picture(
             on_event(TileDone(done, tiles, 0.0))
         return
     place = (folder or Path(tempfile.gettempdir())) if tiling.in_file else None
-    course = _Course(tiles, _seconds(drawer, first, size[0] * size[1], todo), on_event)
+    course = _Course(tiles, _seconds(drawer, first, size, tiling.drawn, todo), on_event)
     with LayoutStore(size, place) as layout:
         first.run(layout.write, lambda event: course.hear(event))
         release_memory(torch.device("cpu"))  # feature maps of G
@@ -131,24 +139,24 @@ class _Pen:
         side: int,
         on_share: Callable[[float], None] = lambda share: None,
     ) -> None:
-        began = time.perf_counter()
+        began, (coarse, tiles) = time.perf_counter(), drawer.synthesis.work(size, side)
         try:
             with told_of_memory(f"a picture of {size[1]}x{size[0]}", drawer.device):
                 self.drawing = drawer.synthesis.begin(read, size, on_share)
         except TileTooLargeError as error:
             raise ImageError(f"{error}; {OTHER_DEVICE}, or leave the drawing out with --fast") from None
         release_memory(torch.device("cpu"))  # coarse levels take most of theirs only while they are drawn
-        drawer.coarse_seconds = (time.perf_counter() - began) / (size[0] * size[1])
+        drawer.note(time.perf_counter() - began, coarse)
+        self.pixel_work = tiles / (size[0] * size[1])
         self.drawer, self.halving = drawer, Halving[None](self._draw, side, ANYWHERE, drawer.device)
 
     def tile(self, box: Box) -> Tensor:
         """The tile (1, 3, h, w) of a box, in [-1, 1]. Raises `ImageError` where the smallest is too large."""
-        began, known = time.perf_counter(), self.drawer.tile_seconds
+        began = time.perf_counter()
         out = self.halving.tile(box).float()
         if self.drawer.device.type != "cpu":
             out = out.cpu()  # waits for it
-        share = 0.3 * min(1.0, _area(box) / FASTEST_TILE**2) if known else 1.0  # small tiles count little
-        self.drawer.tile_seconds = known + share * ((time.perf_counter() - began) / _area(box) - known)
+        self.drawer.note(time.perf_counter() - began, self.pixel_work * _area(box))
         return out
 
     def _draw(self, box: Box, _: None) -> Tensor:
@@ -180,14 +188,18 @@ class _Course:
         self.on_event(TileDone(min(self.tiles, int(self.tiles * done + ROUNDING)), self.tiles, left))
 
 
-def _seconds(drawer: Drawer, first: FirstPass, pixels: int, todo: int) -> tuple[float, float, float]:
-    """Seconds for G's pass, for the coarse part of so many pixels, and for those tiles that are to be drawn.
+def _seconds(
+    drawer: Drawer, first: FirstPass, size: tuple[int, int], side: int, todo: int
+) -> tuple[float, float, float]:
+    """Seconds for G's pass, for the coarse part of a picture (H, W), and for `todo` px of its tiles of a side.
 
     Where nothing was timed yet they are in some other unit, and right by comparison only.
     """
-    each = first.pixel_seconds or drawer.pixel_seconds / (2 * GUESSED) or 1.0
-    coarse, tile = (seconds or GUESSED * each for seconds in (drawer.coarse_seconds, drawer.tile_seconds))
-    return first.pixels * each, pixels * coarse, todo * tile
+    coarse, tiles = drawer.synthesis.work(size, side)
+    pixels = size[0] * size[1]
+    each = first.pixel_seconds or drawer.seconds(size, side) / (GUESSED * pixels) or 1.0
+    unit = drawer.work_seconds or GUESSED * each * pixels / (coarse + tiles)
+    return first.pixels * each, coarse * unit, tiles * unit * todo / pixels
 
 
 def _area(box: Box) -> int:

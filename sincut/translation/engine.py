@@ -135,11 +135,11 @@ class Engine:
             self.probe(tiling.side)
         if drawer is None:
             return self.pixel_seconds * math.prod(seen)
-        if not drawer.pixel_seconds and count(size, tiling.drawn) > PROBED_TILES:
+        if not drawer.work_seconds and count(size, tiling.drawn) > PROBED_TILES:
             drawer.probe()
-        if not (self.pixel_seconds and drawer.pixel_seconds):
+        if not (self.pixel_seconds and drawer.work_seconds):
             return 0.0
-        return self.pixel_seconds * math.prod(seen) + drawer.pixel_seconds * math.prod(size)
+        return self.pixel_seconds * math.prod(seen) + drawer.seconds(size, tiling.drawn)
 
     def window(self, read: Read, size: tuple[int, int], box: Box) -> Window:
         """The pixels of a box with the halo around it, and its noise; sides are rounded up to the stride."""

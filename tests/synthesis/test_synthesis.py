@@ -126,6 +126,17 @@ def test_dials_out_of_range_are_refused(values: dict[str, float]) -> None:
         Dials(**values)
 
 
+def test_work_is_shared_out_between_the_coarse_part_and_the_tiles(monkeypatch: pytest.MonkeyPatch) -> None:
+    synthesis = Synthesis(picture(200, 260, seed=1))
+    coarse, tiles = synthesis.work((200, 260), 64)
+    assert tiles == 0 and coarse > 2 * 200 * 260  # all is drawn at once, with two rounds at the finest level
+    monkeypatch.setattr(module, "WHOLE", 1 << 14)  # px: the finest level is drawn in tiles
+    least, small = synthesis.work((200, 260), 64)
+    assert least + 2 * 200 * 260 == coarse
+    _, large = synthesis.work((200, 260), 256)
+    assert small > 2 * large >= 4 * 200 * 260  # what is around small tiles is drawn anew for each
+
+
 def test_memory_is_that_of_the_largest_level_drawn_at_once(synthesis: Synthesis) -> None:
     levels = len(synthesis.levels)
     for size in ((10, 20), (1000, 1000), (3000, 4000), (25_000, 40_000)):

@@ -207,10 +207,10 @@ def test_expected_seconds_count_both_passes(monkeypatch: pytest.MonkeyPatch) -> 
     )
     both = translator.probe()
     drawer = translator.engine.last_drawer
-    assert drawer is not None and drawer.pixel_seconds > 0
-    assert both == pytest.approx(translator.engine.pixel_seconds + drawer.pixel_seconds)
+    assert drawer is not None and drawer.work_seconds > 0
+    assert both == pytest.approx(translator.engine.pixel_seconds + 2 * drawer.work_seconds)
     expected = translator.engine.expected_seconds((100, 200), (50, 100), Tiling(512, 1024), drawer)
-    assert expected == pytest.approx(5000 * translator.engine.pixel_seconds + 20_000 * drawer.pixel_seconds)
+    assert expected == pytest.approx(5000 * translator.engine.pixel_seconds + 2 * 20_000 * drawer.work_seconds)
     large = Translator(MODEL, precision="float32").engine
     assert large.expected_seconds((5000, 5000), (5000, 5000), Tiling(64, 512), large.drawer(Options())) > 0
     assert Translator(MODEL, precision="float32").probe(Options(fast=True)) > 0
