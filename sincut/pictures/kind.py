@@ -71,6 +71,7 @@ class Kind(NamedTuple):
     colours: str = ""  # how numbers become colours, such as "RGB"
     of_pillow: Trouble | None = None
     of_vips: Trouble | None = None
+    bands: tuple[int, ...] = ()  # the channels that are colours and alpha, where there are others; (): all are
     by_libtiff: bool = False  # Pillow reads it rightly only through libtiff, not by its own code
 
     @property

@@ -197,7 +197,9 @@ def _boxed(file: BinaryIO, head: bytes) -> Kind:
         return _refused("a raw picture of a camera (Canon CR3)", DEVELOP)
     both = major in {b"mif1", b"msf1", b"mif2"}
     if major in AVIF_BRANDS or (both and compatible & AVIF_BRANDS and not compatible & {b"heic", b"heix"}):
-        return Kind("AVIF", "AV1", bits=_depth(file))
+        bits = _depth(file)
+        deep = Trouble(f"its {bits} bits a channel", EIGHT) if bits > 8 else None
+        return Kind("AVIF", "AV1", bits=bits, of_vips=deep)
     if major in HEIF_BRANDS:
         bits = _depth(file)
         if libvips.knows_hevc():

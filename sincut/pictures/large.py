@@ -6,7 +6,7 @@ import struct
 import tempfile
 import threading
 import zlib
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, NoReturn
@@ -33,15 +33,16 @@ from sincut.pictures.libvips import (
     luma,
     reason,
     refusal,
+    taken,
     upright_srgb,
     with_metadata,
 )
 from sincut.pictures.metadata import UPRIGHT, Carried, carried_by
-from sincut.pictures.modes import GREYS_BECAME_RGB, IN_PROFILE
+from sincut.pictures.modes import BECAME_RGB, GREYS_BECAME_RGB, IN_PROFILE, OTHER_COLOURS
 from sincut.pictures.opening import MAX_PIXELS, UnknownFormatError, opened, told_with
 from sincut.pictures.picture import Metadata, Pixels
 from sincut.pictures.profiles import transforms_of
-from sincut.pictures.reading import size_of
+from sincut.pictures.reading import FURTHER, first_only, size_of
 from sincut.pictures.resampling import ROWS_AT_ONCE
 from sincut.pictures.writing import Saving
 
@@ -63,7 +64,9 @@ class Reader:
     any thread. Raises `ImageError` that begins with the path.
     """
 
-    def __init__(self, source: Path, grey: bool, icc: bytes | None, orientation: int = 1) -> None:
+    def __init__(
+        self, source: Path, grey: bool, icc: bytes | None, orientation: int = 1, bands: Sequence[int] = ()
+    ) -> None:
         vips = library()
         with told_with(source):
             try:
@@ -72,7 +75,7 @@ class Reader:
                 raise refusal(error) from None
             try:
                 self.pyramid = image.get_typeof("n-subifds") != 0 or _is_pyramid(image, source)
-                self.image, notes, self.converted = upright_srgb(image, grey, icc, orientation)
+                self.image, notes, self.converted = upright_srgb(taken(image, bands), grey, icc, orientation)
                 self.region = vips.Region.new(self.image)
             except vips.Error as error:
                 raise failure(error) from None
@@ -268,10 +271,12 @@ def open_large(source: Path, target: Path, saving: Saving, max_pixels: int = MAX
     carried, of_rgb = _looked_at(source, max_pixels)
     icc = carried.metadata.icc
     is_srgb = of_rgb and icc and not transforms_of(icc)  # its numbers are taken as they are
-    reader = Reader(source, carried.grey, None if is_srgb else icc, carried.orientation)
+    bands = kind_of(source).bands
+    reader = Reader(source, carried.grey, None if is_srgb else icc, carried.orientation, bands)
     metadata = carried.metadata if of_rgb else carried.metadata._replace(icc=None)
     metadata, lost = what_fits(Metadata() if saving.strip else metadata, format_)
-    notes = [*([UPRIGHT] if carried.orientation != 1 else []), *carried.notes, *reader.notes, *lost]
+    notes = [*([UPRIGHT] if carried.orientation != 1 else []), *carried.notes, *reader.notes]
+    notes += [*([FURTHER] if bands else []), *lost]
     notes += pixels_lost(format_, reader.bands == 4, reader.deep)
     grey = carried.grey and saving.greys == "keep"
     compression = compression_of(carried.jpeg, saving.quality, DEFAULT_QUALITY.get(format_, 0))
@@ -289,10 +294,9 @@ def whole_only(source: Path) -> str:
 
 
 def _looked_at(source: Path, max_pixels: int) -> tuple[Carried, bool]:
-    """Metadata of a file, and True if its numbers are RGB in the space of its profile.
+    """Metadata of a file with notes on the file, and True if its numbers are RGB in the space of its profile.
 
-    Of a file that only libvips knows, such as of floating-point colours, that is nothing and False. Raises
-    `ImageError` as `open_large`.
+    Of a file that only libvips knows, that is nothing and False. Raises `ImageError` as `open_large`.
     """
     try:
         with opened(source, max_pixels) as image:
@@ -300,6 +304,8 @@ def _looked_at(source: Path, max_pixels: int) -> tuple[Carried, bool]:
             if refusal:
                 raise UnsupportedError(refusal)
             carried = carried_by(image, source)
+            became = [BECAME_RGB.format(mode=image.mode)] if image.mode in OTHER_COLOURS else []
+            carried = carried._replace(notes=(*first_only(image), *became, *carried.notes))
             return carried, image.mode in IN_PROFILE and not carried.grey
     except UnknownFormatError:
         size_of(source, max_pixels)  # raises this again where libvips does not know it either

@@ -8,6 +8,7 @@ its metadata, and its wheels bring everything along (https://www.libvips.org). A
 import contextlib
 import logging
 import tempfile
+from collections.abc import Sequence
 from functools import lru_cache
 from importlib.util import find_spec
 from pathlib import Path
@@ -34,6 +35,13 @@ DEFAULT_DPI = 72.0
 _SILENCE = logging.NullHandler()  # so that libvips' warnings go where a program logs, and not to stderr if it does not
 PROFILE = "icc-profile-data"  # libvips' name of it
 KEEP = "icc"  # of all metadata, what libvips writes itself
+D50 = [96.422, 100.0, 82.521]  # of ICC.1, which Adobe's programs mean by Lab
+# From D50 to D65, linearly in XYZ (Lindbloom, http://www.brucelindbloom.com/Eqn_ChromAdapt.html, Bradford).
+BRADFORD = [
+    [0.9555766, -0.0230393, 0.0631636],
+    [-0.0282895, 1.0099416, 0.0210077],
+    [0.0122982, -0.0204830, 1.3299098],
+]
 REC_601 = [[0.299, 0.587, 0.114]]  # shares of R, G and B in luma (ITU-R BT.601), as Pillow has it
 
 
@@ -82,16 +90,18 @@ def knows_jpeg2000() -> bool:
 
 
 def decode(
-    source: Path, grey: bool, icc: bytes | None, orientation: int = 1
+    source: Path, grey: bool, icc: bytes | None, orientation: int = 1, bands: Sequence[int] = ()
 ) -> tuple[Pixels, Pixels | None, list[str]]:
     """Upright sRGB pixels (H, W, 3), their alpha (H, W), both of the file's 8 or 16 bits, and conversions in words.
+
+    Of the file's channels, `bands` are taken, or all.
 
     Raises `UnsupportedError` for numbers that mean no colours, `DamagedError`, and `ImageError` for errors of the
     system, all without the path.
     """
     vips = library()
     try:
-        upright = upright_srgb(lazy_image(source), grey, icc, orientation)
+        upright = upright_srgb(taken(lazy_image(source), bands), grey, icc, orientation)
         pixels = upright.image.numpy()
     except vips.Error as error:
         raise failure(error) from None
@@ -109,6 +119,14 @@ def size_of(source: Path) -> tuple[int, int] | None:
     return image.height, image.width
 
 
+def taken(image: "pyvips.Image", bands: Sequence[int]) -> "pyvips.Image":
+    """A lazy image of some channels of another; without any, that one itself. Raises `pyvips.Error`."""
+    if not bands:
+        return image
+    first, *others = (image[band] for band in bands)
+    return first.bandjoin(others).copy(interpretation=image.interpretation) if others else first
+
+
 def upright_srgb(image: "pyvips.Image", grey: bool, icc: bytes | None, orientation: int) -> Upright:
     """A lazy image, turned as the EXIF `orientation` says and converted to sRGB from the space of the profile `icc`.
 
@@ -118,8 +136,8 @@ def upright_srgb(image: "pyvips.Image", grey: bool, icc: bytes | None, orientati
     image.set_type(library().GValue.gint_type, "orientation", orientation)  # libvips does not look into XMP
     image, icc, notes = _as_rgb_or_grey(image.autorot(), icc)
     if image.format in ("float", "double"):
-        image = _sixteen_bits(image)
-        notes.append("floating-point values became 16 bits")
+        image = _of_floats(image)
+        notes.append(f"floating-point values became {16 if image.format == 'ushort' else 8} bits")
     elif image.format not in ("uchar", "ushort"):
         raise UnsupportedError(f"values of type {image.format} are not supported; convert it to 8 or 16 bits")
     if image.bands not in (1, 2, 3, 4):
@@ -150,16 +168,26 @@ def _as_rgb_or_grey(image: "pyvips.Image", icc: bytes | None) -> tuple["pyvips.I
     if image.interpretation in ("cmyk", "lab", "labs", "labq"):
         notes.append(f"{image.interpretation.upper()} became sRGB")
         eight = image.format == "uchar" or image.coding == "labq"
+        image = _adapted(image) if image.interpretation != "cmyk" else image
         image, icc = image.colourspace("srgb" if eight else "rgb16"), None
     return image, icc, notes
 
 
-def _sixteen_bits(image: "pyvips.Image") -> "pyvips.Image":
-    """Floats in 0..1 -> 16 bits. Raises `UnsupportedError` for others; that looks at all of the picture."""
+def _adapted(image: "pyvips.Image") -> "pyvips.Image":
+    """Lab under D50, as it is in files, as XYZ under D65, as libvips has it."""
+    return image.colourspace("lab").Lab2XYZ(temp=D50).recomb(BRADFORD).copy(interpretation="xyz")
+
+
+def _of_floats(image: "pyvips.Image") -> "pyvips.Image":
+    """Floats in 0..1 -> greys of 8 bits, as Pillow has them, or colours of 16. Raises `UnsupportedError` for others.
+
+    That looks at all of the picture.
+    """
     if image.min() < 0 or image.max() > 1:
         raise UnsupportedError("its floating-point values are not all in 0..1; scale them, or convert it to 16 bits")
-    interpretation = "grey16" if image.bands < 3 else "rgb16"  # a profile, if there is one, says what they mean
-    return (image * MOST).rint().cast("ushort").copy(interpretation=interpretation)
+    if image.bands < 3:
+        return (image * 255).rint().cast("uchar").copy(interpretation="b-w")
+    return (image * MOST).rint().cast("ushort").copy(interpretation="rgb16")  # a profile says what they mean
 
 
 def encode(pixels: Pixels, alpha: Pixels | None, format_: str, grey: bool, metadata: Metadata) -> bytes:

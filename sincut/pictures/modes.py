@@ -17,6 +17,8 @@ SIXTEEN_BIT = {"I;16", "I;16B", "I;16L", "I;16N", "I"}
 GREY = {"1", "L", "LA", "La", "F", *SIXTEEN_BIT}
 IN_PROFILE = {"RGB", "RGBA", "RGBX", *SAME_NUMBERS}
 GREYS_BECAME_RGB = "greys became RGB"
+OTHER_COLOURS = {*SAME_NUMBERS, "YCbCr", "LAB", "HSV"}  # than RGB
+BECAME_RGB = "mode {mode} became RGB"
 ALPHA = {"LA", "PA", "RGBA", "La", "RGBa"}
 
 
@@ -49,9 +51,9 @@ def to_rgb(image: Image.Image, icc: bytes | None) -> tuple[Image.Image, str]:
         return (managed(grey.convert("L"), icc) if icc else grey.convert("RGB")), GREYS_BECAME_RGB
     if image.mode in ("RGB", "RGBA", "RGBX"):
         return image.convert("RGB"), ""
-    if image.mode in ("P", "PA", "RGBa", "YCbCr", "LAB", "HSV"):
+    if image.mode in OTHER_COLOURS:
         straight = image.convert("RGBA") if image.mode in SAME_NUMBERS else image
-        return straight.convert("RGB"), f"mode {image.mode} became RGB"
+        return straight.convert("RGB"), BECAME_RGB.format(mode=image.mode)
     _refuse_mode(image.mode)
 
 

@@ -123,7 +123,9 @@ def _image(path: Path, kind: Kind) -> Image.Image:
     except UnknownFormatError:
         if kind.of_vips and kind.colours:
             raise UnsupportedError(kind.of_vips.refusal) from None
-        if not only_vips or not (kind.colours or libvips.installed()):
+        if kind.container and not kind.colours and not libvips.installed():
+            raise DamagedError("is damaged or cannot be read (its header makes no sense); copy it again") from None
+        if not only_vips:
             raise
     if libvips.installed():
         if not kind.colours:

@@ -12,7 +12,7 @@ from PIL import Image, ImageCms
 from sincut.errors import DamagedError, ImageError, UnsupportedError
 from sincut.pictures import formats, libvips
 from sincut.pictures.jpeg import with_an_end
-from sincut.pictures.kind import Kind
+from sincut.pictures.kind import Kind, Trouble
 from sincut.pictures.kinds import kind_of
 from sincut.pictures.metadata import UPRIGHT, Carried, carried_by, carried_in_info, turned_upright
 from sincut.pictures.modes import GREYS_BECAME_RGB, IN_PROFILE, alpha_of, has_alpha, to_rgb
@@ -28,10 +28,12 @@ from sincut.pictures.opening import (
 from sincut.pictures.picture import Picture, on_white
 from sincut.pictures.profiles import transforms_of
 from sincut.pictures.resampling import shrink
+from sincut.pictures.tiff_kinds import OLD_JPEG, REPACK, is_reduced
 
 BYTES_PER_PIXEL = 14  # in memory: decoded, as an array, the result, and the result on its way into a file
 BYTES_DEEP, BYTES_ALPHA = 54, 64  # more, at most, of pictures with 16 bits a channel, and with alpha
 NO_END = "its file breaks off behind its last pixel"
+FURTHER = "its further channels were dropped"
 FIRST_ONLY = "only the first of its images was taken"
 MADE_EIGHT = "its {bits} bits a channel became 8"
 SIXTEEN = 16  # bits of the deepest integers that are told about; deeper ones are greys of 16 bits or refused
@@ -48,7 +50,9 @@ def load(path: Path, max_pixels: int = MAX_PIXELS) -> Picture:
             try:
                 return _decode(image, path)
             except DamagedError:
-                whole = _ended(image, path)
+                kind, whole = kind_of(path), _ended(image, path)
+                if kind.compression == OLD_JPEG:
+                    raise UnsupportedError(Trouble(f"its compression {OLD_JPEG}", REPACK).refusal) from None
                 if whole is None:
                     raise
                 return whole
@@ -109,11 +113,11 @@ def from_pil(image: Image.Image, carried: Carried | None = None) -> Picture:
     and, for a lazy image, where decoding fails.
     """
     with decoding():
-        frames = getattr(image, "n_frames", 1)
+        first = first_only(image)
         metadata, grey, jpeg, dropped, orientation = carried or carried_in_info(image)
         image.load()
     upright, icc = turned_upright(image, orientation), metadata.icc
-    notes = [*([UPRIGHT] if orientation != 1 else []), *([FIRST_ONLY] if frames > 1 else []), *dropped]
+    notes = [*([UPRIGHT] if orientation != 1 else []), *first, *dropped]
     alpha = alpha_of(upright)
     rgb, converted = to_rgb(upright, icc)
     if converted:
@@ -125,6 +129,12 @@ def from_pil(image: Image.Image, carried: Carried | None = None) -> Picture:
         notes.append(libvips.CONVERTED)
     about = metadata._replace(icc=icc)._asdict()
     return Picture(np.asarray(rgb), alpha, grey=grey, jpeg=jpeg, notes=tuple(notes), **about)
+
+
+def first_only(image: Image.Image) -> list[str]:
+    """A note that an image, lazy or not, is one of several, unless the others are smaller copies of it."""
+    several = getattr(image, "n_frames", 1) > 1
+    return [FIRST_ONLY] if several and not is_reduced(image) else []
 
 
 def _size_by_vips(path: Path, max_pixels: int) -> tuple[int, int] | None:
@@ -145,7 +155,7 @@ def _ended(image: Image.Image, source: Path) -> Picture | None:
     if whole is None:
         return None
     with whole:
-        picture = from_pil(whole)
+        picture = from_pil(whole, carried_by(whole, source))
     return replace(picture, notes=(*picture.notes, NO_END))
 
 
@@ -161,7 +171,8 @@ def _decode(image: Image.Image, source: Path) -> Picture:
         except UnsupportedError:  # libvips has no such mode; Pillow may
             pass
     picture = from_pil(image, carried)
-    return replace(picture, notes=(*picture.notes, *depth_lost(kind)))
+    further = (FURTHER,) if kind.bands else ()
+    return replace(picture, notes=(*picture.notes, *further, *depth_lost(kind)))
 
 
 def keeps_depth(kind: Kind) -> bool:
@@ -183,10 +194,11 @@ def _decode_deep(image: Image.Image, source: Path, carried: Carried) -> Picture:
     Raises as `libvips.decode`.
     """
     metadata, grey, jpeg, dropped, orientation = carried
-    pixels, alpha, converted = libvips.decode(source, grey, metadata.icc, orientation)
+    bands = kind_of(source).bands
+    pixels, alpha, converted = libvips.decode(source, grey, metadata.icc, orientation, bands)
     with decoding():
-        frames = getattr(image, "n_frames", 1)
-    notes = [*([UPRIGHT] if orientation != 1 else []), *converted, *([FIRST_ONLY] if frames > 1 else []), *dropped]
+        first = first_only(image)
+    notes = [*([UPRIGHT] if orientation != 1 else []), *converted, *first, *([FURTHER] if bands else []), *dropped]
     if grey:
         notes.append(GREYS_BECAME_RGB)
     icc = metadata.icc if image.mode in IN_PROFILE and not grey else None  # else the numbers are sRGB now

@@ -54,7 +54,7 @@ class _Header(NamedTuple):
     format: str = ""  # Pillow's name; empty where only libvips knows the file
     mode: str = ""  # Pillow's
     carried: Carried = Carried()
-    frames: int = 1
+    several: bool = False  # images, of which it is the first
     described: bool = False  # Pillow cannot decode it
 
     def stored(self, size: Size) -> Size:
@@ -109,9 +109,9 @@ def _header(path: Path, max_pixels: int) -> _Header:
     try:
         with opened(path, max_pixels) as image:
             with decoding():
-                frames = getattr(image, "n_frames", 1)
+                several = bool(reading.first_only(image))
             header = _Header(kind_of(path), (image.height, image.width), str(image.format), image.mode)
-            header = header._replace(carried=carried_by(image, path), frames=frames, described=is_described(image))
+            header = header._replace(carried=carried_by(image, path), several=several, described=is_described(image))
             header = header._replace(size=header.opened(header.size))
     except UnknownFormatError:
         return _Header(kind_of(path), reading.size_of(path, max_pixels))
@@ -185,12 +185,13 @@ def _scaled_by_vips(path: Path, header: _Header, size: Size) -> Picture:
     vips, carried = libvips.library(), header.carried
     with told_with(path):
         try:
-            small = _shrunk(libvips.lazy_image(path, access="sequential"), header.stored(size))
+            image = libvips.taken(libvips.lazy_image(path, access="sequential"), header.kind.bands)
+            small = _shrunk(image, header.stored(size))
             if not header.deep:
                 if small.format != "uchar" or small.bands - small.hasalpha() not in COLOURS[header.mode]:
                     raise UnsupportedError(f"{small.bands} channels of {small.interpretation} are not supported")
-                image = Image.fromarray(small.numpy(), "CMYK" if header.mode == "CMYK" else None)
-                return _of_scaled(image, header)
+                mode = "CMYK" if header.mode == "CMYK" else None
+                return _of_scaled(Image.fromarray(small.numpy(), mode), header)
             upright = libvips.upright_srgb(small, carried.grey, carried.metadata.icc, carried.orientation)
             pixels = upright.image.numpy()
         except vips.Error as error:
@@ -203,8 +204,9 @@ def _scaled_by_vips(path: Path, header: _Header, size: Size) -> Picture:
 
 def _noted(header: _Header, *notes: str, depth: bool = True) -> tuple[str, ...]:
     """Notes on a picture, with those on its frames and, where its `depth` was not kept, on that."""
-    first = (reading.FIRST_ONLY,) if header.frames > 1 else ()
-    return (*notes, *first, *(() if depth else reading.depth_lost(header.kind)))
+    first = (reading.FIRST_ONLY,) if header.several else ()
+    further = (reading.FURTHER,) if header.kind.bands else ()
+    return (*notes, *first, *further, *(() if depth else reading.depth_lost(header.kind)))
 
 
 def _shrunk(image: "pyvips.Image", size: Size) -> "pyvips.Image":

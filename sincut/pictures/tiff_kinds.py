@@ -17,9 +17,11 @@ from sincut.pictures import libvips
 from sincut.pictures.kind import DEVELOP, Kind, Trouble
 
 MAGIC = (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+")
+OLD_JPEG = "old-style JPEG"
+REPACK = "convert it to LZW or deflate"
 UNKNOWN_TO_PILLOW = b"MM\0+"
 NAMES = {
-    **{1: "none", 2: "CCITT RLE", 3: "CCITT group 3", 4: "CCITT group 4", 5: "LZW", 6: "old-style JPEG", 7: "JPEG"},
+    **{1: "none", 2: "CCITT RLE", 3: "CCITT group 3", 4: "CCITT group 4", 5: "LZW", 6: OLD_JPEG, 7: "JPEG"},
     **{8: "deflate", 9: "JBIG", 10: "JBIG", 22610: "JPEG XR", 32766: "NeXT", 32767: "Sony ARW", 32769: "packed raw"},
     **{32771: "CCITT RLE-W", 32773: "PackBits", 32809: "ThunderScan", 32867: "Kodak KDC", 32895: "IT8 CT with padding"},
     **{32896: "IT8 line work", 32897: "IT8 monochrome", 32898: "IT8 binary", 32908: "PixarFilm", 32909: "PixarLog"},
@@ -121,6 +123,7 @@ def kind_of_tiff(file: BinaryIO, suffix: str = "") -> Kind:
         colours=_colours(layout),
         of_pillow=both or _of_pillow(layout),
         of_vips=both or _of_vips(layout),
+        bands=_bands(layout),
         by_libtiff=layout.plain
         and (
             layout.photometric == YCBCR
@@ -128,6 +131,30 @@ def kind_of_tiff(file: BinaryIO, suffix: str = "") -> Kind:
             or (layout.planar and (layout.deepest > 8 or MULTIPLIED in layout.extra))
         ),
     )
+
+
+def _bands(layout: _Layout) -> tuple[int, ...]:
+    """The channels that are colours and alpha, where there are others too, such as infrared or spot colours."""
+    if layout.photometric == PALETTE:
+        return ()
+    colours = CHANNELS.get(layout.photometric, 1)
+    extra = layout.extra[: max(0, layout.channels - colours)]
+    alpha = [colours + place for place, kind in enumerate(extra) if kind in (1, 2)][:1]
+    return (*range(colours), *alpha) if len(extra) > len(alpha) else ()
+
+
+def is_reduced(image: Image.Image) -> bool:
+    """True if all further pages of a TIFF file are smaller copies of the first, as in a pyramid, where it is now."""
+    if not isinstance(image, TiffImagePlugin.TiffImageFile) or image.tell() or not image.tile:
+        return False
+    try:
+        for page in range(1, image.n_frames):
+            image.seek(page)
+            if not _number(image.tag_v2, 254, 0) & 1:
+                return False
+    finally:
+        image.seek(0)
+    return True
 
 
 def directories(file: BinaryIO) -> Iterator[TiffImagePlugin.ImageFileDirectory_v2]:
@@ -233,7 +260,7 @@ def _of_both(layout: _Layout) -> Trouble | None:
     if layout.photometric == PALETTE and not layout.palette:
         return Trouble("its palette, which is missing,", "convert it to RGB")
     if layout.predictor not in PREDICTORS:
-        return Trouble(f"its predictor {layout.predictor}", "convert it to LZW or deflate")
+        return Trouble(f"its predictor {layout.predictor}", REPACK)
     if len(set(bits)) > 1:
         return Trouble(f"its channels of {', '.join(map(str, bits))} bits", other)
     if samples not in ("unsigned", "signed", "float"):
@@ -247,7 +274,7 @@ def _of_both(layout: _Layout) -> Trouble | None:
         return Trouble(f"its signed numbers of {bits[0]} bits", other) if layout.photometric != LAB else None
     if samples == "unsigned" and not _fits(layout):
         return Trouble(f"its {bits[0]} bits a channel", other)
-    if layout.planar and layout.grey:
+    if layout.planar and (layout.grey or layout.photometric == PALETTE):
         return Trouble("its greys and alpha in separate planes", "convert it to interleaved channels")
     if layout.photometric == YCBCR and (layout.planar or bits[0] != 8):
         return Trouble(f"its YCbCr of {bits[0]} bits{_apart(layout)}", "convert it to RGB")
@@ -287,13 +314,13 @@ def _of_vips(layout: _Layout) -> Trouble | None:
     if layout.compression not in ALWAYS and not _vips_knows(layout.compression):
         return _unknown(layout)
     if layout.compression in JPEG_2000 and not layout.tiled:
-        return Trouble("its compression JPEG 2000 in strips", "convert it to LZW or deflate")
+        return Trouble("its compression JPEG 2000 in strips", REPACK)
     if layout.planar and layout.tiled:
         return Trouble("its tiles of separate planes", "convert it to interleaved channels")
     if layout.one_plane and (layout.deepest < 8 or layout.photometric == WHITE_IS_ZERO):
         return Trouble("its single plane of greys", "convert it to interleaved channels")
     if layout.photometric == LAB and layout.deepest == 8:
-        return Trouble("its Lab colours of 8 bits", "convert it to RGB")
+        return Trouble("its Lab colours of 8 bits", "convert it to .tif, .png or .jpg in RGB")
     if layout.photometric == YCBCR and layout.compression not in (6, 7) and layout.subsampling[:2] == (1, 1):
         return Trouble("its YCbCr", "convert it to RGB")  # which it takes for RGB
     if layout.samples != "float" and layout.deepest == 32:
@@ -305,7 +332,7 @@ def _of_vips(layout: _Layout) -> Trouble | None:
 
 def _unknown(layout: _Layout) -> Trouble:
     """A compression that is not read."""
-    return Trouble(f"its compression {_compression(layout)}", "convert it to LZW or deflate")
+    return Trouble(f"its compression {_compression(layout)}", REPACK)
 
 
 @lru_cache(maxsize=8)

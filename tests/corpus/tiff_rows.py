@@ -272,7 +272,10 @@ def cmyk(most: int, dtype: type) -> np.ndarray:
 INKS: Tags = {262: (SHORT, [5]), 338: (SHORT, [])}
 SPACES = [
     Row("lab.tif", lambda: of(lab(8), {262: (SHORT, [8])}), Done(RGB, ("LAB",), off=1.5)),
-    deep("lab16.tif", lambda: of(lab(16), {262: (SHORT, [8])}), DEEP, "LAB", off=0.5),
+    replace(
+        deep("lab16.tif", lambda: of(lab(16), {262: (SHORT, [8])}), DEEP, "LAB", off=0.5),
+        base=Refused(("lab", "sincut[large]")),
+    ),
     Row("cmyk.tif", lambda: of(cmyk(255, np.uint8), INKS), Done(RGB, ("CMYK",), off=1)),
     Row("cmyk-planar.tif", lambda: of(cmyk(255, np.uint8), INKS, planar=True), Done(RGB, ("CMYK",), off=1)),
 ]

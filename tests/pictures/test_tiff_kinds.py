@@ -286,3 +286,38 @@ def test_bytes_of_nonsense_in_tags_never_raise_anything_else(tmp_path: Path, lar
             reading.load(whole)
         except ImageError as error:
             assert str(whole) in str(error)
+
+
+@pytest.mark.parametrize("bits", [8, 16])
+@pytest.mark.parametrize("extra", [[0], [0, 0], [2, 0], [0, 2]])
+def test_channels_that_are_neither_colours_nor_alpha_are_dropped_and_told(
+    tmp_path: Path, bits: int, extra: list[int], large: bool
+) -> None:
+    pixels = RGB if bits == 8 else DEEP
+    more = [np.full((H, W), 200 if kind == 2 else 7, pixels.dtype) for kind in extra]
+    source = tiff(
+        tmp_path / "a.tif",
+        layout([bits] * (3 + len(extra)), 2, _338=(3, extra)),
+        [np.dstack([pixels, *more]).tobytes()],
+    )
+    if not large and (extra == [0, 2] or (bits == 16 and len(extra) > 1)):
+        with pytest.raises(UnsupportedError, match="without libvips"):
+            reading.load(source)
+        return
+    picture = reading.load(source)
+    assert "its further channels were dropped" in picture.notes
+    assert (
+        np.abs(
+            picture.pixels / (257 if picture.pixels.dtype == np.uint16 else 1) - pixels / (257 if bits == 16 else 1)
+        ).max()
+        <= 1
+    )
+    assert (picture.alpha is not None) == (2 in extra)
+    assert picture.alpha is None or (picture.alpha > 0).all()
+
+
+def test_a_thumbnail_in_front_is_refused(tmp_path: Path) -> None:
+    small = {**layout([8] * 3, 2, _254=(4, [1])), 256: (4, [W // 2]), 257: (4, [H // 2]), 278: (4, [H // 2])}
+    source = tiff(tmp_path / "a.tif", small, [RGB[::2, ::2].tobytes()], (layout([8] * 3, 2), RGB.tobytes()))
+    with pytest.raises(UnsupportedError, match="begins with a thumbnail of its picture; save"):
+        reading.load(source)
