@@ -117,7 +117,7 @@ def names(result: subprocess.CompletedProcess[str], what: str) -> set[str]:
 def check_refusal(error: ImageError, source: Path, want: Done | Refused, beyond: bool) -> None:
     """It is refused in the right words; of what has no room that is told, and it is tried again with more."""
     said, damaged = str(error), isinstance(error, DamagedError)
-    assert said.startswith(str(source)) and "\n" not in said, said
+    assert said.startswith(str(source.parent)) and "\n" not in said, said
     said = said.removeprefix(str(source)).lower()
     if beyond and ("memory" in said or "files of this size" in said):
         assert not damaged, said

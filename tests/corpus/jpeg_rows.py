@@ -197,6 +197,21 @@ METADATA = [
     kept("profile.jpg", lambda: jpeg(IN_ADOBE, icc_profile=ADOBE), "ICC profile", kept={"profile": True}),
     kept("long-profile.jpg", _in_two_segments, "ICC profile", kept={"profile": True}),
     kept("adobe-without-profile.jpg", _adobe_by_name, "Adobe RGB"),
+    kept(
+        "wrong-profile.jpg", lambda: jpeg(RGB, icc_profile=profiles.grey_profile(1)), "profile", kept={"profile": False}
+    ),
+    Row(
+        "inks.jpg",
+        lambda: jpeg(_inks(), icc_profile=profiles.inks_profile()),
+        Done(RGB, ("CMYK", "ICC profile"), off=NEAR, kept={"profile": False}),
+        to=".jpg",
+    ),
+    Row(
+        "grey-profile.jpg",
+        lambda: jpeg(eight(profiles.of_srgb(VALUES))[..., 1], icc_profile=profiles.grey_profile(1)),
+        Done(of_grey(GREY), ("greys",), off=NEAR, kept={"profile": False}),
+        to=".jpg",
+    ),
     kept("resolution.jpg", lambda: jpeg(RGB, dpi=(300, 300)), kept={"dpi": (300, 300)}),
     kept("no-resolution.jpg", lambda: jpeg(RGB), kept={"dpi": None}),
     kept("resolution-in-cm.jpg", lambda: _density(2, 118), kept={"dpi": (118 * 2.54, 118 * 2.54)}),

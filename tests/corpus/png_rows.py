@@ -158,7 +158,31 @@ def _of_an_app() -> bytes:
     return b"\x89PNG\r\n\x1a\n" + chunk(b"CgBI", b"P\0 \2") + begin + chunk(b"IDAT", data) + chunk(b"IEND", b"")
 
 
+def _raw_profile() -> tuple[bytes, bytes]:
+    """EXIF as ImageMagick wrote it before PNG had a chunk for it: in hexadecimal numbers."""
+    exif = b"Exif\0\0" + tiff(Page({274: (SHORT, [6])}))
+    lines = [exif.hex()[i : i + 72] for i in range(0, 2 * len(exif), 72)]
+    text = f"\nexif\n{len(exif):8}\n" + "\n".join(lines) + "\n"
+    return b"zTXt", b"Raw profile type exif\0\0" + zlib.compress(text.encode())
+
+
+PRIMARIES = struct.pack(">8I", 31270, 32900, 64000, 33000, 21000, 71000, 15000, 6000)  # of Adobe RGB
+IN_ADOBE = eight(profiles.in_space(VALUES, profiles.ADOBE, profiles.ADOBE_GAMMA))
 OTHERS = [
+    Row(
+        "raw-profile.png",
+        lambda: png(np.ascontiguousarray(np.rot90(RGB)), _raw_profile()),
+        Done(RGB, ("upright",), kept={"orientation": 1}),
+    ),
+    Row("primaries.png", lambda: png(IN_ADOBE, gamma(0.45455), (b"cHRM", PRIMARIES)), Done(RGB, ("cHRM",), off=1.5)),
+    Row("one-pixel.png", lambda: png(RGB[:1, :1].copy()), Done(RGB[:1, :1], None)),
+    Row("a-line.png", lambda: png(RGB[:1].copy()), Done(RGB[:1], None)),
+    Row("a-column.png", lambda: png(RGB[:, :1].copy()), Done(RGB[:, :1], None)),
+    Row(
+        "no-palette.png",
+        lambda: png(some_bits(4), bits=4, palette=PALETTE).replace(b"PLTE", b"PLTf"),
+        Refused((), damaged=True),
+    ),
     Row("animated.png", _animated, Done(RGB, ("only the first",))),
     Row("of-an-app.png", _of_an_app, Refused(("CgBI",))),
     Row("half.png", lambda: png(RGB)[: len(png(RGB)) // 2], DAMAGED),

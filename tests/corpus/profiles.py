@@ -64,6 +64,18 @@ def scanner_profile() -> bytes:
     )
 
 
+def inks_profile() -> bytes:
+    """A table from CMYK, by the simplest model of inks, to Lab, and none back."""
+    n = 9
+    grid = np.stack(np.meshgrid(*[np.linspace(0, 1, n)] * 4, indexing="ij"), -1).reshape(-1, 4)
+    lab = lab_of((1 - grid[:, :3]) * (1 - grid[:, 3:]))
+    numbers = ((lab + np.array([0, 128, 128])) * [652.8, 256, 256]).clip(0, 65535).round().astype(">u2")
+    line = np.array([0, 65535], ">u2").tobytes()
+    head = b"mft2\0\0\0\0" + bytes([4, 3, n, 0]) + _s15(1, 0, 0, 0, 1, 0, 0, 0, 1) + struct.pack(">HH", 2, 2)
+    tables = head + 4 * line + numbers.tobytes() + 3 * line
+    return _profile(b"prtr", b"CMYK", b"Lab ", [*_named(b"inks"), (b"A2B0", tables)])
+
+
 def of_srgb(values: np.ndarray) -> np.ndarray:
     """sRGB in 0..1 -> linear light (IEC 61966-2-1)."""
     return np.where(values <= 0.04045, values / 12.92, ((values + 0.055) / 1.055) ** 2.4)

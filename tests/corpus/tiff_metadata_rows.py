@@ -9,8 +9,8 @@ import numpy as np
 from corpus import profiles
 from corpus.files import iptc
 from corpus.jpeg_rows import ADOBE, CAPTION, DUBLIN, EXIF_IFD, IN_ADOBE, PACKET, RESOURCES
-from corpus.row import DEEP, RGB, VALUES, Done, Refused, Row, eight, sixteen
-from corpus.tiff_rows import LINEAR, NO_FLOATS, lab, of
+from corpus.row import DEEP, RGB, VALUES, Done, Refused, Row, deep, eight, sixteen
+from corpus.tiff_rows import INKS, LINEAR, NO_FLOATS, cmyk, lab, of
 from corpus.tiffs import ASCII, BYTE, LONG, RATIONAL, SHORT, UNDEFINED, Page, Tags, page, tiff
 
 ARTIST = {315: (ASCII, b"A Painter\0")}
@@ -133,6 +133,34 @@ PROFILES = [
 ]
 
 
+INKED: Tags = {262: (SHORT, [5]), 338: (SHORT, []), 34675: (UNDEFINED, profiles.inks_profile())}
+GREYS_OWN = profiles.grey_profile(1)
+OTHER_PROFILES = [
+    kept("inks.tif", lambda: of(cmyk(255, np.uint8), INKED), "CMYK", off=1.5, kept={"profile": False}),
+    kept(
+        "inks16.tif", lambda: of(cmyk(65535, np.uint16), INKED), "CMYK", pixels=DEEP, off=1.5, kept={"profile": False}
+    ),
+    deep("inks16-without-profile.tif", lambda: of(cmyk(65535, np.uint16), INKS), DEEP, "CMYK", off=1),
+    kept("inks-planar16.tif", lambda: of(cmyk(65535, np.uint16), INKS, planar=True), "CMYK", pixels=DEEP, off=1),
+    # A profile of greys, or of inks, on a picture in RGB means nothing.
+    kept("wrong-profile.tif", lambda: of(RGB, {34675: (UNDEFINED, GREYS_OWN)}), "profile", kept={"profile": False}),
+    kept(
+        "wrong-profile16.tif",
+        lambda: of(DEEP, INKED | {262: (SHORT, [2])}),
+        "profile",
+        pixels=DEEP,
+        kept={"profile": False},
+    ),
+    Row(
+        "grey-profile16.tif",
+        lambda: of(sixteen(LIGHT[..., 1]), {34675: (UNDEFINED, GREYS_OWN)}),
+        Done(np.repeat(DEEP[..., 1:2], 3, axis=2), ("greys",), off=1.5, kept={"profile": False}),
+        Done(np.repeat(RGB[..., 1:2], 3, axis=2), ("greys", "8"), off=1.5, kept={"profile": False}),
+        to=".tif",
+    ),
+]
+
+
 def with_exif() -> bytes:
     below = Page({33434: (RATIONAL, [1, 60]), 36867: (ASCII, b"1891:05:04 10:00:00\0")})
     gps = Page({1: (ASCII, b"N\0"), 2: (RATIONAL, [54, 1, 5, 1, 0, 1])})
@@ -180,4 +208,4 @@ def shallow(row: Row) -> Row:
     return replace(row, base=replace(want, pixels=RGB, words=(*(want.words or ()), "8"), off=max(want.off, 0.6)))
 
 
-ROWS = [shallow(row) for row in (*RESOLUTIONS, *ALIKE, *PROFILES, *CARRIED)]
+ROWS = [shallow(row) for row in (*RESOLUTIONS, *ALIKE, *PROFILES, *OTHER_PROFILES, *CARRIED)]
