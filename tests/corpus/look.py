@@ -2,11 +2,14 @@
 
 import io
 import struct
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-from PIL import Image, ImageCms
+import pytest
+from PIL import Image, ImageCms, PngImagePlugin
 
 from corpus.files import png_pixels
 from corpus.tiffs import tiff_pixels
@@ -33,9 +36,17 @@ class Look:
     owner: bytes | None  # in a maker's note, read as Canon's own software does; of JPEG
 
 
+@contextmanager
+def _long_texts() -> Iterator[None]:
+    """A block in which Pillow takes compressed texts of any length."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(PngImagePlugin, "MAX_TEXT_CHUNK", 2**26)
+        yield
+
+
 def look(data: bytes) -> Look:
     """What is seen of a file."""
-    with Image.open(io.BytesIO(data)) as image:
+    with _long_texts(), Image.open(io.BytesIO(data)) as image:
         image.load()
         exif = image.getexif()
         tags = {number: exif.get(number) for number in (ARTIST, DESCRIPTION)}
