@@ -94,7 +94,12 @@ class Reader:
 
     def rows(self, top: int, bottom: int) -> Pixels:
         """Whole rows (bottom - top, W, bands)."""
-        return self._fetch(top, 0, bottom, self.size[1]).copy()
+        out: Pixels = np.empty((bottom - top, self.size[1], self.bands), self.dtype)
+        step = max(1, MOST_IN_CHUNK // (self.size[1] * self.bytes_per_pixel))
+        for first in range(top, bottom, step):  # little is fetched at once
+            last = min(first + step, bottom)
+            out[first - top : last - top] = self._fetch(first, 0, last, self.size[1])
+        return out
 
     def _fetch(self, top: int, left: int, bottom: int, right: int) -> Pixels:
         """The pixels (bottom - top, right - left, bands) of a box; they may be overwritten by the next call."""
@@ -150,12 +155,12 @@ class Writer:
 
     def write(self, rows: Pixels) -> None:
         """The next rows (h, W, bands). Raises `ImageError` where the file cannot be written."""
-        lines = rows.astype(">u2") if self.like.deep else rows
-        lines = lines.reshape(len(rows), -1).view(np.uint8)
-        filtered = np.zeros((len(lines), 1 + lines.shape[1]), np.uint8)  # each line begins with the filter "none"
-        filtered[:, 1:] = lines
-        for part in np.array_split(filtered, max(1, filtered.nbytes // MOST_IN_CHUNK)):
-            self._put(_chunk(b"IDAT", self.packer.compress(part.tobytes())))
+        for part in np.array_split(rows, max(1, rows.nbytes // MOST_IN_CHUNK)):  # so little is copied at once
+            lines = part.astype(">u2") if self.like.deep else part
+            lines = lines.reshape(len(part), -1).view(np.uint8)
+            filtered = np.zeros((len(lines), 1 + lines.shape[1]), np.uint8)  # each line begins with the filter "none"
+            filtered[:, 1:] = lines
+            self._put(_chunk(b"IDAT", self.packer.compress(filtered.tobytes())))
 
     def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
         if kind is None:

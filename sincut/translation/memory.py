@@ -27,6 +27,7 @@ FASTEST_TILE = 512  # px; larger tiles fall out of the processor's caches, small
 SMALLEST_TILE = 64  # px
 TILE_STEP = 64  # px: tiles chosen here have sides that are multiples of it
 BANDS_IN_FLIGHT = 8  # rows of tiles on their way: read, translated, queued, being compressed
+BANDS_DRAWN = 3  # the same of drawn tiles, whose layout is read from a file
 LIBRARY_BYTES = 350 * 10**6  # of libvips, its threads and its caches
 HOLES_BYTES = 250 * 10**6  # of what both passes leave in the heap, between what is allocated and freed tile by tile
 BYTES_OF_SCALED = 40  # per pixel of what a picture is scaled to
@@ -169,7 +170,7 @@ class Memory:
             return Tiling(side), needs
 
         def drawn_needs(side: int) -> int:
-            rows = _rows_needs(size, side, file_bytes)
+            rows = _rows_needs(size, side, file_bytes, BANDS_DRAWN)
             return LIBRARY_BYTES + HOLES_BYTES + self._drawn_needs(size, side, synthesis, rows)
 
         drawn = _largest(lambda side: drawn_needs(side) <= allowed)
@@ -252,9 +253,9 @@ def _largest(fits: Callable[[int], bool]) -> int:
     return next(filter(fits, range(SIDE, SMALLEST_TILE - 1, -TILE_STEP)), SMALLEST_TILE)
 
 
-def _rows_needs(size: tuple[int, int], side: int, file_bytes: int) -> int:
-    """Bytes of rows of tiles, so many px high, on their way through the program."""
-    return BANDS_IN_FLIGHT * size[1] * side * file_bytes
+def _rows_needs(size: tuple[int, int], side: int, file_bytes: int, bands: int = BANDS_IN_FLIGHT) -> int:
+    """Bytes of so many rows of tiles, `side` px high, on their way through the program."""
+    return bands * size[1] * side * file_bytes
 
 
 def _scaled_needs(size: tuple[int, int], seen: tuple[int, int]) -> int:
