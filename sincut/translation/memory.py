@@ -170,8 +170,8 @@ class Memory:
             return Tiling(side), needs
 
         def drawn_needs(side: int) -> int:
-            rows = _rows_needs(size, side, file_bytes, BANDS_DRAWN)
-            return LIBRARY_BYTES + HOLES_BYTES + self._drawn_needs(size, side, synthesis, rows)
+            beside = HOLES_BYTES + _rows_needs(size, side, file_bytes, BANDS_DRAWN)
+            return LIBRARY_BYTES + self._drawn_needs(size, side, synthesis, beside)
 
         drawn = _largest(lambda side: drawn_needs(side) <= allowed)
         if options.tile not in ("auto", "off"):
