@@ -3,6 +3,7 @@
 # In this order: each imports only those before it.
 MODULES = (
     *("picture", "formats", "profiles", "modes", "jpeg", "ifd", "exif", "xmp", "photoshop", "segments", "chunks"),
-    *("fitting", "tiff_exif", "dressing", "metadata", "resampling", "hidden", "kind", "libvips", "tiff_kinds", "kinds"),
+    *("coding", "boxes", "fitting", "tiff_exif", "dressing", "metadata", "resampling", "hidden", "kind", "libvips"),
+    *("tiff_kinds", "kinds"),
     *("opening", "lossless", "reading", "visible", "reduced", "learned", "masks", "writing", "large"),
 )

@@ -17,6 +17,7 @@ from sincut.pictures.ifd import EXIF_IFD, Directory, Entry, Stream
 ORIENTATION, MAKER_NOTE, X_RESOLUTION, Y_RESOLUTION, UNIT = 0x0112, 0x927C, 282, 283, 296
 WIDTH, HEIGHT = 0xA002, 0xA003  # of the picture, as EXIF has them
 INCH, CENTIMETRE = 2, 3
+COLOUR_SPACE, ADOBE_RGB, UNCALIBRATED = 0xA001, 2, 0xFFFF
 XMP_TAG, IPTC_TAG, PHOTOSHOP_TAG, ICC_TAG, LAYERS_TAG, CREDENTIALS_TAG = 700, 0x83BB, 0x8649, 34675, 37724, 0xCD41
 SUB_DIRECTORIES = 330  # other pictures of a TIFF file
 # Tags that say where and how a TIFF file keeps its pixels, profile and other blocks; those are written anew.
@@ -144,6 +145,14 @@ def resolution_in(tags: Mapping[int, Entry]) -> tuple[float, float] | None:
         return None
     scale = 2.54 if unit == CENTIMETRE else 1.0
     return (x * scale, (y or x) * scale) if x else None
+
+
+def is_adobe_rgb(tags: Mapping[int, Entry]) -> bool:
+    """True if EXIF says that its picture is in Adobe RGB: as cameras do (DCF 2.0), or by a number of its own."""
+    inner = tags[EXIF_IFD].below or {} if EXIF_IFD in tags else {}
+    space = next(iter(ifd.numbers(inner.get(COLOUR_SPACE))), 1)
+    between = inner[ifd.INTEROP_IFD].below or {} if ifd.INTEROP_IFD in inner else {}
+    return space == ADOBE_RGB or (space == UNCALIBRATED and 1 in between and between[1].data.startswith(b"R03"))
 
 
 def orientation_in(tags: Mapping[int, Entry]) -> int:

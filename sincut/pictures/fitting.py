@@ -4,6 +4,7 @@ from sincut.pictures import chunks, exif, photoshop, xmp
 from sincut.pictures.formats import WITH_COMMENTS, WITH_METADATA, WITH_PHOTOSHOP, WITH_RESOLUTION
 from sincut.pictures.picture import Metadata
 
+CURVES = ("cICP", "mDCV", "cLLI")  # chunks of HDR
 LONGEST_IN_JPEG = 65_000  # bytes of EXIF, and of a comment, which are one segment each (T.81, B.1.1.4: 65,535 at most)
 
 
@@ -60,7 +61,10 @@ def _texts(metadata: Metadata, format_: str) -> tuple[Metadata, list[str]]:
         else:
             comments.append(comment)
     short = [comment for comment in comments if len(comment) <= LONGEST_IN_JPEG]
-    notes = [f"{format_} cannot hold its texts {', '.join(dict.fromkeys(lost))}"] if lost else []
+    curves = [name for name in lost if name in CURVES]
+    lost = [name for name in dict.fromkeys(lost) if name not in CURVES]
+    notes = [f"{format_} cannot hold its texts {', '.join(lost)}"] if lost else []
+    notes += [f"{format_} cannot hold its {' and '.join(curves)}"] if curves else []
     if format_ not in WITH_COMMENTS and comments:
         return metadata._replace(comments=(), chunks=()), [*notes, f"{format_} cannot hold its comment"]
     notes += [f"{format_} cannot hold a comment of this length"] if len(short) < len(comments) else []

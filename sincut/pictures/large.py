@@ -41,7 +41,7 @@ from sincut.pictures.metadata import UPRIGHT, Carried, carried_by
 from sincut.pictures.modes import BECAME_RGB, GREYS_BECAME_RGB, IN_PROFILE, OTHER_COLOURS
 from sincut.pictures.opening import MAX_PIXELS, UnknownFormatError, opened, told_with
 from sincut.pictures.picture import Metadata, Pixels
-from sincut.pictures.profiles import transforms_of
+from sincut.pictures.profiles import UNUSABLE, Way, way_of
 from sincut.pictures.reading import FURTHER, first_only, size_of
 from sincut.pictures.resampling import ROWS_AT_ONCE
 from sincut.pictures.writing import Saving
@@ -274,13 +274,12 @@ def open_large(source: Path, target: Path, saving: Saving, max_pixels: int = MAX
     if format_ not in STREAMED:
         raise ImageError(f"{target}: {format_} files of this size cannot be written; use one of .tif, .png, .jpg")
     carried, of_rgb = _looked_at(source, max_pixels)
-    icc = carried.metadata.icc
-    is_srgb = of_rgb and icc and not transforms_of(icc)  # its numbers are taken as they are
-    bands = kind_of(source).bands
-    reader = Reader(source, carried.grey, None if is_srgb else icc, carried.orientation, bands)
-    metadata = carried.metadata if of_rgb else carried.metadata._replace(icc=None)
+    way, bands = way_of(carried.metadata.icc) if of_rgb else Way(carried.metadata.icc), kind_of(source).bands
+    reader = Reader(source, carried.grey, way.applied, carried.orientation, bands)
+    metadata = carried.metadata._replace(icc=way.kept)
     metadata, lost = what_fits(Metadata() if saving.strip else metadata, format_)
     notes = [*([UPRIGHT] if carried.orientation != 1 else []), *carried.notes, *reader.notes]
+    notes += [way.note] if way.note == UNUSABLE else []  # what is applied, the reader tells
     notes += [*([FURTHER] if bands else []), *lost]
     notes += pixels_lost(format_, reader.bands == 4, reader.deep)
     grey = carried.grey and saving.greys == "keep"

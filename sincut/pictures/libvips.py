@@ -5,7 +5,6 @@ into a temporary file first; `large` builds on that. It is chosen because one li
 its metadata, and its wheels bring everything along (https://www.libvips.org). Arrays are (H, W, 3), alpha (H, W) apart.
 """
 
-import contextlib
 import logging
 import tempfile
 from collections.abc import Sequence
@@ -19,13 +18,13 @@ import numpy as np
 from sincut.errors import ImageError, UnsupportedError
 from sincut.pictures.kind import told_by_decoder
 from sincut.pictures.picture import Metadata, Pixels
+from sincut.pictures.profiles import CONVERTED, UNUSABLE, space_of, way_of
 
 if TYPE_CHECKING:
     import pyvips
 
 MISSING = "this needs libvips: pip install 'sincut[large]'"
 NEEDS_VIPS = "16 bits a channel became 8; pip install 'sincut[large]' keeps them"
-CONVERTED = "translated in sRGB instead of the space of its own ICC profile"
 LOADERS = ("png", "jpeg", "webp", "tiff", "gif", "heif")  # libvips' names; it has more, for files nobody should trust
 SUFFIX = {"PNG": ".png", "TIFF": ".tif"}
 SYSTEM_ERROR = "system error"  # in libvips' messages (iofuncs/error.c) where the system has refused something
@@ -134,7 +133,9 @@ def upright_srgb(image: "pyvips.Image", grey: bool, icc: bytes | None, orientati
     """
     image = image.copy()
     image.set_type(library().GValue.gint_type, "orientation", orientation)  # libvips does not look into XMP
-    image, icc, notes = _as_rgb_or_grey(image.autorot(), icc)
+    useless = bool(icc) and space_of(icc or b"") not in _spaces(image)
+    image, icc, notes = _as_rgb_or_grey(image.autorot(), None if useless else icc)
+    notes += [UNUSABLE] if useless else []
     if image.format in ("float", "double"):
         image = _of_floats(image)
         notes.append(f"floating-point values became {16 if image.format == 'ushort' else 8} bits")
@@ -145,17 +146,32 @@ def upright_srgb(image: "pyvips.Image", grey: bool, icc: bytes | None, orientati
     alpha = image[image.bands - 1] if image.hasalpha() or image.bands in (2, 4) else None
     colours = image[: image.bands - 1] if alpha is not None else image
     deep, converted = image.format == "ushort", False
+    if icc and colours.bands == 1 and space_of(icc) == "RGB":  # greys are colours to it
+        colours = colours.bandjoin([colours, colours]).copy(interpretation="rgb16" if deep else "srgb")
     if icc:
-        with contextlib.suppress(library().Error):  # a damaged profile must not stop the picture
+        colours = colours.copy()
+        colours.set_type(library().GValue.blob_type, PROFILE, icc)  # which may be made of what the file says otherwise
+        try:
             colours = colours.icc_transform(
                 "srgb", embedded=True, intent="relative", black_point_compensation=True, depth=16 if deep else 8
             )
             converted = True
-            notes.append("translated in sRGB" if grey else CONVERTED)
+            notes.append("translated in sRGB" if grey else way_of(icc).note or CONVERTED)
+        except library().Error:  # a damaged profile must not stop the picture
+            notes.append(UNUSABLE)
     if colours.bands == 1:
         colours = colours.bandjoin([colours, colours])
     colours = colours.copy(interpretation="rgb16" if deep else "srgb")
     return Upright(colours.bandjoin(alpha) if alpha is not None else colours, notes, converted)
+
+
+def _spaces(image: "pyvips.Image") -> tuple[str, ...]:
+    """The spaces of profiles that are of use to an image; of Lab, which needs none, any."""
+    if image.interpretation in ("lab", "labs", "labq"):
+        return ("Lab", "RGB", "GRAY", "CMYK")
+    if image.interpretation == "cmyk":
+        return ("CMYK",)
+    return ("RGB",) if image.bands > 2 else ("GRAY", "RGB")
 
 
 def _as_rgb_or_grey(image: "pyvips.Image", icc: bytes | None) -> tuple["pyvips.Image", bytes | None, list[str]]:
@@ -201,8 +217,10 @@ def encode(pixels: Pixels, alpha: Pixels | None, format_: str, grey: bool, metad
         image, metadata = luma(image), metadata._replace(icc=None)
     with tempfile.TemporaryDirectory() as folder:
         if metadata.icc:
-            with contextlib.suppress(vips.Error):  # a damaged profile must not stop the picture
+            try:
                 image = in_space(image, metadata.icc, Path(folder))
+            except vips.Error:  # which libvips alone cannot use
+                metadata = metadata._replace(icc=None)
         if alpha is not None:
             image = image.bandjoin(vips.Image.new_from_array(alpha))
         image = with_metadata(image, metadata)

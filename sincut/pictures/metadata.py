@@ -13,7 +13,7 @@ from typing import Any, BinaryIO, NamedTuple
 
 from PIL import Image
 
-from sincut.pictures import chunks, exif, ifd, jpeg, photoshop, segments, xmp
+from sincut.pictures import boxes, chunks, coding, exif, ifd, jpeg, photoshop, segments, xmp
 from sincut.pictures.modes import GREY
 from sincut.pictures.picture import Metadata
 
@@ -143,8 +143,11 @@ def _of_jpeg(image: Image.Image, file: BinaryIO) -> _Raw:
     unit, *density = held.density or (0, 0, 0)
     dpi: Any = density if unit == 1 else [value * 2.54 for value in density] if unit == 2 else None
     dpi = _resolution(dpi) or _resolution(exif.resolution_in(exif.tags_of(held.exif)))
-    icc, comments = image.info.get("icc_profile") or None, tuple(held.comments)
-    return _Raw(icc, held.exif, held.xmp, held.photoshop, dpi, comments, notes=segments.notes(held))
+    icc, comments, notes = image.info.get("icc_profile") or None, tuple(held.comments), segments.notes(held)
+    if not icc and image.mode == "RGB" and exif.is_adobe_rgb(exif.tags_of(held.exif)):
+        icc = coding.profile(coding.D65, coding.ADOBE, coding.ADOBE_CURVE, grey=False)
+        notes.append("taken for Adobe RGB, as its EXIF says; that is written as an ICC profile")
+    return _Raw(icc, held.exif, held.xmp, held.photoshop, dpi, comments, notes=notes)
 
 
 def _of_png(image: Image.Image, file: BinaryIO) -> _Raw:
@@ -152,8 +155,9 @@ def _of_png(image: Image.Image, file: BinaryIO) -> _Raw:
     across, down, unit = held.density or (0, 0, 0)
     dpi = _resolution((across / chunks.METRE, down / chunks.METRE) if unit == 1 else None)
     dpi = dpi or _resolution(exif.resolution_in(exif.tags_of(held.exif)))
-    icc, notes = image.info.get("icc_profile") or None, chunks.notes(held)
-    return _Raw(icc, held.exif, held.xmp, held.photoshop, dpi, chunks=tuple(held.texts), notes=notes)
+    colours = coding.of_png(held.colours, image.info.get("icc_profile") or None, is_grey(image))
+    kept, notes = (*colours.kept, *held.texts), [*chunks.notes(held), *colours.notes]
+    return _Raw(colours.icc, held.exif, held.xmp, held.photoshop, dpi, chunks=kept, notes=notes)
 
 
 def _of_tiff(image: Image.Image, file: BinaryIO) -> _Raw:
@@ -161,6 +165,41 @@ def _of_tiff(image: Image.Image, file: BinaryIO) -> _Raw:
         return _of_tags(ifd.Stream(file))
     except (ValueError, struct.error, RecursionError):
         return _Raw(image.info.get("icc_profile") or None, notes=[exif.DAMAGED])
+
+
+def _of_heif(image: Image.Image, file: BinaryIO) -> _Raw:
+    """Metadata of HEIC and AVIF files: what Pillow's readers tell, and what lies behind the picture."""
+    raw, held = _of_info(image), boxes.of_heif(file)
+    raw.icc = raw.icc or held.icc or None
+    raw.notes += held.notes
+    if image.format == "AVIF" and raw.exif and not _stands_in(file, raw.exif.removeprefix(b"Exif\0\0")):
+        raw.exif, lost = exif.moved(raw.exif)[0] or b"", exif.moved(raw.exif)[1]
+        raw.notes += lost
+    if held.code_points and not raw.icc:
+        colours = coding.of_code_points(*held.code_points, is_grey(image))
+        raw.icc, raw.chunks = colours.icc, colours.kept
+        raw.notes += colours.notes
+    return raw
+
+
+def _stands_in(file: BinaryIO, data: bytes) -> bool:
+    """True if a file has these bytes; Pillow writes EXIF anew where the file turns its picture otherwise."""
+    file.seek(0)
+    return data in file.read()
+
+
+def _of_jpeg2000(image: Image.Image, file: BinaryIO) -> _Raw:
+    raw, held = _of_info(image), boxes.of_jpeg2000(file)
+    raw.icc, raw.exif = raw.icc or held.icc or None, raw.exif or held.exif
+    raw.xmp, raw.photoshop = raw.xmp or held.xmp, held.photoshop
+    raw.notes += held.notes
+    return raw
+
+
+def _of_gif(image: Image.Image, file: BinaryIO) -> _Raw:
+    raw = _of_info(image)
+    raw.xmp = raw.xmp or xmp.in_gif(file)
+    return raw
 
 
 def _of_tags(stream: ifd.Stream) -> _Raw:
@@ -196,5 +235,6 @@ def _resolution(dpi: Any) -> tuple[float, float] | None:
 
 
 _READERS: Mapping[str, Callable[[Image.Image, BinaryIO], _Raw]] = {
-    **{"JPEG": _of_jpeg, "MPO": _of_jpeg, "PNG": _of_png, "TIFF": _of_tiff},
+    **{"JPEG": _of_jpeg, "MPO": _of_jpeg, "PNG": _of_png, "TIFF": _of_tiff, "HEIF": _of_heif, "AVIF": _of_heif},
+    **{"JPEG2000": _of_jpeg2000, "GIF": _of_gif},
 }

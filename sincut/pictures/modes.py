@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from sincut.errors import ImageError
-from sincut.pictures.profiles import managed
+from sincut.pictures.profiles import UNUSABLE, managed
 
 SAME_NUMBERS = {"P", "PA", "RGBa"}  # modes whose colours are RGB already, in the space of the profile
 SIXTEEN_BIT = {"I;16", "I;16B", "I;16L", "I;16N", "I"}
@@ -41,20 +41,26 @@ def to_rgb(image: Image.Image, icc: bytes | None) -> tuple[Image.Image, str]:
     greys and CMYK. Raises `ImageError` for numbers that mean no colours.
     """
     if image.mode in SIXTEEN_BIT:
-        return _from_integers(image), "16-bit greys became 8-bit RGB"
+        return _managed(_from_integers(image), icc, "16-bit greys became 8-bit RGB")
     if image.mode == "F":
-        return _from_floats(image), "floating-point greys became 8-bit RGB"
+        return _managed(_from_floats(image), icc, "floating-point greys became 8-bit RGB")
     if image.mode == "CMYK":
-        return managed(image, icc), f"CMYK became sRGB{' through its ICC profile' if icc else ' without a profile'}"
+        through = "through its ICC profile" if icc else "without a profile"
+        return _managed(image, icc, f"CMYK became sRGB {through}", "CMYK became sRGB")
     if image.mode in ("L", "1", "LA", "La"):
-        grey = _straight(image)
-        return (managed(grey.convert("L"), icc) if icc else grey.convert("RGB")), GREYS_BECAME_RGB
+        return _managed(_straight(image).convert("L"), icc, GREYS_BECAME_RGB)
     if image.mode in ("RGB", "RGBA", "RGBX"):
         return image.convert("RGB"), ""
     if image.mode in OTHER_COLOURS:
         straight = image.convert("RGBA") if image.mode in SAME_NUMBERS else image
         return straight.convert("RGB"), BECAME_RGB.format(mode=image.mode)
     _refuse_mode(image.mode)
+
+
+def _managed(image: Image.Image, icc: bytes | None, words: str, without: str = "") -> tuple[Image.Image, str]:
+    """Greys or CMYK in sRGB, and in words what was done; of a profile that is of no use that is said too."""
+    converted, through = managed(image, icc)
+    return converted, words if through or not icc else f"{without or words}; {UNUSABLE}"
 
 
 def _straight(image: Image.Image) -> Image.Image:
@@ -68,16 +74,16 @@ def _refuse_mode(mode: str) -> NoReturn:
 
 
 def _from_integers(image: Image.Image) -> Image.Image:
-    """Integers in 0..65535 -> RGB of 8 bits, rounded. Raises `ImageError` for others."""
+    """Integers in 0..65535 -> greys of 8 bits, rounded. Raises `ImageError` for others."""
     values = np.asarray(image).astype(np.int64)
     if values.min() < 0 or values.max() > 65535:
         raise ImageError("its 32-bit integers are no 16-bit greys; convert the picture to 8 or 16 bits")
-    return Image.fromarray((values / 257).round().astype(np.uint8)).convert("RGB")
+    return Image.fromarray((values / 257).round().astype(np.uint8))
 
 
 def _from_floats(image: Image.Image) -> Image.Image:
-    """Floats in 0..1 -> RGB of 8 bits, rounded. Raises `ImageError` for others."""
+    """Floats in 0..1 -> greys of 8 bits, rounded. Raises `ImageError` for others."""
     values = np.asarray(image)
     if not np.isfinite(values).all() or values.min() < 0 or values.max() > 1:
         raise ImageError("its floating-point values are not all in 0..1; scale them, or convert the picture to 8 bits")
-    return Image.fromarray((values * 255).round().astype(np.uint8)).convert("RGB")
+    return Image.fromarray((values * 255).round().astype(np.uint8))

@@ -10,7 +10,7 @@ from contextlib import contextmanager, suppress
 from functools import lru_cache
 from pathlib import Path
 
-from PIL import Image, TiffImagePlugin, UnidentifiedImageError, _imaging
+from PIL import Image, PngImagePlugin, TiffImagePlugin, UnidentifiedImageError, _imaging
 
 from sincut.errors import DamagedError, ImageError, UnsupportedError
 from sincut.pictures import libvips
@@ -19,6 +19,7 @@ from sincut.pictures.kinds import kind_of
 
 # Formats that are read, by Pillow's names. An allow-list, since some of its decoders run other programs (EPS).
 FORMATS = ["PNG", "JPEG", "MPO", "WEBP", "TIFF", "BMP", "DIB", "GIF", "PPM", "JPEG2000", "AVIF", "HEIF"]
+MOST_TEXT = 2**26  # bytes of texts that a PNG file may unfold to
 MAX_PIXELS = 2**31  # a file that declares more is refused before it is decoded
 # Tags and values of TIFF 6.0.
 COMPRESSION, DEFLATE, SIZE = 259, 8, (256, 257)
@@ -211,19 +212,23 @@ def _learn_heif() -> None:
 class _Unbounded:
     """While any thread is inside, Pillow opens pictures of any size: large ones are the point here.
 
-    `max_pixels` guards instead. Pillow's limit is one number of the process, so the first thread that enters puts it
-    aside and the last one that leaves puts it back.
+    `max_pixels` guards instead. Texts of PNG may be longer than Pillow has it, since none must stop a picture. Pillow's
+    limits are numbers of the process, so the first thread that enters puts them aside and the last one that leaves puts
+    them back.
     """
 
     def __init__(self) -> None:
         self.lock = threading.Lock()
         self.inside = 0  # threads
         self.limit: int | None = None  # Pillow's, while it is put aside
+        self.texts = 0, 0  # the same of one text, and of all of a file
 
     def __enter__(self) -> None:
         with self.lock:
             if not self.inside:
                 self.limit, Image.MAX_IMAGE_PIXELS = Image.MAX_IMAGE_PIXELS, None
+                self.texts = PngImagePlugin.MAX_TEXT_CHUNK, PngImagePlugin.MAX_TEXT_MEMORY
+                PngImagePlugin.MAX_TEXT_CHUNK = PngImagePlugin.MAX_TEXT_MEMORY = MOST_TEXT
             self.inside += 1
 
     def __exit__(self, *_: object) -> None:
@@ -231,6 +236,7 @@ class _Unbounded:
             self.inside -= 1
             if not self.inside:
                 Image.MAX_IMAGE_PIXELS = self.limit
+                PngImagePlugin.MAX_TEXT_CHUNK, PngImagePlugin.MAX_TEXT_MEMORY = self.texts
 
 
 _UNBOUNDED = _Unbounded()

@@ -26,7 +26,7 @@ from sincut.pictures.opening import (
     told_with,
 )
 from sincut.pictures.picture import Picture, on_white
-from sincut.pictures.profiles import transforms_of
+from sincut.pictures.profiles import UNUSABLE, Way, transforms_of, way_of
 from sincut.pictures.resampling import shrink
 from sincut.pictures.tiff_kinds import OLD_JPEG, REPACK, is_reduced
 
@@ -122,12 +122,12 @@ def from_pil(image: Image.Image, carried: Carried | None = None) -> Picture:
     rgb, converted = to_rgb(upright, icc)
     if converted:
         notes.append(converted)
-    icc = icc if upright.mode in IN_PROFILE and not grey else None  # else the numbers are sRGB now
-    transforms = transforms_of(icc) if icc else None
+    way = way_of(icc) if upright.mode in IN_PROFILE and not grey else Way()  # else the numbers are sRGB now
+    transforms = transforms_of(way.applied) if way.applied else None
     if transforms:
-        rgb = ImageCms.applyTransform(rgb, transforms[0]) or rgb
-        notes.append(libvips.CONVERTED)
-    about = metadata._replace(icc=icc)._asdict()
+        rgb = ImageCms.applyTransform(rgb, transforms.to_srgb) or rgb
+    notes += [way.note] if way.note else []
+    about = metadata._replace(icc=way.kept)._asdict()
     return Picture(np.asarray(rgb), alpha, grey=grey, jpeg=jpeg, notes=tuple(notes), **about)
 
 
@@ -194,13 +194,14 @@ def _decode_deep(image: Image.Image, source: Path, carried: Carried) -> Picture:
     Raises as `libvips.decode`.
     """
     metadata, grey, jpeg, dropped, orientation = carried
-    bands = kind_of(source).bands
-    pixels, alpha, converted = libvips.decode(source, grey, metadata.icc, orientation, bands)
+    bands, of_rgb = kind_of(source).bands, image.mode in IN_PROFILE and not grey
+    way = way_of(metadata.icc) if of_rgb else Way(metadata.icc)
+    pixels, alpha, converted = libvips.decode(source, grey, way.applied or way.kept, orientation, bands)
     with decoding():
         first = first_only(image)
     notes = [*([UPRIGHT] if orientation != 1 else []), *converted, *first, *([FURTHER] if bands else []), *dropped]
     if grey:
         notes.append(GREYS_BECAME_RGB)
-    icc = metadata.icc if image.mode in IN_PROFILE and not grey else None  # else the numbers are sRGB now
-    about = metadata._replace(icc=icc)._asdict()
+    notes += [way.note] if way.note == UNUSABLE else []  # what is applied, libvips tells
+    about = metadata._replace(icc=way.kept)._asdict()
     return Picture(pixels, alpha, grey=grey, jpeg=jpeg, notes=tuple(notes), **about)

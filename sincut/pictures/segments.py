@@ -19,6 +19,7 @@ MARKER = re.compile(rb"\xff+([\x01-\xcf\xd8-\xfe])")  # within compressed data; 
 COMMENT, END = 0xFE, 0xD9
 DIGEST = 32  # characters of the digest that names the rest of a packet
 GAIN_MAP_DROPPED = "its HDR gain map was dropped"
+VIDEO_DROPPED = "its motion video was dropped"
 CREDENTIALS_DROPPED = "its content credentials (C2PA) were dropped, as they are a seal on the source"
 
 
@@ -59,7 +60,7 @@ def notes(segments: Segments) -> list[str]:
     if segments.gain_map and segments.behind:
         about.append(GAIN_MAP_DROPPED)
     if video and segments.behind:
-        about.append("its motion video was dropped")
+        about.append(VIDEO_DROPPED)
     if segments.behind and not about:
         about.append("what lies behind the picture in its file was dropped")
     if any("c2pa" in name for name in segments.others):

@@ -91,7 +91,7 @@ def to_pil(picture: Picture) -> Image.Image:
     """
     image = Image.fromarray(eight_bit(picture.pixels))
     transforms = transforms_of(picture.icc) if picture.icc else None
-    if transforms:
+    if transforms and transforms.from_srgb:
         image = ImageCms.applyTransform(image, transforms.from_srgb) or image
     if picture.alpha is not None:
         image.putalpha(Image.fromarray(eight_bit(picture.alpha)))

@@ -7,6 +7,7 @@ videos and thumbnails are not translated, and so dropped. A packet is changed in
 import hashlib
 import re
 from collections.abc import Mapping
+from typing import BinaryIO
 from xml.parsers import expat
 
 ORIENTATION = re.compile(rb"(tiff:Orientation(?:=[\"']|>))[2-8]")
@@ -72,6 +73,13 @@ def split(packet: bytes) -> tuple[bytes, bytes, bytes]:
         b"</rdf:RDF></x:xmpmeta>"
     )
     return short, rest, digest
+
+
+def in_gif(file: BinaryIO) -> bytes:
+    """The XMP of an open GIF file, as an application extension with a trailer that ends its blocks (XMP part 3)."""
+    file.seek(0)
+    _, begun, rest = file.read().partition(b"\x21\xff\x0bXMP DataXMP")
+    return rest.partition(b"\x01\xff\xfe\xfd")[0] if begun else b""
 
 
 def has_gain_map(xmp: bytes) -> bool:

@@ -13,6 +13,7 @@ import numpy as np
 
 BYTE, ASCII, SHORT, LONG, RATIONAL, UNDEFINED, LONG8 = 1, 2, 3, 4, 5, 7, 16
 CODES = {BYTE: "B", SHORT: "H", LONG: "I", RATIONAL: "I", LONG8: "Q"}
+PARTS = {RATIONAL: 2, 12: 8}  # of a value, as they are given: two numbers, or the bytes of one of double precision
 NONE, LZW, JPEG, DEFLATE, PACKBITS = 1, 5, 7, 8, 32773
 SUB_IFDS = 330
 Order = Literal["<", ">"]
@@ -56,7 +57,7 @@ def _put(out: bytearray, page: Page, order: str, big: bool) -> tuple[int, int]:
     tags = (places if page.blocks else {}) | ({SUB_IFDS: (kind, below)} if below else {}) | pointers | page.tags
     entries = b""
     for tag, (type_, values) in sorted(tags.items()):
-        count = len(values) // 2 if type_ == RATIONAL else len(values)
+        count = len(values) // PARTS.get(type_, 1)
         data = values if isinstance(values, bytes) else struct.pack(f"{order}{len(values)}{CODES[type_]}", *values)
         if len(data) > room:
             out += bytes(-len(out) % 8)
