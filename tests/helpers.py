@@ -243,6 +243,12 @@ def in_process(*arguments: object) -> subprocess.CompletedProcess[str]:
     return subprocess.CompletedProcess(words, result.exit_code, result.stdout, result.stderr)
 
 
+def without_extras(patch: pytest.MonkeyPatch) -> None:
+    """Put the extras that read pictures out of reach, as where they are not installed."""
+    for extra in ("pyvips", "pillow_heif"):
+        patch.setitem(sys.modules, extra, None)
+
+
 def killed_after(command: list[str], said: bytes, seconds: float) -> bool:
     """Kill a command so long after a line of its stderr that holds `said`; whether it was still at work."""
     env = {**os.environ, "PYTHONPATH": str(ROOT)}

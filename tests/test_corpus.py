@@ -5,18 +5,16 @@ The next odd file is one more row of `corpus.rows`.
 
 import json
 import subprocess
-import sys
 from collections.abc import Iterator, Sequence
 from importlib.util import find_spec
 from pathlib import Path
 
 import numpy as np
 import pytest
-from corpus.faults import FAULTS
 from corpus.look import Look, look
 from corpus.row import COLUMNS, Done, Refused, Row
 from corpus.rows import ROWS
-from helpers import GENTLE, in_process, make_translator
+from helpers import GENTLE, in_process, make_translator, without_extras
 
 from sincut.errors import DamagedError, ImageError
 from sincut.pictures.libvips import installed
@@ -32,18 +30,8 @@ NO_ROOM = Options(tile=64, max_memory=1, blend=Blend(0.0))
 def cells() -> Iterator[object]:
     for row in ROWS:
         for column in COLUMNS:
-            marks = []
-            if column != "base" and not EXTRAS:
-                marks.append(pytest.mark.skip(reason="sincut[large] is not installed"))
-            if column in FAULTS.get(row.name, ""):
-                marks.append(pytest.mark.xfail(strict=True, reason="found wrong, and not mended yet"))
-            yield pytest.param(row, column, id=f"{row.name}-{column}", marks=marks)
-
-
-def without_extras(patch: pytest.MonkeyPatch) -> None:
-    """Put the extras out of reach, as where they are not installed."""
-    for extra in ("pyvips", "pillow_heif"):
-        patch.setitem(sys.modules, extra, None)
+            skipped = pytest.mark.skipif(column != "base" and not EXTRAS, reason="sincut[large] is not installed")
+            yield pytest.param(row, column, id=f"{row.name}-{column}", marks=skipped)
 
 
 @pytest.mark.parametrize(("row", "column"), list(cells()))
@@ -76,7 +64,7 @@ def test_all_of_them_in_one_command_end_as_each_does(
     """Exit code 1, as some are refused, JSON and nothing but that on both streams, and damage alone is remembered."""
     if column == "extras" and not EXTRAS:
         pytest.skip("sincut[large] is not installed")
-    rows = [row for row in ROWS if (not row.needs or find_spec(row.needs)) and column not in FAULTS.get(row.name, "")]
+    rows = [row for row in ROWS if not row.needs or find_spec(row.needs)]
     for row in rows:
         (tmp_path / row.name).write_bytes(row.make())
     if column == "base":

@@ -1,12 +1,11 @@
 """Files at random: each is translated or refused, never with a traceback, and never black as if that were right."""
 
-import sys
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 from corpus.fuzz import MOST_PIXELS, layouts, make, outcome
-from helpers import GENTLE, make_translator
+from helpers import GENTLE, make_translator, without_extras
 
 from sincut.pictures.libvips import installed
 from sincut.translation.blend import Blend
@@ -28,12 +27,6 @@ def translations() -> dict[str, Way]:
         return TRANSLATOR.apply_file(source, target, no_room)
 
     return {"in memory": in_memory, **({"beyond": beyond} if installed() else {})}
-
-
-def without_extras(patch: pytest.MonkeyPatch) -> None:
-    """Put the extras out of reach, as where they are not installed."""
-    for extra in ("pyvips", "pillow_heif"):
-        patch.setitem(sys.modules, extra, None)
 
 
 @pytest.mark.slow

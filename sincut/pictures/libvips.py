@@ -180,9 +180,10 @@ def _as_rgb_or_grey(image: "pyvips.Image", icc: bytes | None) -> tuple["pyvips.I
     if image.interpretation == "cmyk" and image.format in ("uchar", "ushort") and not icc:  # as Pillow does it
         most, kind = (255, "srgb") if image.format == "uchar" else (MOST, "rgb16")
         image = ((most - image[:3]) * (most - image[3]) / most).rint().cast(image.format).copy(interpretation=kind)
-        notes.append("CMYK became sRGB")
+        notes.append("CMYK became sRGB without a profile")
     if image.interpretation in ("cmyk", "lab", "labs", "labq"):
-        notes.append(f"{image.interpretation.upper()} became sRGB")
+        through = " through its ICC profile" if image.interpretation == "cmyk" else ""
+        notes.append(f"{image.interpretation.upper()} became sRGB{through}")
         eight = image.format == "uchar" or image.coding == "labq"
         image = _adapted(image) if image.interpretation != "cmyk" else image
         image, icc = image.colourspace("srgb" if eight else "rgb16"), None

@@ -120,8 +120,8 @@ def from_pil(image: Image.Image, carried: Carried | None = None) -> Picture:
     notes = [*([UPRIGHT] if orientation != 1 else []), *first, *dropped]
     alpha = alpha_of(upright)
     rgb, converted = to_rgb(upright, icc)
-    if converted:
-        notes.append(converted)
+    if converted or grey:  # greys of 16 bits with alpha are RGB for Pillow
+        notes.append(converted or GREYS_BECAME_RGB)
     way = way_of(icc) if upright.mode in IN_PROFILE and not grey else Way()  # else the numbers are sRGB now
     transforms = transforms_of(way.applied) if way.applied else None
     if transforms:
@@ -132,9 +132,13 @@ def from_pil(image: Image.Image, carried: Carried | None = None) -> Picture:
 
 
 def first_only(image: Image.Image) -> list[str]:
-    """A note that an image, lazy or not, is one of several, unless the others are smaller copies of it."""
-    several = getattr(image, "n_frames", 1) > 1
-    return [FIRST_ONLY] if several and not is_reduced(image) else []
+    """A note that an image, lazy or not, is one of several, unless the others are smaller copies of it.
+
+    Raises `ImageError` where the others are damaged.
+    """
+    with decoding():
+        several = getattr(image, "n_frames", 1) > 1 and not is_reduced(image)
+    return [FIRST_ONLY] if several else []
 
 
 def _size_by_vips(path: Path, max_pixels: int) -> tuple[int, int] | None:
@@ -197,8 +201,7 @@ def _decode_deep(image: Image.Image, source: Path, carried: Carried) -> Picture:
     bands, of_rgb = kind_of(source).bands, image.mode in IN_PROFILE and not grey
     way = way_of(metadata.icc) if of_rgb else Way(metadata.icc)
     pixels, alpha, converted = libvips.decode(source, grey, way.applied or way.kept, orientation, bands)
-    with decoding():
-        first = first_only(image)
+    first = first_only(image)
     notes = [*([UPRIGHT] if orientation != 1 else []), *converted, *first, *([FURTHER] if bands else []), *dropped]
     if grey:
         notes.append(GREYS_BECAME_RGB)

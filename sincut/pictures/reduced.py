@@ -108,8 +108,7 @@ def _header(path: Path, max_pixels: int) -> _Header:
     """What a file says of itself. Raises `ImageError` as `reading.size_of`."""
     try:
         with opened(path, max_pixels) as image:
-            with decoding():
-                several = bool(reading.first_only(image))
+            several = bool(reading.first_only(image))
             header = _Header(kind_of(path), (image.height, image.width), str(image.format), image.mode)
             header = header._replace(carried=carried_by(image, path), several=several, described=is_described(image))
             header = header._replace(size=header.opened(header.size))

@@ -396,7 +396,11 @@ LIES = [
     Row("height-lies.tif", lying({257: (LONG, [H * 40]), 278: (LONG, [H * 40])}), DAMAGED),
     Row("no-byte-counts.tif", lambda: _without(279, of(RGB)), Done(RGB)),
     Row("zero-width.tif", lying({256: (LONG, [0])}), DAMAGED),
-    Row("tile-of-zero.tif", lying({322: (LONG, [0]), 323: (LONG, [0])}, tile=16), DAMAGED),
+    Row(
+        "tile-of-zero.tif",
+        lying({322: (LONG, [0]), 323: (LONG, [0])}, tile=16),
+        Refused(("cannot be read|cannot read",), None),
+    ),
     Row("circle.tif", _circle, Done(RGB)),
     Row("sixty-thousand.tif", lying({256: (LONG, [60000]), 257: (LONG, [60000])}), Refused(("60000x60000",))),
     Row(
