@@ -102,7 +102,7 @@ class _Driver:
 
     def run(self, stop: Callable[[], bool]) -> tuple[list[Job], list[tuple[Job, str]]]:
         """Have the jobs done until `stop()`; returns those done, and those failed with a reason. Raises `RunError`."""
-        self.tally = Tally(self.plan, self.max_pixels, self.on_event)
+        self.tally = Tally(self.plan, self.max_pixels, self.on_event, self.saving.keep_times)
         for _ in range(self.count):
             self._start()
         while self.waiting or self.suspects or self.flying:

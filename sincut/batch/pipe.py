@@ -101,7 +101,7 @@ class _Pipe:
     ) -> None:  # fmt: skip
         self.translator, self.options, self.saving, self.encoder = translator, options, saving, encoder
         self.on_event = _Guarded(on_event)
-        self.tally = Tally(plan, options.max_pixels, on_event)
+        self.tally = Tally(plan, options.max_pixels, on_event, saving.keep_times)
         self.encoding: _Encoding | None = None
 
     def take(self, job: Job, source: Read) -> None:

@@ -3,13 +3,14 @@
 import contextlib
 import time
 from collections.abc import Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
+from sincut.batch.beside import keep_time
 from sincut.batch.naming import Job
 from sincut.batch.plan import Plan
-from sincut.batch.remote import AnyPath, Url
+from sincut.batch.remote import AnyPath, Url, stamp_of
 from sincut.batch.work import Outcome
 from sincut.errors import RunError
 from sincut.events import BatchStarted, Listener, PictureDone, PictureFailed, Warned
@@ -22,8 +23,8 @@ class Tally:
     Used wherever plans are carried out, so that manifest and events are the same on one machine and on many.
     """
 
-    def __init__(self, plan: Plan, max_pixels: int, on_event: Listener) -> None:
-        self.plan, self.on_event = plan, on_event
+    def __init__(self, plan: Plan, max_pixels: int, on_event: Listener, keep_times: bool = False) -> None:
+        self.plan, self.on_event, self.keep_times = plan, on_event, keep_times
         self.done: list[Job] = []
         self.failed: list[tuple[Job, str]] = []
         pixels = plan.pixels(max_pixels)
@@ -39,15 +40,32 @@ class Tally:
     def end(self, job: Job, outcome: Outcome) -> None:
         """Write down and tell how a job ended; failures that may pass are not written. Raises `RunError`."""
         manifest, error = self.plan.manifest, outcome.error
+        outcome, in_place = outcome if error else self._timed(job, outcome), job.source == job.target
         if manifest is not None and (not error or outcome.damaged):
             paths = job.source, outcome.before, outcome.sha256, job.target
             manifest.add(manifest.entry(*paths, self.plan.recipe, outcome.seconds, error, outcome.written))
         if error:
             self.fail(job, error)
             return
+        if in_place and self.keep_times:
+            keep_time(job.source, outcome.before[1], job.target)
         self.done.append(job)
         left = self.pace.left(outcome.pixels)
         self.on_event(PictureDone(job.source, job.target, outcome.seconds, outcome.notes, left))
+
+    def _timed(self, job: Job, outcome: Outcome) -> Outcome:
+        """The outcome of a picture whose output has got the time of its source, where that is asked for.
+
+        In place it gets it after it was written down as done: before, a crash would leave a file that looks untouched.
+        """
+        if not self.keep_times:
+            return outcome
+        if job.source == job.target:
+            stamp = stamp_of(job.target)
+            return replace(outcome, written=(stamp[0], outcome.before[1]) if stamp else None)
+        notes = keep_time(job.source, outcome.before[1], job.target)
+        written = outcome.written if isinstance(job.target, Url) else stamp_of(job.target)
+        return replace(outcome, notes=outcome.notes + notes, written=written)
 
     def fail(self, job: Job, reason: str) -> None:
         """Tell that a job failed, through no fault of its source: the manifest does not hear of it."""

@@ -4,6 +4,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 
+from sincut.batch.beside import copy_sidecars
 from sincut.batch.naming import Job
 from sincut.batch.remote import stamp_of
 from sincut.batch.staged import Staged
@@ -98,6 +99,7 @@ def apply_staged(
         with within_memory():
             notes = translator.apply_file(staged.source, staged.target, options, saving, on_event)
         staged.publish()
+        notes += _sidecars(staged, saving)
     finally:
         staged.close()
     return notes
@@ -108,6 +110,12 @@ def save(picture: Picture, staged: Staged, saving: Saving) -> tuple[str, ...]:
     try:
         notes = picture.notes + writing.save(picture, staged.target, saving)
         staged.publish()
+        notes += _sidecars(staged, saving)
     finally:
         staged.close()
     return notes
+
+
+def _sidecars(staged: Staged, saving: Saving) -> tuple[str, ...]:
+    """Copy the sidecars of a picture along; notes on them."""
+    return () if saving.strip else copy_sidecars(*staged.given)

@@ -49,6 +49,7 @@ class Look:
     format_: str | None
     quality: int | None
     strip: bool
+    keep_times: bool
     greys: str
     strength: float
     keep: str | None
@@ -82,6 +83,7 @@ look_options = gathered(
     click.option("--format", "format_", metavar="SUFFIX", help="png, jpg, webp, tif, ... where -o does not say it."),
     click.option("--quality", type=int, help="1 to 100, of JPEG, WebP and AVIF; by default the source's own."),
     click.option("--strip", is_flag=True, help="Write no metadata."),
+    click.option("--keep-times", is_flag=True, help="Give outputs the time of the last change of their inputs."),
     click.option("--greys", default="colour", show_default=True, type=click.Choice(["colour", "keep"]),
                  help="What becomes of pictures without colours."),
     click.option("--strength", type=float, default=1.0, show_default=True,
@@ -201,7 +203,7 @@ def _options(look: Look, limits: Limits) -> "Options":
 def _saving(look: Look) -> "Saving":
     from sincut.pictures.writing import Saving
 
-    return Saving(look.quality, look.strip, look.greys)
+    return Saving(look.quality, look.strip, look.greys, look.keep_times)
 
 
 def _print_forecasts(forecasts: list[dict[str, Any]], as_json: bool) -> None:

@@ -35,6 +35,7 @@ class Saving:
     quality: int | None = None  # 1 to 100, of JPEG, WebP and AVIF; None: the source's own, or `DEFAULT_QUALITY`
     strip: bool = False  # leave all metadata out
     greys: str = "colour"  # "keep" makes greys, by their luma, of pictures that came as greys
+    keep_times: bool = False  # files of a batch get the time of the last change of their sources
 
     def __post_init__(self) -> None:
         if self.quality is not None and not 1 <= self.quality <= 100:
