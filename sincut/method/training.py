@@ -11,7 +11,7 @@ import torch
 from torch import Tensor, nn
 
 from sincut.config.sections import Config
-from sincut.devices import Compute
+from sincut.devices import Compute, release_memory
 from sincut.method.crops import check_size
 from sincut.method.ensemble import Distillation, Member, nearest_last
 from sincut.method.sides import prepare
@@ -90,7 +90,9 @@ class Training:
         source, target = (side.pictures[0].image for side in (self.sides.source, self.sides.target))
         noise = torch.randn(1, 1, *source.shape[2:], generator=torch.Generator().manual_seed(0)).to(source)
         with torch.no_grad(), self.compute.autocast():
+            release_memory(torch.device("cpu"))  # of steps and previews, since this takes most
             out = in_bands(translated, torch.cat([source, noise], dim=1), average.halo)  # noise is cut as the source
+            release_memory(torch.device("cpu"))
         self.after = (balance(out, target),)
 
     def model(self, provenance: Provenance | None = None) -> Model:

@@ -4,13 +4,19 @@ An operation is local if an output pixel depends only on input pixels within a `
 """
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from contextvars import ContextVar
 
 import torch
 from kornia.filters import gaussian_blur2d
 from torch import Tensor
 
 BAND = 4_000_000  # pixels that are filtered at once
+SMALL_BAND = 1_000_000  # the same where memory is scarce
+
+
+_PIXELS = ContextVar("pixels", default=0)  # filtered at once; 0: `BAND`
 
 
 def without_border(x: Tensor, places: int) -> Tensor:
@@ -49,7 +55,7 @@ def in_bands(local: Callable[[Tensor], Tensor], x: Tensor, reach: int) -> Tensor
     even rows, if `reach` is even, so that G, which has a stride of 2, may be `local`.
     """
     h, w = x.shape[2:]
-    rows = max(4 * reach, BAND // w // 2 * 2)
+    rows = max(4 * reach, (_PIXELS.get() or BAND) // w // 2 * 2)
     if torch.compiler.is_compiling() or h <= rows:
         return local(x)
     bands = []
@@ -57,6 +63,16 @@ def in_bands(local: Callable[[Tensor], Tensor], x: Tensor, reach: int) -> Tensor
         first, bottom = max(0, top - reach), min(h, top + rows)
         bands.append(local(x[:, :, first : bottom + reach])[:, :, top - first : bottom - first])
     return torch.cat(bands, dim=2)
+
+
+@contextmanager
+def bands_of(pixels: int) -> Iterator[None]:
+    """A block in which `in_bands` works on so many pixels at once, in this thread or task; 0 stands for `BAND`."""
+    before = _PIXELS.set(pixels)
+    try:
+        yield
+    finally:
+        _PIXELS.reset(before)
 
 
 def symmetric_power(matrix: Tensor, exponent: float) -> Tensor:

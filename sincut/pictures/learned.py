@@ -7,21 +7,18 @@ while it is read; one of up to `LARGE` pixels keeps its size, and where nothing 
 import math
 from dataclasses import replace
 from pathlib import Path
-from typing import Any, NamedTuple
-
-import numpy as np
+from typing import NamedTuple
 
 from sincut.config.sections import Crops
 from sincut.errors import ImageError
 from sincut.pictures import reduced
 from sincut.pictures.opening import MAX_PIXELS
-from sincut.pictures.picture import Picture, Pixels
+from sincut.pictures.picture import Picture
 from sincut.pictures.reduced import Size
-from sincut.pictures.resampling import resized_rows
 from sincut.pictures.visible import visible_part
 
 LARGE = 8_000_000  # px: a picture of more is scaled down
-MOST = 2_500_000  # px that it then has, unless it were narrower than the widest crops see it
+MOST = 3_000_000  # px that it then has, unless it were narrower than the widest crops see it
 EXCESS = 2.0  # width that it then has at most, as a multiple of `crops.high`, where `crops.excess` says nothing
 
 
@@ -70,22 +67,13 @@ def of(picture: Picture, crops: Crops) -> Learned:
         shown = visible_part(picture)  # before scaling could mix it with what is hidden
         scale = wanted[1] / size[1]
         h, w = (max(1, round(side * scale)) for side in shown.size)
-        alpha = None if shown.alpha is None else _scaled(shown.alpha[..., None], (h, w))[..., 0]
+        alpha = None if shown.alpha is None else reduced.scaled(shown.alpha[..., None], (h, w))[..., 0]
         note = f"scaled down by {1 / scale:.3g}, to {w}x{h}"
-        picture = replace(shown, pixels=_scaled(shown.pixels, (h, w)), alpha=None, notes=(*shown.notes, note))
-        return Learned(replace(picture, alpha=alpha), size, scale)
+        pixels = reduced.scaled(shown.pixels, (h, w))
+        return Learned(replace(shown, pixels=pixels, alpha=alpha, notes=(*shown.notes, note)), size, scale)
     return _learned(picture, size, crops)
 
 
 def _learned(picture: Picture, size: Size, crops: Crops) -> Learned:
     scale = picture.size[1] / size[1]
     return Learned(visible_part(picture, least=crops.size**2), size, scale)
-
-
-def _scaled(values: Any, size: Size) -> Pixels:
-    """Pixels (H, W, 3) or alpha (H, W, 1) of 8 or 16 bits at another size, (H', W', 3)."""
-    h, w = values.shape[:2]
-    three = np.broadcast_to(values, (h, w, 3))
-    scaled = resized_rows(lambda top, bottom: three[top:bottom], (h, w), size)
-    out: Pixels = scaled.round().clip(0, np.iinfo(values.dtype).max).astype(values.dtype)
-    return out

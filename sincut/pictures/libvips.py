@@ -89,24 +89,51 @@ def knows_jpeg2000() -> bool:
 
 
 def decode(
-    source: Path, grey: bool, icc: bytes | None, orientation: int = 1, bands: Sequence[int] = ()
+    source: Path,
+    grey: bool,
+    icc: bytes | None,
+    orientation: int = 1,
+    bands: Sequence[int] = (),
+    size: tuple[int, int] | None = None,
 ) -> tuple[Pixels, Pixels | None, list[str]]:
     """Upright sRGB pixels (H, W, 3), their alpha (H, W), both of the file's 8 or 16 bits, and conversions in words.
 
-    Of the file's channels, `bands` are taken, or all.
+    Of the file's channels, `bands` are taken, or all. They are scaled down to a `size` (H, W) before they are turned
+    upright, or stay as they are.
 
     Raises `UnsupportedError` for numbers that mean no colours, `DamagedError`, and `ImageError` for errors of the
     system, all without the path.
     """
     vips = library()
     try:
-        upright = upright_srgb(taken(lazy_image(source), bands), grey, icc, orientation)
+        image = taken(lazy_image(source), bands) if size is None else shrunk(source, size, bands)
+        upright = upright_srgb(image, grey, icc, orientation)
         pixels = upright.image.numpy()
     except vips.Error as error:
         raise failure(error) from None
     pixels = pixels if pixels.ndim == 3 else pixels[..., None]
     alpha = np.ascontiguousarray(pixels[..., 3]) if pixels.shape[2] == 4 else None
     return np.ascontiguousarray(pixels[..., :3]), alpha, upright.notes
+
+
+def shrunk(source: Path, size: tuple[int, int], bands: Sequence[int] = ()) -> "pyvips.Image":
+    """An image in memory, scaled down to a size (H, W), of a file that is read once from top to bottom.
+
+    Its numbers mean what those of the file mean; its channels are `bands`, or all. Raises `pyvips.Error`, and
+    `UnsupportedError` for numbers that cannot be mixed.
+    """
+    image, (h, w) = taken(lazy_image(source, access="sequential"), bands), size
+    if image.coding != "none":
+        raise UnsupportedError(f"pixels coded as {image.coding} are not supported; convert it to RGB")
+    format_, interpretation, alpha = image.format, image.interpretation, image.hasalpha()
+    if alpha:  # colours count as far as they are seen
+        image = image.premultiply()
+    image = image.resize(w / image.width, vscale=h / image.height, kernel="linear")  # no overshoot
+    if alpha:
+        image = image.unpremultiply()
+    if format_ not in ("float", "double"):
+        image = image.rint().cast(format_)
+    return image.copy(interpretation=interpretation).copy_memory()
 
 
 def size_of(source: Path) -> tuple[int, int] | None:

@@ -3,6 +3,7 @@
 Conversions on the way are told in words in `Picture.notes`.
 """
 
+from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
 
@@ -167,40 +168,48 @@ def _decode(image: Image.Image, source: Path) -> Picture:
     """The picture of an opened file; 16 bits a channel by libvips where they can be kept."""
     kind = kind_of(source)
     carried = carried_by(image, source)
-    if is_described(image):
-        return _decode_deep(image, source, carried)
-    if keeps_depth(kind) and libvips.installed():
-        try:
-            return _decode_deep(image, source, carried)
-        except UnsupportedError:  # libvips has no such mode; Pillow may
-            pass
+    picture = decode_deep(image, source, carried)
+    if picture is not None:
+        return picture
     picture = from_pil(image, carried)
-    further = (FURTHER,) if kind.bands else ()
-    return replace(picture, notes=(*picture.notes, *further, *depth_lost(kind)))
+    return replace(picture, notes=(*picture.notes, *lost_of(kind)))
 
 
-def keeps_depth(kind: Kind) -> bool:
+def _keeps_depth(kind: Kind) -> bool:
     """True if libvips, where it is there, gives a file's pixels in 16 bits a channel."""
     return kind.deep and kind.samples == "unsigned" and kind.container in formats.DEEP and kind.of_vips is None
 
 
-def depth_lost(kind: Kind) -> tuple[str, ...]:
-    """The note that Pillow gives a file's pixels in fewer bits than it has; nothing where that is not so."""
+def lost_of(kind: Kind) -> tuple[str, ...]:
+    """Notes on channels of a file, and on bits of them, that Pillow does not give."""
+    further = (FURTHER,) if kind.bands else ()
     if not kind.deep or kind.samples != "unsigned" or kind.bits > SIXTEEN:
-        return ()
-    without = keeps_depth(kind) and not libvips.installed()
-    return (libvips.NEEDS_VIPS if without else MADE_EIGHT.format(bits=kind.bits),)
+        return further
+    without = _keeps_depth(kind) and not libvips.installed()
+    return (*further, libvips.NEEDS_VIPS if without else MADE_EIGHT.format(bits=kind.bits))
 
 
-def _decode_deep(image: Image.Image, source: Path, carried: Carried) -> Picture:
-    """The picture of 16 bits a channel of an opened file, or of one that Pillow does not read, by libvips.
+def decode_deep(
+    image: Image.Image, source: Path, carried: Carried, size: tuple[int, int] | None = None
+) -> Picture | None:
+    """The picture of an opened file of 16 bits a channel, or of one that Pillow does not read, by libvips.
 
-    Raises as `libvips.decode`.
+    None for any other file. It is scaled down to a `size` (H, W) before it is turned upright, if one is given. Raises
+    as `libvips.decode`.
     """
+    if is_described(image):
+        return _by_vips(image, source, carried, size)
+    if _keeps_depth(kind_of(source)) and libvips.installed():
+        with suppress(UnsupportedError):  # libvips has no such mode; Pillow may
+            return _by_vips(image, source, carried, size)
+    return None
+
+
+def _by_vips(image: Image.Image, source: Path, carried: Carried, size: tuple[int, int] | None) -> Picture:
     metadata, grey, jpeg, dropped, orientation = carried
     bands, of_rgb = kind_of(source).bands, image.mode in IN_PROFILE and not grey
     way = way_of(metadata.icc) if of_rgb else Way(metadata.icc)
-    pixels, alpha, converted = libvips.decode(source, grey, way.applied or way.kept, orientation, bands)
+    pixels, alpha, converted = libvips.decode(source, grey, way.applied or way.kept, orientation, bands, size)
     first = first_only(image)
     notes = [*([UPRIGHT] if orientation != 1 else []), *converted, *first, *([FURTHER] if bands else []), *dropped]
     if grey:

@@ -66,6 +66,11 @@ class Inputs:
         return self.painting, self.photo
 
     @property
+    def scaled(self) -> bool:
+        """True if one of them is learned from at a smaller size than its own, so as to bound the memory it takes."""
+        return any(side.learned.scale != 1 for side in self.both)
+
+    @property
     def source(self) -> Source:
         """The painting; with `reverse` the photo."""
         return self.photo if self.reverse else self.painting

@@ -8,6 +8,7 @@ import contextlib
 import copy
 import json
 import platform
+from collections.abc import Iterator
 from dataclasses import asdict, replace
 from datetime import UTC, datetime
 from pathlib import Path
@@ -144,8 +145,8 @@ class Recorder:
         if drawn or not self.drawn:
             self.preview, self.drawn = thumbnail(shown), drawn
         self.on_event(Saved(path, "preview"))
-        self._measure(event, out)
-        release_memory(torch.device("cpu"))  # a step and the balance find room where the preview's tiles were
+        with _trimmed():
+            self._measure(event, out)
 
     def _measure(self, event: Preview, out: Picture) -> None:
         """Record the figures of what G alone gives, and warn of alarming ones."""
@@ -189,6 +190,14 @@ class Recorder:
             self._append({"step": told.pop("step"), "session": told})
         history.append(self.folder, values)
         self.history.add(values)
+
+
+@contextlib.contextmanager
+def _trimmed() -> Iterator[None]:
+    """A block that finds room where tiles of a preview were, and leaves its own to the next step."""
+    release_memory(torch.device("cpu"))
+    yield
+    release_memory(torch.device("cpu"))
 
 
 def _small(picture: Picture, megapixels: float) -> Picture:

@@ -19,6 +19,7 @@ from sincut.method.crops import check_size
 from sincut.method.registry import own_makers
 from sincut.model.model import Model
 from sincut.model.provenance import PARTS, Provenance, asked_reverse
+from sincut.nets.local import SMALL_BAND, bands_of
 from sincut.pictures.picture import to_tensor
 from sincut.runs.folder import State, load_config, load_inputs, opened
 from sincut.runs.inputs import AnyImage, Inputs, name_of, source_of, thumbnail
@@ -82,10 +83,8 @@ def train(
     with _enough_memory():
         known = config or (resolve() if output is None else load_config(Path(output)))
         inputs = _read(painting, photo, reverse, known, resume, on_event)
-        if output is None:
-            model = how.learn(inputs, config or resolve(), on_event)
-        else:
-            model = _learn_in(Path(output), inputs, config, resume, how, on_event)
+        with bands_of(SMALL_BAND if inputs.scaled else 0):
+            model = _learn(output, inputs, config, resume, how, on_event)
     return Translator(model, how.device, precision)
 
 
@@ -148,9 +147,13 @@ class _How(NamedTuple):
         )
 
 
-def _learn_in(path: Path, inputs: Inputs, config: Config | None, resume: bool, how: _How, on_event: Listener) -> Model:
-    """The model, learned with a run folder that records it."""
-    with opened(path, resume) as folder:
+def _learn(
+    output: Path | str | None, inputs: Inputs, config: Config | None, resume: bool, how: _How, on_event: Listener
+) -> Model:
+    """The model, learned with a run folder that records it, if one is given."""
+    if output is None:
+        return how.learn(inputs, config or resolve(), on_event)
+    with opened(Path(output), resume) as folder:
         state, config = folder.resume(config, inputs.identity()) if resume else (None, config or resolve())
         recorder = Recorder(folder.path, inputs, config, how.device, how.precision, on_event)
         with contextlib.closing(recorder):

@@ -97,7 +97,7 @@ crops = resolve("quick").crops
 if sys.argv[1] != "a.jpg":
     libvips.library()
 before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-assert learned.load(Path({str(tmp_path)!r}, sys.argv[1]), crops).picture.size == (1225, 2041)
+assert learned.load(Path({str(tmp_path)!r}, sys.argv[1]), crops).picture.size == (1229, 2048)
 print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before)
 """
     done = subprocess.run([sys.executable, "-c", code, name], capture_output=True, text=True, check=True)
