@@ -1,4 +1,7 @@
-"""Metadata in boxes: of HEIC and AVIF (ISO/IEC 14496-12, 23008-12), and of JPEG 2000 (ISO/IEC 15444-1, annex I)."""
+"""Metadata in boxes: of HEIC and AVIF (ISO/IEC 14496-12, 23008-12), and of JPEG 2000 (ISO/IEC 15444-1, annex I).
+
+And chunks of WebP, which are boxes too (https://developers.google.com/speed/webp/docs/riff_container).
+"""
 
 import struct
 from collections.abc import Iterator
@@ -19,6 +22,7 @@ ALPHA = (b"urn:mpeg:mpegB:cicp:systems:auxiliary:alpha", b"urn:mpeg:hevc:2015:au
 DEPTH = (b"urn:mpeg:mpegB:cicp:systems:auxiliary:depth", b"urn:mpeg:hevc:2015:auxid:2", b"urn:mpeg:avc:2015:auxid:2")
 DEPTH_DROPPED = "its depth map was dropped"
 OTHERS_DROPPED = "other pictures behind the picture, such as mattes, were dropped"
+OF_WEBP = {b"VP8 ", b"VP8L", b"VP8X", b"ALPH", b"ANIM", b"ANMF", b"ICCP", b"EXIF", b"XMP "}
 PROFILE, ANY_PROFILE = 2, 3  # methods of JPEG 2000's colour box
 
 
@@ -75,6 +79,22 @@ def of_jpeg2000(file: BinaryIO) -> Boxes:
             others.append("a box of it that is not known was dropped")
     boxes.notes = list(dict.fromkeys(others))
     return boxes
+
+
+def notes_of_webp(file: BinaryIO) -> list[str]:
+    """Notes on what a translation leaves out of an open WebP file: chunks that are none of the format's own."""
+    size, at, others = file.seek(0, 2), 12, list[str]()
+    for _ in range(MOST_BOXES):
+        file.seek(at)
+        head = file.read(8)
+        if len(head) < 8 or at >= size:
+            break
+        kind, length = struct.unpack("<4sL", head)
+        if kind not in OF_WEBP:
+            name = kind.decode("latin-1")
+            others.append(CREDENTIALS_DROPPED if name == "C2PA" else f"its chunk {name!a} was dropped")
+        at += 8 + length + length % 2
+    return list(dict.fromkeys(others))
 
 
 def _take_meta(boxes: Boxes, data: bytes) -> None:

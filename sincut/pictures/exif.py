@@ -16,7 +16,8 @@ from sincut.pictures.ifd import EXIF_IFD, Directory, Entry, Stream
 
 ORIENTATION, MAKER_NOTE, X_RESOLUTION, Y_RESOLUTION, UNIT = 0x0112, 0x927C, 282, 283, 296
 WIDTH, HEIGHT = 0xA002, 0xA003  # of the picture, as EXIF has them
-INCH, CENTIMETRE = 2, 3
+NO_UNIT, INCH, CENTIMETRE = 1, 2, 3
+MOST_BELOW = 64  # pictures in sub-directories that are looked at
 COLOUR_SPACE, ADOBE_RGB, UNCALIBRATED = 0xA001, 2, 0xFFFF
 XMP_TAG, IPTC_TAG, PHOTOSHOP_TAG, ICC_TAG, LAYERS_TAG, CREDENTIALS_TAG = 700, 0x83BB, 0x8649, 34675, 37724, 0xCD41
 SUB_DIRECTORIES = 330  # other pictures of a TIFF file
@@ -83,6 +84,34 @@ def of_tiff(stream: Stream) -> Upright:
         tags = without_notes(tags)
         notes.append(NOTES_DROPPED)
     return Upright(ifd.as_exif(tags) if tags else None, notes)
+
+
+def pictures_below(stream: Stream) -> list[bool]:
+    """For each picture in the sub-directories of a TIFF file's first picture, True if it is a smaller copy of that."""
+    try:
+        tags = stream.directory(stream.start, left_out=set(range(2**16)) - {SUB_DIRECTORIES, 256, 257})
+        width, height = (next(iter(ifd.numbers(tags.get(tag))), 0) for tag in (256, 257))
+        copies = []
+        for start in list(ifd.numbers(tags.get(SUB_DIRECTORIES)))[:MOST_BELOW]:
+            own = stream.directory(int(start), left_out=set(range(2**16)) - {254, 256, 257})
+            kind, w, h = (next(iter(ifd.numbers(own.get(tag))), 0) for tag in (254, 256, 257))
+            copies.append(bool(int(kind) & 1) or (w <= width / 2 + 1 and h <= height / 2 + 1))
+    except (ValueError, struct.error, RecursionError):
+        return []
+    return copies
+
+
+def in_srgb(exif: bytes) -> bytes:
+    """EXIF that does not say Adobe RGB, changed in place, of a picture that is written in sRGB."""
+    tags = tags_of(exif)
+    if not is_adobe_rgb(tags):
+        return exif
+    below = tags[EXIF_IFD].below or {}
+    data, order = bytearray(exif.removeprefix(b"Exif\0\0")), ifd.stream_of(exif).order
+    struct.pack_into(f"{order}H", data, below[COLOUR_SPACE].at, 1)
+    if 1 in (between := below[ifd.INTEROP_IFD].below or {} if ifd.INTEROP_IFD in below else {}):
+        data[between[1].at : between[1].at + 3] = b"R98"
+    return b"Exif\0\0" + bytes(data)
 
 
 def for_tiff(exif: bytes | None) -> Directory:

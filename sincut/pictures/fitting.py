@@ -32,6 +32,9 @@ def what_fits(metadata: Metadata, format_: str) -> tuple[Metadata, list[str]]:
 def _exif(metadata: Metadata, format_: str) -> tuple[Metadata, list[str]]:
     if not metadata.exif:
         return metadata, []
+    if not metadata.icc:
+        metadata = metadata._replace(exif=exif.in_srgb(metadata.exif))
+    assert metadata.exif
     if format_ not in WITH_METADATA or (format_ == "JPEG" and len(metadata.exif) > LONGEST_IN_JPEG):
         length = " of this length" if format_ in WITH_METADATA else ""
         return metadata._replace(exif=None), [f"{format_} cannot hold EXIF{length}"]

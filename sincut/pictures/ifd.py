@@ -16,6 +16,9 @@ BYTE, ASCII, SHORT, LONG, RATIONAL, UNDEFINED, IFD, LONG8, SLONG8, IFD8 = 1, 2, 
 # Bytes of a value of each type, and of the numbers of which it is made.
 SIZES = {1: 1, 2: 1, 3: 2, 4: 4, 5: 8, 6: 1, 7: 1, 8: 2, 9: 4, 10: 8, 11: 4, 12: 8, 13: 4, 16: 8, 17: 8, 18: 8}
 UNITS = {**SIZES, 5: 4, 10: 4}
+# The same as `struct` has them.
+FORMS = {1: "B", 3: "H", 4: "L", 5: "L", 6: "b", 8: "h", 9: "l", 10: "l", 11: "f", 12: "d", 13: "L"}
+FORMS |= {16: "Q", 17: "q", 18: "Q"}
 ENDS = {b"II": "<", b"MM": ">"}
 MOST_TAGS = 4096  # in a directory; more is damage
 MOST_BYTES = 2**24  # of a value; more is no text or number, but another picture
@@ -178,11 +181,6 @@ def as_exif(directory: Directory) -> bytes:
     return b"Exif\0\0II*\0\x08\0\0\0" + packed(directory, 8)
 
 
-def text(value: bytes) -> Entry:
-    """A text as a tag's value."""
-    return Entry(ASCII, len(value) + 1, value + b"\0")
-
-
 def numbers(entry: Entry | None) -> Iterable[float]:
     """The numbers of a value, rationals divided; none of what is no number, and of a division by zero."""
     if entry is None or entry.kind not in FORMS:
@@ -192,9 +190,6 @@ def numbers(entry: Entry | None) -> Iterable[float]:
         return values
     pairs = list(zip(values[::2], values[1::2], strict=True))
     return [a / b for a, b in pairs] if all(b for _, b in pairs) else []
-
-
-FORMS = {1: "B", 3: "H", 4: "L", 5: "L", 6: "b", 8: "h", 9: "l", 10: "l", 11: "f", 12: "d", 16: "Q", 17: "q"}
 
 
 def _swapped(data: bytes, unit: int) -> bytes:

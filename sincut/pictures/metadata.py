@@ -4,6 +4,7 @@ Damaged metadata never stops a picture; it is left out, and said. So is all that
 pictures behind the picture, and seals on the source. Tags are numbered as in Exif 3.0 (CIPA DC-008) and TIFF 6.0.
 """
 
+import re
 import struct
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
@@ -13,8 +14,8 @@ from typing import Any, BinaryIO, NamedTuple
 
 from PIL import Image
 
-from sincut.pictures import boxes, chunks, coding, exif, ifd, jpeg, photoshop, segments, xmp
-from sincut.pictures.modes import GREY
+from sincut.pictures import boxes, chunks, coding, exif, ifd, jpeg, photoshop, segments, tiff_exif, xmp
+from sincut.pictures.modes import GREY, IN_PROFILE
 from sincut.pictures.picture import Metadata
 
 ORIENTATION = exif.ORIENTATION
@@ -29,6 +30,11 @@ TURNS = {
     7: Image.Transpose.TRANSVERSE,
     8: Image.Transpose.ROTATE_90,
 }
+BELOW_DROPPED = "the other pictures in its SubIFDs were dropped"
+TAKEN_FOR_ADOBE = "taken for Adobe RGB, as its EXIF says; that is written as an ICC profile"
+BMP_HEADER, PPM_BYTES = 138, 4096  # bytes that are looked at
+# Two or three numbers, with comments between them (https://netpbm.sourceforge.net/doc/ppm.html).
+PPM_HEADER = re.compile(rb"P[14]((\s|#[^\n]*\n)+\d+){2}|P[2356]((\s|#[^\n]*\n)+\d+){3}")
 LAYERS_DROPPED = "its Photoshop layers were dropped"
 # Pillow's parser of EXIF raises any of these on damaged tags.
 DAMAGED_EXIF = (
@@ -100,6 +106,9 @@ def _left_out_if_damaged() -> Iterator[None]:
 
 
 def _carried(image: Image.Image, raw: _Raw) -> Carried:
+    if not raw.icc and image.mode in IN_PROFILE and not is_grey(image) and exif.is_adobe_rgb(exif.tags_of(raw.exif)):
+        raw.icc = coding.profile(coding.D65, coding.ADOBE, coding.ADOBE_CURVE, grey=False)
+        raw.notes.append(TAKEN_FOR_ADOBE)
     metadata, notes, orientation = _kept(raw)
     return Carried(metadata, is_grey(image), jpeg.options_of(image), notes, orientation)
 
@@ -107,7 +116,8 @@ def _carried(image: Image.Image, raw: _Raw) -> Carried:
 def _kept(raw: _Raw) -> tuple[Metadata, tuple[str, ...], int]:
     """The part of a file's metadata that is true of its translation, notes on the rest, and the orientation."""
     notes, resources, data = list(raw.notes), None, raw.exif or None
-    orientation = raw.orientation or exif.orientation_in(exif.tags_of(data)) or xmp.orientation_in(raw.xmp) or 1
+    tags = exif.tags_of(data)
+    orientation = raw.orientation or exif.orientation_in(tags) or xmp.orientation_in(raw.xmp) or 1
     orientation = orientation if orientation in range(2, 9) else 1
     if data:
         data, lost = exif.upright(data, orientation)
@@ -116,7 +126,8 @@ def _kept(raw: _Raw) -> tuple[Metadata, tuple[str, ...], int]:
         resources, lost = photoshop.kept(raw.photoshop, orientation != 1)
         notes += lost
     packet = xmp.upright(raw.xmp) if raw.xmp else None
-    dpi = raw.dpi and (raw.dpi[::-1] if orientation >= 5 else raw.dpi)
+    dpi = _resolution(raw.dpi) or _resolution(exif.resolution_in(tags))
+    dpi = dpi[::-1] if dpi and orientation >= 5 else dpi
     metadata = Metadata(raw.icc, data, packet, dpi, resources, raw.comments, raw.chunks)
     return metadata, tuple(dict.fromkeys(notes)), orientation
 
@@ -132,31 +143,30 @@ def _of_info(image: Image.Image) -> _Raw:
         data = b"Exif\0\0" + data
     comment = info.get("comment")
     comments = (comment.encode() if isinstance(comment, str) else comment,) if comment else ()
+    if image.format == "TIFF":
+        data = ifd.as_exif(exif.for_tiff(data))
     dpi = None if info.get("dpi") == (1, 1) else info.get("dpi")  # as Pillow has it where TIFF tells none
     packet = packet.encode() if isinstance(packet, str) else packet
     icc = info.get("icc_profile") or None
-    return _Raw(icc, data, packet, dpi=_resolution(dpi), comments=comments, orientation=orientation)
+    return _Raw(icc, data, packet, dpi=dpi, comments=comments, orientation=orientation)
 
 
 def _of_jpeg(image: Image.Image, file: BinaryIO) -> _Raw:
     held = segments.read(file)
-    unit, *density = held.density or (0, 0, 0)
-    dpi: Any = density if unit == 1 else [value * 2.54 for value in density] if unit == 2 else None
-    dpi = _resolution(dpi) or _resolution(exif.resolution_in(exif.tags_of(held.exif)))
-    icc, comments, notes = image.info.get("icc_profile") or None, tuple(held.comments), segments.notes(held)
-    if not icc and image.mode == "RGB" and exif.is_adobe_rgb(exif.tags_of(held.exif)):
-        icc = coding.profile(coding.D65, coding.ADOBE, coding.ADOBE_CURVE, grey=False)
-        notes.append("taken for Adobe RGB, as its EXIF says; that is written as an ICC profile")
+    unit, across, down = held.density or (0, 0, 0)
+    scale = {1: 1.0, 2: 2.54}.get(unit)
+    dpi = (across * scale, down * scale) if scale else None
+    notes = [*segments.notes(held, listed=image.format == "MPO"), *_oblong(across, down, unit == 0)]
+    icc, comments = image.info.get("icc_profile") or None, tuple(held.comments)
     return _Raw(icc, held.exif, held.xmp, held.photoshop, dpi, comments, notes=notes)
 
 
 def _of_png(image: Image.Image, file: BinaryIO) -> _Raw:
     held = chunks.read(file)
     across, down, unit = held.density or (0, 0, 0)
-    dpi = _resolution((across / chunks.METRE, down / chunks.METRE) if unit == 1 else None)
-    dpi = dpi or _resolution(exif.resolution_in(exif.tags_of(held.exif)))
+    dpi = (across / chunks.METRE, down / chunks.METRE) if unit == 1 else None
     colours = coding.of_png(held.colours, image.info.get("icc_profile") or None, is_grey(image))
-    kept, notes = (*colours.kept, *held.texts), [*chunks.notes(held), *colours.notes]
+    kept, notes = (*colours.kept, *held.texts), [*chunks.notes(held), *colours.notes, *_oblong(across, down, unit == 0)]
     return _Raw(colours.icc, held.exif, held.xmp, held.photoshop, dpi, chunks=kept, notes=notes)
 
 
@@ -196,6 +206,29 @@ def _of_jpeg2000(image: Image.Image, file: BinaryIO) -> _Raw:
     return raw
 
 
+def _of_webp(image: Image.Image, file: BinaryIO) -> _Raw:
+    raw = _of_info(image)
+    raw.notes += boxes.notes_of_webp(file)
+    return raw
+
+
+def _of_bmp(image: Image.Image, file: BinaryIO) -> _Raw:
+    """The resolution and the profile of a BMP file (its header of version 5)."""
+    raw, head = _of_info(image), file.read(BMP_HEADER)
+    if len(head) == BMP_HEADER and head[14:18] == struct.pack("<L", BMP_HEADER - 14) and head[70:74] == b"DEBM":
+        at, size = struct.unpack_from("<LL", head, 126)
+        file.seek(14 + at)
+        raw.icc = file.read(min(size, ifd.MOST_BYTES)) or None
+    return raw
+
+
+def _of_ppm(image: Image.Image, file: BinaryIO) -> _Raw:
+    """The comments in the header of a PPM file."""
+    raw, head = _of_info(image), PPM_HEADER.match(file.read(PPM_BYTES))
+    raw.comments = tuple(line[1:].strip() for line in re.findall(rb"#[^\n]*", head[0])) if head else ()
+    return raw
+
+
 def _of_gif(image: Image.Image, file: BinaryIO) -> _Raw:
     raw = _of_info(image)
     raw.xmp = raw.xmp or xmp.in_gif(file)
@@ -213,7 +246,11 @@ def _of_tags(stream: ifd.Stream) -> _Raw:
         tags[tag].data if tag in tags else b""
         for tag in (exif.ICC_TAG, exif.XMP_TAG, exif.IPTC_TAG, exif.PHOTOSHOP_TAG)
     )
-    dpi = _resolution(exif.resolution_in(tags))
+    if any(not is_reduced for is_reduced in exif.pictures_below(stream)):
+        notes.append(BELOW_DROPPED)
+    across, down, unit = (next(iter(ifd.numbers(tags.get(tag))), 0) for tag in tiff_exif.RESOLUTION)
+    notes += _oblong(across, down, unit == exif.NO_UNIT)
+    dpi = exif.resolution_in(tags)
     blocks, orientation = photoshop.with_iptc(resources, iptc), exif.orientation_in(tags)
     return _Raw(icc or None, data or b"", packet, blocks, dpi, notes=notes, orientation=orientation)
 
@@ -223,6 +260,12 @@ def _own_tags(stream: ifd.Stream) -> ifd.Directory:
     beside = {exif.XMP_TAG, exif.IPTC_TAG, exif.PHOTOSHOP_TAG, exif.ICC_TAG, exif.LAYERS_TAG, exif.CREDENTIALS_TAG}
     wanted = {ORIENTATION, exif.X_RESOLUTION, exif.Y_RESOLUTION, exif.UNIT, *beside}
     return stream.directory(stream.start, left_out=set(range(2**16)) - wanted)
+
+
+def _oblong(across: float, down: float, without_unit: bool) -> list[str]:
+    """The note that a proportion of pixels is left out, which a resolution without a unit tells."""
+    proportion = without_unit and across > 0 and down > 0 and across != down
+    return [f"its pixels are not square ({down:g}:{across:g}); that was left out"] if proportion else []
 
 
 def _resolution(dpi: Any) -> tuple[float, float] | None:
@@ -236,5 +279,5 @@ def _resolution(dpi: Any) -> tuple[float, float] | None:
 
 _READERS: Mapping[str, Callable[[Image.Image, BinaryIO], _Raw]] = {
     **{"JPEG": _of_jpeg, "MPO": _of_jpeg, "PNG": _of_png, "TIFF": _of_tiff, "HEIF": _of_heif, "AVIF": _of_heif},
-    **{"JPEG2000": _of_jpeg2000, "GIF": _of_gif},
+    **{"JPEG2000": _of_jpeg2000, "GIF": _of_gif, "WEBP": _of_webp, "BMP": _of_bmp, "DIB": _of_bmp, "PPM": _of_ppm},
 }

@@ -54,14 +54,14 @@ def read(file: BinaryIO) -> Segments:
     return segments
 
 
-def notes(segments: Segments) -> list[str]:
-    """Notes on what a translation leaves out of them."""
-    about, video = list[str](), segments.behind[4:8] == b"ftyp" or xmp.has_video(segments.xmp)
+def notes(segments: Segments, listed: bool = False) -> list[str]:
+    """Notes on what a translation leaves out of them; nothing on pictures behind the picture that are `listed`."""
+    about, video = list[str](), b"ftyp" in segments.behind[:12] or xmp.has_video(segments.xmp)
     if segments.gain_map and segments.behind:
         about.append(GAIN_MAP_DROPPED)
     if video and segments.behind:
         about.append(VIDEO_DROPPED)
-    if segments.behind and not about:
+    if segments.behind and not about and not listed:
         about.append("what lies behind the picture in its file was dropped")
     if any("c2pa" in name for name in segments.others):
         about.append(CREDENTIALS_DROPPED)

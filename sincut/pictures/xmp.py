@@ -29,7 +29,7 @@ ATTRIBUTE = re.compile(rb"""\s+([\w.-]+):([\w.-]+)\s*=\s*("[^"]*"|'[^']*')""")
 RDF = re.compile(rb"(<(?:\w+:)?RDF\b[^>]*>)(.*)(</(?:\w+:)?RDF\s*>)", re.DOTALL)
 WHOLE = re.compile(rb"<(\w+:xmpmeta|\w+:RDF)\b.*</\1\s*>", re.DOTALL)
 TAG = re.compile(rb"""<(?:[^"'>]|"[^"]*"|'[^']*')*>""")
-GUID = 32  # characters of a digest
+CLOSING = re.compile(rb"</[^>]*>")
 
 
 def upright(xmp: bytes) -> bytes:
@@ -115,32 +115,34 @@ def _is_stale(prefixes: Mapping[bytes, bytes], prefix: bytes, name: bytes) -> bo
 def _without(xmp: bytes, prefixes: Mapping[bytes, bytes]) -> bytes:
     """XMP without the elements and attributes that are stale; what is no XML loses such attributes alone."""
     spans: list[tuple[int, int, bytes]] = []  # from, to, and what stands there instead
-    depth, begun = 0, 0  # of elements within a stale one, and where that begins
+    depth, begun, opened = 0, 0, 0  # of elements within a stale one; where that begins, and the last tag ends
 
     def start(name: str, _: object) -> None:
-        nonlocal depth, begun
+        nonlocal depth, begun, opened
         at = parser.CurrentByteIndex
+        tag = TAG.match(xmp, at)
+        opened = tag.end() if tag else at
         prefix, _, local = name.encode().partition(b":")
         if depth or _is_stale(prefixes, prefix, local):
             begun = at if not depth else begun
             depth += 1
-        elif tag := TAG.match(xmp, at):
+        elif tag:
             spans.append((at, tag.end(), _trimmed(tag[0], prefixes)))
 
     def end(_: str) -> None:
         nonlocal depth
         if depth:
             depth -= 1
-            tag = TAG.match(xmp, parser.CurrentByteIndex)
-            if not depth and tag:
-                spans.append((begun, tag.end(), b""))
+            tag = CLOSING.match(xmp, parser.CurrentByteIndex)  # none of an element without contents
+            if not depth:
+                spans.append((begun, tag.end() if tag else opened, b""))
 
     parser = expat.ParserCreate()
     parser.StartElementHandler, parser.EndElementHandler = start, end
     try:
         if b"<!DOCTYPE" in xmp:
             return _trimmed(xmp, prefixes)
-        parser.Parse(xmp.strip(b"\0"), True)
+        parser.Parse(xmp.rstrip(b"\0"), True)
     except expat.ExpatError:
         return _trimmed(xmp, prefixes)
     parts, last = [], 0

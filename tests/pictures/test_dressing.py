@@ -132,7 +132,7 @@ def written(source: Path, target: Path, saving: Saving = writing.AS_IT_CAME) -> 
 def maker_notes(path: Path) -> bytes:
     """The owner as Canon's own software reads it from maker notes, by places from the start of EXIF."""
     data = path.read_bytes()
-    head = data.find(b"II*\0\x08\0\0\0")
+    head = data.find(b"II*\0")
     at = data.find(b"\x06\0\x02\0\x20\0\0\0", head) if head >= 0 else -1
     if at < 0:
         return b""

@@ -138,3 +138,79 @@ def test_orientation_is_applied_and_reset(tmp_path: Path) -> None:
     with Image.open(tmp_path / "p.jpg") as again:
         assert again.size == (H, W)
         assert again.getexif().get(0x0112, 1) == 1 and again.getexif()[0x010F] == "maker"
+
+
+def test_chunks_of_webp_that_are_not_known_are_named(tmp_path: Path) -> None:
+    Image.fromarray(RGB).save(tmp_path / "a.webp", lossless=True)
+    data = (tmp_path / "a.webp").read_bytes()
+    more = b"C2PA\4\0\0\0seal" + b"odd \3\0\0\0abc\0"
+    (tmp_path / "a.webp").write_bytes(data[:4] + (len(data) + len(more) - 8).to_bytes(4, "little") + data[8:] + more)
+    picture = reading.load(tmp_path / "a.webp")
+    assert np.array_equal(picture.pixels, RGB)
+    assert [note.split(" was")[0].split(" were")[0] for note in picture.notes] == [
+        "its content credentials (C2PA)",
+        "its chunk 'odd '",
+    ]
+
+
+def test_a_bmp_is_converted_through_its_profile_and_tells_no_resolution_it_has_not(tmp_path: Path) -> None:
+    icc = wide_gamut_profile()
+    writing.save(Picture(RGB), tmp_path / "a.bmp")
+    plain = (tmp_path / "a.bmp").read_bytes()
+    assert plain[38:46] == bytes(8)  # no dots a metre
+    pixels = plain[54:]
+    header = (124).to_bytes(4, "little") + plain[18:54] + bytes(16) + b"DEBM" + bytes(48 + 4)
+    header += (124 + len(pixels)).to_bytes(4, "little") + len(icc).to_bytes(4, "little") + bytes(4)
+    body = header + pixels + icc
+    start = b"BM" + (14 + len(body)).to_bytes(4, "little") + bytes(4) + (14 + 124).to_bytes(4, "little")
+    (tmp_path / "b.bmp").write_bytes(start + body)
+    picture = reading.load(tmp_path / "b.bmp")
+    assert picture.icc == icc and np.abs(picture.pixels.astype(int) - RGB).mean() > 1
+    assert writing.save(picture, tmp_path / "c.bmp") == ("BMP cannot hold its ICC profile: written in sRGB",)
+    assert np.array_equal(reading.load(tmp_path / "c.bmp").pixels, picture.pixels)
+
+
+def test_comments_of_a_ppm_are_kept(tmp_path: Path) -> None:
+    body = b"P6\n# glass plate 17\n%d # wide\n%d\n255\n" % (W, H) + RGB.tobytes()
+    (tmp_path / "a.ppm").write_bytes(body)
+    picture = reading.load(tmp_path / "a.ppm")
+    assert np.array_equal(picture.pixels, RGB) and picture.comments == (b"glass plate 17", b"wide")
+    (tmp_path / "b.ppm").write_bytes(b"P6 %d %d 255\n" % (W, H) + RGB.tobytes())
+    assert reading.load(tmp_path / "b.ppm").comments == ()
+
+
+@pytest.mark.parametrize("format_", ["TIFF", "JPEG", "PNG"])
+def test_images_of_pillow_keep_their_exif_and_no_layout(format_: str) -> None:
+    file, exif = io.BytesIO(), Image.Exif()
+    exif.load(photo_exif().tobytes())  # else Pillow leaves the second directory out
+    Image.fromarray(RGB).save(file, format_, exif=exif)
+    with Image.open(file) as image:
+        picture = reading.from_pil(image)
+    kept = Image.Exif()
+    kept.load(picture.exif or b"")
+    assert kept[0x010E] == "a description" and not {256, 257, 258, 273, 274, 279} & set(kept)
+    assert picture.size == (W, H) and kept.get_ifd(0x8769)[0x9003] == "2024:01:02 03:04:05"
+
+
+@pytest.mark.filterwarnings("ignore:::PIL")
+@pytest.mark.parametrize("name", ["a.jpg", "a.png", "a.tif", "a.webp", "a.avif", "a.bmp", "a.gif"])
+def test_no_damage_in_front_of_the_pixels_raises_anything_of_ours(tmp_path: Path, name: str) -> None:
+    """Metadata that is damaged at every place; the decoders' own errors are errors of the picture."""
+    import random
+
+    from sincut.errors import ImageError
+
+    exif = Image.Exif()
+    exif[0x010E] = "a description"
+    options: dict[str, Any] = {} if name in ("a.bmp", "a.gif") else {"exif": exif, "icc_profile": wide_gamut_profile()}
+    Image.fromarray(RGB).save(tmp_path / name, **options)
+    whole, chance = (tmp_path / name).read_bytes(), random.Random(0)
+    for _ in range(40):
+        data = bytearray(whole)
+        for _ in range(chance.choice((1, 3, 9))):
+            data[chance.randrange(min(len(data), 1200))] = chance.choice((0, 255, chance.randrange(256)))
+        (tmp_path / name).write_bytes(data)
+        try:
+            writing.save(reading.load(tmp_path / name), tmp_path / "out.png")
+        except ImageError as error:
+            assert str(tmp_path) in str(error)
