@@ -15,7 +15,9 @@ PHOTOSHOP, ICC, MPF, GAIN_MAP = b"Photoshop 3.0\0", b"ICC_PROFILE\0", b"MPF\0", 
 TECHNICAL = {0xE0: (b"JFIF\0", b"JFXX\0"), 0xE2: (ICC, MPF, GAIN_MAP), 0xEC: (b"Ducky",), 0xEE: (b"Adobe",)}
 MOST_IN_SEGMENT = 65_533  # bytes (T.81, B.1.1.4)
 PART_OF_XMP = 65_400  # bytes of the rest of a long packet in one segment
-MARKER = re.compile(rb"\xff+([\x01-\xcf\xd8-\xfe])")  # within compressed data; 00 and D0 to D7 belong to that
+MARKER = re.compile(
+    rb"\xff([\x01-\xcf\xd8-\xfe])"
+)  # within compressed data; 00 and D0 to D7 belong to that, more FF may stand in front
 COMMENT, END = 0xFE, 0xD9
 DIGEST = 32  # characters of the digest that names the rest of a packet
 GAIN_MAP_DROPPED = "its HDR gain map was dropped"

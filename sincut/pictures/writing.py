@@ -77,11 +77,9 @@ def encode(
     as_deep = deep and format_ in DEEP and libvips.installed()
     if deep and format_ in DEEP and not as_deep:
         notes.append(libvips.NEEDS_VIPS)
-    data = (_deep if as_deep else _eight_bits)(picture, format_, saving, name)
-    if format_ not in DRESSED:
-        return data, tuple(notes)
-    file = io.BytesIO(data)
-    dress(file, format_, metadata)
+    file = io.BytesIO((_deep if as_deep else _eight_bits)(picture, format_, saving, name))  # which nobody else holds
+    if format_ in DRESSED:
+        dress(file, format_, metadata)
     return file.getvalue(), tuple(notes)
 
 

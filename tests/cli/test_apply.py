@@ -152,6 +152,16 @@ def test_quality_and_metadata_of_the_files(model_file: Path, source: Path, tmp_p
         assert kept.getexif()[EXIF_ARTIST] == "somebody" and not stripped.getexif()
 
 
+def test_outputs_have_the_time_of_their_inputs_where_that_is_asked_for(
+    model_file: Path, source: Path, tmp_path: Path
+) -> None:
+    os.utime(source, (10**9, 10**9))
+    for flags, is_old in (((), False), (("--keep-times",), True)):
+        done = in_process("apply", model_file, source, "-o", tmp_path / "out.png", "--overwrite", *flags)
+        assert done.returncode == 0
+        assert ((tmp_path / "out.png").stat().st_mtime == 10**9) == is_old
+
+
 def test_names_and_formats_of_the_files(model_file: Path, source: Path, tmp_path: Path) -> None:
     folder = tmp_path / "styled"
     folder.mkdir()
