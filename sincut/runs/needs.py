@@ -16,7 +16,7 @@ from sincut.runs.inputs import AnyImage
 HELD_BYTES = 60  # per pixel of both pictures: as numbers for the networks, filtered, with the guide, and as pixels
 BLURRED_BYTES = 240  # per pixel of a band that a filter works on
 STEP_MAPS = 10  # of a step: all that is alive, as a multiple of what one pass of G through the crops takes
-PREVIEW_BYTES = 900 * 10**6  # of a preview that is drawn and measured
+PREVIEW_BYTES = 1000 * 10**6  # of a preview that is drawn and measured
 
 
 def bytes_to_learn(images: Mapping[str, AnyImage], config: Config) -> int:
