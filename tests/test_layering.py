@@ -48,7 +48,7 @@ ONLY_IN = {  # modules, or whole rooms
             "runs.inputs",
             "notebook",
         ),
-        *("pictures.reduced", "runs.needs"),
+        *("pictures.reduced", "pictures.strips", "runs.needs"),
         "translation.translator",
     },
     "jinja2": {"model.markup"},
@@ -59,6 +59,7 @@ ONLY_IN = {  # modules, or whole rooms
     },
 }
 TOUCH_FILES = {
+    "pictures.strips",
     *(
         "pictures.jpeg",
         "pictures.kinds",

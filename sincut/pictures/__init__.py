@@ -5,5 +5,5 @@ MODULES = (
     *("picture", "formats", "profiles", "modes", "jpeg", "ifd", "exif", "xmp", "photoshop", "segments", "chunks"),
     *("coding", "boxes", "fitting", "tiff_exif", "dressing", "metadata", "resampling", "hidden", "kind", "libvips"),
     *("tiff_kinds", "kinds"),
-    *("opening", "lossless", "reading", "visible", "reduced", "learned", "masks", "writing", "large"),
+    *("opening", "lossless", "reading", "visible", "strips", "reduced", "learned", "masks", "writing", "large"),
 )

@@ -1,7 +1,8 @@
 """Picture files that are read at a smaller size, in memory that is bounded by that size wherever a format allows it.
 
 A JPEG is decoded at an eighth, a quarter or a half of its size, JPEG 2000 at a smaller resolution of its own. What
-libvips knows comes by it row by row, and is scaled down on the way; anything else is decoded whole by Pillow first.
+libvips knows comes by it row by row, and is scaled down on the way; without it TIFF and PNG come in strips, if their
+layout allows it, and anything else is decoded whole by Pillow first.
 Colours, depth and notes are those of `reading.load`.
 """
 
@@ -24,6 +25,7 @@ from sincut.pictures.modes import has_alpha
 from sincut.pictures.opening import MAX_PIXELS, UnknownFormatError, decoding, is_described, opened, told_with
 from sincut.pictures.picture import Picture, Pixels
 from sincut.pictures.resampling import resized_rows
+from sincut.pictures.strips import Cut, cut
 
 Size = tuple[int, int]  # height and width in px
 
@@ -55,6 +57,7 @@ class _Header(NamedTuple):
     carried: Carried = Carried()
     described: bool = False  # Pillow cannot decode it
     progressive: bool = False
+    rows: int = 0  # of strips that Pillow can decode one by one; 0: it has to be decoded whole
 
     def stored(self, size: Size) -> Size:
         """A size of the upright picture as it is in the file, where the picture may lie on its side."""
@@ -103,7 +106,8 @@ def bytes_to_load(path: Path, wanted: Callable[[Size], Size], max_pixels: int = 
         return size, parts + (pixels * COEFFICIENTS_BYTES if header.progressive else 0), True
     if header.format == RESOLUTIONS or header.by_rows:
         return size, parts, True
-    return size, pixels * DECODED_BYTES, True
+    rows = header.rows or header.stored(header.size)[0]
+    return size, parts + 3 * rows * header.stored(header.size)[1] * DECODED_BYTES, True
 
 
 def scaled(values: Any, size: Size) -> Pixels:
@@ -121,7 +125,9 @@ def _header(path: Path, max_pixels: int) -> _Header:
         with opened(path, max_pixels) as image:
             header = _Header(kind_of(path), (image.height, image.width), str(image.format), image.mode)
             header = header._replace(carried=carried_by(image, path), described=is_described(image))
-            return header._replace(size=header.opened(header.size), progressive="progressive" in image.info)
+            strips = cut(path, image, header.kind) if header.mode in COLOURS else None
+            header = header._replace(progressive="progressive" in image.info, rows=strips.rows if strips else 0)
+            return header._replace(size=header.opened(header.size))
     except UnknownFormatError:
         return _Header(kind_of(path), reading.size_of(path, max_pixels))
 
@@ -167,7 +173,33 @@ def _by_pillow(path: Path, image: Image.Image, header: _Header, size: Size, max_
             return _shrunk(image, header, size, resolutions=True)
         with opened(path, max_pixels) as again:
             return _shrunk(again, header, size)
+    strips = cut(path, image, header.kind) if header.rows else None
+    if strips:
+        with decoding():
+            return _put_together(strips, header.stored(header.size), header.stored(size))
     return _shrunk(image, header, size)
+
+
+def _put_together(strips: Cut, size: Size, wanted: Size) -> Image.Image:
+    """The image of a file of a `size` (H, W), scaled down to the `wanted` one, from its strips."""
+    (h, w), (new_h, new_w) = size, wanted
+    factor = max(1, min(h // new_h, w // new_w))
+    small, rest, top = None, None, 0
+    for strip in strips.images:
+        part = _scalable(strip)
+        if rest is not None and rest.height:
+            joined = Image.new(part.mode, (w, rest.height + part.height))
+            joined.paste(rest, (0, 0))
+            joined.paste(part, (0, rest.height))
+            part = joined
+        end = part.height // factor * factor
+        small = small or Image.new(part.mode, (-(-w // factor), -(-h // factor)))
+        small.paste(part.crop((0, 0, w, end)).reduce(factor), (0, top))
+        top, rest = top + end // factor, part.crop((0, end, w, part.height))
+    assert small is not None and rest is not None
+    if rest.height:
+        small.paste(rest.reduce(factor), (0, top))
+    return small.resize((new_w, new_h), Image.Resampling.BILINEAR, box=(0, 0, w / factor, h / factor))
 
 
 def _shrunk(image: Image.Image, header: _Header, size: Size, resolutions: bool = False) -> Image.Image:
