@@ -20,6 +20,7 @@ from sincut.errors import ConfigError, Interrupted, SincutError
 
 # In this order: each imports only those before it.
 MODULES = ("started", "signals", "types", "console", "progress", "train", "apply", "look", "exemplar", "machine")
+LIBRARY_TOO_LARGE = "failed to map segment"  # says the system's loader
 CONTEXT = {"help_option_names": ["-h", "--help"], "max_content_width": 110}
 COMMANDS = (
     *(train.train, apply.apply),
@@ -48,6 +49,11 @@ class Commands(click.Group):
         except OSError as error:
             where = f"{error.filename}: " if error.filename else ""
             click.echo(f"sincut: {where}{error.strerror or error}; check the path and its permissions", err=True)
+            sys.exit(1)
+        except (MemoryError, ImportError) as error:
+            if isinstance(error, ImportError) and LIBRARY_TOO_LARGE not in str(error):
+                raise
+            click.echo("sincut: there is not enough memory; close other programs, then try again", err=True)
             sys.exit(1)
         except KeyboardInterrupt:
             click.echo("sincut: stopped at once, nothing more was saved", err=True)

@@ -16,6 +16,7 @@ from sincut.runs.inputs import AnyImage
 HELD_BYTES = 60  # per pixel of both pictures: as numbers for the networks, filtered, with the guide, and as pixels
 BLURRED_BYTES = 240  # per pixel of a band that a filter works on
 STEP_MAPS = 10  # of a step: all that is alive, as a multiple of what one pass of G through the crops takes
+G_MAPS = 0.65  # of G over a band: the same
 PREVIEW_BYTES = 1000 * 10**6  # of a preview that is drawn and measured
 
 
@@ -24,16 +25,24 @@ def bytes_to_learn(images: Mapping[str, AnyImage], config: Config) -> int:
 
     Of files only the headers are read. Raises `ImageError` for one that cannot be.
     """
-    held, most, largest, band = 0, 0, 0, BAND
+    held, most, largest, seen, band = 0, 0, 0, 0.0, BAND
     for image in images.values():
         size, taken, scaled = _to_read(image, config)
         most, largest = max(most, held + taken), max(largest, prod(size))
+        seen = max(seen, prod(size) * min(1.0, _excess(size, config)) ** 2)
         held += HELD_BYTES * prod(size)
         band = SMALL_BAND if scaled else band
     maps = 4 * (4 * config.networks.stem + 2 * config.networks.inner)  # bytes per pixel that G looks at
     step = STEP_MAPS * maps * config.crops.count * config.crops.size**2
-    at_once = max(BLURRED_BYTES, maps if config.colour.balance else 0) * min(largest, band)
-    return max(most, held + max(at_once, step, PREVIEW_BYTES))
+    balance = round(G_MAPS * maps * min(seen, band)) if config.colour.balance else 0
+    return max(most, held + max(BLURRED_BYTES * min(largest, band), balance, step, PREVIEW_BYTES))
+
+
+def _excess(size: Size, config: Config) -> float:
+    """The scale at which crops are taken of a picture (H, W) that is in memory, see `crops.without_excess`."""
+    crops = config.crops
+    by_width = crops.scale == "width" and crops.excess
+    return learned.scale_for_width(size, crops, crops.excess) if by_width else 1.0
 
 
 def _to_read(image: AnyImage, config: Config) -> tuple[Size, int, bool]:

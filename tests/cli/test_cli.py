@@ -85,3 +85,19 @@ def test_a_folder_that_cannot_be_made_is_named(
     inside_a_file = painting / "run"
     assert_clear_error(in_process("train", painting, photo, "-o", inside_a_file, *tiny_flags), 1, "painting.png", "-o")
     assert_clear_error(in_process("apply", model_file, photo, "-o", inside_a_file / "x.png"), 1, "painting.png", "-o")
+
+
+@pytest.mark.parametrize(
+    "error", [MemoryError(), ImportError("libtorch_cpu.so: failed to map segment from shared object")]
+)
+def test_too_little_memory_for_the_program_itself_is_one_line(
+    error: Exception, model_file: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fails(*_: object) -> None:
+        raise error
+
+    monkeypatch.setattr("sincut.model.model.Model.load", fails)
+    assert_clear_error(in_process("inspect", model_file), 1, "not enough memory")
+    monkeypatch.setattr("sincut.model.model.Model.load", lambda *_: __import__("sincut.none"))
+    with pytest.raises(ImportError, match=r"sincut\.none"):
+        in_process("inspect", model_file)
