@@ -25,11 +25,12 @@ MEMORY_SHARE = 0.5  # of the free memory, that a picture may take by default
 TILE_SHARE = 0.5  # of what a picture leaves of that, for the feature maps of a tile
 FASTEST_TILE = 512  # px; larger tiles fall out of the processor's caches, smaller ones waste work on halos
 SMALLEST_TILE = 64  # px
+SMALLEST_DRAWN = 256  # px: around smaller tiles so much is drawn anew that it would take days
 TILE_STEP = 64  # px: tiles chosen here have sides that are multiples of it
 BANDS_IN_FLIGHT = 8  # rows of tiles on their way: read, translated, queued, being compressed
 BANDS_DRAWN = 3  # the same of drawn tiles, whose layout is read from a file
 LIBRARY_BYTES = 350 * 10**6  # of libvips, its threads and its caches
-HOLES_BYTES = 275 * 10**6  # of what both passes leave in the heap, between what is allocated and freed tile by tile
+HOLES_BYTES = 350 * 10**6  # of what both passes leave in the heap, between what is allocated and freed tile by tile
 BYTES_OF_SCALED = 40  # per pixel of what a picture is scaled to
 PIXELS_AT_ONCE = 4_000_000  # of pictures that are put together from two scales
 BYTES_AT_ONCE = 60 * PIXELS_AT_ONCE
@@ -250,7 +251,7 @@ class Memory:
 
 def _largest(fits: Callable[[int], bool]) -> int:
     """Side in px of the largest tile for the synthesis that fits; of the smallest where none does."""
-    return next(filter(fits, range(SIDE, SMALLEST_TILE - 1, -TILE_STEP)), SMALLEST_TILE)
+    return next(filter(fits, range(SIDE, SMALLEST_DRAWN - 1, -TILE_STEP)), SMALLEST_DRAWN)
 
 
 def _rows_needs(size: tuple[int, int], side: int, file_bytes: int, bands: int = BANDS_IN_FLIGHT) -> int:

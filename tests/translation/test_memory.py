@@ -119,7 +119,7 @@ def test_drawn_tiles_follow_request_and_memory(monkeypatch: pytest.MonkeyPatch) 
     assert memory.in_memory(size, size, Options()) == Tiling(512)
     tilings = [memory.in_memory(size, size, Options(max_memory=most), brush) for most in (10**6, 10**9, 10**12)]
     assert [tiling.drawn for tiling in tilings] == sorted(tiling.drawn for tiling in tilings)
-    assert tilings[0].drawn == 64 and tilings[-1] == Tiling(512, 1024) and tilings[0].in_file
+    assert tilings[0].drawn == 256 and tilings[-1] == Tiling(512, 1024) and tilings[0].in_file
     assert Tiling(512, 1024).tiles((3000, 4000), (1500, 2000)) == 3 * 4 + 3 * 4
 
 
@@ -129,7 +129,7 @@ def test_a_gigapixel_stays_within_its_budget_while_it_is_drawn(allowed: float, m
     memory, brush = DRAWN.engine.memory, a_brush()
     options = Options(max_memory=int(allowed))
     tiling, needs = memory.streamed(GIGAPIXEL, GIGAPIXEL, 3, options, Path("a.tif"), brush)
-    assert needs <= allowed and tiling.drawn >= 64 and tiling.in_file is (allowed < 4e9)
+    assert needs <= allowed and tiling.drawn >= 256 and tiling.in_file is (allowed < 4e9)
     plain, less = memory.streamed(GIGAPIXEL, GIGAPIXEL, 3, options, Path("a.tif"))
     assert plain == Tiling(tiling.side) and less <= needs
     assert memory.streamed(GIGAPIXEL, GIGAPIXEL, 3, Options(200), Path("a.tif"), brush)[0].drawn == 200
