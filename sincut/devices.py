@@ -5,7 +5,8 @@ The library takes a `torch.device` and never picks one; the command line turns `
 
 import ctypes
 import sys
-from contextlib import suppress
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -119,6 +120,17 @@ def out_of_memory(error: RuntimeError) -> bool:
     """True if torch could not allocate memory; on a CPU it raises a plain RuntimeError for that."""
     told = ("DefaultCPUAllocator", "out of memory", "not enough memory")
     return isinstance(error, torch.OutOfMemoryError) or any(words in str(error) for words in told)
+
+
+@contextmanager
+def within_memory() -> Iterator[None]:
+    """A block in which torch raises MemoryError, as numpy does, where it cannot allocate memory."""
+    try:
+        yield
+    except RuntimeError as error:
+        if not out_of_memory(error):
+            raise
+        raise MemoryError from None
 
 
 def release_memory(device: torch.device) -> None:

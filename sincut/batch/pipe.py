@@ -12,7 +12,8 @@ from sincut.batch.naming import Job
 from sincut.batch.plan import Plan
 from sincut.batch.staged import is_stream
 from sincut.batch.tally import Tally, held
-from sincut.batch.work import Read, apply_staged, read, save, within_memory
+from sincut.batch.work import Read, apply_staged, read, save
+from sincut.devices import within_memory
 from sincut.errors import ImageError, SincutError
 from sincut.events import Event, Listener, PictureStarted, ignore
 from sincut.files import make_folder

@@ -1,14 +1,13 @@
 """The work on one picture, from fetching its source to putting the result in its place."""
 
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 
 from sincut.batch.beside import copy_sidecars
 from sincut.batch.naming import Job
 from sincut.batch.remote import stamp_of
 from sincut.batch.staged import Staged
-from sincut.devices import out_of_memory
+from sincut.devices import within_memory
 from sincut.errors import DamagedError, ImageError, SincutError
 from sincut.events import Listener
 from sincut.files import sha256
@@ -60,17 +59,6 @@ class Read:
         return replace(self.outcome(seconds), error=reason, damaged=isinstance(error, DamagedError))
 
 
-@contextmanager
-def within_memory() -> Iterator[None]:
-    """A block in which torch raises MemoryError, as numpy does, where it cannot allocate memory."""
-    try:
-        yield
-    except RuntimeError as error:
-        if not out_of_memory(error):
-            raise
-        raise MemoryError from None
-
-
 def read(job: Job, translator: Translator, options: Options, hashed: bool = True) -> Read:
     """Fetch and decode the source of a job. Raises nothing on account of the source: errors are in the result."""
     staged = Staged(job.source, job.target, job.suffix)
@@ -95,27 +83,24 @@ def apply_staged(
     staged: Staged, translator: Translator, options: Options, saving: Saving, on_event: Listener
 ) -> tuple[str, ...]:
     """Translate from file to file, put the result in its place, and return the notes on it. Raises `ImageError`."""
-    try:
+
+    def write() -> tuple[str, ...]:
         with within_memory():
-            notes = translator.apply_file(staged.source, staged.target, options, saving, on_event)
-        staged.publish()
-        notes += _sidecars(staged, saving)
-    finally:
-        staged.close()
-    return notes
+            return translator.apply_file(staged.source, staged.target, options, saving, on_event)
+
+    return _placed(staged, saving, write)
 
 
 def save(picture: Picture, staged: Staged, saving: Saving) -> tuple[str, ...]:
     """Write a translated picture, put it in its place, and return all notes on it. Raises `ImageError`."""
+    return _placed(staged, saving, lambda: picture.notes + writing.save(picture, staged.target, saving))
+
+
+def _placed(staged: Staged, saving: Saving, write: Callable[[], tuple[str, ...]]) -> tuple[str, ...]:
+    """Have the target written and put it in its place, its sidecars with it; all notes."""
     try:
-        notes = picture.notes + writing.save(picture, staged.target, saving)
+        notes = write()
         staged.publish()
-        notes += _sidecars(staged, saving)
+        return notes if saving.strip else notes + copy_sidecars(*staged.given)
     finally:
         staged.close()
-    return notes
-
-
-def _sidecars(staged: Staged, saving: Saving) -> tuple[str, ...]:
-    """Copy the sidecars of a picture along; notes on them."""
-    return () if saving.strip else copy_sidecars(*staged.given)

@@ -14,7 +14,7 @@ from sincut.batch import work
 from sincut.batch.naming import Job
 from sincut.batch.remote import place, stamp_of
 from sincut.batch.work import Outcome
-from sincut.devices import available_memory, use_fast_kernels, used_memory
+from sincut.devices import available_memory, use_fast_kernels, used_memory, within_memory
 from sincut.errors import ImageError, RunError, SincutError
 from sincut.events import ignore
 from sincut.files import make_folder, write_whole
@@ -84,7 +84,7 @@ class Worker:
         with self.turn:
             if read.picture is None:
                 return work.apply_staged(read.staged, self.translator, self.options, saving, ignore)
-            with work.within_memory():
+            with within_memory():
                 picture = self.translator.apply_picture(read.picture, self.options)
         return work.save(picture, read.staged, saving)
 

@@ -152,6 +152,14 @@ def _items(data: bytes) -> Iterator[bytes]:
 
 def _top(file: BinaryIO, wanted: tuple[bytes, ...]) -> Iterator[tuple[bytes, bytes]]:
     """Kind and contents of the wanted boxes of an open file, those that are too long without their contents."""
+    for kind, start, length in places(file):
+        if kind in wanted:
+            file.seek(start)
+            yield kind, file.read(min(length, MOST_BYTES))
+
+
+def places(file: BinaryIO) -> Iterator[tuple[bytes, int, int]]:
+    """Kind of each box of an open file, where its contents begin, and how many bytes they are."""
     size, at = file.seek(0, 2), 0
     for _ in range(MOST_BOXES):
         file.seek(at)
@@ -165,9 +173,7 @@ def _top(file: BinaryIO, wanted: tuple[bytes, ...]) -> Iterator[tuple[bytes, byt
         length = length or size - at
         if length < start:
             return
-        if kind in wanted:
-            file.seek(at + start)
-            yield kind, file.read(min(length - start, MOST_BYTES))
+        yield kind, at + start, length - start
         at += length
 
 

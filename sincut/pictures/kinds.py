@@ -8,7 +8,7 @@ import re
 from pathlib import Path
 from typing import BinaryIO
 
-from sincut.pictures import libvips
+from sincut.pictures import boxes, libvips
 from sincut.pictures.jpeg import has_end
 from sincut.pictures.kind import DEVELOP, Kind, Trouble
 from sincut.pictures.tiff_kinds import MAGIC as TIFF_MAGIC
@@ -159,18 +159,10 @@ def _frame(marker: int, bits: int, height: int, channels: int) -> Kind:
 
 def _codestream(file: BinaryIO) -> int:
     """The place of the JPEG 2000 codestream in an open JP2 file. Raises `ValueError` where there is none."""
-    place = 0
-    while True:
-        file.seek(place)
-        head = file.read(16)
-        size, kind, start = int.from_bytes(head[:4], "big"), head[4:8], place + 8
-        if size == 1:
-            size, start = int.from_bytes(head[8:16], "big"), place + 16
+    for kind, start, _ in boxes.places(file):
         if kind == b"jp2c":
             return start
-        if size < 8:
-            raise ValueError("no codestream")
-        place += size
+    raise ValueError("no codestream")
 
 
 def _jpeg2000(file: BinaryIO, place: int) -> Kind:

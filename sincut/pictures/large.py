@@ -17,6 +17,7 @@ from torch import Tensor
 
 from sincut.errors import ImageError, UnsupportedError
 from sincut.files import writing, written_whole
+from sincut.pictures.chunks import SIGNATURE, chunk
 from sincut.pictures.dressing import dress
 from sincut.pictures.fitting import what_fits
 from sincut.pictures.formats import DEFAULT_QUALITY, pixels_lost, writable_format
@@ -54,7 +55,6 @@ TIFF_TILE = 256  # px
 LARGEST_TIFF = 2 * 10**9  # bytes of pixels; beyond, a TIFF file is given 64-bit offsets (32 bits end at 4.3 GB)
 QUEUED = 2  # parts of rows that wait for libvips
 MOST_IN_CHUNK = 16 * 2**20  # bytes
-PNG_SIGNATURE = b"\x89PNG\r\n\x1a\n"  # https://www.w3.org/TR/png-3/, section 5.2
 
 
 class Reader:
@@ -150,7 +150,7 @@ class Writer:
         kind = 6 if self.like.bands == 4 else 2  # RGB, with alpha or without
         header = struct.pack(">IIBBBBB", w, h, 16 if self.like.deep else 8, kind, 0, 0, 0)
         self.thread.start()
-        self._put(PNG_SIGNATURE + _chunk(b"IHDR", header))
+        self._put(SIGNATURE + chunk(b"IHDR", header))
         return self
 
     def write(self, rows: Pixels) -> None:
@@ -160,11 +160,11 @@ class Writer:
             lines = lines.reshape(len(part), -1).view(np.uint8)
             filtered = np.zeros((len(lines), 1 + lines.shape[1]), np.uint8)  # each line begins with the filter "none"
             filtered[:, 1:] = lines
-            self._put(_chunk(b"IDAT", self.packer.compress(filtered.tobytes())))
+            self._put(chunk(b"IDAT", self.packer.compress(filtered.tobytes())))
 
     def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
         if kind is None:
-            self._put(_chunk(b"IDAT", self.packer.flush()) + _chunk(b"IEND", b""))
+            self._put(chunk(b"IDAT", self.packer.flush()) + chunk(b"IEND", b""))
         self._offer(None)  # no more bytes will come
         self.thread.join()
         if kind is None and self.failed:
@@ -325,8 +325,3 @@ def _is_pyramid(image: "pyvips.Image", source: Path) -> bool:
     except library().Error:
         return False
     return all(abs(a - 2 * b) <= 2 for a, b in ((image.width, second.width), (image.height, second.height)))
-
-
-def _chunk(kind: bytes, data: bytes) -> bytes:
-    """A chunk of a PNG stream (https://www.w3.org/TR/png-3/, section 5.3)."""
-    return struct.pack(">I", len(data)) + kind + data + struct.pack(">I", zlib.crc32(data, zlib.crc32(kind)))

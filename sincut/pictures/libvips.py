@@ -7,7 +7,7 @@ its metadata, and its wheels bring everything along (https://www.libvips.org). A
 
 import logging
 import tempfile
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from functools import lru_cache
 from importlib.util import find_spec
 from pathlib import Path
@@ -59,24 +59,22 @@ def installed() -> bool:
 
 def reads(data: bytes) -> bool:
     """True if the libvips of this machine decodes the bytes of a small picture; False where there is none."""
-    if not installed():
-        return False
-    vips = library()
-    try:
-        vips.Image.new_from_buffer(data, "", fail_on="error").avg()
-    except vips.Error:
-        return False
-    return True
+    return _succeeds(lambda vips: vips.Image.new_from_buffer(data, "", fail_on="error").avg())
 
 
 @lru_cache(maxsize=1)
 def knows_hevc() -> bool:
     """True if the libvips of this machine has HEVC, which its wheels have not; it is asked to write a small picture."""
+    return _succeeds(lambda vips: vips.Image.black(64, 64, bands=3).heifsave_buffer(compression="hevc"))
+
+
+def _succeeds(attempt: Callable[[Any], object]) -> bool:
+    """True if there is a libvips that does what is asked of it."""
     if not installed():
         return False
     vips = library()
     try:
-        vips.Image.black(64, 64, bands=3).heifsave_buffer(compression="hevc")
+        attempt(vips)
     except vips.Error:
         return False
     return True

@@ -183,7 +183,8 @@ def _of_heif(image: Image.Image, file: BinaryIO) -> _Raw:
     raw.icc = raw.icc or held.icc or None
     raw.notes += held.notes
     if image.format == "AVIF" and raw.exif and not _stands_in(file, raw.exif.removeprefix(b"Exif\0\0")):
-        raw.exif, lost = exif.moved(raw.exif)[0] or b"", exif.moved(raw.exif)[1]
+        moved, lost = exif.moved(raw.exif)
+        raw.exif = moved or b""
         raw.notes += lost
     if held.code_points and not raw.icc:
         colours = coding.of_code_points(*held.code_points, is_grey(image))

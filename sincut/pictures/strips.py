@@ -16,11 +16,11 @@ from typing import Any, BinaryIO, NamedTuple
 import numpy as np
 from PIL import Image, TiffImagePlugin
 
+from sincut.pictures.chunks import SIGNATURE, chunk
 from sincut.pictures.kind import Kind
 
 MOST_PIXELS = 4_000_000  # of a strip, where the file leaves a choice
 PART = 2**20  # bytes of a PNG file that are unpacked at once
-SIGNATURE = b"\x89PNG\r\n\x1a\n"
 CHANNELS = {0: 1, 2: 3, 3: 1, 4: 2, 6: 4}  # of a PNG file, by its colour type
 WIDTH, HEIGHT, COMPRESSION, ROWS, PLANAR = 256, 257, 259, 278, 284
 STRIPS, TILES = (273, 279), (324, 325)  # tags of the places and the lengths of blocks
@@ -77,7 +77,7 @@ def _strips_of_png(path: Path, rows: int, header: tuple[int, int, int, int]) -> 
             packed = zlib.compress((b"\0" + above if above else b"") + upper, 0)
             chunks = [(b"IHDR", struct.pack(">IIBBBBB", w, count + bool(above), 8, kind, 0, 0, 0))]
             chunks += [(kept[i], kept[i + 1]) for i in range(0, len(kept), 2)]
-            small = SIGNATURE + b"".join(_chunk(*each) for each in (*chunks, (b"IDAT", packed), (b"IEND", b"")))
+            small = SIGNATURE + b"".join(chunk(*each) for each in (*chunks, (b"IDAT", packed), (b"IEND", b"")))
             with Image.open(io.BytesIO(small), formats=["PNG"]) as strip:
                 strip.load()
                 above = strip.crop((0, strip.height - 1, w, strip.height)).tobytes()
@@ -106,10 +106,6 @@ def _idat(file: BinaryIO, kept: list[bytes]) -> Iterator[bytes]:
 def _ended() -> bytes:
     """Raise what Pillow raises where a file ends before its last line."""
     raise OSError("image file is truncated")
-
-
-def _chunk(name: bytes, data: bytes) -> bytes:
-    return struct.pack(">I", len(data)) + name + data + struct.pack(">I", zlib.crc32(name + data))
 
 
 class _Block(NamedTuple):

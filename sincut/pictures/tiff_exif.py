@@ -31,11 +31,6 @@ def add(file: BinaryIO, metadata: Metadata) -> None:
     add_tags(file, tags, RESOLUTION)
 
 
-def add_exif(file: BinaryIO, data: bytes) -> None:
-    """Add the tags of EXIF to an open little-endian TIFF file; those that it has already stay."""
-    add_tags(file, exif.for_tiff(data))
-
-
 def add_tags(file: BinaryIO, tags: Directory, left_out: tuple[int, ...] = ()) -> None:
     """Add tags to the first picture of a little-endian TIFF or BigTIFF file, in which those `left_out` are replaced.
 

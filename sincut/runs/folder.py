@@ -88,12 +88,10 @@ def load_checkpoint(folder: Path) -> tuple[State, Config, Provenance]:
     """
     path = _checkpoint_of(folder)
     state, metadata = load_tensors(path)
-    try:
+    with _complete(path, "leave --resume away to train anew"):
         config = Config.from_dict(json.loads(metadata["config"]))
         inputs, _ = parse_inputs(metadata["inputs"])
         int(state["steps_done"])
-    except (KeyError, ValueError, TypeError, AttributeError, RecursionError, ConfigError) as error:
-        raise ModelError(f"{path}: is no complete checkpoint ({error}); leave --resume away to train anew") from None
     return state, config, inputs
 
 
@@ -103,10 +101,8 @@ def load_config(folder: Path) -> Config:
     Raises `RunError` if there is no checkpoint, `ModelError` for an incomplete one.
     """
     path = _checkpoint_of(folder)
-    try:
+    with _complete(path):
         return Config.from_dict(json.loads(load_metadata(path)["config"]))
-    except (KeyError, ValueError, TypeError, AttributeError, RecursionError, ConfigError) as error:
-        raise ModelError(f"{path}: is no complete checkpoint ({error}); train anew") from None
 
 
 def load_inputs(folder: Path) -> tuple[Provenance, list[Path]]:
@@ -115,10 +111,17 @@ def load_inputs(folder: Path) -> tuple[Provenance, list[Path]]:
     The weights are not read. Raises `RunError` if there is no checkpoint, `ModelError` for an incomplete one.
     """
     path = _checkpoint_of(folder)
-    try:
+    with _complete(path):
         return parse_inputs(load_metadata(path)["inputs"])
-    except (KeyError, ValueError, RecursionError) as error:
-        raise ModelError(f"{path}: is no complete checkpoint ({error}); train anew") from None
+
+
+@contextlib.contextmanager
+def _complete(path: Path, remedy: str = "train anew") -> Iterator[None]:
+    """A block that reads from a checkpoint's contents. Raises `ModelError` where something is missing."""
+    try:
+        yield
+    except (KeyError, ValueError, TypeError, AttributeError, RecursionError, ConfigError) as error:
+        raise ModelError(f"{path}: is no complete checkpoint ({error}); {remedy}") from None
 
 
 def _checkpoint_of(folder: Path) -> Path:

@@ -11,7 +11,7 @@ import torch
 from sincut import __version__
 from sincut.config.resolve import resolve
 from sincut.config.sections import Config
-from sincut.devices import available_memory, find_device, out_of_memory, used_memory
+from sincut.devices import available_memory, find_device, used_memory, within_memory
 from sincut.errors import RunError, TrainingError
 from sincut.events import Directed, Listener, Reading, Warned, ignore
 from sincut.method.algorithms import algorithm
@@ -92,10 +92,9 @@ def train(
 def _enough_memory() -> Iterator[None]:
     """A block in which too little main memory, wherever it is noticed, is one error that a user can mend."""
     try:
-        yield
-    except (MemoryError, RuntimeError) as error:
-        if isinstance(error, RuntimeError) and not out_of_memory(error):
-            raise
+        with within_memory():
+            yield
+    except MemoryError:
         remedy = "close other programs, give smaller pictures, or use --set crops.high=512"
         raise TrainingError(f"there is not enough memory to learn from these pictures; {remedy}") from None
 

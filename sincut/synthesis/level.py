@@ -3,6 +3,7 @@
 Distances are squared distances of descriptors, see `patches.py`. Fields and places are explained in `field.py`.
 """
 
+import math
 from dataclasses import dataclass
 
 import torch
@@ -43,7 +44,7 @@ class Pull:
 
     low: tuple[float, float]  # share of the difference to the layout that is made up for below the finest octave
     fine: tuple[float, float]  # the same in the finest octave; each at calm places, and at busy ones
-    lost: float  # distance from which a place follows the layout altogether, see `Level._lost`
+    lost: float  # distance from which a place follows the layout altogether, see `Level._lost`; infinite: none does
     coherence: float  # price of continuing none of the neighbours, in units of `Level.typical`
     rounds: int
     jumps: tuple[int, ...]  # px to the neighbours whose patches are continued, one after the other
@@ -108,8 +109,10 @@ class Level:
             image = vote(self.source, field, RADIUS)
             missing = layout - image
             coarse, kept = smooth(missing), KEEP if number else 1.0
-            lost = self._lost(coarse, pull.lost)
-            image += torch.maximum(kept * low, lost) * coarse + kept * fine * (missing - coarse)
+            share = kept * low
+            if math.isfinite(pull.lost):
+                share = torch.maximum(share, self._lost(coarse, pull.lost))
+            image += share * coarse + kept * fine * (missing - coarse)
             asked = self._queries(image, guide)
             use = self._overuse(field) if counted else None
             weights = None

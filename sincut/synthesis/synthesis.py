@@ -140,7 +140,7 @@ class Synthesis:
         """
         h, w = (max(1, length >> self.shift) for length in size)
         sizes = [(max(1, h >> n), max(1, w >> n)) for n in range(len(self.levels))]
-        whole = next((n for n, (rows, columns) in enumerate(sizes) if rows * columns <= WHOLE), len(sizes) - 1)
+        whole = finest_whole((h, w), len(sizes))
         coarse = sum(math.prod(sizes[n]) * self.pulls[n].rounds for n in range(whole, len(sizes)))
         tile, length = 0, max(1, side >> self.shift)
         for (rows, columns), pull in zip(sizes[:whole], self.pulls, strict=False):
@@ -157,8 +157,7 @@ class Synthesis:
 
     def _whole_pixels(self, size: tuple[int, int]) -> int:
         """Pixels of the largest level of a picture (H, W) that is drawn at once."""
-        sizes = [size[0] * size[1] >> 2 * n for n in range(len(self.levels))]
-        return next((pixels for pixels in sizes if pixels <= WHOLE), sizes[-1])
+        return math.prod(size) >> 2 * finest_whole(size, len(self.levels))
 
     def __call__(self, layout: Tensor) -> Tensor:
         """The drawing (1, 3, H, W) of a layout (1, 3, H, W) in [-1, 1], which is rounded to 8 bits."""
@@ -181,8 +180,7 @@ class Drawing:
         count = len(synthesis.levels)
         unit = 2 ** (count - 1 + synthesis.shift)
         self.padded = -(-size[0] // unit) * unit >> synthesis.shift, -(-size[1] // unit) * unit >> synthesis.shift
-        whole = [n for n in range(count) if (self.padded[0] >> n) * (self.padded[1] >> n) <= WHOLE]
-        self.whole = whole[0] if whole else count - 1  # the finest level that is drawn whole
+        self.whole = finest_whole(self.padded, count)
         self.kept = kept_level(self.padded[0] * self.padded[1], self.whole)
         self.layout: Tensor | None = None  # (h, w, 3) of the level `kept`
         if self.kept:
@@ -270,6 +268,11 @@ class Drawing:
     def _tensor(self, pixels: Tensor) -> Tensor:
         """8-bit pixels (h, w, 3) -> (1, 3, h, w) in [-1, 1], on the synthesis' device."""
         return pixels.to(self.synthesis.device).permute(2, 0, 1)[None].float() / 127.5 - 1
+
+
+def finest_whole(size: tuple[int, int], count: int) -> int:
+    """The finest of `count` levels that is drawn at once, where the finest of all is of `size` (H, W)."""
+    return next((n for n in range(count) if (size[0] >> n) * (size[1] >> n) <= WHOLE), count - 1)
 
 
 def kept_level(area: int, last: int) -> int:

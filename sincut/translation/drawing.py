@@ -37,6 +37,11 @@ def everywhere(box: Box) -> bool:
     return True
 
 
+def running_mean(mean: float, seconds: float, tiles: float) -> float:
+    """The mean of what tiles took, after so many tiles more; less than one counts less. A `mean` of 0: none was yet."""
+    return mean + (0.3 * min(1.0, tiles) if mean else 1.0) * (seconds - mean)
+
+
 class Drawer:
     """A prepared exemplar, and the seconds that drawing from it takes; 0 as long as they are not known.
 
@@ -57,8 +62,7 @@ class Drawer:
         """Note that so much work took so many seconds; little of it counts little."""
         if work:
             usual = sum(self.synthesis.work((FASTEST_TILE, FASTEST_TILE), FASTEST_TILE))
-            share = 0.3 * min(1.0, work / usual) if self.work_seconds else 1.0
-            self.work_seconds += share * (seconds / work - self.work_seconds)
+            self.work_seconds = running_mean(self.work_seconds, seconds / work, work / usual)
 
     def probe(self) -> float:
         """Seconds per pixel, from a square of the exemplar; a smaller one first sets up what is set up once."""

@@ -18,7 +18,7 @@ from torch import Tensor
 from sincut.devices import Compute
 from sincut.events import Listener, TileDone, ignore
 from sincut.model.model import Model
-from sincut.translation.drawing import Drawer, Write, everywhere
+from sincut.translation.drawing import Drawer, Write, everywhere, running_mean
 from sincut.translation.halving import Halving, told_of_memory
 from sincut.translation.memory import FASTEST_TILE, Memory, Tiling, feature_bytes
 from sincut.translation.noise import noise_at
@@ -164,8 +164,7 @@ class Engine:
 
     def _note_speed(self, pixel_seconds: float, area: int) -> None:
         """Update the running mean over the last tiles; small ones count little."""
-        share = 0.3 * min(1.0, area / FASTEST_TILE**2) if self.pixel_seconds else 1.0
-        self.pixel_seconds += share * (pixel_seconds - self.pixel_seconds)
+        self.pixel_seconds = running_mean(self.pixel_seconds, pixel_seconds, area / FASTEST_TILE**2)
 
 
 def _ahead(

@@ -18,6 +18,7 @@ from corpus.row import (
     DEEP,
     DEEP_GREY,
     GREY,
+    GREYS,
     RGB,
     Done,
     H,
@@ -28,7 +29,6 @@ from corpus.row import (
     of_grey,
 )
 
-GREYS = "greys"
 SIZE = (H, W)
 
 

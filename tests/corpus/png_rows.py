@@ -15,6 +15,7 @@ from corpus.row import (
     DEEP_ALPHA,
     DEEP_GREY,
     GREY,
+    GREYS,
     RGB,
     VALUES,
     Done,
@@ -28,7 +29,6 @@ from corpus.row import (
 from corpus.tiff_rows import mapped, some_bits, widened
 from corpus.tiffs import SHORT, Page, tiff
 
-GREYS = "greys"
 RAMP = np.linspace(0, 255, 16).round().astype(np.uint8)
 PALETTE = np.stack([RAMP, RAMP[::-1], np.full(16, 128, np.uint8)], -1).tobytes()
 DAMAGED = Refused(("damaged",), damaged=True)

@@ -7,6 +7,7 @@ import numpy as np
 
 COLUMNS = ("extras", "beyond", "base")  # with all extras; the same beyond memory; without any
 H, W = 37, 53  # no multiples of anything
+GREYS = "greys"  # a word of the note on greys that became RGB
 
 
 @dataclass(frozen=True, eq=False)

@@ -18,6 +18,7 @@ from corpus.row import (
     DEEP_ALPHA,
     DEEP_GREY,
     GREY,
+    GREYS,
     RGB,
     VALUES,
     Done,
@@ -40,7 +41,6 @@ from corpus.tiffs import (
     tiff,
 )
 
-GREYS = "greys"
 RGBA, DEEP_RGBA = np.dstack([RGB, ALPHA]), np.dstack([DEEP, DEEP_ALPHA])
 FLOATS = VALUES.astype(np.float32)
 

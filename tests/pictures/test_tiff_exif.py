@@ -11,6 +11,7 @@ from PIL import Image
 
 from sincut.pictures import large, reading, writing
 from sincut.pictures import tiff_exif as tiff
+from sincut.pictures.exif import for_tiff
 from sincut.pictures.picture import Picture
 from sincut.translation.options import Options
 
@@ -44,7 +45,7 @@ def test_exif_is_written_into_every_kind_of_tiff(
     exif.get_ifd(0x8825)[2] = (48.0, 51.0, 30.5)
     source, target = write(tmp_path / "a.tif", array, **options), tmp_path / "b.tif"
     with source.open("r+b") as file:
-        tiff.add_exif(file, exif.tobytes())
+        tiff.add_tags(file, for_tiff(exif.tobytes()))
     if "bigtiff" in options:
         monkeypatch.setattr(large, "LARGEST_TIFF", 1)
     notes = TRANSLATOR.apply_file(source, target, Options(tile=64, max_memory=memory))
@@ -70,7 +71,7 @@ def test_lists_of_tags_begin_where_tiff_has_them_begin(tmp_path: Path, big: bool
     with path.open("ab") as file:  # a file may end anywhere
         file.write(bytes(-path.stat().st_size % 8 + excess))
     with path.open("r+b") as file:
-        tiff.add_exif(file, photo_exif().tobytes())
+        tiff.add_tags(file, for_tiff(photo_exif().tobytes()))
     info = tifftools.read_tiff(str(path))
     (pixels,) = info["ifds"]
     assert info["bigtiff"] == big and pixels["offset"] % 8 == 0
