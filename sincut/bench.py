@@ -37,9 +37,9 @@ from sincut.files import make_folder, write_whole
 from sincut.method.crops import tiles
 from sincut.method.training import Training
 from sincut.model.model import Model
+from sincut.nets.architectures import make_generator
 from sincut.nets.blocks import EqualConv2d, EqualLinear, UpBlock
 from sincut.nets.discriminator import Discriminator
-from sincut.nets.generator import STRIDE, Generator
 from sincut.pictures.picture import Picture
 from sincut.pictures.reading import load
 from sincut.pictures.resampling import resized
@@ -159,7 +159,7 @@ def _forward_tflop(config: Config) -> tuple[float, float, float, float]:
     size, tile = config.crops.size, config.crops.tile
     with torch.device("meta"):
         networks = replace(_settled(config), smooth=0.0)  # a filter, of whose autocast the device meta knows nothing
-        generator, discriminator = Generator(networks), Discriminator(networks, tile)
+        generator, discriminator = make_generator(networks), Discriminator(networks, tile)
         crop, noise = torch.empty(1, 3, size, size), torch.empty(1, 1, size, size)
         features = generator.encode(crop)
         return (
@@ -248,7 +248,8 @@ def _first_step_seconds(config: Config, device: torch.device) -> float:
 def _apply(config: Config, device: torch.device, megapixels: float) -> dict[str, Any]:
     """Seconds and speed of translating a made-up 4:3 picture in memory, in tiles as `apply` chooses them."""
     compute, picture, translator = find_compute(device), _made_up(megapixels), _untrained(config, device)
-    translator.apply_picture(Picture(picture.pixels[: 2 * STRIDE, : 2 * STRIDE]))  # sets up what is set up once
+    side = 2 * translator.engine.limits.stride
+    translator.apply_picture(Picture(picture.pixels[:side, :side]))  # sets up what is set up once
     seconds, peaks = _beside_the_peak(lambda: translator.apply_picture(picture), config, compute, APPLY_SECONDS)
     size = math.prod(picture.size) / 1e6
     return {
@@ -300,7 +301,7 @@ def _made_up(megapixels: float, seed: int = 0) -> Picture:
 
 def _untrained(config: Config, device: torch.device) -> Translator:
     with torch.random.fork_rng(devices=[]):
-        generator = Generator(_settled(config)).eval().requires_grad_(False)
+        generator = make_generator(_settled(config)).eval().requires_grad_(False)
     return Translator(Model(generator, config), device)
 
 

@@ -37,6 +37,7 @@ from sincut.nets.balance import Balance
 from sincut.nets.colour import ColourMap
 from sincut.nets.filters import ChromaGrain, Smoothing
 from sincut.nets.generator import Generator
+from sincut.nets.stylegan2 import StyleGenerator
 from sincut.synthesis.synthesis import Dials
 from sincut.translation.options import AS_LEARNED
 from sincut.translation.translator import Translator
@@ -92,7 +93,7 @@ def make_model(config: Config, seed: int = 0) -> Model:
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
         noise = "all" if config.networks.noise == "auto" else config.networks.noise
-        generator = Generator(replace(config.networks, noise=noise)).eval().requires_grad_(False)
+        generator = StyleGenerator(replace(config.networks, noise=noise)).eval().requires_grad_(False)
         generator.up.noise_gain.fill_(0.3)
         for layer in generator.noise:
             torch.nn.init.normal_(layer.get_parameter("weight"), 0, 0.3)
@@ -374,8 +375,14 @@ def check_that_resumed_equals_uninterrupted(
     return parts
 
 
-def average_of(training: Training) -> Generator:
+def style(generator: Generator) -> StyleGenerator:
+    """A generator whose layers are those of StyleGAN2."""
+    assert isinstance(generator, StyleGenerator)
+    return generator
+
+
+def average_of(training: Training) -> StyleGenerator:
     """The averaged generator of the phase that goes on."""
     average = training.cut.averages.copies["generator"]
-    assert isinstance(average, Generator)
+    assert isinstance(average, StyleGenerator)
     return average

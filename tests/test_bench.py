@@ -15,7 +15,7 @@ from sincut.cli.machine import bench_table, pictures_table
 from sincut.config.resolve import resolve
 from sincut.config.sections import Config, overlay
 from sincut.errors import SincutError
-from sincut.nets.generator import Generator
+from sincut.nets.stylegan2 import StyleGenerator
 
 
 def test_work_of_the_release_settings_is_the_published_one() -> None:
@@ -44,7 +44,7 @@ def test_work_of_a_pixel_agrees_with_torch_s_own_counter(tiny: Config) -> None:
     from torch.utils.flop_counter import FlopCounterMode
 
     tiny = overlay(tiny, {"networks": {"smooth": 0.0, "noise": "all"}})  # filters are left out
-    generator, side = Generator(tiny.networks), 64
+    generator, side = StyleGenerator(tiny.networks), 64
     blurs = 2 * 16 * tiny.networks.stem * ((side + 1) ** 2 + (side // 2) ** 2 + side**2)  # which `bench` leaves out
     with FlopCounterMode(display=False) as counter:  # with gradients: it does not know fused calls
         generator(torch.zeros(1, 3, side, side), torch.zeros(1, 1, side, side))

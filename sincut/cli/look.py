@@ -161,8 +161,9 @@ def similarity(
         panels, low, high = similarity.shown(maps, translator.model.config.losses.temperature, cosine)
         writing.save(heat_maps(picture, panels, point, low, high), output)
     if as_json:
-        rows = {str(i): similarity.figures(one, similarity.place_of(point, i)) for i, one in maps.items()}
-        everywhere = similarity.figures(similarity.all_layers(maps), similarity.place_of(point, min(maps)))
+        places = {i: similarity.place_of(translator.model, point, i) for i in maps}
+        rows = {str(i): similarity.figures(one, places[i]) for i, one in maps.items()}
+        everywhere = similarity.figures(similarity.all_layers(maps), places[min(maps)])
         print_json({"point": point, "all_layers": everywhere, "layers": rows})
 
 

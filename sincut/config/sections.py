@@ -95,6 +95,11 @@ class Networks:
     )
     features: int = number(256, 4, 4096, "projected features per patch")
 
+    @property
+    def deepest_layer(self) -> int:
+        """The number of the last layer of G's encoder, from 0 (RGB)."""
+        return 2 + self.blocks // 2
+
 
 @dataclass(frozen=True)
 class Colour:
@@ -275,7 +280,7 @@ class Config:
                 check(f"{section.name}.{setting.name}", getattr(settings, setting.name), setting.metadata)
         self.crops.check()
         self.schedule.check()
-        last = 2 + self.networks.blocks // 2
+        last = self.networks.deepest_layer
         layers = self.losses.layers
         if not layers or len(set(layers)) < len(layers) or not all(0 <= layer <= last for layer in layers):
             raise ConfigError(f"losses.layers={list(layers)} must be distinct layers of G's encoder, 0 to {last}")

@@ -49,7 +49,7 @@ class Distillation:
         cut.averages.copies.update(copies)
         cut.generator.load_state_dict(first.generator.state_dict())
         cut.term_networks["projector"].load_state_dict(first.projector.state_dict())
-        for part in (cut.generator.stem, cut.generator.down, cut.generator.encoder):
+        for part in cut.generator.encoder_parts:
             part.requires_grad_(False)
         cut.descend.restart("g", cut.generator)
         cut.steps_done = 0

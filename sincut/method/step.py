@@ -33,8 +33,8 @@ from sincut.method.descent import Descent
 from sincut.method.nce import PatchNce
 from sincut.method.sides import Sides
 from sincut.method.term import Ingredients, Progress, Seen, Term, networks_of
+from sincut.nets.architectures import make_generator
 from sincut.nets.discriminator import Discriminator
-from sincut.nets.generator import Generator
 
 
 class Cut:
@@ -46,7 +46,7 @@ class Cut:
         with torch.random.fork_rng(devices=[]):  # weights are drawn on the CPU; the caller's random state stays
             torch.default_generator.manual_seed(seed)
             # Each network draws its weights when it is made, so the order of these lines decides what they are.
-            self.generator = Generator(sides.networks)
+            self.generator = make_generator(sides.networks)
             self.generator.set_base_smoothing(sides.base_variance)
             ingredients = Ingredients(config, self.generator, random)
             self.critics = [self._critic(partial(tiles, size=config.crops.tile))]

@@ -91,7 +91,8 @@ class Training:
         noise = torch.randn(1, 1, *source.shape[2:], generator=torch.Generator().manual_seed(0)).to(source)
         with torch.no_grad(), self.compute.autocast():
             release_memory(torch.device("cpu"))  # of steps and previews, since this takes most
-            out = in_bands(translated, torch.cat([source, noise], dim=1), average.halo)  # noise is cut as the source
+            both = torch.cat([source, noise], dim=1)  # noise is cut as the source
+            out = translated(both) if average.whole_only else in_bands(translated, both, average.halo)
             release_memory(torch.device("cpu"))
         self.after = (balance(out, target),)
 
@@ -160,7 +161,8 @@ class Training:
 
     def _load_members(self, state: Mapping[str, Tensor]) -> list[Member]:
         members, count, like = list[Member](), int(state["members"]), self._member()
-        if count and f"member.{count - 1}.generator.rgb_bias" not in state:  # checked before they are allocated
+        last = f"member.{count - 1}.generator."
+        if count and not all(f"{last}{name}" in state for name in like.generator.state_dict()):  # before allocating
             raise ValueError(f"{count} members are announced, and are not there")
         for index in range(count):
             generator, projector = copy.deepcopy(like.generator), copy.deepcopy(like.projector)

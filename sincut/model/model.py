@@ -21,9 +21,10 @@ from sincut.model.exemplar import from_file, size_told, to_file
 from sincut.model.file import CHECKPOINT_FILE, load_metadata, load_tensors, model_path, save_tensors
 from sincut.model.limits import Limits
 from sincut.model.provenance import Provenance
+from sincut.nets.architectures import make_generator
 from sincut.nets.colour import ColourMap
 from sincut.nets.filters import Filter, filters_of, tensors_of
-from sincut.nets.generator import STRIDE, Generator
+from sincut.nets.generator import Generator
 from sincut.nets.heads import Projector
 from sincut.nets.local import without_border
 
@@ -49,35 +50,45 @@ class Model:
     def translate_middle(self, window: Tensor, noise: Tensor) -> Tensor:
         """`translate` of a window (N, 3, H, W), H and W multiples of G's stride, cropped by `halo` px on every side.
 
-        `noise` (N, 1, ...) covers the result and `noise_reach` px around it. See `Generator.translate_middle`.
+        `noise` (N, 1, ...) covers the result and `noise_reach` px around it. See `Generator.translate_middle`. A model
+        that takes pictures whole has no halo: the middle is all of it.
         """
+        if self.generator.whole_only:
+            return self.translate(window, noise)
         prepared = without_border(_through(self.before, window), _reach(self.before))
         out = _through(self.after, self.generator.translate_middle(prepared, noise))
         return without_border(out, _reach(self.after))
 
     def encode_middle(self, window: Tensor, last: int) -> list[Tensor]:
         """G's features of layers 0..last of a filtered window, cropped by `encoder_halo(last)` px on every side."""
-        prepared = without_border(_through(self.before, window), _reach(self.before))
+        border = 0 if self.generator.whole_only else _reach(self.before)
+        prepared = without_border(_through(self.before, window), border)
         return self.generator.encode_middle(prepared, last)
 
     def encoder_halo(self, last: int) -> int:
-        """Receptive radius in px of features of layers 0..last, filters before G included; a multiple of its stride."""
-        return self.generator.encoder_halo(last) + _reach(self.before)
+        """Receptive radius in px of features of layers 0..last, filters before G included; a multiple of its stride.
+
+        0 for a model that takes pictures whole.
+        """
+        return 0 if self.generator.whole_only else self.generator.encoder_halo(last) + _reach(self.before)
 
     @property
     def halo(self) -> int:
-        """Receptive radius in px of an output pixel, the sum over G and all filters; a multiple of G's stride."""
-        return _reach(self.before) + self.generator.halo + _reach(self.after)
+        """Receptive radius in px of an output pixel, the sum over G and all filters; a multiple of G's stride.
+
+        0 for a model that takes pictures whole.
+        """
+        return 0 if self.generator.whole_only else _reach(self.before) + self.generator.halo + _reach(self.after)
 
     @property
     def limits(self) -> Limits:
-        """Limits for cutting pictures into tiles: the halo and G's stride; pictures may have any size."""
-        return Limits(self.halo, STRIDE)
+        """Limits for cutting pictures into tiles: the halo, if tiles are possible, and G's stride; any size will do."""
+        return Limits(None if self.generator.whole_only else self.halo, self.generator.stride)
 
     @property
     def noise_reach(self) -> int:
         """Radius in px within which noise influences an output box aligned to G's stride."""
-        return self.generator.noise_reach + _reach(self.after)
+        return 0 if self.generator.whole_only else self.generator.noise_reach + _reach(self.after)
 
     @property
     def colour_matrix(self) -> Tensor:
@@ -194,9 +205,9 @@ def _generator(networks: Networks, tensors: Mapping[str, Tensor]) -> Generator:
     """
     weights = {k.removeprefix(GENERATOR): v for k, v in tensors.items() if k.startswith(GENERATOR)}
     with torch.device("meta"):
-        _check_shapes(Generator(networks), weights)
+        _check_shapes(make_generator(networks), weights)
     with torch.random.fork_rng(devices=[]):  # drawing weights only to replace them must not disturb the caller
-        generator = Generator(networks)
+        generator = make_generator(networks)
     generator.load_state_dict(weights)
     generator.set_base_smoothing(float(generator.texture))
     return generator

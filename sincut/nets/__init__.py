@@ -1,4 +1,15 @@
 """The networks G, D and H, and the filters before and after G (closed-form maps of pictures)."""
 
 # In this order: each imports only those before it.
-MODULES = ("local", "filters", "colour", "balance", "blocks", "generator", "discriminator", "heads")
+MODULES = (
+    "local",
+    "filters",
+    "colour",
+    "balance",
+    "blocks",
+    "generator",
+    "stylegan2",
+    "discriminator",
+    "architectures",
+    "heads",
+)

@@ -4,6 +4,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from sincut.config.sections import Networks
+from sincut.nets.architectures import architecture
 from sincut.nets.blocks import EqualLinear
 
 
@@ -12,12 +13,11 @@ class Projector(nn.Module):
 
     def __init__(self, config: Networks, layers: tuple[int, ...]) -> None:
         super().__init__()
-        channels = (3, config.stem)  # of layers 0 and 1; all deeper ones have `inner`
+        channels = architecture(config).channels_of(config)
         self.heads = nn.ModuleList()
         for layer in layers:
-            c = channels[layer] if layer < 2 else config.inner
-            heads = EqualLinear(c, config.features), nn.ReLU(), EqualLinear(config.features, config.features)
-            self.heads.append(nn.Sequential(*heads))
+            first, second = EqualLinear(channels[layer], config.features), EqualLinear(config.features, config.features)
+            self.heads.append(nn.Sequential(first, nn.ReLU(), second))
 
     def forward(self, patches: list[Tensor]) -> list[Tensor]:
         """Rows of features (R, C) of each layer -> rows (R, F) of unit length, in float32."""

@@ -5,13 +5,13 @@ A 1x1 convolution (3 -> c1), a downsampling block (c1 -> c2), residual blocks (c
 features. There is no normalisation layer: an output pixel depends on its receptive field alone, so that tiles are
 exact.
 
-Ours: the output is added to the base, the input without its texture (`networks.residual`, `networks.smooth`), and each
-block of the decoder may have noise inputs of its own (`networks.noise`).
+Ours: each block of the decoder may have noise inputs of its own (`networks.noise`).
 
-Pictures are (N, 3, H, W), inputs and outputs about [-1, 1] and not clipped; noise is standard normal (N, 1, H, W). The
-encoder's layers are numbered as in the published code: 0 the RGB input, 1 after the 1x1 convolution, 2 after the
+The encoder's layers are numbered as in the published code: 0 the RGB input, 1 after the 1x1 convolution, 2 after the
 downsampling block, 3 and up after each residual block.
 """
+
+from collections.abc import Iterable
 
 import torch
 import torch.nn.functional as F
@@ -19,29 +19,28 @@ from torch import Tensor, nn
 
 from sincut.config.sections import Networks
 from sincut.nets.blocks import EqualConv2d, ResidualBlock, UpBlock
-from sincut.nets.filters import SMOOTH_REACH, smoothed
+from sincut.nets.filters import SMOOTH_REACH
+from sincut.nets.generator import Generator
 from sincut.nets.local import without_border
 
 STRIDE = 2  # px of the picture per place of the inner feature maps; tiles start at multiples of it
 
 
-class Generator(nn.Module):
+class StyleGenerator(Generator):
     """The translator (N, 3, H, W) -> (N, 3, H, W), for any H, W >= 1.
 
-    Its layers follow from the settings alone. Raises ValueError for `noise=auto`, which `method/sides.py` replaces by
-    `all` or `none` after a look at the two pictures.
+    Raises ValueError for `noise=auto`, which `method/sides.py` replaces by `all` or `none` after a look at the two
+    pictures.
     """
 
-    texture: Tensor
+    stride = STRIDE
 
     def __init__(self, config: Networks) -> None:
-        super().__init__()
+        super().__init__(config)
         if config.noise == "auto":
             raise ValueError("networks.noise=auto is settled by two pictures; a generator needs last, all or none")
         c1, c2 = config.stem, config.inner
         encoder_blocks = config.blocks // 2
-        self.config, self.residual, self.smooths_base = config, config.residual, False
-        self.register_buffer("texture", torch.zeros(()))  # see `set_base_smoothing`; the name is a format
         self.stem = EqualConv2d(3, c1, 1, activation=True)
         self.down = ResidualBlock(c1, c2, down=True)
         self.encoder = nn.ModuleList(ResidualBlock(c2, c2) for _ in range(encoder_blocks))
@@ -54,13 +53,30 @@ class Generator(nn.Module):
         self.rgb = EqualConv2d(c1, 3, 1)
         self.rgb_bias = nn.Parameter(torch.zeros(3))
 
-    def set_base_smoothing(self, variance: float) -> None:
-        """Smooth the base, the input that the output is added to, by `filters.smoothed` of this variance; 0: do not.
+    @staticmethod
+    def channels_of(config: Networks) -> tuple[int, ...]:
+        """3 of RGB, c1 at full resolution, c2 at half."""
+        return (3, config.stem, *[config.inner] * (config.deepest_layer - 1))
 
-        The variance is the buffer `texture`, and so a part of the weights: call this again after loading them.
-        """
-        self.texture.fill_(variance)
-        self.smooths_base = variance > 0
+    @staticmethod
+    def bytes_of(config: Networks) -> int:
+        """A few maps at full resolution, a few at half."""
+        return 4 * (4 * config.stem + 6 * config.inner // STRIDE**2 + 12)
+
+    @staticmethod
+    def pass_bytes_of(config: Networks) -> int:
+        """Measured: so many bytes are the unit of a training's memory."""
+        return 4 * (4 * config.stem + 2 * config.inner)
+
+    @staticmethod
+    def step_of(layer: int) -> int:
+        """1 px of layers 0 and 1, 2 px of all others."""
+        return 1 if layer < 2 else STRIDE
+
+    @property
+    def encoder_parts(self) -> Iterable[nn.Module]:
+        """The 1x1 convolution, the downsampling block, and the first half of the residual blocks."""
+        return (self.stem, self.down, *self.encoder)
 
     def encode(self, x: Tensor, last: int | None = None) -> list[Tensor]:
         """Features of layers 0..last (the whole encoder by default) of a picture (N, 3, H, W), H and W even.
@@ -68,7 +84,7 @@ class Generator(nn.Module):
         Those of layer 0 are (N, 3, H, W), of layer 1 (N, c1, H, W), of all others (N, c2, H/2, W/2).
         """
         features = [x]
-        for layer in (self.stem, self.down, *self.encoder)[:last]:
+        for layer in (*self.encoder_parts,)[:last]:
             features.append(layer(features[-1]))
         return features
 
@@ -84,14 +100,6 @@ class Generator(nn.Module):
         for index, block in enumerate(self.decoder):
             y = block(self._with_noise(y, noise, index))
         return self._paint(self._base(x), y, noise)
-
-    def forward(self, x: Tensor, noise: Tensor) -> Tensor:
-        """The translation of x (N, 3, H, W) of any size; odd sizes are padded by a pixel and the result cropped."""
-        h, w = x.shape[2:]
-        pad = (0, w % STRIDE, 0, h % STRIDE)
-        if any(pad):
-            x, noise = F.pad(x, pad, mode="replicate"), F.pad(noise, pad)
-        return self.decode(x, self.encode(x)[-1], noise)[:, :, :h, :w]
 
     def translate_middle(self, x: Tensor, noise: Tensor) -> Tensor:
         """`forward` of a window (N, 3, H, W), H and W even, cropped by `halo` px on every side.
@@ -123,10 +131,6 @@ class Generator(nn.Module):
             return y
         out: Tensor = y + self.noise[index](F.pixel_unshuffle(noise, STRIDE).to(y.dtype))
         return out
-
-    def _base(self, x: Tensor) -> Tensor:
-        """The base: the input, with `set_base_smoothing` without its texture, since G is to draw the target's."""
-        return smoothed(x, self.texture) if self.residual and self.smooths_base else x.float()
 
     def _paint(self, base: Tensor, y: Tensor, noise: Tensor) -> Tensor:
         """The picture: upsampled features y (N, c2, H/2, W/2) as RGB; with `networks.residual`, added to the base."""

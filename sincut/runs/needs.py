@@ -8,6 +8,7 @@ from PIL import Image
 from torch import Tensor
 
 from sincut.config.sections import Config
+from sincut.nets.architectures import architecture
 from sincut.nets.local import BAND, SMALL_BAND
 from sincut.pictures import learned, reduced
 from sincut.pictures.reduced import Size
@@ -32,7 +33,7 @@ def bytes_to_learn(images: Mapping[str, AnyImage], config: Config) -> int:
         seen = max(seen, prod(size) * min(1.0, _excess(size, config)) ** 2)
         held += HELD_BYTES * prod(size)
         band = SMALL_BAND if scaled else band
-    maps = 4 * (4 * config.networks.stem + 2 * config.networks.inner)  # bytes per pixel that G looks at
+    maps = architecture(config.networks).pass_bytes_of(config.networks)  # per pixel that G looks at
     step = STEP_MAPS * maps * config.crops.count * config.crops.size**2
     balance = round(G_MAPS * maps * min(seen, band)) if config.colour.balance else 0
     return max(most, held + max(BLURRED_BYTES * min(largest, band), balance, step, PREVIEW_BYTES))

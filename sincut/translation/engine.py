@@ -20,7 +20,7 @@ from sincut.events import Listener, TileDone, ignore
 from sincut.model.model import Model
 from sincut.translation.drawing import Drawer, Write, everywhere, running_mean
 from sincut.translation.halving import Halving, told_of_memory
-from sincut.translation.memory import FASTEST_TILE, Memory, Tiling, feature_bytes
+from sincut.translation.memory import FASTEST_TILE, Memory, Tiling
 from sincut.translation.noise import noise_at
 from sincut.translation.options import Options
 from sincut.translation.tiles import Box, count, extended, mirrored_around, tile_boxes
@@ -40,7 +40,8 @@ class Engine:
 
     def __init__(self, model: Model, compute: Compute) -> None:
         self.model, self.compute, self.limits = model, compute, model.limits
-        self.memory = Memory(self.limits, feature_bytes(model.config.networks), compute.device)
+        generator = model.generator
+        self.memory = Memory(self.limits, generator.bytes_of(generator.config), compute.device)
         self.pixel_seconds = 0.0  # of the last tiles; 0: not known yet
         self.last_drawer: Drawer | None = None
         self.lock = threading.Lock()  # pictures are read, and their sizes judged, beside the one that is translated
@@ -104,16 +105,17 @@ class Engine:
     def encoded(self, read: Read, size: tuple[int, int], last: int, side: int) -> Iterator[tuple[Box, list[Tensor]]]:
         """Tiles of a picture (H, W) with the encoder's features of layers 0..last there.
 
-        Layers 0 and 1 are (1, C, h, w), the others (1, C, h/2, w/2), where odd h and w have been rounded up. Tiles are
-        exact, as in translating; the picture is continued by mirroring.
+        Those of a layer are (1, C, h/s, w/s), rounded up, with s of `Generator.step_of`. Tiles are exact, as in
+        translating; the picture is continued by mirroring.
         """
+        step_of = self.model.generator.step_of
         halo = self.model.encoder_halo(last)
         for box in tile_boxes(*size, side):
-            top, left, bottom, right = box
+            h, w = box[2] - box[0], box[3] - box[1]
             window = read(*mirrored_around(*self._positions(box), size, halo)).to(self.compute.device)
             with torch.inference_mode(), self.compute.autocast():
                 features = self.model.encode_middle(window.contiguous(memory_format=torch.channels_last), last)
-            yield box, [f[:, :, : bottom - top, : right - left] if i < 2 else f for i, f in enumerate(features)]
+            yield box, [f[:, :, : -(-h // step_of(i)), : -(-w // step_of(i))] for i, f in enumerate(features)]
 
     def probe(self, side: int = FASTEST_TILE) -> float:
         """G's seconds per pixel, from two empty tiles; the first one warms up whatever is set up at first use."""

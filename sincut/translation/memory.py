@@ -10,11 +10,9 @@ from pathlib import PurePath
 
 import torch
 
-from sincut.config.sections import Networks
 from sincut.devices import available_memory, used_memory
 from sincut.errors import ImageError
 from sincut.model.limits import Limits
-from sincut.nets.generator import STRIDE
 from sincut.pictures import reading
 from sincut.synthesis.synthesis import SIDE, Synthesis
 from sincut.translation import layout
@@ -45,11 +43,6 @@ def budget(options: Options) -> int:
     if options.max_memory is None:
         return int(MEMORY_SHARE * available_memory(torch.device("cpu")))
     return max(0, options.max_memory - used_memory())
-
-
-def feature_bytes(networks: Networks) -> int:
-    """Bytes per pixel of all feature maps alive at once, roughly: a few at full resolution, a few at half."""
-    return 4 * (4 * networks.stem + 6 * networks.inner // STRIDE**2 + 12)
 
 
 @dataclass(frozen=True)

@@ -8,8 +8,9 @@ show how the encoder sees what `apply` writes, and differ from what the loss saw
 The paper shows exp(v . v- / tau) of the unit vectors; `likelihood` is that, scaled to 0..1 by its largest values, so
 that something can be seen whatever the layer. PCA of the features is shown there too.
 
-Maps are float32 on the CPU, (H, W) for layers 0 and 1, (H/2, W/2) rounded up for the others. Features are computed in
-exact tiles and never kept: memory is that of the picture, a tile and the maps.
+Maps are float32 on the CPU, (H/s, W/s) rounded up, with s px of the picture per place of the layer: 1, 2 or 4, see
+`Generator.step_of`. Features are computed in exact tiles and never kept: memory is that of the picture, a tile and the
+maps. A model that takes pictures whole has one tile, the picture.
 """
 
 from collections.abc import Iterator, Sequence
@@ -18,7 +19,7 @@ import torch
 from torch import Tensor
 
 from sincut.errors import ConfigError, ModelError
-from sincut.nets.generator import STRIDE
+from sincut.model.model import Model
 from sincut.pictures.hidden import visible_everywhere
 from sincut.pictures.picture import Picture, Pixels
 from sincut.translation.tiles import Box, mirror
@@ -35,8 +36,8 @@ def similarity_maps(
     """Cosines of an output patch to all input patches, a map for each of the PatchNCE `layers` (all by default).
 
     `point` is (x, y) in px of the output patch, the query. Needs `sincut.load(..., heads=True)`. Values are in [-1, 1];
-    the key of the same place, the positive, stands at `place_of(point, layer)`. Raises `ConfigError` for other layers
-    and places, `ModelError` where the heads were not loaded.
+    the key of the same place, the positive, stands at `place_of`. Raises `ConfigError` for other layers and places,
+    `ModelError` where the heads were not loaded.
     """
     projector, trained = translator.model.projector, translator.model.config.losses.layers
     if projector is None:
@@ -49,12 +50,13 @@ def similarity_maps(
     heads = {layer: projector.heads[trained.index(layer)] for layer in layers}
     pixels = visible_everywhere(picture.pixels, picture.alpha)
     queries = {layer: _project(heads[layer], row) for layer, row in _query(translator, pixels, point, layers).items()}
-    maps = {layer: torch.empty(map_size(picture, layer)) for layer in layers}
+    model, step_of = translator.model, translator.model.generator.step_of
+    maps = {layer: torch.empty(map_size(model, picture, layer)) for layer in layers}
     for box, features in translator.encoded(pixels, max(layers)):
         for layer, cosines in maps.items():
             rows = features[layer][0].flatten(1).T  # (h*w, C)
             parts = [_project(heads[layer], part) @ queries[layer].T for part in torch.split(rows, ROWS_AT_ONCE)]
-            cosines[_part(box, layer)] = torch.cat(parts).reshape(features[layer].shape[2:]).cpu()
+            cosines[_part(box, step_of(layer))] = torch.cat(parts).reshape(features[layer].shape[2:]).cpu()
     return maps
 
 
@@ -113,7 +115,8 @@ def principal_components(translator: Translator, picture: Picture, layer: int | 
     of each component its own. Signs are chosen so that a component's largest weight is positive. Layers with fewer than
     three components leave the others at 0.5. Raises `ConfigError` for a layer that the encoder does not have.
     """
-    deepest = 2 + len(translator.model.generator.encoder)
+    generator = translator.model.generator
+    deepest = generator.deepest
     layer = max(translator.model.config.losses.layers) if layer is None else layer
     if not 0 <= layer <= deepest:
         raise ConfigError(f"layer {layer}: the encoder has layers 0 to {deepest}")
@@ -125,34 +128,32 @@ def principal_components(translator: Translator, picture: Picture, layer: int | 
     variances, vectors = torch.linalg.eigh(products / count - mean.outer(mean))
     largest = vectors.gather(0, vectors.abs().argmax(0, keepdim=True))
     vectors, spreads = vectors * largest.sign(), variances.clamp(min=0).sqrt() * SPREAD
-    out = torch.full((3, *map_size(picture, layer)), 0.5)
+    out = torch.full((3, *map_size(translator.model, picture, layer)), 0.5)
     known = min(3, len(mean))
     axes, widths = vectors.flip(1)[:, :known], spreads.flip(0)[:known].clamp(min=1e-12)
     for box, rows, shape in _rows(translator, pixels, layer):
         values = (rows - mean) @ axes / widths / 2 + 0.5  # (h*w, 3)
-        out[(slice(known), *_part(box, layer))] = values.T.reshape(known, *shape).clamp(0, 1).float()
+        out[(slice(known), *_part(box, generator.step_of(layer)))] = values.T.reshape(known, *shape).clamp(0, 1).float()
     return out
 
 
-def map_size(picture: Picture, layer: int) -> tuple[int, int]:
-    """Height and width of a layer's map: the picture's, or from layer 2 on those over `STRIDE`, rounded up."""
-    h, w = picture.size
-    return -(-h // _step(layer)), -(-w // _step(layer))
+def map_size(model: Model, picture: Picture, layer: int) -> tuple[int, int]:
+    """Height and width of a layer's map: the picture's over the layer's step, rounded up."""
+    (h, w), step = picture.size, model.generator.step_of(layer)
+    return -(-h // step), -(-w // step)
 
 
-def place_of(point: tuple[int, int], layer: int) -> tuple[int, int]:
+def place_of(model: Model, point: tuple[int, int], layer: int) -> tuple[int, int]:
     """Row and column of a layer's map for (x, y) in px."""
-    return point[1] // _step(layer), point[0] // _step(layer)
-
-
-def _step(layer: int) -> int:
-    """Pixels of the picture, along each side, for one place of a layer's map."""
-    return 1 if layer < 2 else STRIDE
+    step = model.generator.step_of(layer)
+    return point[1] // step, point[0] // step
 
 
 def _as_fine(cosines: Tensor, finest: torch.Size) -> Tensor:
-    """A map as large as the finest, whose places are repeated for it."""
-    step = 1 if cosines.shape == finest else STRIDE
+    """A map as large as the finest, whose places are repeated for it: 1, 2, 4, ... times along each side."""
+    step = 1
+    while tuple(-(-side // step) for side in finest) != tuple(cosines.shape):
+        step *= 2
     return cosines.repeat_interleave(step, 0).repeat_interleave(step, 1)[: finest[0], : finest[1]]
 
 
@@ -167,17 +168,20 @@ def _query(translator: Translator, pixels: Pixels, point: tuple[int, int], layer
     """The features (1, C) of the output at a point, from a translated window around it that is mirrored at borders."""
     h, w = pixels.shape[:2]
     generator, last = translator.model.generator, max(layers)
-    halo = generator.encoder_halo(last)
-    top, left = (place // STRIDE * STRIDE for place in (point[1], point[0]))
-    rows = mirror(torch.arange(top - halo, top + STRIDE + halo), h)
-    columns = mirror(torch.arange(left - halo, left + STRIDE + halo), w)
-    first = int(rows.min()) // STRIDE * STRIDE, int(columns.min()) // STRIDE * STRIDE
+    stride, halo = generator.stride, generator.encoder_halo(last)
+    top, left, bottom, right = 0, 0, h + -h % stride, w + -w % stride  # of the part whose features are computed
+    if not generator.whole_only:
+        top, left = (place // stride * stride for place in (point[1], point[0]))
+        bottom, right = top + stride, left + stride
+    rows = mirror(torch.arange(top - halo, bottom + halo), h)
+    columns = mirror(torch.arange(left - halo, right + halo), w)
+    first = int(rows.min()) // stride * stride, int(columns.min()) // stride * stride
     box = (*first, int(rows.max()) + 1, int(columns.max()) + 1)
     window = translator.translate_box(pixels, box)[:, :, rows - first[0]][..., columns - first[1]]
     with torch.inference_mode(), translator.compute.autocast():
-        features = generator.encode_middle(window, last)  # of STRIDE x STRIDE pixels
-    y, x = point[1] - top, point[0] - left
-    return {i: features[i][:, :, y, x] if i < 2 else features[i][:, :, 0, 0] for i in layers}
+        features = generator.encode_middle(window, last)
+    steps = {layer: generator.step_of(layer) for layer in layers}
+    return {i: features[i][:, :, (point[1] - top) // step, (point[0] - left) // step] for i, step in steps.items()}
 
 
 def _project(head: torch.nn.Module, rows: Tensor) -> Tensor:
@@ -193,7 +197,7 @@ def _rows(translator: Translator, pixels: Pixels, layer: int) -> Iterator[tuple[
         yield box, features[layer][0].flatten(1).T.cpu().double(), (h, w)
 
 
-def _part(box: Box, layer: int) -> tuple[slice, slice]:
-    """Rows and columns of a tile's features in the map of a layer."""
-    step, (top, left, bottom, right) = _step(layer), box
+def _part(box: Box, step: int) -> tuple[slice, slice]:
+    """Rows and columns of a tile's features in the map of a layer with this step."""
+    top, left, bottom, right = box
     return slice(top // step, -(-bottom // step)), slice(left // step, -(-right // step))

@@ -1,7 +1,7 @@
 """The average of the weights."""
 
 import torch
-from helpers import PLAIN, average_of
+from helpers import PLAIN, average_of, style
 
 from sincut.config.sections import Config
 from sincut.method.training import Training
@@ -13,5 +13,5 @@ def test_average_is_the_formula(tiny: Config, pictures: tuple[torch.Tensor, torc
     for step in range(3):
         training.step(0.002)
         decay = min(tiny.optimisation.ema, (1 + step) / (10 + step))
-        average = decay * average + (1 - decay) * training.cut.generator.stem.weight
+        average = decay * average + (1 - decay) * style(training.cut.generator).stem.weight
     torch.testing.assert_close(average_of(training).stem.weight, average.detach())

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 import torch
-from helpers import CPU, PLAIN, average_of, check_that_resumed_equals_uninterrupted, snapshot, tensors_of
+from helpers import CPU, PLAIN, average_of, check_that_resumed_equals_uninterrupted, snapshot, style, tensors_of
 
 from sincut.config.sections import Config, overlay
 from sincut.errors import ModelError
@@ -52,7 +52,7 @@ def test_distillation_brings_the_decoder_to_what_members_that_differ_have_in_com
         if not training.members:
             training.next_member()
     training.begin_to_distil()
-    first, last = (member.generator for member in training.members)
+    first, last = (style(member.generator) for member in training.members)
     assert torch.equal(last.rgb.weight, average_of(training).rgb.weight)  # it begins as one of them
     x = training.sides.source.pictures[0].image
     noise = torch.randn(1, 1, *x.shape[2:])
@@ -89,7 +89,7 @@ def test_a_member_that_went_wrong_has_no_say(tiny: Config, pictures: tuple[torch
     for _ in range(2):
         training.next_member()
     for member, shift in zip(training.members, (5.0, 0.0), strict=True):
-        member.generator.rgb_bias.data.fill_(shift)
+        style(member.generator).rgb_bias.data.fill_(shift)
     average_of(training).rgb_bias.data.fill_(0.1)
     training.begin_to_distil()
     assert float(average_of(training).rgb_bias[0]) in (0.0, pytest.approx(0.1))
@@ -186,10 +186,10 @@ def test_the_phases_of_an_ensemble_go_around_any_method(
         """A method that learns nothing but a colour: each member another one."""
 
         def step(self, rate: float, progress: Place, count: int | None = None) -> dict[str, torch.Tensor]:
-            self.generator.rgb_bias.data += 0.5 + float(torch.rand((), generator=self.random))
+            style(self.generator).rgb_bias.data += 0.5 + float(torch.rand((), generator=self.random))
             self.averages.update(self.steps_done)
             self.steps_done += 1
-            return {"colour": self.generator.rgb_bias.mean().detach()}
+            return {"colour": style(self.generator).rgb_bias.mean().detach()}
 
     training = Training(*pictures, overlay(tiny, {"optimisation": {"ema": 0.0}}), PLAIN, Still)
     assert training.step(0.1).keys() == {"colour"}
@@ -198,4 +198,4 @@ def test_the_phases_of_an_ensemble_go_around_any_method(
         training.step(0.1)
     training.begin_to_distil()
     assert training.step(0.001).keys() == {"distil"} and len(training.members) == 3
-    assert len({float(member.generator.rgb_bias[0]) for member in training.members}) == 3
+    assert len({float(style(member.generator).rgb_bias[0]) for member in training.members}) == 3

@@ -21,7 +21,7 @@ from sincut.method.nce import (
 from sincut.method.term import Ingredients, Progress, Seen
 from sincut.method.training import Training
 from sincut.nets.blocks import EqualConv2d
-from sincut.nets.generator import Generator
+from sincut.nets.stylegan2 import StyleGenerator
 
 
 def test_fewer_positions_than_patches_keep_pictures_apart(
@@ -55,11 +55,11 @@ def test_rows_are_the_features_at_the_positions() -> None:
     torch.testing.assert_close(rows, torch.stack([features[n, :, i // 5, i % 5] for n in (0, 1) for i in (7, 0)]))
 
 
-def symmetric(config: Config) -> Generator:
+def symmetric(config: Config) -> StyleGenerator:
     """A generator whose features of a mirrored picture are the mirrored features: each of its filters is symmetric."""
     with torch.random.fork_rng():
         torch.manual_seed(0)
-        generator = Generator(replace(config.networks, noise="last"))
+        generator = StyleGenerator(replace(config.networks, noise="last"))
         for layer in generator.modules():
             if isinstance(layer, EqualConv2d):
                 layer.weight.data = (layer.weight.data + layer.weight.data.flip(3)) / 2
@@ -70,14 +70,14 @@ def flipped(config: Config) -> Config:
     return overlay(config, {"losses": {"flip_equivariance": True}})
 
 
-def term_of(config: Config, generator: Generator, seed: int) -> PatchNce:
+def term_of(config: Config, generator: StyleGenerator, seed: int) -> PatchNce:
     """PatchNCE with heads that do not depend on the seed, which is that of its random choices."""
     with torch.random.fork_rng():
         torch.manual_seed(0)
         return PatchNce(Ingredients(config, generator, torch.Generator().manual_seed(seed)))
 
 
-def seen_by(generator: Generator, needs_grad: bool = False) -> Seen:
+def seen_by(generator: StyleGenerator, needs_grad: bool = False) -> Seen:
     """Random crops of both pictures (2, 3, 32, 32), and random ones that stand for their translations."""
     random = torch.Generator().manual_seed(1)
     given, out = (torch.randn(4, 3, 32, 32, generator=random).requires_grad_(needs_grad) for _ in range(2))
@@ -123,7 +123,7 @@ def test_flip_equivariant_keys_that_are_not_mirrored_are_input_keys(tiny: Config
 
 
 def test_keys_are_mirrored_half_of_the_time() -> None:
-    class Cheap(Generator):
+    class Cheap(StyleGenerator):
         def encode(self, x: Tensor, last: int | None = None) -> list[Tensor]:
             return [x]
 

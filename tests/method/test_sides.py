@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 import torch
-from helpers import CPU, PLAIN, average_of
+from helpers import CPU, PLAIN, average_of, style
 
 from sincut.config.sections import Config, Crops, overlay
 from sincut.errors import ImageError
@@ -47,12 +47,12 @@ def test_noise_is_there_where_the_photo_has_texture_that_the_painting_lacks(
     painting, photo = pictures
     speckle = 0.4 * torch.randn(photo.shape, generator=torch.Generator().manual_seed(0))
     training = Training(painting, photo + speckle, tiny, PLAIN)
-    assert len(training.cut.generator.noise) == 1 and training.model().config == tiny
+    assert len(style(training.cut.generator).noise) == 1 and training.model().config == tiny
     image = painting[..., :40, :48]
 
     def differs(model: Model) -> bool:
         one, other = (torch.randn(1, 1, 40, 48, generator=torch.Generator().manual_seed(seed)) for seed in range(2))
-        model.generator.up.noise_gain.data.zero_()
+        style(model.generator).up.noise_gain.data.zero_()
         return not torch.equal(model.translate(image, one), model.translate(image, other))
 
     assert not differs(training.model())

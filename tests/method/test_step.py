@@ -6,7 +6,7 @@ from functools import partial
 import numpy as np
 import pytest
 import torch
-from helpers import CPU, PLAIN, gradient_of, shrunk
+from helpers import CPU, PLAIN, gradient_of, shrunk, style
 
 from sincut.config.resolve import presets
 from sincut.config.sections import Config, overlay
@@ -167,7 +167,7 @@ def test_switching_identity_off_leaves_the_photo_out(tiny: Config, pictures: tup
     config = overlay(tiny, {"losses": {"identity": False, "same": 0.0}})
     training = Training(*pictures, config, PLAIN)
     seen: list[int] = []
-    training.cut.generator.stem.register_forward_hook(lambda module, args, out: seen.append(len(args[0])))
+    style(training.cut.generator).stem.register_forward_hook(lambda module, args, out: seen.append(len(args[0])))
     losses = training.step(0.002)
     assert seen == [2, 2]  # the crops of the painting, then their translations; nothing of the photo
     assert "same" not in losses and losses["NCE"].isfinite()
@@ -222,7 +222,7 @@ def test_initial_weights_depend_on_the_seed_alone(tiny: Config, pictures: tuple[
     torch.manual_seed(6)
     second = Training(*pictures, tiny, PLAIN)
     third = Training(*pictures, overlay(tiny, {"schedule": {"seed": 1}}), PLAIN)
-    weights = [t.cut.generator.stem.weight for t in (first, second, third)]
+    weights = [style(t.cut.generator).stem.weight for t in (first, second, third)]
     assert torch.equal(weights[0], weights[1]) and not torch.equal(weights[0], weights[2])
 
 

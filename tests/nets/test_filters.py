@@ -37,7 +37,7 @@ from sincut.nets.filters import (
     tensors_of,
     without_chroma_grain,
 )
-from sincut.nets.generator import STRIDE
+from sincut.nets.stylegan2 import STRIDE
 from sincut.translation.translator import Translator
 
 

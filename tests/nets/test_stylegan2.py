@@ -1,4 +1,4 @@
-"""The generator: layers, sizes, receptive field, noise."""
+"""The StyleGAN2 generator: layers, sizes, receptive field, noise."""
 
 from dataclasses import replace
 
@@ -10,9 +10,9 @@ from sincut.config.resolve import presets, resolve
 from sincut.config.sections import Networks
 from sincut.nets.discriminator import Discriminator
 from sincut.nets.filters import smoothed
-from sincut.nets.generator import Generator
 from sincut.nets.heads import Projector
 from sincut.nets.local import without_border
+from sincut.nets.stylegan2 import StyleGenerator
 
 SMALL = Networks(stem=4, inner=6, blocks=4, residual=0.0)
 
@@ -23,20 +23,20 @@ def count(network: torch.nn.Module) -> int:
 
 def test_release_widths_have_the_published_parameter_counts() -> None:
     config = resolve("release")
-    assert count(Generator(config.networks)) == 3_068_404
+    assert count(StyleGenerator(config.networks)) == 3_068_404
     assert count(Discriminator(config.networks, config.crops.tile)) == 5_885_473
     assert count(Projector(config.networks, config.losses.layers)) == 280_832
 
 
 @pytest.mark.parametrize("size", [(1, 1), (1, 7), (2, 2), (3, 5), (16, 33), (40, 24), (95, 96)])
 def test_generator_keeps_any_size(size: tuple[int, int]) -> None:
-    out = Generator(SMALL)(torch.randn(2, 3, *size), torch.randn(2, 1, *size))
+    out = StyleGenerator(SMALL)(torch.randn(2, 3, *size), torch.randn(2, 1, *size))
     assert out.shape == (2, 3, *size)
     assert out.isfinite().all()
 
 
 def test_no_parameter_is_created_at_a_forward() -> None:
-    generator, discriminator, projector = Generator(SMALL), Discriminator(SMALL, 16), Projector(SMALL, (0, 1, 3))
+    generator, discriminator, projector = StyleGenerator(SMALL), Discriminator(SMALL, 16), Projector(SMALL, (0, 1, 3))
     before = [count(network) for network in (generator, discriminator, projector)]
     features = generator.encode(torch.randn(1, 3, 16, 16))
     projector([features[layer].flatten(2)[0].T for layer in (0, 1, 3)])
@@ -45,7 +45,7 @@ def test_no_parameter_is_created_at_a_forward() -> None:
 
 
 def test_encode_numbers_layers_as_published_and_stops_early() -> None:
-    generator = Generator(SMALL)
+    generator = StyleGenerator(SMALL)
     x = torch.randn(2, 3, 16, 20)
     features = generator.encode(x)
     assert [tuple(f.shape[1:]) for f in features] == [(3, 16, 20), (4, 16, 20), (6, 8, 10), (6, 8, 10), (6, 8, 10)]
@@ -54,18 +54,18 @@ def test_encode_numbers_layers_as_published_and_stops_early() -> None:
 
 
 def test_forward_is_decode_of_encode() -> None:
-    generator = Generator(Networks(stem=4, inner=6, residual=0.3))
+    generator = StyleGenerator(Networks(stem=4, inner=6, residual=0.3))
     x, noise = torch.randn(1, 3, 16, 16), torch.randn(1, 1, 16, 16)
     torch.testing.assert_close(generator(x, noise), generator.decode(x, generator.encode(x)[-1], noise))
 
 
 def test_residual_adds_to_the_input() -> None:
     x, noise = torch.randn(1, 3, 8, 8), torch.zeros(1, 1, 8, 8)
-    plain = Generator(SMALL)
-    mixed = Generator(Networks(stem=4, inner=6, blocks=4, residual=0.25, smooth=0.0))
+    plain = StyleGenerator(SMALL)
+    mixed = StyleGenerator(Networks(stem=4, inner=6, blocks=4, residual=0.25, smooth=0.0))
     mixed.load_state_dict(plain.state_dict())
     torch.testing.assert_close(mixed(x, noise), x + 0.25 * plain(x, noise))
-    smooth = Generator(Networks(stem=4, inner=6, blocks=4, residual=0.25, smooth=3.0))
+    smooth = StyleGenerator(Networks(stem=4, inner=6, blocks=4, residual=0.25, smooth=3.0))
     smooth.load_state_dict(plain.state_dict())
     smooth.set_base_smoothing(0.1)
     torch.testing.assert_close(smooth(x, noise), smoothed(x, 0.1) + 0.25 * plain(x, noise))
@@ -73,7 +73,7 @@ def test_residual_adds_to_the_input() -> None:
 
 @pytest.mark.parametrize("blocks", [2, 6])
 def test_receptive_radius_is_what_the_gradient_reaches(blocks: int) -> None:
-    generator = Generator(Networks(stem=2, inner=3, blocks=blocks)).double()
+    generator = StyleGenerator(Networks(stem=2, inner=3, blocks=blocks)).double()
     radius, side = generator.receptive_radius(), 100
     furthest = 0
     for position in (50, 51):
@@ -92,7 +92,7 @@ def test_every_preset_builds_its_networks(preset: str) -> None:
     size, tile, layers = config.crops.size, config.crops.tile, config.losses.layers
     with torch.device("meta"):
         crops, noise = torch.empty(2, 3, size, size), torch.empty(2, 1, size, size)
-        generator = Generator(replace(networks, smooth=0.0))
+        generator = StyleGenerator(replace(networks, smooth=0.0))
         assert generator(crops, noise).shape == crops.shape
         assert Discriminator(networks, tile)(crops[:, :, :tile, :tile]).shape == (2, 1)
         features = generator.encode(crops, max(layers))
@@ -103,7 +103,7 @@ def test_every_preset_builds_its_networks(preset: str) -> None:
 @pytest.mark.parametrize("noise_", [True, False])
 @pytest.mark.parametrize("blocks", [2, 6])
 def test_the_middle_is_what_the_whole_window_gives_there(blocks: int, noise_: bool) -> None:
-    generator = Generator(Networks(stem=3, inner=5, blocks=blocks, noise="all" if noise_ else "last")).double()
+    generator = StyleGenerator(Networks(stem=3, inner=5, blocks=blocks, noise="all" if noise_ else "last")).double()
     generator.up.noise_gain.data.fill_(0.5)
     for layer in generator.noise:
         torch.nn.init.normal_(layer.get_parameter("weight"))
@@ -116,7 +116,7 @@ def test_the_middle_is_what_the_whole_window_gives_there(blocks: int, noise_: bo
 
 @pytest.mark.parametrize("blocks", [2, 6])
 def test_noise_reach_is_how_far_noise_is_seen(blocks: int) -> None:
-    generator = Generator(Networks(stem=2, inner=3, blocks=blocks, noise="all")).double()
+    generator = StyleGenerator(Networks(stem=2, inner=3, blocks=blocks, noise="all")).double()
     assert len(generator.noise) == blocks // 2 and generator.noise_reach % 2 == 0
     side, place = 60, 30
     x = torch.randn(1, 3, side, side, dtype=torch.float64)
@@ -129,4 +129,4 @@ def test_noise_reach_is_how_far_noise_is_seen(blocks: int) -> None:
     seen = gradient_of(noise)[0, 0].abs().sum(1).nonzero().flatten()
     assert max(place - int(seen.min()), int(seen.max()) - place - 1) == generator.noise_reach
     for kind in ("last", "none"):
-        assert Generator(Networks(stem=2, inner=3, blocks=blocks, noise=kind)).noise_reach == 0
+        assert StyleGenerator(Networks(stem=2, inner=3, blocks=blocks, noise=kind)).noise_reach == 0

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import torch
 import torch.nn.functional as F
-from helpers import assert_clear_error, in_process, make_model, scene
+from helpers import assert_clear_error, in_process, make_model, scene, style
 from PIL import Image
 from safetensors.torch import load_file
 
@@ -50,9 +50,9 @@ def test_similarity_is_the_cosine_of_projected_features(tiny: Config, size: tupl
             assert model.projector is not None
             head = model.projector.heads[index]
             keys = F.normalize(head(encoded(model.before[1](x), layer)[0].permute(1, 2, 0)), dim=2)
-            row, column = similarity.place_of(point, layer)
+            row, column = similarity.place_of(model, point, layer)
             query = F.normalize(head(encoded(output, layer)[0, :, row, column]), dim=0)
-            assert maps[layer].shape == similarity.map_size(picture, layer)
+            assert maps[layer].shape == similarity.map_size(model, picture, layer)
             torch.testing.assert_close(maps[layer], keys @ query, atol=2e-4, rtol=0)
 
 
@@ -76,13 +76,13 @@ def test_similarity_and_components_are_the_same_in_tiles(tiny: Config, monkeypat
 def test_a_patch_that_stays_as_it_is_finds_its_own_kind(tiny: Config) -> None:
     tiny = overlay(tiny, {"colour": {"smooth": 0.0, "map": False, "balance": False}, "networks": {"smooth": 0.0}})
     model = with_heads(tiny)
-    model.generator.rgb.weight.zero_()  # the output is the input
+    style(model.generator).rgb.weight.zero_()  # the output is the input
     model.before = ()
     pixels = np.zeros((40, 60, 3), np.uint8)
     pixels[:, :30], pixels[:, 30:] = (200, 40, 40), (30, 60, 220)
     maps = similarity.similarity_maps(Translator(model), Picture(pixels), (10, 20))
     for layer, found in maps.items():
-        row, column = similarity.place_of((10, 20), layer)
+        row, column = similarity.place_of(model, (10, 20), layer)
         assert found[row, column] > 0.9999
         half = found.shape[1] // 2
         assert found[:, : half - 8].min() > found[:, half + 8 :].max()
