@@ -11,7 +11,6 @@ other, so that each has its own peak of memory; run it on an otherwise idle mach
 import json
 import math
 import statistics
-import sys
 import tempfile
 import time
 from collections.abc import Callable, Sequence
@@ -31,7 +30,7 @@ from torch import Tensor, nn
 from sincut.batch import pipe
 from sincut.batch.plan import make_plans
 from sincut.config.sections import Config, Networks
-from sincut.devices import Compute, find_compute, use_fast_kernels
+from sincut.devices import Compute, find_compute, peak_memory, use_fast_kernels
 from sincut.errors import SincutError
 from sincut.files import make_folder, write_whole
 from sincut.method.crops import tiles
@@ -418,13 +417,8 @@ def _seconds(work: Callable[[], object], compute: Compute, budget: float = 0.0, 
 
 
 def _peak_rss_mb() -> float:
-    """Most memory that this process has held, in MB of 10^6 bytes; 0 if the system does not tell."""
-    try:
-        import resource
-    except ImportError:  # Windows
-        return 0.0
-    unit = 1 if sys.platform == "darwin" else 1024
-    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit / 1e6
+    """Most main memory that this process has held, in MB of 10^6 bytes; 0 if the system does not tell."""
+    return peak_memory(torch.device("cpu")) / 1e6
 
 
 def _rounded(figures: dict[str, Any]) -> dict[str, Any]:

@@ -16,6 +16,7 @@ import torch
 from sincut.errors import DeviceError
 
 CONTROL_GROUP = Path("/sys/fs/cgroup")  # https://docs.kernel.org/admin-guide/cgroup-v2.html
+STATUS = Path("/proc/self/status")  # https://man7.org/linux/man-pages/man5/proc_pid_status.5.html
 SCALE = 1024.0  # initial loss scale in float16; torch's default, 65536, overflows here and costs the first steps
 
 
@@ -147,6 +148,21 @@ def release_memory(device: torch.device) -> None:
 def used_memory() -> int:
     """Bytes of memory that this process holds now (its resident size)."""
     return int(psutil.Process().memory_info().rss)
+
+
+def peak_memory(device: torch.device) -> int:
+    """Most bytes that this process has held so far: on CUDA those that torch took of the device's memory, on another
+    device main memory (the largest resident size). 0 if the system does not tell."""
+    if device.type == "cuda":
+        return int(torch.cuda.max_memory_reserved(device))
+    with suppress(OSError, StopIteration):  # Linux, where rusage counts what the parent held as it forked, too
+        lines = STATUS.read_text().splitlines()
+        return next(int(line.split()[1]) * 1024 for line in lines if line.startswith("VmHWM:"))
+    if sys.platform == "win32":
+        return int(psutil.Process().memory_info().peak_wset)
+    import resource
+
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * (1 if sys.platform == "darwin" else 1024)
 
 
 def available_memory(device: torch.device) -> int:

@@ -18,6 +18,16 @@ def test_used_memory_grows_with_what_is_held() -> None:
     assert held[-1] and 90 * 2**20 < devices.used_memory() - before < 200 * 2**20
 
 
+def test_the_peak_of_memory_is_what_the_system_tells(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    held = np.ones(100 * 2**20, np.uint8)
+    used = devices.used_memory()
+    assert held[-1] and devices.peak_memory(CPU) > 0.95 * used
+    monkeypatch.setattr(devices, "STATUS", tmp_path / "status")
+    assert devices.peak_memory(CPU) > 0.95 * used  # as on macOS
+    (tmp_path / "status").write_text("Name:\tpython\nVmHWM:\t    1234 kB\nVmRSS:\t 1000 kB\n")
+    assert devices.peak_memory(CPU) == 1234 * 1024
+
+
 def test_memory_is_known_without_reading_proc(monkeypatch: pytest.MonkeyPatch) -> None:
     def missing(path: Path) -> str:
         raise FileNotFoundError(path)

@@ -54,12 +54,7 @@ class Comparison:
 
     def best(self) -> dict[str, float]:
         """The best value of each figure in which results differ."""
-        best = {}
-        for name in self.figures():
-            values = [result.figures[name] for result in self.results if name in result.figures]
-            if name in FIGURES and len(set(values)) > 1:
-                best[name] = max(values, key=FIGURES[name].merit)
-        return best
+        return measures.best([result.figures for result in self.results])
 
     def meanings(self) -> dict[str, str]:
         """The meaning of each figure that is shown."""

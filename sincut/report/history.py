@@ -1,8 +1,9 @@
 """The history of a run in its folder: names of files, `metrics.jsonl` line by line, and the previews.
 
 A line of `metrics.jsonl` is a JSON object with a `step` and one of three things: `losses` (with the learning rate and
-the times of `events.Progress`), `figures` (of `measures.measure`), or a `session`, written when a training begins or
-goes on: the time, the machine, the files it learns from. A damaged line is left out, never an error.
+the times of `events.Progress`, and the `memory` in bytes that the process has held at most), `figures` (of
+`measures.measure`), or a `session`, written when a training begins or goes on: the time, the machine, the files it
+learns from. A damaged line is left out, never an error.
 """
 
 import json
@@ -12,7 +13,7 @@ from typing import Any
 
 from sincut.errors import RunError
 from sincut.files import read_whole, write_whole
-from sincut.model.provenance import numbers
+from sincut.model.provenance import numbers, whole
 
 METRICS_FILE = "metrics.jsonl"
 REPORT_FILE = "report.html"
@@ -24,12 +25,14 @@ FUTURE = 2**63  # the step of a line that tells none
 
 @dataclass
 class History:
-    """Losses and figures by step, and the sessions in which the steps were done."""
+    """Losses, seconds of a step and figures by step, and the sessions in which the steps were done."""
 
     losses: dict[int, dict[str, float]] = field(default_factory=dict)
+    paces: dict[int, float] = field(default_factory=dict)  # seconds of each of the steps up to this one
     figures: dict[int, dict[str, float]] = field(default_factory=dict)
     sessions: list[dict[str, Any]] = field(default_factory=list)
     last: dict[str, float] = field(default_factory=dict)  # numbers of the last line with losses
+    memory: int = 0  # bytes, the most that any session has held; 0 if none has told
 
     @classmethod
     def read(cls, folder: Path) -> "History":
@@ -49,6 +52,9 @@ class History:
                 rows[step] = known
         if isinstance(values.get("losses"), dict):
             self.last = {"step": step, **numbers(values)}
+            self.memory = max(self.memory, whole(values.get("memory")) or 0)
+            if "step_seconds" in self.last:
+                self.paces[step] = self.last["step_seconds"]
         if isinstance(values.get("session"), dict):
             self.sessions.append({**values["session"], "step": step})
 

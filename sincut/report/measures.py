@@ -11,7 +11,7 @@ single-image Frechet distance too (Rott Shaham et al. 2019, "SinGAN", https://ar
 
 import functools
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -66,6 +66,16 @@ FIGURES = {  # in the order in which they are shown
 }
 
 
+def best(rows: Sequence[Mapping[str, float]]) -> dict[str, float]:
+    """The best value of each of `FIGURES` in which rows differ, of those that have it."""
+    chosen = {}
+    for name in FIGURES:
+        values = [row[name] for row in rows if name in row]
+        if len(set(values)) > 1:
+            chosen[name] = max(values, key=FIGURES[name].merit)
+    return chosen
+
+
 def measure(painting: Picture, photo: Picture, output: Picture, truth: Picture | None = None) -> dict[str, float]:
     """The figures by name, as `FIGURES` explains them, rounded to 4 places.
 
@@ -106,9 +116,9 @@ def check_truth(truth: Picture, output: Picture) -> None:
 def single_image_fid(photo: Picture, output: Picture) -> float:
     """SIFID: the Frechet distance between the two pictures' features, each place of a picture being a sample.
 
-    Features are the 64 channels before the first pooling of torchvision's Inception v3, at the pictures' own sizes; the
-    distance is |m1 - m2|^2 + tr(C1 + C2 - 2 (C1 C2)^(1/2)) of their means and covariances. Raises `ImageError`, which
-    says what fetches the weights, if they are not on the machine; nothing is downloaded here.
+    Features are the 192 channels before the second pooling of torchvision's Inception v3, as in the paper, at the
+    pictures' own sizes; the distance is |m1 - m2|^2 + tr(C1 + C2 - 2 (C1 C2)^(1/2)) of their means and covariances.
+    Raises `ImageError`, which says what fetches the weights, if they are not there; nothing is downloaded.
     """
     (mean_a, cov_a), (mean_b, cov_b) = (_inception_statistics(picture) for picture in (photo, output))
     root = symmetric_power(cov_a, 0.5)
@@ -141,7 +151,7 @@ def complaints(figures: Mapping[str, float]) -> list[str]:
 
 
 def _inception_statistics(picture: Picture) -> tuple[Tensor, Tensor]:
-    """Mean (64,) and covariance (64, 64) over places."""
+    """Mean (192,) and covariance (192, 192) over places."""
     network = _inception()
     with torch.no_grad():
         features = network(to_tensor(picture.pixels))[0].flatten(1).double()
@@ -150,7 +160,7 @@ def _inception_statistics(picture: Picture) -> tuple[Tensor, Tensor]:
 
 @functools.cache
 def _inception() -> torch.nn.Module:
-    """The first three convolutions of Inception v3: (1, 3, H, W) in [-1, 1] -> (1, 64, H', W')."""
+    """Inception v3 up to its second pooling: (1, 3, H, W) in [-1, 1] -> (1, 192, H', W'), about a quarter as large."""
     if not inception_weights().is_file():
         raise ImageError(missing_inception())
     from torchvision.models import Inception_V3_Weights  # seconds to import
@@ -162,10 +172,13 @@ def _inception() -> torch.nn.Module:
         ("Conv2d_1a_3x3", 3, 32, {"kernel_size": 3, "stride": 2}),
         ("Conv2d_2a_3x3", 32, 32, {"kernel_size": 3}),
         ("Conv2d_2b_3x3", 32, 64, {"kernel_size": 3, "padding": 1}),
+        ("Conv2d_3b_1x1", 64, 80, {"kernel_size": 1}),
+        ("Conv2d_4a_3x3", 80, 192, {"kernel_size": 3}),
     ):
         layer = BasicConv2d(c_in, c_out, **options)
         layer.load_state_dict({k.removeprefix(f"{name}."): v for k, v in weights.items() if k.startswith(f"{name}.")})
         stem.append(layer)
+    stem.insert(3, torch.nn.MaxPool2d(3, 2))  # the first pooling
     return stem.eval()
 
 

@@ -268,6 +268,7 @@ class _Facts:
             ("Crops a step", str(self.provenance.crops or "")),
             ("A step", f"{state['seconds'] / state['step']:.3g} s, all included" if state["step"] else ""),
             ("At last", f"{each:.3g} s a step" if each else ""),
+            ("Memory", f"{self.history.memory / 1e9:.2f} GB at most" if self.history.memory else ""),
             ("Device", ", ".join(device)),
             ("Precision", precision),
             ("System", str(session.get("system", ""))),

@@ -17,7 +17,7 @@ from typing import Any
 import torch
 
 from sincut.config.sections import Config
-from sincut.devices import release_memory
+from sincut.devices import peak_memory, release_memory
 from sincut.errors import ImageError, ModelError
 from sincut.events import Checkpoint, Evaluated, Event, Listener, Preview, Progress, Saved, Started, Trained, Warned
 from sincut.model.file import CHECKPOINT_FILE, MODEL_FILE, save_tensors
@@ -76,7 +76,7 @@ class Recorder:
             self.session = event
             self._recall(event.step)
         if isinstance(event, Progress):
-            self._append(asdict(event))
+            self._append({**asdict(event), "memory": peak_memory(torch.device(self.device))})
         if isinstance(event, Trained):
             self.close()
         self.on_event(event)

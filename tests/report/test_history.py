@@ -47,3 +47,11 @@ def test_a_drawn_preview_has_one_of_g_alone_beside_it(tmp_path: Path) -> None:
     history.forget_after(tmp_path, 20)
     assert sorted(path.name for path in (tmp_path / "previews").iterdir()) == [
         "000010-fast.jpg", "000010.jpg", "000020.jpg"]  # fmt: skip
+
+
+def test_the_pace_of_each_line_and_the_most_memory_are_known(tmp_path: Path) -> None:
+    for step, seconds, memory in ((2, 0.5, 100), (4, 0.25, 300), (6, 0.125, 200)):
+        history.append(tmp_path, {"step": step, "losses": {"D": 1.0}, "step_seconds": seconds, "memory": memory})
+    history.append(tmp_path, {"step": 7, "losses": {"D": 1.0}, "memory": "much"})
+    told = History.read(tmp_path)
+    assert told.paces == {2: 0.5, 4: 0.25, 6: 0.125} and told.memory == 300

@@ -9,7 +9,7 @@ import torch
 from helpers import scene
 
 from sincut.errors import ImageError
-from sincut.pictures.picture import Picture
+from sincut.pictures.picture import Picture, to_tensor
 from sincut.report import measures
 from sincut.report.measures import FIGURES, complaints, measure, single_image_fid
 
@@ -119,4 +119,11 @@ def test_sifid_is_a_distance_of_inception_s_features(hub: Path) -> None:
         )
     )
     assert single_image_fid(PHOTO, PAINTING) == pytest.approx(by_eigenvalues, rel=1e-4)
+    seen: list[torch.Tensor] = []  # the features of the paper: what the whole network's second pooling is given
+    network.transform_input = False
+    network.eval().maxpool2.register_forward_pre_hook(lambda _, given: seen.append(given[0]))
+    with torch.no_grad():
+        network(to_tensor(PAINTING.pixels))
+    assert seen[0].shape[1] == 192
+    assert torch.allclose(features[0], seen[0][0].flatten(1).double().mean(1), atol=1e-5)
     assert measure(PAINTING, PHOTO, PAINTING)["sifid"] == pytest.approx(by_eigenvalues, abs=1e-4)
