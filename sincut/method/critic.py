@@ -12,7 +12,7 @@ from torch import Tensor
 
 from sincut.config.sections import Losses
 from sincut.method.losses import adversarial, discrimination, r1_penalty
-from sincut.method.term import Part
+from sincut.method.term import Part, Seen
 from sincut.nets.discriminator import Discriminator
 
 
@@ -20,7 +20,8 @@ class Critic:
     """A discriminator D with its part of L_D and L_G.
 
     `view` maps crops (N, 3, crop, crop) to what D sees, (T, 3, tile, tile). `weight` is that of its loss in L_G.
-    `suffix` ends the names of its losses and of its tensors in a checkpoint.
+    `suffix` ends the names of its losses and of its tensors in a checkpoint. `way` is the name of the translation that
+    it judges, if that is another one than G(x).
     """
 
     def __init__(
@@ -30,9 +31,15 @@ class Critic:
         losses: Losses,
         weight: float = 1.0,
         suffix: str = "",
+        way: str = "",
     ) -> None:
-        self.network, self.view, self.weight, self.suffix = network, view, weight, suffix
+        self.network, self.view, self.weight, self.suffix, self.way = network, view, weight, suffix, way
         self.r1, self.r1_every = losses.r1, losses.r1_every
+
+    def views(self, seen: Seen) -> tuple[Tensor, Tensor]:
+        """What D sees of the real crops and of the translation that is to look like them, (T, 3, tile, tile) each."""
+        judged = seen.ways[self.way] if self.way else seen
+        return self.view(judged.y), self.view(judged.fake)
 
     def discriminator_loss(self, real: Tensor, fake: Tensor, step: int) -> list[Part]:
         """L_D of views of target and translation, both (T, 3, tile, tile), in step number `step` of the run.

@@ -15,7 +15,7 @@ class Descent:
 
     def __init__(self, groups: dict[str, list[nn.Module]], settings: Optimisation, compute: Compute) -> None:
         self.settings, self.compute = settings, compute
-        self.optimisers = {name: self._adam(networks) for name, networks in groups.items()}
+        self.optimisers = {name: self._adam(networks) for name, networks in groups.items() if networks}
         self.scaler = compute.scaler()
 
     def restart(self, group: str, network: nn.Module) -> None:
@@ -30,9 +30,9 @@ class Descent:
     def __call__(self, groups: str, parts: list[Part], rate: float) -> None:
         """One Adam update of each group, down the gradient of the parts' weighted sum, at the learning rate `rate`.
 
-        `groups` are their letters, such as "gh".
+        `groups` are their letters, such as "gh"; one without networks, as H in a method without heads, is left out.
         """
-        chosen = [self.optimisers[name] for name in groups]
+        chosen = [self.optimisers[name] for name in groups if name in self.optimisers]
         for optimiser in chosen:
             optimiser.param_groups[0]["lr"] = rate
             optimiser.zero_grad(set_to_none=True)

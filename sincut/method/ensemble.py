@@ -15,8 +15,8 @@ import torch
 from torch import Tensor
 
 from sincut.method.losses import mean_squared
-from sincut.method.step import Cut, noise_like
-from sincut.method.term import Part
+from sincut.method.step import Cut
+from sincut.method.term import Part, noise_like
 from sincut.nets.filters import Filter
 from sincut.nets.generator import Generator
 from sincut.nets.heads import Projector
@@ -30,7 +30,7 @@ class Member:
     """A finished training: the averages of its G and H, and the filters after G that were measured at its end."""
 
     generator: Generator
-    projector: Projector
+    projector: Projector | None  # H; None: the method has none
     after: tuple[Filter, ...] = ()
 
 
@@ -45,10 +45,11 @@ class Distillation:
     def __init__(self, cut: Cut, members: list[Member]) -> None:
         self.cut, self.members = cut, members
         first = members[-1]
-        copies = {"generator": copy.deepcopy(first.generator), "projector": copy.deepcopy(first.projector)}
-        cut.averages.copies.update(copies)
+        cut.averages.copies["generator"] = copy.deepcopy(first.generator)
         cut.generator.load_state_dict(first.generator.state_dict())
-        cut.term_networks["projector"].load_state_dict(first.projector.state_dict())
+        if first.projector is not None:
+            cut.averages.copies["projector"] = copy.deepcopy(first.projector)
+            cut.term_networks["projector"].load_state_dict(first.projector.state_dict())
         for part in cut.generator.encoder_parts:
             part.requires_grad_(False)
         cut.descend.restart("g", cut.generator)

@@ -11,6 +11,7 @@ from importlib.metadata import entry_points
 from sincut.config.sections import Config
 from sincut.config.values import nearest
 from sincut.errors import ConfigError
+from sincut.method.nce import PatchNce
 from sincut.method.term import Ingredients, Term
 from sincut.method.terms import Guide, Same
 
@@ -30,9 +31,10 @@ def register_term(name: str, make: MakeTerm) -> None:
 
 
 def shipped_terms(ingredients: Ingredients) -> list[Term]:
-    """The loss terms of `terms.py` whose weight in the settings is above 0."""
+    """PatchNCE and the loss terms of `terms.py`, of those whose weight in the settings is above 0."""
     losses = ingredients.config.losses
-    terms: list[Term] = [Same(losses.same)] if losses.same else []
+    terms: list[Term] = [PatchNce(ingredients)] if losses.nce else []
+    terms += [Same(losses.same)] if losses.same else []
     terms += [Guide(losses)] if losses.guide else []
     return terms
 

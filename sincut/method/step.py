@@ -15,7 +15,7 @@ where `nce` and `same` are settings of `losses`. x and y are crops (N, 3, crop, 
 and `release` choose the published method; what is marked "ours" is off there.
 """
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import replace
 from functools import partial
@@ -30,11 +30,11 @@ from sincut.method.average import Averages
 from sincut.method.critic import Critic
 from sincut.method.crops import downsampled, tiles
 from sincut.method.descent import Descent
-from sincut.method.nce import PatchNce
 from sincut.method.sides import Sides
-from sincut.method.term import Ingredients, Progress, Seen, Term, networks_of
+from sincut.method.term import Ingredients, Progress, Seen, Term, Way, networks_of, noise_like, translated
 from sincut.nets.architectures import make_generator
 from sincut.nets.discriminator import Discriminator
+from sincut.nets.generator import Generator
 
 
 class Cut:
@@ -45,25 +45,54 @@ class Cut:
         self.sides, self.config, self.compute, self.random = sides, config, compute, random
         with torch.random.fork_rng(devices=[]):  # weights are drawn on the CPU; the caller's random state stays
             torch.default_generator.manual_seed(seed)
-            # Each network draws its weights when it is made, so the order of these lines decides what they are.
-            self.generator = make_generator(sides.networks)
-            self.generator.set_base_smoothing(sides.base_variance)
-            ingredients = Ingredients(config, self.generator, random)
-            self.critics = [self._critic(partial(tiles, size=config.crops.tile))]
-            self.terms: list[Term] = [PatchNce(ingredients), *registry.shipped_terms(ingredients)]
-            if config.has_large_critic:  # ours: a second D, of whole crops downsampled to the size of a tile
-                view = partial(downsampled, size=config.crops.tile)
-                self.critics.append(self._critic(view, config.losses.large, "_large"))
-            self.terms += registry.own_terms(ingredients)
-        self.term_networks = networks_of(self.terms, {f"discriminator{critic.suffix}" for critic in self.critics})
+            self._make()
+        taken = {*self.generators, *(f"discriminator{critic.suffix}" for critic in self.critics)}
+        self.term_networks = networks_of(self.terms, taken)
         discriminators: list[nn.Module] = [critic.network for critic in self.critics]
         heads = [*self.term_networks.values()]  # H, and what other terms train
-        for network in (self.generator, *heads, *discriminators):
+        for network in (*self.generators.values(), *heads, *discriminators):
             network.to(device=compute.device, memory_format=torch.channels_last)  # type: ignore[call-overload]
         self.averages = Averages({"generator": self.generator, **self.term_networks}, config.optimisation.ema)
-        groups: dict[str, list[nn.Module]] = {"g": [self.generator], "d": discriminators, "h": heads}
+        groups: dict[str, list[nn.Module]] = {"g": [*self.generators.values()], "d": discriminators, "h": heads}
         self.descend = Descent(groups, config.optimisation, compute)
         self.steps_done = 0
+
+    def _make(self) -> None:
+        """Make G, the critics and the terms. Each network draws its weights when it is made, so the order counts."""
+        config, like = self.config, self.sides.normalised_by
+        self.generator = make_generator(self.sides.networks)
+        self.generator.set_base_smoothing(self.sides.base_variance)
+        self.generators: dict[str, Generator] = {"generator": self.generator}  # all, by their names in a checkpoint
+        self.critics = [self._critic(like)]
+        ingredients = Ingredients(config, self.generator, self.random)
+        self.terms: list[Term] = registry.shipped_terms(ingredients)
+        if config.has_large_critic:
+            self.critics.append(self._critic(like, large=True))
+        self.terms += registry.own_terms(ingredients)
+        self.ways: dict[str, Way] = {}  # other translations of a step, which have critics of their own
+        for term in self.terms:
+            for name, way in term.ways().items():
+                self._add(name, way, like)
+
+    def _add(self, name: str, way: Way, like: Tensor | None) -> None:
+        """Let each step make another translation, told from the pictures that it imitates by critics of its own.
+
+        `like` is one of these, (1, 3, H, W), for `Discriminator.normalise_by`; None: off.
+        """
+        self.ways[name] = way
+        self.critics.append(self._critic(like, name))
+        if self.config.has_large_critic:
+            self.critics.append(self._critic(like, name, large=True))
+
+    def _critic(self, like: Tensor | None, way: str = "", large: bool = False) -> Critic:
+        """A D of the tiles of crops; or with `large` (ours) of whole crops, downsampled to the size of a tile."""
+        config = self.config
+        network = Discriminator(config.networks, config.crops.tile)
+        if like is not None:  # ours: fine detail amplified where a picture has little of it
+            network.normalise_by(like, config.networks.detail)
+        view = partial(downsampled if large else tiles, size=config.crops.tile)
+        suffix = ("_large" if large else "") + (f"_{way}" if way else "")
+        return Critic(network, view, config.losses, config.losses.large if large else 1.0, suffix, way)
 
     def step(self, rate: float, progress: Progress, count: int | None = None) -> dict[str, Tensor]:
         """One update of D, then of G and H, from `count` random crops of each picture (`crops.count` by default).
@@ -76,7 +105,7 @@ class Cut:
         y, _ = self.sides.target.crops(crops, self.random)
         with self.descend.autocast():
             seen = self.translate(x, y, aligned)  # fake = G(x), same = G(y)
-            views = [(critic, critic.view(y), critic.view(seen.fake)) for critic in self.critics]  # (T, 3, tile, tile)
+            views = [(critic, *critic.views(seen)) for critic in self.critics]  # real and fake, (T, 3, tile, tile) each
             # D: the target's tiles are real, the translation's are not; plus R1.
             d = [
                 part
@@ -97,37 +126,22 @@ class Cut:
         self.steps_done += 1
         return {part.name: part.value.detach() for part in (*d, *g) if part.shown}
 
-    def translate(self, x: Tensor, y: Tensor, aligned: dict[str, Tensor]) -> Seen:
-        """fake = G(x) and, if a term needs it, same = G(y), in one forward pass of N or 2N crops (N, 3, crop, crop)."""
+    def translate(self, x: Tensor, y: Tensor, aligned: Mapping[str, Tensor]) -> Seen:
+        """fake = G(x), if a term needs it same = G(y), and what other ways there are, of crops (N, 3, crop, crop)."""
         both = any(term.needs_same for term in self.terms)
-        inputs = torch.cat([x, y]) if both else x
-        features = self.generator.encode(inputs)
-        outputs = self.generator.decode(inputs, features[-1], noise_like(inputs, self.random))
-        return Seen(x, y, inputs, outputs, outputs[: len(x)], outputs[len(x) :], features, aligned)
+        seen = translated(self.generator, x, y, both, partial(noise_like, random=self.random), aligned)
+        return seen._replace(ways={name: way(seen) for name, way in self.ways.items()})
 
     def networks(self) -> dict[str, nn.Module]:
         """All networks, and the averages of those that have one, by their names in a checkpoint."""
         averages = {f"average_{name}": network for name, network in self.averages.copies.items()}
         return {
-            "generator": self.generator,
+            **self.generators,
             "average": averages.pop("average_generator"),
             **{f"discriminator{critic.suffix}": critic.network for critic in self.critics},
             **self.term_networks,
             **{_average_name(name): network for name, network in averages.items()},
         }
-
-    def _critic(self, view: partial[Tensor], weight: float = 1.0, suffix: str = "") -> Critic:
-        config = self.config
-        network = Discriminator(config.networks, config.crops.tile)
-        if self.sides.normalised_by is not None:  # ours: fine detail amplified where a picture has little of it
-            network.normalise_by(self.sides.normalised_by, config.networks.detail)
-        return Critic(network, view, config.losses, weight, suffix)
-
-
-def noise_like(images: Tensor, random: torch.Generator) -> Tensor:
-    """Standard normal (N, 1, H, W) for (N, 3, H, W), drawn on the CPU so that it is the same for every device."""
-    n, _, h, w = images.shape
-    return torch.randn(n, 1, h, w, generator=random).to(images.device)
 
 
 @contextmanager

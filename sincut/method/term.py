@@ -5,8 +5,9 @@ and the distance to the coarse guide (`terms.Guide`); the adversarial loss is th
 own is registered by name (`registry.register_term`) and switched on by `losses.own.NAME=WEIGHT`.
 """
 
-from collections.abc import Iterable, Mapping, Set
-from typing import NamedTuple
+from collections.abc import Callable, Iterable, Mapping, Set
+from types import MappingProxyType
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor, nn
@@ -14,6 +15,7 @@ from torch import Tensor, nn
 from sincut.config.sections import Config
 from sincut.nets.generator import Generator
 
+NOTHING: Mapping[str, Any] = MappingProxyType({})
 TAKEN = frozenset(("adam", "average", "balance", "generator", "member", "scaler"))  # begin other names in a checkpoint
 
 
@@ -39,6 +41,11 @@ class Seen(NamedTuple):
     same: Tensor  # (N, 3, s, s): G(y); (0, 3, s, s) if no term needs it
     features: list[Tensor]  # of `inputs`, all layers of G's encoder from 0 (RGB): PatchNCE's keys, computed already
     aligned: Mapping[str, Tensor]  # by name, (N, 3, s, s): other pictures cropped exactly as x, such as "guide"
+    noise: Tensor = torch.empty(0)  # (N, 1, s, s) or (2N, 1, s, s): what G was given beside `inputs`
+    ways: Mapping[str, "Seen"] = NOTHING  # the step's other translations by name, each with its own x, y, fake and same
+
+
+Way = Callable[[Seen], Seen]  # another translation, made of what the step has made before D is updated
 
 
 class Part(NamedTuple):
@@ -73,6 +80,34 @@ class Term:
     def networks(self) -> dict[str, nn.Module]:
         """The term's own networks by name; they are trained and averaged as H, and saved in checkpoints."""
         return {}
+
+    def ways(self) -> dict[str, Way]:
+        """Other translations that the term needs, by name; D's of their own tell each `fake` from its `y`."""
+        return {}
+
+
+def translated(
+    generator: Generator,
+    x: Tensor,
+    y: Tensor,
+    both: bool,
+    noise_for: Callable[[Tensor], Tensor],
+    aligned: Mapping[str, Tensor] = NOTHING,
+) -> Seen:
+    """fake = G(x) and, with `both`, same = G(y), in one forward pass of N or 2N crops (N, 3, s, s).
+
+    `noise_for` gives the noise for these inputs, (N, 1, s, s) or (2N, 1, s, s).
+    """
+    inputs = torch.cat([x, y]) if both else x
+    features, noise = generator.encode(inputs), noise_for(inputs)
+    outputs = generator.decode(inputs, features[-1], noise)
+    return Seen(x, y, inputs, outputs, outputs[: len(x)], outputs[len(x) :], features, aligned, noise)
+
+
+def noise_like(images: Tensor, random: torch.Generator) -> Tensor:
+    """Standard normal (N, 1, H, W) for (N, 3, H, W), drawn on the CPU so that it is the same for every device."""
+    n, _, h, w = images.shape
+    return torch.randn(n, 1, h, w, generator=random).to(images.device)
 
 
 def total(parts: list[Part]) -> Tensor:

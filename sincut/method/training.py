@@ -122,8 +122,9 @@ class Training:
         Checkpoints of earlier versions have no average of the heads, which then begins with the heads as they are, and
         no members, or members without a balance of their own.
         """
-        projector = self.cut.term_networks["projector"]
-        heads = {f"average_heads.{name}": state[f"projector.{name}"] for name in projector.state_dict()}
+        projector = self.cut.term_networks.get("projector")
+        names = projector.state_dict() if projector is not None else ()
+        heads = {f"average_heads.{name}": state[f"projector.{name}"] for name in names}
         nothing = dict.fromkeys(("first_step", "members", "distils"), torch.tensor(0))
         state = {**heads, **nothing, **state}
         self.members = self._load_members(state)
@@ -148,15 +149,17 @@ class Training:
         return {name: sum(p.numel() for p in net.parameters()) for name, net in trained.items()}
 
     def _member(self) -> Member:
-        """The current phase as a member: the averages of its G and H, and the filters after G."""
-        generator, projector = (self.cut.averages.copies[name] for name in ("generator", "projector"))
-        assert isinstance(generator, Generator) and isinstance(projector, Projector)
+        """The current phase as a member: the averages of its G and, if it has some, H, and the filters after G."""
+        generator, projector = (self.cut.averages.copies.get(name) for name in ("generator", "projector"))
+        assert isinstance(generator, Generator) and isinstance(projector, Projector | None)
         return Member(generator, projector, self.after)
 
     def _networks(self) -> dict[str, nn.Module]:
         networks = self.cut.networks()
         for index, member in enumerate(self.members):
-            networks |= {f"member.{index}.generator": member.generator, f"member.{index}.heads": member.projector}
+            networks[f"member.{index}.generator"] = member.generator
+            if member.projector is not None:
+                networks[f"member.{index}.heads"] = member.projector
         return networks
 
     def _load_members(self, state: Mapping[str, Tensor]) -> list[Member]:
@@ -167,7 +170,8 @@ class Training:
         for index in range(count):
             generator, projector = copy.deepcopy(like.generator), copy.deepcopy(like.projector)
             _load(generator, f"member.{index}.generator.", state)
-            _load(projector, f"member.{index}.heads.", state)
+            if projector is not None:
+                _load(projector, f"member.{index}.heads.", state)
             own = _filters(f"member.{index}.", state)
             if not own and index == count - 1 and not state["distils"]:  # a checkpoint without balances of members
                 own = _filters("", state)

@@ -29,6 +29,7 @@ from sincut.nets.heads import Projector
 from sincut.nets.local import without_border
 
 GENERATOR, HEADS = "generator.", "projector."  # begin the names of their tensors in a file
+NO_HEADS = "the method it was learned by has no projection heads (losses.nce is 0), so it cannot say what is similar"
 
 
 @dataclass(eq=False)
@@ -228,6 +229,8 @@ def _load_heads(path: Path, folder: Path | None, config: Config) -> Projector:
         path = folder / CHECKPOINT_FILE
         weights, _ = load_tensors(path, lambda name: name.startswith(HEADS))
     weights = {name.removeprefix(HEADS): value for name, value in weights.items() if name.startswith(HEADS)}
+    if not weights and not config.losses.nce:
+        raise ModelError(f"{path}: {NO_HEADS}")
     if not weights:
         remedy = "give a run folder with its checkpoint, or train anew"
         raise ModelError(f"{path}: holds no projection heads, as an earlier version wrote it; {remedy}")

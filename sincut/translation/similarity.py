@@ -19,7 +19,7 @@ import torch
 from torch import Tensor
 
 from sincut.errors import ConfigError, ModelError
-from sincut.model.model import Model
+from sincut.model.model import NO_HEADS, Model
 from sincut.pictures.hidden import visible_everywhere
 from sincut.pictures.picture import Picture, Pixels
 from sincut.translation.tiles import Box, mirror
@@ -40,6 +40,8 @@ def similarity_maps(
     `ModelError` where the heads were not loaded.
     """
     projector, trained = translator.model.projector, translator.model.config.losses.layers
+    if projector is None and not translator.model.config.losses.nce:
+        raise ModelError(f"the model: {NO_HEADS}")
     if projector is None:
         raise ModelError("the projection heads are not loaded; use sincut.load(..., heads=True)")
     unknown = [layer for layer in layers if layer not in trained]

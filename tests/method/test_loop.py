@@ -30,6 +30,16 @@ def test_resumed_equals_uninterrupted_bit_for_bit(
     check_that_resumed_equals_uninterrupted(config, pictures, 5, precision)
 
 
+def test_a_method_without_heads_trains_members_and_distils_bit_for_bit(
+    ensemble: Config, pictures: tuple[torch.Tensor, torch.Tensor]
+) -> None:
+    config = overlay(ensemble, {"losses": {"nce": 0.0}})
+    events = check_that_resumed_equals_uninterrupted(config, pictures, 9)
+    assert not any("heads" in name or "projector" in name or ".h." in name for name in tensors_of(events))
+    models = [event.model for event in events if isinstance(event, Checkpoint)]
+    assert all(model.projector is None for model in models)
+
+
 def test_checkpoints_without_an_average_of_the_heads_go_on_alike(
     tiny: Config, pictures: tuple[torch.Tensor, torch.Tensor]
 ) -> None:

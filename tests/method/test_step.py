@@ -35,7 +35,7 @@ def plain_step(training: Training) -> tuple[dict[str, float], list[torch.Tensor]
     x = random_crops(source.stack, config.crops, random, source.outlines)
     x, guide = x[:, :3], x[:, 3:]
     y = random_crops(target.stack, config.crops, random, target.outlines)
-    both = bool(losses.identity or losses.same)
+    both = bool((losses.nce and losses.identity) or losses.same)
     noise = torch.randn(len(x) * (2 if both else 1), 1, *x.shape[2:], generator=random)
     fake = generator(x, noise[: len(x)])
     same = generator(y, noise[len(x) :]) if both else torch.empty(0)
@@ -58,19 +58,10 @@ def plain_step(training: Training) -> tuple[dict[str, float], list[torch.Tensor]
     optimiser.step()
     for name, view in views.items():
         values[f"G{name}"] = adversarial(critics[name](view(fake)))
-    mirrored = losses.flip_equivariance and bool(torch.rand((), generator=random) >= 0.5)
-    places = [random_positions(generator.encode(x)[i], losses.patches, losses.spread, random) for i in losses.layers]
-    terms = []
-    for given, output in ((x, fake), (y, same)) if losses.identity else ((x, fake),):
-        # FastCUT: the picture as it was before it was mirrored for G, and the output mirrored back.
-        keys = generator.encode(given.flip(3) if mirrored else given)
-        queries = [features.flip(3) if mirrored else features for features in generator.encode(output)]
-        for head, (layer, place) in enumerate(zip(losses.layers, places, strict=True)):
-            k, q = (heads_of(training).heads[head](rows_at(f[layer], place)) for f in (keys, queries))
-            k, q = (rows / rows.norm(dim=1, keepdim=True).clamp(min=1e-12) for rows in (k, q))
-            terms.append(patch_nce(q, k.detach(), losses.temperature, losses.false_negatives))
-    values["NCE"] = torch.stack(terms).mean()
-    total = values["G"] + losses.large * values.get("G_large", torch.zeros(())) + losses.nce * values["NCE"]
+    total = values["G"] + losses.large * values.get("G_large", torch.zeros(()))
+    if losses.nce:
+        values["NCE"] = plain_nce(training, ((x, fake), (y, same)) if losses.identity else ((x, fake),))
+        total = total + losses.nce * values["NCE"]
     if losses.same:
         values["same"] = mean_absolute(same, y)
         total = total + losses.same * values["same"]
@@ -78,10 +69,28 @@ def plain_step(training: Training) -> tuple[dict[str, float], list[torch.Tensor]
         coarse = [picture.unflatten(3, (-1, 8)).unflatten(2, (-1, 8)).mean((3, 5)) for picture in (fake, guide)]
         values["guide"] = (coarse[0] - coarse[1]).square().mean()
         total = total + losses.guide * values["guide"]
-    for group in "gh":
-        cut.descend.optimisers[group].zero_grad()
+    for optimiser in (cut.descend.optimisers[group] for group in "gh" if group in cut.descend.optimisers):
+        optimiser.zero_grad()
     total.backward()
     return {name: value.item() for name, value in values.items()}, d_gradients
+
+
+def plain_nce(training: Training, pairs: tuple[tuple[torch.Tensor, torch.Tensor], ...]) -> torch.Tensor:
+    """NCE of pairs of crops and their translations, the mean over these and the layers; each key is encoded anew."""
+    losses, random, generator = training.config.losses, training.random, training.cut.generator
+    mirrored = losses.flip_equivariance and bool(torch.rand((), generator=random) >= 0.5)
+    maps = generator.encode(pairs[0][0])
+    places = [random_positions(maps[layer], losses.patches, losses.spread, random) for layer in losses.layers]
+    terms = []
+    for given, output in pairs:
+        # FastCUT: the picture as it was before it was mirrored for G, and the output mirrored back.
+        keys = generator.encode(given.flip(3) if mirrored else given)
+        queries = [features.flip(3) if mirrored else features for features in generator.encode(output)]
+        for head, (layer, place) in enumerate(zip(losses.layers, places, strict=True)):
+            k, q = (heads_of(training).heads[head](rows_at(f[layer], place)) for f in (keys, queries))
+            k, q = (rows / rows.norm(dim=1, keepdim=True).clamp(min=1e-12) for rows in (k, q))
+            terms.append(patch_nce(q, k.detach(), losses.temperature, losses.false_negatives))
+    return torch.stack(terms).mean()
 
 
 def heads_of(training: Training) -> Projector:
@@ -100,6 +109,7 @@ def critics_of(training: Training) -> list[torch.nn.Parameter]:
         *((preset.name, {}) for preset in presets()),
         ("standard", {"losses": {"identity": True, "same": 1.0, "guide": 0.0, "large": 0.0}}),
         ("standard", {"losses": {"large": 2.5}}),
+        ("standard", {"losses": {"nce": 0.0}}),
         ("fastcut", {"schedule": {"seed": 1}}),
         ("fastcut", {"schedule": {"seed": 2}}),
         ("standard", {"losses": {"flip_equivariance": True, "identity": True}}),
@@ -119,7 +129,8 @@ def test_step_agrees_with_the_plain_method(
     generators = fast.cut.generator.named_parameters(), slow.cut.generator.parameters()
     for (name, a), b in zip(*generators, strict=True):
         torch.testing.assert_close(a.grad, b.grad, rtol=1e-3, atol=1e-5, msg=partial("{}: {}".format, name))
-    for a, b in zip(heads_of(fast).parameters(), heads_of(slow).parameters(), strict=True):
+    heads = ([p for net in t.cut.term_networks.values() for p in net.parameters()] for t in (fast, slow))
+    for a, b in zip(*heads, strict=True):
         torch.testing.assert_close(a.grad, b.grad, rtol=1e-3, atol=1e-5)
 
 

@@ -140,6 +140,16 @@ def test_heads_are_read_only_where_they_are_wanted(tiny: Config, tmp_path: Path)
         assert torch.equal(again.state_dict()[name], value)
 
 
+def test_a_method_without_heads_is_one_line(tiny: Config, tmp_path: Path, painting: Path) -> None:
+    config = overlay(tiny, {"losses": {"nce": 0.0}})
+    make_model(config).save(tmp_path / "m.safetensors")
+    told = in_process("similarity", tmp_path / "m.safetensors", painting, "--point", "1,1", "--json")
+    assert_clear_error(told, 1, "m.safetensors", "no projection heads (losses.nce is 0)")
+    picture = Picture(scene(20, 30, 1))
+    with pytest.raises(ModelError, match=r"no projection heads \(losses\.nce is 0\)"):
+        similarity.similarity_maps(Translator(make_model(config)), picture, (1, 1))
+
+
 def test_heads_of_an_earlier_run_come_from_its_checkpoint(tiny: Config, tmp_path: Path) -> None:
     make_model(tiny).save(tmp_path / MODEL_FILE)
     with pytest.raises(ModelError, match=r"no projection heads.*checkpoint"):
