@@ -40,6 +40,14 @@ def test_work_counts_what_is_asked_for_and_nothing_else() -> None:
     assert step_tflop(overlay(config, {"losses": {"identity": True}})) > 1.5 * step_tflop(config)
 
 
+def test_work_of_cyclegan_is_that_of_six_translations_and_two_discriminators() -> None:
+    config = resolve("cyclegan")
+    encoder, _, decoder, critic = _forward_tflop(config)
+    tiles = 16 * 4  # of each picture
+    want = 3 * 6 * 16 * (encoder + decoder) + 2 * 12 * tiles * critic  # G(x), G(y), F(y), F(x), F(G(x)), G(F(y)); R1
+    assert step_tflop(config) == pytest.approx(want)
+
+
 def test_work_of_a_pixel_agrees_with_torch_s_own_counter(tiny: Config) -> None:
     from torch.utils.flop_counter import FlopCounterMode
 

@@ -134,6 +134,13 @@ class Losses:
         True, "true: PatchNCE of both pictures, 1/2 (NCE(x, G(x)) + NCE(y, G(y))); false: of the source, NCE(x, G(x))"
     )
     same: float = number(1.0, 0, 1000, "weight of the identity loss |G(y) - y| of the target; 0: none")
+    cycle: float = number(
+        0.0,
+        0,
+        1000,
+        "weight of CycleGAN's consistency |F(G(x)) - x| + |G(F(y)) - y|, where the second generator F translates back; "
+        "0: none; only with method.algorithm=cyclegan, where `same` is also the weight of |F(x) - x|",
+    )
     large: float = number(
         0.0, 0, 1000, "weight of a second discriminator, which sees whole crops reduced to the size of a tile; 0: none"
     )
@@ -231,7 +238,7 @@ class Method:
     """The algorithm that learns the translation."""
 
     algorithm: str = field(
-        default="sincut", metadata={"doc": "sincut, or the name of an algorithm that is registered in Python"}
+        default="sincut", metadata={"doc": "sincut, cyclegan, or the name of an algorithm that is registered in Python"}
     )
 
 
@@ -280,10 +287,30 @@ class Config:
                 check(f"{section.name}.{setting.name}", getattr(settings, setting.name), setting.metadata)
         self.crops.check()
         self.schedule.check()
+        if self.losses.cycle and self.method.algorithm == "sincut":
+            raise ConfigError("losses.cycle needs a second generator: add --set method.algorithm=cyclegan")
         last = self.networks.deepest_layer
         layers = self.losses.layers
         if not layers or len(set(layers)) < len(layers) or not all(0 <= layer <= last for layer in layers):
             raise ConfigError(f"losses.layers={list(layers)} must be distinct layers of G's encoder, 0 to {last}")
+
+    @property
+    def judged(self) -> int:
+        """The number of translations of a step that discriminators of their own judge."""
+        return 1 + self.has_way_back
+
+    @property
+    def translated(self) -> int:
+        """The number of crops that generators translate in a step, for each crop of the source."""
+        losses = self.losses
+        both = bool(losses.same or (losses.nce and losses.identity))
+        back = self.has_way_back * (1 + bool(losses.same) + 2 * bool(losses.cycle))
+        return 1 + both + back
+
+    @property
+    def has_way_back(self) -> bool:
+        """True if there is a second generator, which translates the target's crops back."""
+        return self.method.algorithm == "cyclegan"
 
     @property
     def has_large_critic(self) -> bool:

@@ -3,5 +3,5 @@
 # In this order: each imports only those before it.
 MODULES = (
     *("losses", "crops", "guide", "sides", "term", "terms", "nce", "critic", "registry", "average", "descent", "step"),
-    *("ensemble", "training", "plan", "loop", "algorithms"),
+    *("cyclegan", "methods", "ensemble", "training", "plan", "loop", "algorithms"),
 )

@@ -1,11 +1,12 @@
 """Algorithms behind `sincut train`, by name: functions that learn a translator from two pictures.
 
-`sincut` is `loop.train`. Another one takes the same arguments (source and target, (1, 3, H, W) in [-1, 1], the
-settings, and by name `device`, `precision`, `on_event`, `stop`, `started`, `state` and `provenance`), sends the same
-events, and returns a `Model`, or an object with the same methods: `translate`, `save`, the `limits` by which its
-pictures are cut into tiles, and the `exemplar` that these are then drawn from, or None; if its settings ask for one
-(`synthesis.exemplar`), `exemplar_of` makes it. To the provenance of its models it adds how far it is, as
-`Loop.provenance` does. It is registered in Python and chosen by the setting `method.algorithm`.
+`sincut` and `cyclegan` are `loop.train`, each with its method of `methods.py`. Another one takes the same arguments
+(source and target, (1, 3, H, W) in [-1, 1], the settings, and by name `device`, `precision`, `on_event`, `stop`,
+`started`, `state` and `provenance`), sends the same events, and returns a `Model`, or an object with the same methods:
+`translate`, `save`, the `limits` by which its pictures are cut into tiles, and the `exemplar` that these are then drawn
+from, or None; if its settings ask for one (`synthesis.exemplar`), `exemplar_of` makes it. To the provenance of its
+models it adds how far it is, as `Loop.provenance` does. It is registered in Python and chosen by the setting
+`method.algorithm`.
 """
 
 from collections.abc import Callable
@@ -14,11 +15,12 @@ from sincut.config.sections import Config
 from sincut.config.values import nearest
 from sincut.errors import ConfigError
 from sincut.method.loop import train
+from sincut.method.methods import METHODS
 from sincut.model.model import Model
 
 Algorithm = Callable[..., Model]
 
-ALGORITHMS: dict[str, Algorithm] = {"sincut": train}
+ALGORITHMS: dict[str, Algorithm] = dict.fromkeys(METHODS, train)
 
 
 def register_algorithm(name: str, learn: Algorithm) -> None:

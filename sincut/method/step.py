@@ -45,7 +45,7 @@ class Cut:
         self.sides, self.config, self.compute, self.random = sides, config, compute, random
         with torch.random.fork_rng(devices=[]):  # weights are drawn on the CPU; the caller's random state stays
             torch.default_generator.manual_seed(seed)
-            self._make()
+            self.make()
         taken = {*self.generators, *(f"discriminator{critic.suffix}" for critic in self.critics)}
         self.term_networks = networks_of(self.terms, taken)
         discriminators: list[nn.Module] = [critic.network for critic in self.critics]
@@ -57,7 +57,7 @@ class Cut:
         self.descend = Descent(groups, config.optimisation, compute)
         self.steps_done = 0
 
-    def _make(self) -> None:
+    def make(self) -> None:
         """Make G, the critics and the terms. Each network draws its weights when it is made, so the order counts."""
         config, like = self.config, self.sides.normalised_by
         self.generator = make_generator(self.sides.networks)
@@ -72,9 +72,9 @@ class Cut:
         self.ways: dict[str, Way] = {}  # other translations of a step, which have critics of their own
         for term in self.terms:
             for name, way in term.ways().items():
-                self._add(name, way, like)
+                self.add_way(name, way, like)
 
-    def _add(self, name: str, way: Way, like: Tensor | None) -> None:
+    def add_way(self, name: str, way: Way, like: Tensor | None) -> None:
         """Let each step make another translation, told from the pictures that it imitates by critics of its own.
 
         `like` is one of these, (1, 3, H, W), for `Discriminator.normalise_by`; None: off.

@@ -14,6 +14,7 @@ from sincut.config.sections import Config
 from sincut.devices import Compute, release_memory
 from sincut.method.crops import check_size
 from sincut.method.ensemble import Distillation, Member, nearest_last
+from sincut.method.methods import METHODS
 from sincut.method.sides import prepare
 from sincut.method.step import Cut
 from sincut.method.term import Progress
@@ -33,16 +34,17 @@ class Training:
     """All that steps change: networks, optimisers, the random state, step counts, and finished members."""
 
     def __init__(
-        self, source: Tensor, target: Tensor, config: Config, compute: Compute, method: type[Cut] = Cut
+        self, source: Tensor, target: Tensor, config: Config, compute: Compute, method: type[Cut] | None = None
     ) -> None:
         """A training of `source` and `target`, (1, 3, H, W) in [-1, 1], before its first step.
 
-        `method` makes the networks of each member and has their step: `Cut`, or a class derived from it. Raises
-        `ImageError` if a picture is too small for the crops.
+        `method` makes the networks of each member and has their step: `Cut`, or a class derived from it; None: the one
+        that `method.algorithm` names, else `Cut`. Raises `ImageError` if a picture is too small for the crops.
         """
         for name, picture in (("source", source), ("target", target)):
             check_size(name, picture.shape[2], picture.shape[3], config.crops)
-        self.config, self.compute, self.method = config, compute, method
+        self.config, self.compute = config, compute
+        self.method = method or METHODS.get(config.method.algorithm, Cut)
         self.sides = prepare(source, target, config, compute.device)
         wanted = config.synthesis.exemplar
         self.exemplar = exemplar_of(to_pixels(target), config.crops) if wanted else None
@@ -50,7 +52,7 @@ class Training:
         self.steps_done = 0
         self.members: list[Member] = []  # finished ones
         self.after: tuple[Filter, ...] = ()  # filters after G, measured when the current phase is closed; none before
-        self.cut = method(self.sides, config, compute, self.random, config.schedule.seed)
+        self.cut = self.method(self.sides, config, compute, self.random, config.schedule.seed)
         self.distillation: Distillation | None = None  # the last phase, once it has begun
 
     def step(self, rate: float, progress: Progress | None = None, count: int | None = None) -> dict[str, Tensor]:

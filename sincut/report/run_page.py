@@ -48,6 +48,8 @@ LOSSES = {
     "G_large": "generator, large forms",
     "NCE": "PatchNCE",
     "same": "photo left as it is",
+    "cycle": "there and back, of the source",
+    "cycle_back": "there and back, of the target",
     "guide": "coarse guide",
     "distil": "distance to the median of the trainings",
 }

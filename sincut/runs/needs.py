@@ -34,7 +34,8 @@ def bytes_to_learn(images: Mapping[str, AnyImage], config: Config) -> int:
         held += HELD_BYTES * prod(size)
         band = SMALL_BAND if scaled else band
     maps = architecture(config.networks).pass_bytes_of(config.networks)  # per pixel that G looks at
-    step = STEP_MAPS * maps * config.crops.count * config.crops.size**2
+    passes = max(1.0, config.translated / 2)  # measured with G(x) alone, and with G(y)
+    step = round(STEP_MAPS * passes * maps * config.crops.count * config.crops.size**2)
     balance = round(G_MAPS * maps * min(seen, band)) if config.colour.balance else 0
     return max(most, held + max(BLURRED_BYTES * min(largest, band), balance, step, PREVIEW_BYTES))
 

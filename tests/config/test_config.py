@@ -78,7 +78,7 @@ def test_published_presets_are_faithful() -> None:
             **{"nce": 4.0, "identity": True, "same": 1.0, "layers": [0, 1, 2, 3, 5], "patches": 256},
             **{"temperature": 0.07, "r1": 1.0, "r1_every": 1, "flip_equivariance": False, "own": {}},
             **{"large": 0.0, "guide": 0.0, "guide_until": 0.5, "guide_end": 0.15},
-            **{"spread": False, "false_negatives": 1.0},
+            **{"spread": False, "false_negatives": 1.0, "cycle": 0.0},
         },
         "optimisation": {
             **{"learning_rate": 0.002, "beta1": 0.0, "beta2": 0.99, "decay": 0.5},
@@ -96,7 +96,10 @@ def test_published_presets_are_faithful() -> None:
     }
     fastcut_losses = {"nce": 10.0, "identity": False, "same": 0.0, "flip_equivariance": True}
     fastcut = {**paper, "losses": {**paper["losses"], **fastcut_losses}}
-    for name, wanted in (("paper", paper), ("release", release), ("fastcut", fastcut)):
+    cycle_losses = {"nce": 0.0, "identity": False, "cycle": 10.0, "same": 5.0}
+    cyclegan = {**paper, "method": {"algorithm": "cyclegan"}, "losses": {**paper["losses"], **cycle_losses}}
+    published = {"paper": paper, "release": release, "fastcut": fastcut, "cyclegan": cyclegan}
+    for name, wanted in published.items():
         values = resolve(name).to_dict()
         del values["output"]  # changes nothing that is learned
         assert values == wanted

@@ -11,13 +11,15 @@ from sincut.config.sections import Config, overlay
 from sincut.errors import ConfigError
 from sincut.method import algorithms
 from sincut.method.algorithms import algorithm, register_algorithm
+from sincut.method.cyclegan import CycleGan
 from sincut.method.loop import train
+from sincut.method.methods import METHODS
 from sincut.model.model import Model
 
 
 @pytest.fixture(autouse=True)
-def only_the_shipped_one_is_registered(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(algorithms, "ALGORITHMS", {"sincut": train})
+def only_those_that_ship_are_registered(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(algorithms, "ALGORITHMS", dict(algorithms.ALGORITHMS))
 
 
 def test_an_algorithm_of_ones_own_stands_behind_train(tiny: Config, painting: Path, photo: Path) -> None:
@@ -35,6 +37,10 @@ def test_an_algorithm_of_ones_own_stands_behind_train(tiny: Config, painting: Pa
 
 def test_sincut_is_the_algorithm_of_all_presets() -> None:
     assert all(algorithm(sincut.resolve(name)) is train for name in ("standard", "quick", "paper", "release"))
+
+
+def test_cyclegan_is_the_same_loop_with_another_method() -> None:
+    assert algorithm(sincut.resolve("cyclegan")) is train and METHODS["cyclegan"] is CycleGan
 
 
 def test_unknown_algorithms_name_the_nearest_before_a_folder_is_made(
