@@ -342,7 +342,7 @@ def shrunk(preset: str) -> Config:
     config = load_preset(preset).config
     tile = 16 if config.crops.tile < config.crops.size else 32
     widths = {"low": 40.0, "high": 64.0} if config.crops.scale == "width" else {"low": 0.8, "high": 1.0}
-    layers = tuple(min(layer, 3) for layer in config.losses.layers if layer < 4)
+    layers = tuple(layer for layer in config.losses.layers if layer < 4) or (3,)
     return overlay(
         config,
         {

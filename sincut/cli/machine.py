@@ -24,7 +24,7 @@ from sincut.errors import Interrupted
 @click.argument("name", required=False)
 @json_option
 def presets(name: str | None, as_json: bool) -> None:
-    """List the presets with their reason, or print one as a complete preset file."""
+    """List the presets with their reason, or print one as a complete preset file; A+B is B laid over A."""
     from sincut.config.resolve import load_preset
     from sincut.config.resolve import presets as shipped
 

@@ -73,7 +73,9 @@ class Lesson:
 lesson_options = gathered(
     "lesson",
     Lesson,
-    click.option("--preset", help="A shipped preset (see `sincut presets`) or a .toml file; standard by default."),
+    click.option(
+        "--preset", help="A shipped preset (see `sincut presets`), a .toml file, or A+B; standard by default."
+    ),
     settings_option,
     click.option("--minutes", type=float, help="Time for the whole command; fixes the number of steps."),
     click.option("--steps", type=int, help="Number of steps, instead of --minutes."),

@@ -2,15 +2,16 @@
 
 A preset is a TOML file with the settings that differ from the defaults, or from the preset that it `extends`, and with
 the reasons in its table `why`. `resolve("quick", ["crops.count=4"])` lays the flags over the preset, and the preset
-over the dataclasses' defaults. An unknown key or a value out of range is a `ConfigError` that names the key, the range
-and the nearest known key.
+over the dataclasses' defaults. Presets are composed by `+`: `standard+external` lays the settings that the file of
+`external` itself names over `standard`. An unknown key or a value out of range is a `ConfigError` that names the key,
+the range and the nearest known key.
 """
 
 import tomllib
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from sincut.config.sections import Config, overlay
 from sincut.config.values import nearest, parse, toml
@@ -26,7 +27,7 @@ class Preset:
 
     name: str
     about: str  # a sentence for `sincut presets`
-    config: Config  # complete: the preset over what it extends, over the defaults
+    config: Config  # complete: the preset over what it extends or is composed with, over the defaults
     why: Mapping[str, str] = field(default_factory=dict)  # reasons by `section.key`
 
     def to_toml(self) -> str:
@@ -36,7 +37,7 @@ class Preset:
 
 
 def resolve(preset: str = DEFAULT_PRESET, flags: Iterable[str] = ()) -> Config:
-    """The configuration of a preset (a shipped name or a .toml file) with `section.key=value` flags laid over it.
+    """The configuration of a preset, as `load_preset` names it, with `section.key=value` flags laid over it.
 
     Raises `ConfigError`.
     """
@@ -81,8 +82,19 @@ def schedule_flags(
 
 
 def load_preset(name: str) -> Preset:
-    """A preset by its shipped name, or from a .toml file. Raises `ConfigError`."""
-    return _load(name, DEEPEST)
+    """A preset by its shipped name, from a .toml file, or composed as `A+B`: what B's file says, laid over A.
+
+    Raises `ConfigError`, which names the part that is wrong.
+    """
+    if Path(name).suffix == ".toml" and Path(name).exists():  # a file's name may hold a plus
+        return _load(name, DEEPEST)
+    first, *others = name.split("+")
+    if not all(part.strip() for part in (first, *others)):
+        raise ConfigError(f"preset {name!r}: a name is missing beside a +; write it as standard+external")
+    preset = _load(first.strip(), DEEPEST)
+    for part in others:
+        preset = _composed(preset, part.strip())
+    return preset
 
 
 def presets() -> list[Preset]:
@@ -98,7 +110,49 @@ def closest(config: Config) -> Preset:
     return min(presets(), key=lambda preset: (len(config.changes(preset.config)), preset.name != DEFAULT_PRESET))
 
 
+class _File(NamedTuple):
+    """What a preset's file says."""
+
+    path: Path
+    about: str
+    extends: str | None  # as written
+    values: dict[str, Any]  # the settings that it names, by section and key
+    why: dict[str, str]
+
+
 def _load(name: str, deepest: int) -> Preset:
+    """One preset, over what it extends, at most `deepest` more files."""
+    file = _read(name)
+    if file.extends is None:
+        return _laid(Preset(file.path.stem, "", Config()), file)
+    if not deepest:
+        raise ConfigError(f"{file.path}: extends a preset that extends it; end the circle")
+    try:
+        base = _load(_beside(file.path, file.extends), deepest - 1)
+    except ConfigError as error:
+        raise ConfigError(f"{file.path}: {error}") from None
+    return replace(_laid(base, file), name=file.path.stem)
+
+
+def _composed(base: Preset, name: str) -> Preset:
+    """`base+name`: the settings that the file of a preset itself names, laid over another preset."""
+    file = _read(name)
+    over = _laid(base, file)
+    return replace(over, name=f"{base.name}+{file.path.stem}", about=f"{base.about} {file.path.stem}: {file.about}")
+
+
+def _laid(base: Preset, file: _File) -> Preset:
+    """A file over a preset, with its sentence; reasons of settings that it changes without one of its own are gone."""
+    try:
+        config = overlay(base.config, file.values)
+    except ConfigError as error:
+        raise ConfigError(f"{file.path}: {error}") from None
+    kept = {key: reason for key, reason in base.why.items() if key not in config.changes(base.config)}
+    return Preset(base.name, file.about, config, {**kept, **file.why})
+
+
+def _read(name: str) -> _File:
+    """The file of a shipped preset, by its name, or a .toml file. Raises `ConfigError`."""
     path = Path(name)
     if path.suffix != ".toml":
         shipped = {file.stem: file for file in _shipped()}
@@ -114,15 +168,8 @@ def _load(name: str, deepest: int) -> Preset:
             f"{path}: cannot be read as a TOML preset ({error}); see `sincut presets standard`"
         ) from error
     about, base, why = str(values.pop("about", "")), values.pop("extends", None), values.pop("why", {})
-    try:
-        if base is not None and not deepest:
-            raise ConfigError("extends a preset that extends it; end the circle")
-        extended = _load(_beside(path, str(base)), deepest - 1) if base is not None else None
-        config = overlay(extended.config if extended else Config(), values)
-    except ConfigError as error:
-        raise ConfigError(f"{path}: {error}") from None
     reasons = {str(key): str(reason) for key, reason in why.items()} if isinstance(why, Mapping) else {}
-    return Preset(path.stem, about, config, {**(extended.why if extended else {}), **reasons})
+    return _File(path, about, str(base) if base is not None else None, values, reasons)
 
 
 def _beside(path: Path, base: str) -> str:

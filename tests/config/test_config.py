@@ -55,6 +55,58 @@ def test_presets_extend_one_another(tmp_path: Path) -> None:
         load_preset(str(tmp_path / "lost.toml"))
 
 
+def test_a_composed_preset_lays_what_its_second_file_says_over_its_first(tmp_path: Path) -> None:
+    (tmp_path / "my+own.toml").write_text("[losses]\nnce = 2.5\n")  # not composed
+    mine = load_preset(str(tmp_path / "my+own.toml"))
+    assert mine.config == overlay(Config(), {"losses": {"nce": 2.5}}) and mine.name == "my+own"
+    standard, quick = load_preset("standard"), load_preset("quick")
+    composed = load_preset("standard+quick")
+    assert (composed.name, composed.config, composed.why) == ("standard+quick", quick.config, quick.why)
+    assert composed.about == f"{standard.about} quick: {quick.about}"
+    for names in ("paper+identity", "fastcut + identity"):  # what a file extends is no part of it
+        below = load_preset(names.partition("+")[0].strip()).config
+        assert load_preset(names).config == overlay(below, {"losses": {"identity": True, "same": 1.0}})
+    assert resolve("standard+identity", ["crops.count=3"]) == resolve("identity", ["crops.count=3"])
+    three = load_preset("quick+identity+last-layer")
+    assert three.name == "quick+identity+last-layer"
+    assert three.config.changes(quick.config).keys() == {"losses.identity", "losses.same", "losses.layers"}
+    assert resolve("paper+no-identity+last-layer") == resolve("last-layer-no-identity")
+
+
+def test_reasons_of_a_composed_preset_are_those_of_its_settings(tmp_path: Path) -> None:
+    (tmp_path / "bare.toml").write_text("[losses]\nnce = 2.5\npatches = 4\n[crops]\ncount = 9\n")
+    (tmp_path / "told.toml").write_text('[losses]\nnce = 3.5\n[why]\n"losses.nce" = "more content"\n')
+    standard, bare, told = (
+        load_preset(f"standard{more}") for more in ("", *(f"+{tmp_path / f'{name}.toml'}" for name in ("bare", "told")))
+    )
+    assert bare.why.items() <= standard.why.items()
+    assert standard.why.keys() - bare.why.keys() == {"losses.nce", "crops.count"}  # 4 patches are still standard's
+    assert told.why == {**standard.why, "losses.nce": "more content"} and told.name == "standard+told"
+
+
+@pytest.mark.parametrize(
+    ("name", "words"),
+    [
+        ("standard+identiti", ["'identiti'", "did you mean identity"]),
+        ("standrad+identity", ["'standrad'", "did you mean standard"]),
+        ("standard+", ["'standard+'", "standard+external"]),
+        ("+identity", ["'+identity'", "standard+external"]),
+        ("standard++identity", ["a name is missing"]),
+        ("release+none.toml", ["none.toml"]),
+    ],
+)
+def test_an_error_of_a_composed_preset_names_its_part(name: str, words: list[str]) -> None:
+    with pytest.raises(ConfigError) as error:
+        load_preset(name)
+    assert all(word in str(error.value) for word in words), error.value
+
+
+def test_settings_that_contradict_those_below_are_told_of_their_file(tmp_path: Path) -> None:
+    (tmp_path / "small.toml").write_text("[networks]\nblocks = 2\n")
+    with pytest.raises(ConfigError, match=r"small\.toml: losses\.layers=\[0, 2, 4\] must be .* 0 to 3"):
+        load_preset(f"standard+{tmp_path / 'small.toml'}")
+
+
 def test_standard_and_paper_keep_the_promised_crops() -> None:
     for name in ("standard", "paper"):
         crops = resolve(name).crops
@@ -107,7 +159,7 @@ def test_published_presets_are_faithful() -> None:
         assert sum(len(section) for section in shipped.values() if isinstance(section, dict)) <= 15
 
 
-@pytest.mark.parametrize("name", ["standard", "quick", "paper", "release", "fastcut"])
+@pytest.mark.parametrize("name", ["standard", "quick", "paper", "release", "fastcut", "quick+identity"])
 def test_printed_preset_is_itself_a_preset(name: str, tmp_path: Path) -> None:
     preset = load_preset(name)
     path = tmp_path / "again.toml"
