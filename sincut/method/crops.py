@@ -11,6 +11,7 @@ Pictures are (1, C, H, W): the picture in [-1, 1] in the first three channels, t
 """
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import torch
@@ -168,6 +169,16 @@ def scaled_size(h: int, w: int, config: Crops, draw: list[float]) -> tuple[int, 
     if config.scale != "axes":  # a long panorama keeps its aspect: scale both sides until a crop fits
         factors = (max(factors[0], config.size / min(h, w)),) * 2
     return max(config.size, round(h * factors[0])), max(config.size, round(w * factors[1]))
+
+
+def shares(sizes: Sequence[tuple[int, int]], config: Crops) -> list[float]:
+    """The chance of each picture of a set, of these sizes (H, W), to be the one that a step takes its crops from.
+
+    It is in proportion to the area that crops see, that of the picture at the middle training scale. So each part of a
+    picture is seen as often as one of any other, and a long panorama oftener than a square.
+    """
+    areas = [math.prod(scaled_size(h, w, config, [0.5, 0.5])) for h, w in sizes]
+    return [area / sum(areas) for area in areas]
 
 
 def distinct_places(h: int, w: int, config: Crops, random: torch.Generator) -> list[tuple[int, int]]:

@@ -38,7 +38,7 @@ class CycleGan(Cut):
         losses = self.config.losses
         self.back = self.generators[f"generator_{BACK}"] = make_generator(self.sides.networks)
         like = self.sides.normalised_by
-        self.add_way(BACK, self.translate_back, None if like is None else self.sides.source.pictures[0].image)
+        self.add_way(BACK, self.translate_back, None if like is None else self.sides.source.pool(self.config.crops))
         self.terms += [Cycle(losses.cycle, self.generator, self.back, self.random)] if losses.cycle else []
         self.terms += [Backwards(Same(losses.same))] if losses.same else []
 

@@ -12,11 +12,16 @@ If the source's strokes are much stronger than any texture of the target, textur
 weight then goes to lightness. The guide is blurred and only roughly right: its loss (`terms.Guide`) is strong in the
 beginning, and later only keeps the translation from going far astray.
 
+Of sets of pictures, all places of one side go together: features are compared by the means and deviations of the set,
+and there is one transport between both sets. So a place of a source gets the colours of the places that fit best in any
+target: a night among the paintings those of a night among the photos, if there is one. There is one guide per source.
+
 Pictures are (1, 3, H, W) in [-1, 1]. A place is a pixel of a picture that was reduced to `SIDE` px, described by F
 features; P places are (P, F).
 """
 
 import math
+from collections.abc import Sequence
 
 import torch
 import torch.nn.functional as F
@@ -26,9 +31,11 @@ from torch import Tensor
 
 from sincut.nets.colour import colour_transport
 from sincut.nets.local import blurred
+from sincut.nets.pooled import Pool
 
 SIDE = 208  # px of the longer side of the reduced pictures
 PLACES = 900  # places of each picture, drawn at random, between which the transport is computed
+PLACES_OF_SET = 1800  # the same of a set, all of its pictures together
 LIGHTNESS, CHROMA, TEXTURE, HEIGHT = 0.35, 0.35, 0.7, 0.85  # weights of the features, each of about unit variance
 FINENESS = (0.7, 1.5)  # px: sigmas s of the bands blur(s) - blur(2 s) whose energies are the texture
 WINDOW = 3.0  # px: sigma of the windows of `_calm_means`
@@ -46,21 +53,43 @@ def coarse_guide(source: Tensor, target: Tensor, comparable: float = 1.0) -> Ten
 
     `comparable`, in 0..1, says how far the two pictures' textures can be compared, see `comparable_texture`.
     """
-    x, y = _small(source), _small(target)
-    places_x, places_y = _places(colour_transport(x, y)(x), comparable), _places(y, comparable)  # (H*W, F) each
-    soft = blurred(y, 2.0)
-    colours = soft[0].flatten(1).T  # (H*W, 3), of `places_y`
+    return coarse_guides(Pool.of(source), Pool.of(target), comparable)[0]
+
+
+def coarse_guides(source: Pool, target: Pool, comparable: float = 1.0) -> list[Tensor]:
+    """`coarse_guide` of each picture of a set, of the places of all target pictures that fit best."""
+    x, y = source.map(_small), target.map(_small)
+    places_x, places_y = (_places(side, comparable) for side in (x.map(colour_transport(x, y)), y))  # (H*W, F) each
+    soft = y.map(lambda picture: blurred(picture, 2.0))
+    colours = [picture[0].flatten(1).T for picture in soft.pictures]  # (H*W, 3) each, of `places_y`
     random = torch.Generator().manual_seed(0)
-    some_x, some_y = (torch.randperm(len(p), generator=random)[:PLACES] for p in (places_x, places_y))
-    places_y, colours = places_y[some_y], colours[some_y]
-    potential = _transport(torch.cdist(places_x[some_x], places_y).square())
-    means = [  # softmax: each place's weights of the target's places
-        torch.softmax((potential - torch.cdist(part, places_y).square()) / ENTROPY, dim=1) @ colours
-        for part in torch.split(places_x, 8192)
+    some_x, some_y = _chosen(places_x, x.shares, random), _chosen(places_y, y.shares, random)
+    some_x_places, some_y_places, some_colours = (
+        torch.cat([rows[chosen] for rows, chosen in zip(each, some, strict=True)])
+        for each, some in ((places_x, some_x), (places_y, some_y), (colours, some_y))
+    )
+    potential = _transport(torch.cdist(some_x_places, some_y_places).square())
+
+    def mapped(places: Tensor, like: Tensor) -> Tensor:
+        means = [  # softmax: each place's weights of the target's places
+            torch.softmax((potential - torch.cdist(part, some_y_places).square()) / ENTROPY, dim=1) @ some_colours
+            for part in torch.split(places, 8192)
+        ]
+        return torch.cat(means).T.reshape(like.shape)
+
+    coarse = Pool(tuple(map(mapped, places_x, x.pictures)), x.shares)
+    contrast = colour_transport(coarse, soft)
+    return [
+        resize(contrast(guide).clamp(-1, 1), (picture.shape[2], picture.shape[3]), interpolation="bilinear").to(picture)
+        for guide, picture in zip(coarse.pictures, source.pictures, strict=True)
     ]
-    coarse = torch.cat(means).T.reshape(x.shape)
-    coarse = colour_transport(coarse, soft)(coarse).clamp(-1, 1)
-    return resize(coarse, (source.shape[2], source.shape[3]), interpolation="bilinear").to(source)
+
+
+def _chosen(places: list[Tensor], shares: tuple[float, ...], random: torch.Generator) -> list[Tensor]:
+    """Random indices into the places (P, F) of each picture: `PLACES` of one, of a set as many as its share is."""
+    count = PLACES if len(places) == 1 else PLACES_OF_SET
+    counts = [max(1, round(count * share)) for share in shares]
+    return [torch.randperm(len(p), generator=random)[:n] for p, n in zip(places, counts, strict=True)]
 
 
 def _transport(cost: Tensor) -> Tensor:
@@ -88,24 +117,38 @@ def comparable_texture(source: float, target: float) -> float:
     return min(1.0, ALIKE * less / more) if more else 1.0
 
 
-def _places(image: Tensor, texture: float) -> Tensor:
-    """Features (H*W, F) of the pixels of (1, 3, H, W): lightness, chroma, texture and height, weighted.
+def _places(pictures: Pool, texture: float) -> list[Tensor]:
+    """Features (H*W, F) of the pixels of each picture: lightness, chroma, texture and height, weighted.
 
     `texture`, in 0..1, is the share of its weight that texture keeps; lightness gets the rest of it.
     """
-    lab = rgb_to_lab((image.clamp(-1, 1) + 1) / 2)
-    smooth, lightness = blurred(lab, 2.0), lab[:, :1]
+    lab = pictures.map(lambda image: rgb_to_lab((image.clamp(-1, 1) + 1) / 2))
+    smooth = lab.map(lambda image: blurred(image, 2.0))
+    light = _standardised(smooth.map(lambda image: image[:, :1]), LIGHTNESS + (1 - texture) * TEXTURE)
+    chroma = _standardised(smooth.map(lambda image: image[:, 1:]), CHROMA)
+    energies = zip(*(_energies(image[:, :1]) for image in lab.pictures), strict=True)  # by scale, then by picture
+    textures = [[texture * TEXTURE * score for score in _pooled_scores(each)] for each in energies]
+    heights = [HEIGHT * torch.linspace(-1, 1, x.shape[2])[None, None, :, None].expand_as(x) for x in light.pictures]
+    features = zip(light.pictures, chroma.pictures, *textures, heights, strict=True)
+    return [torch.cat(each, dim=1)[0].flatten(1).T for each in features]
+
+
+def _energies(lightness: Tensor) -> tuple[Tensor, ...]:
+    """Texture of a lightness (1, 1, H, W) at each of `FINENESS`, as local means of the energies of its bands."""
     bands = [(blurred(lightness, scale) - blurred(lightness, 2 * scale)).square() for scale in FINENESS]
-    energies = _calm_means(lightness, *bands)
-    chroma = smooth[:, 1:] - smooth[:, 1:].mean((2, 3), keepdim=True)
-    light = smooth[:, :1] - smooth[:, :1].mean()
-    features = [
-        (LIGHTNESS + (1 - texture) * TEXTURE) * light / light.std().clamp(min=LEAST_DEVIATION),
-        CHROMA * chroma / chroma.std().clamp(min=LEAST_DEVIATION),
-    ]
-    features += [texture * TEXTURE * _normal_scores(energy) for energy in energies]
-    height = torch.linspace(-1, 1, image.shape[2])[None, None, :, None].expand_as(light)
-    return torch.cat([*features, HEIGHT * height], dim=1)[0].flatten(1).T
+    return _calm_means(lightness, *bands)
+
+
+def _standardised(maps: Pool, weight: float) -> Pool:
+    """Maps (1, C, H, W) of a set without the mean of each channel over all, `weight` being all values' deviation then.
+
+    What deviates by less than `LEAST_DEVIATION` becomes no more than that share of it.
+    """
+    mean = maps.mean(lambda x: x.mean((2, 3), keepdim=True))
+    centred = maps.map(lambda x: x - mean)
+    several = len(maps.pictures) > 1
+    spread = centred.mean(lambda x: x.square().mean()).sqrt() if several else centred.pictures[0].std()
+    return centred.map(lambda x: weight * x / spread.clamp(min=LEAST_DEVIATION))
 
 
 def _calm_means(lightness: Tensor, *maps: Tensor) -> tuple[Tensor, ...]:
@@ -125,6 +168,13 @@ def _calm_means(lightness: Tensor, *maps: Tensor) -> tuple[Tensor, ...]:
     weights = torch.softmax(-CALMNESS * torch.log(variance + LEAST_DEVIATION**2), dim=0)[:, None]
     mean = (weights * windows[:, 2:]).sum(0, keepdim=True)
     return torch.split(mean, [m.shape[1] for m in maps], dim=1)
+
+
+def _pooled_scores(maps: Sequence[Tensor]) -> list[Tensor]:
+    """`_normal_scores` of the values of several maps together; of the shape of each."""
+    scores = _normal_scores(torch.cat([each.flatten() for each in maps]))
+    parts = scores.split([each.numel() for each in maps])
+    return [part.view_as(each) for part, each in zip(parts, maps, strict=True)]
 
 
 def _normal_scores(values: Tensor) -> Tensor:

@@ -18,6 +18,7 @@ from sincut.devices import find_compute, out_of_memory
 from sincut.errors import Interrupted, ModelError, TrainingError
 from sincut.events import Checkpoint, Listener, Planned, Preview, Progress, Started, Trained, Warned, ignore
 from sincut.method.plan import Plan
+from sincut.method.sides import Pictures
 from sincut.method.training import Training
 from sincut.model.model import Model
 from sincut.model.provenance import Provenance
@@ -29,8 +30,8 @@ DRAWN_COST, DRAWN_MOST, DRAWN_SHARE = 4.0, 0.15, 0.05
 
 
 def train(
-    source: Tensor,
-    target: Tensor,
+    source: Pictures,
+    target: Pictures,
     config: Config,
     *,
     device: torch.device,
@@ -41,10 +42,10 @@ def train(
     state: dict[str, Tensor] | None = None,
     provenance: Provenance | None = None,
 ) -> Model:
-    """Learn to translate `source` into the look of `target`, both (1, 3, H, W) in [-1, 1]. Returns the model.
+    """Learn to translate `source` into the look of `target`, each a picture (1, 3, H, W) in [-1, 1] or several.
 
-    If the settings allow it and the minutes suffice, there are several trainings (an ensemble), and one G learns the
-    median of them at the end.
+    Returns the model. If the settings allow it and the minutes suffice, there are several trainings (an ensemble), and
+    one G learns the median of them at the end.
 
     - `device`, `precision`: see `devices.find_compute`.
     - `on_event`: called with each event; the default ignores them.

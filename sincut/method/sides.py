@@ -4,8 +4,13 @@ The source x is the picture that G translates, the target y the one whose look i
 the photo, with `--to painting` the other way round. The source goes through the filters before G. Pictures that are
 aligned to it, such as the coarse guide, are cropped at the same places. With the defaults (the published method) there
 is no guide, and the filters change nothing. Pictures are (1, 3, H, W) in [-1, 1].
+
+Either side may be a set of pictures. Each step takes its crops of a side from one of them, drawn by area
+(`crops.shares`). What is measured is measured of the whole set, each picture weighing its chance to be drawn
+(`nets/pooled.py`), so there is one diagnosis and one colour map.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import NamedTuple
 
@@ -13,11 +18,14 @@ import torch
 from torch import Tensor
 
 from sincut.config.sections import Config, Crops, Networks
-from sincut.method.crops import Outlines, random_crops, without_excess
-from sincut.method.guide import ALIKE, coarse_guide, comparable_texture
+from sincut.method.crops import Outlines, random_crops, shares, without_excess
+from sincut.method.guide import ALIKE, coarse_guides, comparable_texture
 from sincut.nets.balance import no_wider
 from sincut.nets.colour import ColourMap, colour_transport
 from sincut.nets.filters import ChromaGrain, Filter, Smoothing, calm_variance, chroma_grain
+from sincut.nets.pooled import Pool
+
+Pictures = Tensor | Sequence[Tensor]  # one picture (1, 3, H, W), or the pictures of a set
 
 # A picture is faint if the standard deviation within its even parts is below this share of its own: for hundreds of
 # steps D then does not notice whether strokes are there.
@@ -40,17 +48,26 @@ class Prepared:
 
 @dataclass(frozen=True, eq=False)
 class Side:
-    """The pictures of one side; where there are several, each step draws one of them."""
+    """The pictures of one side; where there are several, each step draws one of them, by `crops.shares`."""
 
     pictures: tuple[Prepared, ...]
 
+    def pool(self, settings: Crops) -> Pool:
+        """The pictures themselves, each with its chance to be drawn."""
+        return pool_of([picture.image for picture in self.pictures], settings)
+
     def crops(self, settings: Crops, random: torch.Generator) -> tuple[Tensor, dict[str, Tensor]]:
         """Random crops (N, 3, crop, crop) of one picture, and the same parts of those aligned to it, by name."""
-        several = len(self.pictures) > 1
-        picture = self.pictures[int(torch.randint(len(self.pictures), (), generator=random)) if several else 0]
+        picture = self.pictures[self._drawn(settings, random) if len(self.pictures) > 1 else 0]
         crops = random_crops(picture.stack, settings, random, picture.outlines)
         x, *aligned = torch.split(crops.contiguous(memory_format=torch.channels_last), 3, dim=1)
         return x, dict(zip(picture.names, aligned, strict=True))
+
+    def _drawn(self, settings: Crops, random: torch.Generator) -> int:
+        """The number of a random picture, by its chance."""
+        sizes = [(picture.stack.shape[2], picture.stack.shape[3]) for picture in self.pictures]
+        chances = torch.tensor(shares(sizes, settings), dtype=torch.float64)
+        return int(torch.multinomial(chances, 1, generator=random))
 
 
 @dataclass(frozen=True)
@@ -62,11 +79,11 @@ class Diagnosis:
     faint: bool  # True if one of the two has next to no texture in its even parts, as a clear or a night sky
 
     @classmethod
-    def of(cls, source: Tensor, target: Tensor) -> "Diagnosis":
-        """The diagnosis of two pictures (1, 3, H, W) in [-1, 1]."""
+    def of(cls, source: Tensor | Pool, target: Tensor | Pool) -> "Diagnosis":
+        """The diagnosis of two pictures (1, 3, H, W) in [-1, 1], or of two sets."""
         textures = calm_variance(source), calm_variance(target)
         pairs = zip((source, target), textures, strict=True)
-        faint = any(texture < FAINT**2 * float(picture.var((0, 2, 3)).mean()) for picture, texture in pairs)
+        faint = any(texture < FAINT**2 * float(Pool.of(side).variance().mean()) for side, texture in pairs)
         return cls(*textures, faint)
 
     @property
@@ -94,40 +111,52 @@ class Sides(NamedTuple):
     before: tuple[Filter, ...]  # the filters before G
     networks: Networks  # settings with nothing left to choose
     base_variance: float  # strength of `Generator.set_base_smoothing`; 0: off
-    normalised_by: Tensor | None  # the target (1, 3, H, W), for `Discriminator.normalise_by`; None: off
+    normalised_by: Pool | None  # the target, for `Discriminator.normalise_by`; None: off
 
 
-def prepare(source: Tensor, target: Tensor, config: Config, device: torch.device) -> Sides:
-    """Measure, filter and stack both pictures (1, 3, H, W) in [-1, 1], and move the stacks to `device`."""
-    diagnosis = Diagnosis.of(source, target)
-    before, mapped = _filters(source, target, config, diagnosis)
+def pictures_of(given: Pictures) -> tuple[Tensor, ...]:
+    """The pictures of a side, (1, 3, H, W) each."""
+    return (given,) if isinstance(given, Tensor) else tuple(given)
+
+
+def pool_of(pictures: Sequence[Tensor], settings: Crops) -> Pool:
+    """Pictures (1, 3, H, W), each with its chance to be drawn."""
+    return Pool(tuple(pictures), tuple(shares([(x.shape[2], x.shape[3]) for x in pictures], settings)))
+
+
+def prepare(source: Pictures, target: Pictures, config: Config, device: torch.device) -> Sides:
+    """Measure, filter and stack the pictures (1, 3, H, W) in [-1, 1] of both sides, and move the stacks to `device`."""
+    sources, targets = (pool_of(pictures_of(given), config.crops) for given in (source, target))
+    diagnosis = Diagnosis.of(sources, targets)
+    before, mapped = _filters(sources, targets, config, diagnosis)
     names: tuple[str, ...] = ()
-    stack = mapped
+    stacks = mapped.pictures
     if config.losses.guide:
         comparable = comparable_texture(diagnosis.source_texture, diagnosis.target_texture)
-        names, stack = ("guide",), torch.cat([mapped, coarse_guide(source, target, comparable)], dim=1)
+        guides = coarse_guides(sources, targets, comparable)
+        names, stacks = ("guide",), tuple(torch.cat(pair, dim=1) for pair in zip(stacks, guides, strict=True))
     smooths = config.networks.smooth and diagnosis.stroke_variance
     normalises = config.networks.detail and diagnosis.faint
     return Sides(
-        Side((_prepared(stack, names, config.crops, device),)),
-        Side((_prepared(target, (), config.crops, device),)),
+        Side(tuple(_prepared(stack, names, config.crops, device) for stack in stacks)),
+        Side(tuple(_prepared(picture, (), config.crops, device) for picture in targets.pictures)),
         before,
         diagnosis.settled(config.networks),
         config.networks.smooth * calm_variance(mapped) if smooths else 0.0,
-        target if normalises else None,
+        targets if normalises else None,
     )
 
 
-def _filters(source: Tensor, target: Tensor, config: Config, diagnosis: Diagnosis) -> tuple[tuple[Filter, ...], Tensor]:
-    """The filters before G, each measured on the output of the one before it, and the source behind all of them."""
+def _filters(source: Pool, target: Pool, config: Config, diagnosis: Diagnosis) -> tuple[tuple[Filter, ...], Pool]:
+    """The filters before G, each measured on the output of the one before it, and the sources behind all of them."""
     smoothing = Smoothing(config.colour.smooth * diagnosis.stroke_variance)
-    smooth = smoothing(source)
+    smooth = source.map(smoothing)
     colour = colour_transport(smooth, target) if config.colour.map else ColourMap.identity()
-    mapped = colour(smooth)
+    mapped = smooth.map(colour)
     own = chroma_grain(mapped) if config.colour.grain else 0.0
     # A ratio of energies (mean squares) as a factor of the amplitude: less energy is left than the target's grain has.
-    grain = ChromaGrain(min(1.0, chroma_grain(no_wider(target, source)) / own) if own else 1.0)
-    return (smoothing, colour, grain), grain(mapped)
+    grain = ChromaGrain(min(1.0, chroma_grain(target.map(lambda y: no_wider(y, source))) / own) if own else 1.0)
+    return (smoothing, colour, grain), mapped.map(grain)
 
 
 def _prepared(stack: Tensor, names: tuple[str, ...], settings: Crops, device: torch.device) -> Prepared:

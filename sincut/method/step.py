@@ -35,6 +35,7 @@ from sincut.method.term import Ingredients, Progress, Seen, Term, Way, networks_
 from sincut.nets.architectures import make_generator
 from sincut.nets.discriminator import Discriminator
 from sincut.nets.generator import Generator
+from sincut.nets.pooled import Pool
 
 
 class Cut:
@@ -74,17 +75,17 @@ class Cut:
             for name, way in term.ways().items():
                 self.add_way(name, way, like)
 
-    def add_way(self, name: str, way: Way, like: Tensor | None) -> None:
+    def add_way(self, name: str, way: Way, like: Pool | None) -> None:
         """Let each step make another translation, told from the pictures that it imitates by critics of its own.
 
-        `like` is one of these, (1, 3, H, W), for `Discriminator.normalise_by`; None: off.
+        `like` holds these, for `Discriminator.normalise_by`; None: off.
         """
         self.ways[name] = way
         self.critics.append(self._critic(like, name))
         if self.config.has_large_critic:
             self.critics.append(self._critic(like, name, large=True))
 
-    def _critic(self, like: Tensor | None, way: str = "", large: bool = False) -> Critic:
+    def _critic(self, like: Pool | None, way: str = "", large: bool = False) -> Critic:
         """A D of the tiles of crops; or with `large` (ours) of whole crops, downsampled to the size of a tile."""
         config = self.config
         network = Discriminator(config.networks, config.crops.tile)

@@ -15,7 +15,7 @@ from sincut.devices import Compute, release_memory
 from sincut.method.crops import check_size
 from sincut.method.ensemble import Distillation, Member, nearest_last
 from sincut.method.methods import METHODS
-from sincut.method.sides import prepare
+from sincut.method.sides import Pictures, Side, pictures_of, pool_of, prepare
 from sincut.method.step import Cut
 from sincut.method.term import Progress
 from sincut.model.exemplar import exemplar_of
@@ -27,27 +27,32 @@ from sincut.nets.filters import Filter
 from sincut.nets.generator import Generator
 from sincut.nets.heads import Projector
 from sincut.nets.local import in_bands
+from sincut.nets.pooled import Pool
 from sincut.pictures.picture import to_pixels
+
+BALANCED = 8_000_000  # px of a set, about, that are translated for the balance to be measured
 
 
 class Training:
     """All that steps change: networks, optimisers, the random state, step counts, and finished members."""
 
     def __init__(
-        self, source: Tensor, target: Tensor, config: Config, compute: Compute, method: type[Cut] | None = None
+        self, source: Pictures, target: Pictures, config: Config, compute: Compute, method: type[Cut] | None = None
     ) -> None:
-        """A training of `source` and `target`, (1, 3, H, W) in [-1, 1], before its first step.
+        """A training of `source` and `target`, each a picture (1, 3, H, W) in [-1, 1] or several.
 
-        `method` makes the networks of each member and has their step: `Cut`, or a class derived from it; None: the one
-        that `method.algorithm` names, else `Cut`. Raises `ImageError` if a picture is too small for the crops.
+        It has done no step yet. `method` makes the networks of each member and has their step: `Cut`, or a class
+        derived from it; None: the one that `method.algorithm` names, else `Cut`. Raises `ImageError` if a picture is
+        too small for the crops.
         """
-        for name, picture in (("source", source), ("target", target)):
-            check_size(name, picture.shape[2], picture.shape[3], config.crops)
+        for name, given in (("source", source), ("target", target)):
+            for picture in pictures_of(given):
+                check_size(name, picture.shape[2], picture.shape[3], config.crops)
         self.config, self.compute = config, compute
         self.method = method or METHODS.get(config.method.algorithm, Cut)
         self.sides = prepare(source, target, config, compute.device)
         wanted = config.synthesis.exemplar
-        self.exemplar = exemplar_of(to_pixels(target), config.crops) if wanted else None
+        self.exemplar = exemplar_of(to_pixels(pictures_of(target)[0]), config.crops) if wanted else None
         self.random = torch.Generator().manual_seed(config.schedule.seed)
         self.steps_done = 0
         self.members: list[Member] = []  # finished ones
@@ -89,14 +94,25 @@ class Training:
             out: Tensor = average(part[:, :3], part[:, 3:])
             return out.float()
 
-        source, target = (side.pictures[0].image for side in (self.sides.source, self.sides.target))
-        noise = torch.randn(1, 1, *source.shape[2:], generator=torch.Generator().manual_seed(0)).to(source)
+        random = torch.Generator().manual_seed(0)
+
+        def output(source: Tensor) -> Tensor:
+            noise = torch.randn(1, 1, *source.shape[2:], generator=random).to(source)
+            both = torch.cat([source, noise], dim=1)  # noise is cut as the source
+            return translated(both) if average.whole_only else in_bands(translated, both, average.halo)
+
+        source, target = (self._balanced(side) for side in (self.sides.source, self.sides.target))
         with torch.no_grad(), self.compute.autocast():
             release_memory(torch.device("cpu"))  # of steps and previews, since this takes most
-            both = torch.cat([source, noise], dim=1)  # noise is cut as the source
-            out = translated(both) if average.whole_only else in_bands(translated, both, average.halo)
+            out = source.map(output)
             release_memory(torch.device("cpu"))
         self.after = (balance(out, target),)
+
+    def _balanced(self, side: Side) -> Pool:
+        """The pictures of a side of which the balance is measured: all, or of a large set every second, third, ..."""
+        pictures = [picture.image for picture in side.pictures]
+        pixels = sum(picture.shape[2] * picture.shape[3] for picture in pictures[1:])  # one may have any size
+        return pool_of(pictures[:: 1 + pixels // BALANCED], self.config.crops)
 
     def model(self, provenance: Provenance | None = None) -> Model:
         """The translator so far: the averaged G of the first member or of the distillation, else the last member.

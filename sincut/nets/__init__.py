@@ -3,6 +3,7 @@
 # In this order: each imports only those before it.
 MODULES = (
     "local",
+    "pooled",
     "filters",
     "colour",
     "balance",

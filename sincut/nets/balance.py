@@ -21,7 +21,8 @@ from kornia.geometry.transform import resize
 from torch import Tensor
 
 from sincut.nets.filters import register
-from sincut.nets.local import blurred, in_bands, precisely, sampled_quantiles
+from sincut.nets.local import blurred, in_bands, precisely
+from sincut.nets.pooled import Pool
 
 SIGMAS = (3.0, 12.0)  # px of two blurs b1, b2 of x: fine is x - b1, middle b1 - b2, coarse b2
 REACH = round(3 * SIGMAS[1]) + 2  # px: the second blur, one more for `_slope`, rounded up to G's stride
@@ -81,34 +82,37 @@ class Balance:
         return out
 
 
-def balance(output: Tensor, target: Tensor) -> Balance:
+def balance(output: Tensor | Pool, target: Tensor | Pool) -> Balance:
     """The balance that takes the output's strengths and mean colour to the target's, with gains within the limits.
 
-    Pictures are (1, 3, H, W) in [-1, 1], of any sizes.
+    Pictures are (1, 3, H, W) in [-1, 1], of any sizes, or sets of such.
     """
-    output, target = output.float(), no_wider(target.float(), output)
-    output_mean, target_mean = (picture.mean((2, 3), keepdim=True) for picture in (output, target))
-    output_coarse, target_coarse = (in_bands(_coarse, picture, REACH) for picture in (output, target))
-    own, wanted = (  # (2,): mean magnitudes of luma and chroma of the coarse band
-        torch.stack([part.abs().mean() for part in _split(band - mean)])
-        for band, mean in ((output_coarse, output_mean), (target_coarse, target_mean))
-    )
+    output = Pool.of(output).map(Tensor.float)
+    target = Pool.of(target).map(lambda picture: no_wider(picture.float(), output))
+    output_mean, target_mean = (side.mean(lambda x: x.mean((2, 3), keepdim=True)) for side in (output, target))
+    output_coarse, target_coarse = (side.map(lambda x: in_bands(_coarse, x, REACH)) for side in (output, target))
+    own, wanted = _magnitudes(output_coarse, output_mean), _magnitudes(target_coarse, target_mean)
     coarse = (wanted / own.clamp(min=1e-6)).clamp(LEAST, MOST)
     offset = (target_mean - _scaled(output_mean, *coarse)).flatten()
-    levels = sampled_quantiles(rgb_to_grayscale(target_coarse), (DARK, BRIGHT))
+    levels = target_coarse.map(rgb_to_grayscale).quantiles((DARK, BRIGHT))
     levels[1] = torch.maximum(levels[1], levels[0] + 1e-3)
     gains = _gains(coarse, offset, levels, output, target)
     return Balance(coarse.cpu(), offset.cpu(), levels.cpu(), gains.cpu())
 
 
-def _gains(coarse: Tensor, offset: Tensor, levels: Tensor, output: Tensor, target: Tensor) -> Tensor:
+def _magnitudes(coarse: Pool, mean: Tensor) -> Tensor:
+    """Mean magnitudes (2,) of luma and chroma of the coarse band without its mean (1, 3, 1, 1)."""
+    return coarse.mean(lambda x: torch.stack([part.abs().mean() for part in _split(x - mean)]))
+
+
+def _gains(coarse: Tensor, offset: Tensor, levels: Tensor, output: Pool, target: Pool) -> Tensor:
     """Gains (2, 2, LEVELS + 1) of the fine and the middle band, corrected `PASSES` times by what they give."""
     wanted, target_shares = strengths(target, levels)
     most = torch.tensor([[1.0], [MOST]], device=wanted.device).repeat(1, LEVELS + 1)  # fine, middle
     most[:, -1] = MOST_AT_OUTLINES
     gains = torch.ones_like(wanted)
     for _ in range(PASSES):
-        own, output_shares = strengths(Balance(coarse, offset, levels, gains)(output), levels)
+        own, output_shares = strengths(output.map(Balance(coarse, offset, levels, gains)), levels)
         in_both = (output_shares > RARE) & (target_shares > RARE)
         own_overall = (own * output_shares).sum(2, keepdim=True)
         wanted_overall = (wanted * target_shares).sum(2, keepdim=True)
@@ -117,8 +121,8 @@ def _gains(coarse: Tensor, offset: Tensor, levels: Tensor, output: Tensor, targe
     return gains
 
 
-def strengths(picture: Tensor, levels: Tensor) -> tuple[Tensor, Tensor]:
-    """Strengths (2, 2, LEVELS + 1) of (1, 3, H, W), and the share of the picture (LEVELS + 1,) that each label has.
+def strengths(picture: Tensor | Pool, levels: Tensor) -> tuple[Tensor, Tensor]:
+    """Strengths (2, 2, LEVELS + 1) of (1, 3, H, W) or a set, and the share of it (LEVELS + 1,) that each label has.
 
     A strength is the mean magnitude of luma or chroma (first axis) in the fine or middle band (second axis) at a level
     of lightness or at outlines (third axis), as in `Balance.gains`. `levels` (2,) are the lowest and the highest level.
@@ -131,18 +135,18 @@ def strengths(picture: Tensor, levels: Tensor) -> tuple[Tensor, Tensor]:
         maps = [*labels, *(label * magnitude for magnitude in magnitudes for label in labels)]
         return torch.cat([each.mean(3, keepdim=True) for each in maps], dim=1)  # (1, 5 (LEVELS + 1), H, 1)
 
-    means = in_bands(row_means, picture, REACH).mean((0, 2, 3))
+    means = Pool.of(picture).mean(lambda x: in_bands(row_means, x, REACH).mean((0, 2, 3)))
     shares, sums = means[: LEVELS + 1], means[LEVELS + 1 :]
     by_band = sums.view(2, 2, LEVELS + 1)  # fine and middle, luma and chroma
     return by_band.transpose(0, 1) / shares.clamp(min=1e-6), shares
 
 
-def no_wider(target: Tensor, source: Tensor) -> Tensor:
-    """The target (1, 3, H, W), reduced to the source's width if it is wider, aspect kept.
+def no_wider(target: Tensor, source: Tensor | Pool) -> Tensor:
+    """The target (1, 3, H, W), reduced to the source's (mean) width if it is wider, aspect kept.
 
     A photo of many pixels is soft pixel by pixel; at a like width fine detail can be compared.
     """
-    scale = source.shape[3] / target.shape[3]
+    scale = Pool.of(source).width() / target.shape[3]
     if scale >= 1:
         return target
     h, w = (max(1, round(side * scale)) for side in target.shape[2:])

@@ -9,6 +9,7 @@ from torch import Tensor
 
 from sincut.nets.filters import register
 from sincut.nets.local import symmetric_power
+from sincut.nets.pooled import Pool
 
 
 @register
@@ -48,8 +49,10 @@ class ColourMap:
         return cls(torch.eye(3), torch.zeros(3))
 
 
-def colour_transport(source: Tensor, target: Tensor) -> ColourMap:
-    """The optimal transport from the source's colour Gaussian to the target's; pictures are (1, 3, H, W) in [-1, 1].
+def colour_transport(source: Tensor | Pool, target: Tensor | Pool) -> ColourMap:
+    """The optimal transport from the source's colour Gaussian to the target's, of pictures or of sets.
+
+    Pictures are (1, 3, H, W) in [-1, 1]; the Gaussian of a set is that of all of its pixels, see `Pool.covariance`.
 
     With means a and b and covariances Ca and Cb of source and target it is rgb -> A (rgb - a) + b, where
     A = Ca^-1/2 (Ca^1/2 Cb Ca^1/2)^1/2 Ca^-1/2 (Pitie and Kokaram 2007, "The linear Monge-Kantorovitch linear colour
@@ -62,7 +65,7 @@ def colour_transport(source: Tensor, target: Tensor) -> ColourMap:
     return ColourMap(matrix.float(), (mean_b - matrix @ mean_a).float())
 
 
-def _gaussian(picture: Tensor) -> tuple[Tensor, Tensor]:
+def _gaussian(picture: Tensor | Pool) -> tuple[Tensor, Tensor]:
     """Mean (3,) and covariance (3, 3), a small variance added, of a picture's colours, in float64 on the CPU."""
-    rows = picture[0].cpu().double().flatten(1)  # (3, H*W)
-    return rows.mean(1), torch.cov(rows) + 1e-3 * torch.eye(3, dtype=torch.float64)
+    mean, covariance = Pool.of(picture).covariance()
+    return mean, covariance + 1e-3 * torch.eye(3, dtype=torch.float64)

@@ -9,6 +9,7 @@ from torch import Tensor, nn
 
 from sincut.config.sections import Networks
 from sincut.nets.blocks import EqualConv2d, EqualLinear, ResidualBlock
+from sincut.nets.pooled import Pool
 
 DETAIL_WINDOW = 9  # px; detail is what a mean over such a window takes away
 LEAST_DEVIATION = 0.02  # of colours in [-1, 1]: an even target is not scaled up beyond that
@@ -46,16 +47,17 @@ class Discriminator(nn.Module):
         self.register_buffer("mean", torch.zeros(3, 1, 1), persistent=False)  # of the target's colours
         self.register_buffer("deviation", torch.ones(3, 1, 1), persistent=False)  # of the target's colours
 
-    def normalise_by(self, target: Tensor, detail: float) -> None:
+    def normalise_by(self, target: Tensor | Pool, detail: float) -> None:
         """From now on, standardise tiles by the target's colours and multiply their detail by `detail` (ours).
 
-        The mean and standard deviation of each channel are those of `target` (1, 3, H, W). Means, contrasts and large
-        forms differ more from tile to tile than between real and fake, above all in dark or soft pictures; without this
-        D would learn nothing else there for hundreds of steps.
+        The mean and standard deviation of each channel are those of `target`, a picture (1, 3, H, W) or a set. Means,
+        contrasts and large forms differ more from tile to tile than between real and fake, above all in dark or soft
+        pictures; without this D would learn nothing else there for hundreds of steps.
         """
         self.detail = detail
-        self.mean = target.mean((0, 2, 3))[:, None, None].to(self.mean)
-        self.deviation = target.std((0, 2, 3))[:, None, None].clamp(min=LEAST_DEVIATION).to(self.deviation)
+        pool = Pool.of(target)
+        self.mean = pool.mean(lambda x: x.mean((0, 2, 3)))[:, None, None].to(self.mean)
+        self.deviation = pool.deviation()[:, None, None].clamp(min=LEAST_DEVIATION).to(self.deviation)
 
     def forward(self, tiles: Tensor) -> Tensor:
         """Tiles (T, 3, tile, tile) -> logits (T, 1), positive for tiles that D takes for real."""

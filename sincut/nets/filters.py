@@ -19,7 +19,8 @@ from kornia.color import rgb_to_grayscale
 from kornia.filters import guided_blur
 from torch import Tensor
 
-from sincut.nets.local import in_bands, precisely, sampled_quantiles
+from sincut.nets.local import in_bands, precisely
+from sincut.nets.pooled import Pool
 
 SMOOTH_WINDOW = 11  # px: side of the guided filter's windows
 SMOOTH_REACH = 2 * (SMOOTH_WINDOW // 2)  # px: two means over such windows, one after the other
@@ -149,8 +150,8 @@ class ChromaGrain:
         return cls(float(tensors["colour.grain"]))
 
 
-def calm_variance(x: Tensor) -> float:
-    """Texture of the even parts of a picture (1, C, H, W): the lower quartile of its local variances.
+def calm_variance(x: Tensor | Pool) -> float:
+    """Texture of the even parts of a picture (1, C, H, W) or a set: the lower quartile of its local variances.
 
     A local variance is that within `SMOOTH_WINDOW` px around a pixel, the mean over the channels.
     """
@@ -159,7 +160,7 @@ def calm_variance(x: Tensor) -> float:
         mean, square = _window_means(x, x.square())
         return (square - mean.square()).clamp(min=0).mean(1, keepdim=True)
 
-    return float(sampled_quantiles(in_bands(spread, x.float(), SMOOTH_REACH), (0.25,)))
+    return float(Pool.of(x).map(lambda x: in_bands(spread, x.float(), SMOOTH_REACH)).quantiles((0.25,)))
 
 
 def smoothed(x: Tensor, variance: Tensor | float) -> Tensor:
@@ -181,9 +182,9 @@ def smoothed(x: Tensor, variance: Tensor | float) -> Tensor:
     return precisely(smooth, x, SMOOTH_REACH)
 
 
-def chroma_grain(x: Tensor) -> float:
-    """Energy of the chroma grain of a picture (1, 3, H, W): mean square of all that `without_chroma_grain` removes."""
-    return float((x - without_chroma_grain(x, 0.0)).square().mean())
+def chroma_grain(x: Tensor | Pool) -> float:
+    """Energy of the chroma grain of (1, 3, H, W) or a set: mean square of all that `without_chroma_grain` removes."""
+    return float(Pool.of(x).mean(lambda x: (x - without_chroma_grain(x, 0.0)).square().mean()))
 
 
 def without_chroma_grain(x: Tensor, kept: float) -> Tensor:

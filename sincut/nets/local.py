@@ -14,6 +14,7 @@ from torch import Tensor
 
 BAND = 4_000_000  # pixels that are filtered at once
 SMALL_BAND = 1_000_000  # the same where memory is scarce
+SAMPLED = 1_000_000  # values of which quantiles are taken, about
 
 
 _PIXELS = ContextVar("pixels", default=0)  # filtered at once; 0: `BAND`
@@ -34,7 +35,7 @@ def blurred(x: Tensor, sigma: float) -> Tensor:
 def sampled_quantiles(x: Tensor, at: tuple[float, ...]) -> Tensor:
     """Quantiles (len(at),) of x at the shares `at`, in 0..1; of more than a million values, an even sample is taken."""
     values = x.flatten()
-    return torch.quantile(values[:: 1 + len(values) // 1_000_000], torch.tensor(at, device=x.device))
+    return torch.quantile(values[:: 1 + len(values) // SAMPLED], torch.tensor(at, device=x.device))
 
 
 def precise(x: Tensor) -> Tensor:

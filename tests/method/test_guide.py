@@ -5,9 +5,18 @@ import pytest
 import torch
 from helpers import scene
 
-from sincut.method.guide import ENTROPY, _normal_scores, _small, _transport, coarse_guide, comparable_texture
+from sincut.method.guide import (
+    ENTROPY,
+    _normal_scores,
+    _small,
+    _transport,
+    coarse_guide,
+    coarse_guides,
+    comparable_texture,
+)
 from sincut.nets.filters import calm_variance
 from sincut.nets.local import blurred
+from sincut.nets.pooled import Pool
 from sincut.pictures.picture import to_tensor
 
 
@@ -82,6 +91,23 @@ def test_transport_has_uniform_masses() -> None:
 
     plan = torch.softmax((potential - cost) / ENTROPY, dim=1) / 40  # each row's mass is 1/40 by construction
     torch.testing.assert_close(plan.sum(0), torch.full((30,), 1 / 30), rtol=1e-3, atol=1e-5)
+
+
+def test_places_of_a_set_take_the_colours_of_the_target_that_fits(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A light and a dark source with a light and a dark target, in either order; alike but for their colours."""
+    monkeypatch.setattr("sincut.method.guide.PLACES_OF_SET", 300)
+    random = torch.Generator().manual_seed(0)
+
+    def even(level: float, *colour: float) -> torch.Tensor:
+        shade = torch.tensor([level + part for part in colour]).view(1, 3, 1, 1)
+        return (shade + 0.1 * torch.randn(1, 1, 60, 80, generator=random)).clamp(-1, 1)
+
+    day, night = even(0.5, 0.0, 0.0, 0.0), even(-0.6, 0.0, 0.0, 0.0)
+    red_day, blue_night = even(0.5, 0.3, 0.0, 0.0), even(-0.6, 0.0, 0.0, 0.3)
+    for order in ((red_day, blue_night), (blue_night, red_day)):
+        of_day, of_night = coarse_guides(Pool.weighted((day, night), (1, 1)), Pool.weighted(order, (1, 1)))
+        for guide, look in ((of_day, red_day), (of_night, blue_night)):
+            torch.testing.assert_close(guide.mean((0, 2, 3)), look.mean((0, 2, 3)), atol=0.08, rtol=0)
 
 
 def test_normal_scores_depend_on_ranks_alone() -> None:

@@ -9,11 +9,12 @@ from helpers import CPU, PLAIN, average_of, style
 
 from sincut.config.sections import Config, Crops, overlay
 from sincut.errors import ImageError
-from sincut.method.crops import Outlines, random_crops
+from sincut.method.crops import Outlines, random_crops, shares
 from sincut.method.loop import train
 from sincut.method.sides import Prepared, Side
 from sincut.method.training import Training
 from sincut.model.model import Model
+from sincut.nets.colour import ColourMap
 from sincut.nets.filters import ChromaGrain, chroma_grain
 
 
@@ -103,7 +104,47 @@ def test_a_side_of_two_pictures_draws_both(own_scales: bool) -> None:
     for crops, _ in drawn:  # a step sees one of them
         torch.testing.assert_close(crops, crops[:1, :1, :1, :1].expand_as(crops))
     lighter = sum(bool(crops.mean() > 0) for crops, _ in drawn)
-    assert 30 < lighter < 70
+    assert 60 < lighter < 80  # seen at 52 px of width, it has 94 rows and the other 39
+
+
+@pytest.mark.parametrize(
+    ("settings", "areas"),
+    [
+        ({"low": 40.0, "high": 64.0}, (39 * 52, 94 * 52, 32 * 128)),  # a crop must fit, so a panorama is wider
+        ({"low": 0.5, "high": 1.0, "scale": "factor"}, (45 * 60, 68 * 38, 32 * 128)),
+    ],
+)
+def test_pictures_are_drawn_by_the_area_that_crops_see(settings: dict[str, Any], areas: tuple[float, ...]) -> None:
+    config = Crops(size=32, tile=16, count=1, **settings)
+    sizes = [(60, 80), (90, 50), (20, 80)]
+    wanted = [area / sum(areas) for area in areas]
+    assert shares(sizes, config) == pytest.approx(wanted)
+    side = Side(tuple(Prepared(torch.full((1, 3, *size), float(n))) for n, size in enumerate(sizes)))
+    random = torch.Generator().manual_seed(0)
+    drawn = torch.tensor([float(side.crops(config, random)[0].mean()) for _ in range(1000)])
+    for number, share in enumerate(wanted):
+        assert abs(float((drawn.round() == number).double().mean()) - share) < 0.05
+    assert side.pool(config).shares == pytest.approx(wanted)
+
+
+def test_one_diagnosis_and_one_colour_map_for_a_set(
+    tiny: Config, pictures: tuple[torch.Tensor, torch.Tensor], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Two halves of a picture are measured as the picture is."""
+    monkeypatch.setattr("sincut.method.guide.PLACES_OF_SET", 100)
+    painting, photo = (picture[..., :70, :80] for picture in pictures)
+    halves = [part.contiguous() for part in photo.split(40, dim=3)]
+    config = overlay(tiny, {"losses": {"guide": 100.0}, "colour": {"smooth": 0.0, "grain": False}})
+    whole, parts = (Training(painting, given, config, PLAIN) for given in (photo, halves))
+    (_, one, _), (_, other, _) = whole.sides.before, parts.sides.before
+    assert isinstance(one, ColourMap) and isinstance(other, ColourMap)
+    torch.testing.assert_close(one.matrix, other.matrix, rtol=1e-3, atol=1e-3)
+    assert len(parts.sides.target.pictures) == 2 and parts.sides.target.pool(config.crops).shares == (0.5, 0.5)
+    back = Training(halves, painting, config, PLAIN)
+    assert [picture.names for picture in back.sides.source.pictures] == [("guide",)] * 2
+    assert all(map(torch.isfinite, [value for _ in range(2) for value in back.step(0.002).values()]))
+    back.close()
+    assert back.after and len(back.model().after) == 1
 
 
 def test_a_side_of_one_picture_draws_only_its_crops() -> None:
