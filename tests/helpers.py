@@ -6,7 +6,7 @@ import os
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
@@ -169,8 +169,11 @@ class Brush:
     It draws the largest values around a pixel, a pixel of the exemplar by its place, and the mean of the whole layout.
     """
 
-    def __init__(self, exemplar: Tensor, dials: Dials = AS_LEARNED, device: torch.device | str = "cpu") -> None:
-        self.exemplar, self.dials = exemplar.double() / 127.5 - 1, dials
+    def __init__(
+        self, exemplar: Tensor | Sequence[Tensor], dials: Dials = AS_LEARNED, device: torch.device | str = "cpu"
+    ) -> None:
+        first = exemplar if isinstance(exemplar, Tensor) else exemplar[0]
+        self.exemplar, self.dials = first.double() / 127.5 - 1, dials
 
     def begin(
         self, read: Callable[..., Tensor], size: tuple[int, int], on_share: Callable[[float], None] = lambda share: None

@@ -113,13 +113,13 @@ def inspect(model: Path, as_json: bool) -> None:
 
     loaded = Model.load(model)
     provenance = summary(loaded.provenance)
-    size = loaded.exemplar_size
     if as_json:
-        exemplar = {"width": size[1], "height": size[0]} if size else None
-        print_json({**provenance, "exemplar": exemplar, "config": loaded.config.to_dict()})
+        sizes = [{"width": w, "height": h} for h, w in loaded.exemplar_sizes]
+        carried = {"exemplar": sizes[0] if sizes else None, **({"exemplars": sizes} if sizes[1:] else {})}
+        print_json({**provenance, **carried, "config": loaded.config.to_dict()})
         return
     rows = [(key, value if isinstance(value, str) else json.dumps(value)) for key, value in provenance.items()]
-    rows.append(("exemplar", carried_words(size, loaded.provenance)))
+    rows.append(("exemplar", carried_words(loaded.exemplar_sizes, loaded.provenance)))
     print_table(("", ""), rows)
     click.echo("\n" + loaded.config.to_toml(), nl=False)
 

@@ -3,10 +3,10 @@
 `sincut` and `cyclegan` are `loop.train`, each with its method of `methods.py`. Another one takes the same arguments
 (source and target, (1, 3, H, W) in [-1, 1], the settings, and by name `device`, `precision`, `on_event`, `stop`,
 `started`, `state` and `provenance`), sends the same events, and returns a `Model`, or an object with the same methods:
-`translate`, `save`, the `limits` by which its pictures are cut into tiles, and the `exemplar` that these are then drawn
-from, or None; if its settings ask for one (`synthesis.exemplar`), `exemplar_of` makes it. To the provenance of its
-models it adds how far it is, as `Loop.provenance` does. It is registered in Python and chosen by the setting
-`method.algorithm`.
+`translate`, `save`, the `limits` by which its pictures are cut into tiles, and the `exemplars` that these are then
+drawn from, if any; if its settings ask for some (`synthesis.exemplar`), `exemplars_of` makes them. To the provenance of
+its models it adds how far it is, as `Loop.provenance` does. It is registered in Python and chosen by the setting
+`method.algorithm`. One that is registered with `sets` gets a tuple of pictures for a side that has several.
 """
 
 from collections.abc import Callable
@@ -21,12 +21,25 @@ from sincut.model.model import Model
 Algorithm = Callable[..., Model]
 
 ALGORITHMS: dict[str, Algorithm] = dict.fromkeys(METHODS, train)
+OF_SETS = set(METHODS)  # names of those that learn from several pictures of a side
 
 
-def register_algorithm(name: str, learn: Algorithm) -> None:
-    """Register an algorithm, which `method.algorithm=NAME` chooses. Raises ValueError if the name is taken."""
+def register_algorithm(name: str, learn: Algorithm, sets: bool = False) -> None:
+    """Register an algorithm, which `method.algorithm=NAME` chooses; with `sets` it takes several pictures of a side.
+
+    Raises ValueError if the name is taken.
+    """
     if ALGORITHMS.setdefault(name, learn) is not learn:
         raise ValueError(f"there is an algorithm {name!r} already; give this one another name")
+    if sets:
+        OF_SETS.add(name)
+
+
+def check_sets(config: Config) -> None:
+    """Raise `ConfigError` if the algorithm of the settings learns from one picture of each side only."""
+    name = config.method.algorithm
+    if name not in OF_SETS:
+        raise ConfigError(f"method.algorithm={name}: learns from one painting and one photo; give one of each")
 
 
 def algorithm(config: Config) -> Algorithm:

@@ -234,7 +234,7 @@ class Loop:
         others together `DRAWN_SHARE` of the time gone by, once it is known how long a preview takes.
         """
         plan, seconds = self.plan, self._drawing_seconds()
-        if self.training.exemplar is None:
+        if not self.training.exemplars:
             return False
         if wanted:
             return plan.given or seconds <= DRAWN_MOST * plan.budget

@@ -18,7 +18,7 @@ from sincut.method.methods import METHODS
 from sincut.method.sides import Pictures, Side, pictures_of, pool_of, prepare
 from sincut.method.step import Cut
 from sincut.method.term import Progress
-from sincut.model.exemplar import exemplar_of
+from sincut.model.exemplar import exemplars_of
 from sincut.model.file import BALANCE
 from sincut.model.model import Model
 from sincut.model.provenance import Provenance
@@ -52,7 +52,7 @@ class Training:
         self.method = method or METHODS.get(config.method.algorithm, Cut)
         self.sides = prepare(source, target, config, compute.device)
         wanted = config.synthesis.exemplar
-        self.exemplar = exemplar_of(to_pixels(pictures_of(target)[0]), config.crops) if wanted else None
+        self.exemplars = exemplars_of([*map(to_pixels, pictures_of(target))], config.crops) if wanted else ()
         self.random = torch.Generator().manual_seed(config.schedule.seed)
         self.steps_done = 0
         self.members: list[Member] = []  # finished ones
@@ -121,7 +121,9 @@ class Training:
         """
         shown = self._member() if self.distillation or not self.members else self.members[-1]
         origin, before = provenance or Provenance(), self.sides.before
-        return Model(shown.generator, self.config, origin, before, shown.after, shown.projector, self.exemplar)
+        exemplar, *further = self.exemplars or (None,)
+        networks = shown.generator, self.config, origin, before, shown.after, shown.projector
+        return Model(*networks, exemplar, tuple(further))
 
     def state(self) -> dict[str, Tensor]:
         """Everything that is needed to go on exactly, as tensors by their names in a checkpoint."""

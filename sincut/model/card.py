@@ -4,11 +4,12 @@ Model files come from strangers, so templates escape every text.
 """
 
 import base64
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from sincut.config.resolve import closest
 from sincut.config.sections import Config
+from sincut.errors import listed
 from sincut.model.markup import Markup, render
 from sincut.model.provenance import THUMBNAILS, Provenance
 from sincut.pictures.resampling import from_thumbnail
@@ -16,16 +17,16 @@ from sincut.pictures.resampling import from_thumbnail
 SHOWN = ("direction", "seed", "steps", "seconds")
 
 
-def model_card(config: Config, provenance: Provenance, exemplar: tuple[int, int] | None = None) -> str:
+def model_card(config: Config, provenance: Provenance, exemplars: Sequence[tuple[int, int]] = ()) -> str:
     """A model's card, as HTML: thumbnails, inputs, figures, and its settings as differences from a preset.
 
-    `exemplar` is the size (H, W) in px of the target's pixels that the model carries, if it does.
+    `exemplars` are the sizes (H, W) in px of what the model carries of its targets.
     """
     pictures = {part: thumbnail_uri(provenance.thumbnails.get(part, "")) for part in THUMBNAILS}
     told = provenance.to_dict()
-    rows = [(role, picture.name if picture else "") for role, picture in provenance.pictures.items()]
+    rows = [(role, picture.title if picture else "") for role, picture in provenance.pictures.items()]
     rows += [(key, told[key]) for key in SHOWN if key in told]
-    rows += [("exemplar", carried_words(exemplar, provenance))]
+    rows += [("exemplar", carried_words(exemplars, provenance))]
     figures = ", ".join(f"{name} {value}" for name, value in provenance.figures.items())
     rows += [("figures", figures)] if figures else []
     preset = closest(config)
@@ -34,13 +35,15 @@ def model_card(config: Config, provenance: Provenance, exemplar: tuple[int, int]
     return str(card("sincut translator", side_by_side(pictures), table(rows)))
 
 
-def carried_words(exemplar: tuple[int, int] | None, provenance: Provenance) -> str:
-    """The sentence that says which pixels of its target a model's file holds; `exemplar` is their size (H, W)."""
-    if exemplar is None:
+def carried_words(exemplars: Sequence[tuple[int, int]], provenance: Provenance) -> str:
+    """The sentence that says which pixels of its targets a model's file holds, of these sizes (H, W)."""
+    if not exemplars:
         return "none: its file holds no pixels of its target but a thumbnail"
-    height, width = exemplar
-    name = provenance.target.name if provenance.target else ""
-    return f"its file holds {width}x{height} pixels of its target{name and f', {name}'}"
+    sizes = listed([f"{width}x{height}" for height, width in exemplars])
+    name, targets = (provenance.target.title if provenance.target else ""), "target"
+    if len(exemplars) > 1:
+        targets = f"targets, {len(exemplars)} of them"
+    return f"its file holds {sizes} pixels of its {targets}{name and f', {name}'}"
 
 
 def card(title: str, *parts: Markup, progress: float | None = None) -> Markup:

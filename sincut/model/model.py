@@ -17,7 +17,7 @@ import sincut.nets.balance  # noqa: F401 (registers its filter)
 from sincut.config.sections import Config, Networks, overlay
 from sincut.errors import ConfigError, ModelError
 from sincut.model.card import model_card
-from sincut.model.exemplar import from_file, size_told, to_file
+from sincut.model.exemplar import Size, from_file, sizes_told, to_file
 from sincut.model.file import CHECKPOINT_FILE, load_metadata, load_tensors, model_path, save_tensors
 from sincut.model.limits import Limits
 from sincut.model.provenance import Provenance
@@ -43,6 +43,7 @@ class Model:
     after: tuple[Filter, ...] = ()
     projector: Projector | None = None  # the projection heads H, if they were loaded
     exemplar: Tensor | None = None  # the target's own pixels (H, W, 3), uint8 in sRGB, on the CPU; None: not carried
+    further: tuple[Tensor, ...] = ()  # exemplars besides it, of the other targets of a set
 
     def translate(self, image: Tensor, noise: Tensor) -> Tensor:
         """The translation (N, 3, H, W), not clipped, of whole pictures (N, 3, H, W) with noise (N, 1, H, W)."""
@@ -100,13 +101,23 @@ class Model:
         return matrix
 
     @property
-    def exemplar_size(self) -> tuple[int, int] | None:
-        """Height and width in px of the exemplar; None if the model carries none."""
-        return None if self.exemplar is None else (self.exemplar.shape[0], self.exemplar.shape[1])
+    def exemplars(self) -> tuple[Tensor, ...]:
+        """All exemplars (H, W, 3), together the library of patches that translations are drawn from."""
+        return () if self.exemplar is None else (self.exemplar, *self.further)
+
+    @property
+    def exemplar_sizes(self) -> tuple[Size, ...]:
+        """Height and width in px of each exemplar."""
+        return tuple((each.shape[0], each.shape[1]) for each in self.exemplars)
+
+    @property
+    def exemplar_size(self) -> Size | None:
+        """Height and width in px of the first exemplar; None if the model carries none."""
+        return next(iter(self.exemplar_sizes), None)
 
     def _repr_html_(self) -> str:
         """A card for notebooks."""
-        return model_card(self.config, self.provenance, self.exemplar_size)
+        return model_card(self.config, self.provenance, self.exemplar_sizes)
 
     def save(self, path: Path) -> None:
         """Write the model file, complete or not at all. Raises `ModelError`."""
@@ -122,8 +133,8 @@ class Model:
             "provenance": self.provenance.to_dict(),
         }
         metadata = {name: json.dumps(value) for name, value in said.items()}
-        pixels, size = to_file(self.exemplar) if self.exemplar is not None else ({}, {})
-        save_tensors(path, tensors | pixels, metadata | size)
+        pixels, sizes = to_file(self.exemplars)
+        save_tensors(path, tensors | pixels, metadata | sizes)
 
     @classmethod
     def load(cls, path: Path, heads: bool = False) -> "Model":
@@ -140,7 +151,7 @@ class Model:
             generator = _generator(networks, tensors)
             before, after = (_names(metadata[key]) for key in ("before", "after"))
             filters = filters_of([*before, *after], tensors)
-            exemplar = from_file(tensors, metadata)
+            exemplar, *further = from_file(tensors, metadata) or (None,)
             numbers = [*generator.state_dict().values(), *tensors_of(filters).values()]
             if not all(bool(t.isfinite().all()) for t in numbers):
                 raise ValueError("some of its weights are not finite numbers")
@@ -153,7 +164,8 @@ class Model:
             ) from None
         projector = _load_heads(path, folder, config) if heads else None
         generator.eval().requires_grad_(False)
-        return cls(generator, config, provenance, filters[: len(before)], filters[len(before) :], projector, exemplar)
+        both = filters[: len(before)], filters[len(before) :]
+        return cls(generator, config, provenance, *both, projector, exemplar, tuple(further))
 
 
 def describe(path: Path) -> tuple[Config, Provenance]:
@@ -165,12 +177,19 @@ def describe(path: Path) -> tuple[Config, Provenance]:
         raise ModelError(f"{path}: is not a complete sincut model ({error}); give a model that train wrote") from None
 
 
-def exemplar_size(path: Path) -> tuple[int, int] | None:
-    """Height and width in px of the exemplar that a run folder's model or a model file says it carries; None: it
-    carries none. Its pixels are not read. Raises `ModelError`."""
+def exemplar_size(path: Path) -> Size | None:
+    """The first of `exemplar_sizes`; None: it carries none. Raises `ModelError`."""
+    return next(iter(exemplar_sizes(path)), None)
+
+
+def exemplar_sizes(path: Path) -> tuple[Size, ...]:
+    """Height and width in px of the exemplars that a run folder's model or a model file says it carries.
+
+    Their pixels are not read. Raises `ModelError`.
+    """
     path = model_path(path)
     try:
-        return size_told(load_metadata(path))
+        return sizes_told(load_metadata(path))
     except (ValueError, RecursionError) as error:
         raise ModelError(f"{path}: is not a complete sincut model ({error}); give a model that train wrote") from None
 

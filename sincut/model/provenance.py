@@ -6,8 +6,9 @@ counts as not told. Keys that this version does not know are dropped, since noth
 The inputs in a checkpoint's metadata have the same form, with the pictures and the direction alone.
 """
 
-from collections.abc import Callable, Mapping
-from dataclasses import asdict, dataclass, field, fields
+import hashlib
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import asdict, dataclass, field, fields, replace
 from typing import Any, TypeVar
 
 from sincut.errors import ConfigError
@@ -21,6 +22,7 @@ LONGEST_NUMBER = 10**15  # JavaScript, which draws the curves, counts exactly to
 LARGEST_SEED = 2**63 - 1
 LONGEST_THUMBNAIL = 2_000_000  # characters: more than a JPEG of `resampling.LARGEST_THUMBNAIL` px takes
 MOST_ENTRIES = 100  # losses, figures, versions
+MOST_PICTURES = 10_000  # of a set
 
 T = TypeVar("T")
 
@@ -34,6 +36,13 @@ class PictureIdentity:
     height: int = 0  # px
     sha256: str = ""  # of the file, in hexadecimal; of the pixels if it was none
     notes: tuple[str, ...] = ()  # what was converted or left out as it was read, in words
+    pictures: tuple["PictureIdentity", ...] = ()  # of a set: each of them, in order; none of one picture
+
+    @classmethod
+    def of_set(cls, name: str, pictures: Sequence["PictureIdentity"]) -> "PictureIdentity":
+        """The identity of a set: a name for all, the size of the first, a hash of the pictures' hashes in order."""
+        digest = hashlib.sha256("\n".join(picture.sha256 for picture in pictures).encode()).hexdigest()
+        return cls(name, pictures[0].width, pictures[0].height, digest, pictures=tuple(pictures))
 
     @classmethod
     def parse(cls, value: Any) -> "PictureIdentity | None":
@@ -41,17 +50,32 @@ class PictureIdentity:
         if not isinstance(value, Mapping):
             return None
         width, height = (whole(value.get(key)) or 0 for key in ("width", "height"))
-        told = value.get("notes")
+        told, several = value.get("notes"), value.get("pictures")
         notes = tuple(filter(None, map(_text, told[:MOST_ENTRIES]))) if isinstance(told, list) else ()
-        return cls(_text(value.get("name")) or "", width, height, _text(value.get("sha256")) or "", notes)
+        each = several[:MOST_PICTURES] if isinstance(several, list) else ()
+        pictures = tuple(filter(None, (cls.parse({**one, "pictures": None}) for one in each if isinstance(one, dict))))
+        return cls(_text(value.get("name")) or "", width, height, _text(value.get("sha256")) or "", notes, pictures)
+
+    @property
+    def each(self) -> tuple["PictureIdentity", ...]:
+        """The pictures of a set; of one picture, itself."""
+        return self.pictures or (self,)
+
+    @property
+    def title(self) -> str:
+        """The name, of a set with the number of its pictures."""
+        return f"{self.name} ({len(self.pictures)} pictures)" if self.pictures else self.name
 
     def to_dict(self) -> dict[str, Any]:
-        """The JSON object that stands in the file; notes only where there are some."""
-        return {key: value for key, value in asdict(self).items() if value != ()}
+        """The JSON object that stands in the file; notes and pictures only where there are some."""
+        told = asdict(replace(self, pictures=()))
+        told["pictures"] = tuple(picture.to_dict() for picture in self.pictures)
+        return {key: value for key, value in told.items() if value != ()}
 
     def __str__(self) -> str:
         """Name and first digits of the SHA-256, for messages."""
-        return f"{self.name or '?'} ({self.sha256[:8] or '?'})"
+        count = f", {len(self.pictures)} pictures" if self.pictures else ""
+        return f"{self.name or '?'} ({self.sha256[:8] or '?'}{count})"
 
 
 @dataclass(frozen=True)

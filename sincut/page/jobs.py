@@ -23,7 +23,7 @@ from sincut.errors import ConfigError, RunError
 from sincut.files import is_locked, make_folder, sha256, stat_of
 from sincut.method.crops import check_size
 from sincut.model.file import CHECKPOINT_FILE, MODEL_FILE
-from sincut.model.model import describe, exemplar_size
+from sincut.model.model import describe, exemplar_sizes
 from sincut.model.provenance import ROLES, PictureIdentity, Provenance
 from sincut.page.status import LOG_FILE, RUNNING, STOPPING, Status, history_of, last_words, status_at_rest
 from sincut.pictures import reading
@@ -194,9 +194,9 @@ class Trainings:
         """Configuration and provenance of a model. Raises `RunError` or `ModelError`."""
         return describe(self.path(name))
 
-    def exemplar(self, name: str) -> tuple[int, int] | None:
-        """Height and width of the exemplar that a model carries, None without one. Raises `RunError`, `ModelError`."""
-        return exemplar_size(self.path(name))
+    def exemplars(self, name: str) -> tuple[tuple[int, int], ...]:
+        """Height and width of each exemplar that a model carries. Raises `RunError` or `ModelError`."""
+        return exemplar_sizes(self.path(name))
 
     def _begin(self, folder: Path, arguments: list[str]) -> str:
         """Start `sincut train` with these arguments for a run folder; returns the run's name. Raises `RunError`."""

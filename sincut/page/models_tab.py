@@ -68,7 +68,7 @@ def about_words(desk: Desk, name: str) -> str:
         return "<p>No model yet.</p>"
     try:
         config, provenance = desk.trainings.about(name)
-        exemplar = desk.trainings.exemplar(name)
+        exemplars = desk.trainings.exemplars(name)
     except SincutError as error:
         return f"<p>{escape(error)}</p>"
     preset = closest(config)
@@ -76,7 +76,7 @@ def about_words(desk: Desk, name: str) -> str:
     html = render(
         "page/assets/about.html",
         name=name,
-        origin={**_origin(provenance), "exemplar": carried_words(exemplar, provenance)},
+        origin={**_origin(provenance), "exemplar": carried_words(exemplars, provenance)},
         figures=provenance.figures,
         settings=settings,
         preset=preset.name,
@@ -89,7 +89,7 @@ def _origin(provenance: Provenance) -> dict[str, str]:
     rows = {"direction": provenance.direction.replace("->", "→")}
     for role, picture in provenance.pictures.items():
         if picture is not None:
-            rows[role] = f"{picture.name}, {picture.width}×{picture.height}"
+            rows[role] = picture.title if picture.pictures else f"{picture.name}, {picture.width}×{picture.height}"
     seed = "?" if provenance.seed is None else provenance.seed
     rows["trained"] = f"{provenance.steps} of {provenance.planned_steps or '?'} steps, seed {seed}"
     rows["time"] = clock(provenance.seconds) if provenance.seconds is not None else "not known"

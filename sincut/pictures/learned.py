@@ -1,7 +1,8 @@
 """A picture as a training learns from it: no larger than its crops can show, and only what can be seen of it.
 
 Crops are taken at up to `crops.high` px of the picture's width. A file of many more pixels than that is scaled down
-while it is read; one of up to `LARGE` pixels keeps its size, and where nothing of it is hidden, its very pixels.
+while it is read; one of up to `LARGE` pixels keeps its size, and where nothing of it is hidden, its very pixels. Of a
+set of pictures, all of which are in memory, each takes less.
 """
 
 import math
@@ -19,6 +20,7 @@ from sincut.pictures.visible import visible_part
 
 LARGE = 8_000_000  # px: a picture of more is scaled down
 MOST = 3_000_000  # px that it then has, unless it were narrower than the widest crops see it
+LARGE_IN_SET, MOST_IN_SET = 2_000_000, 1_000_000  # the same two of a picture of a set, since all are in memory
 EXCESS = 2.0  # width that it then has at most, as a multiple of `crops.high`, where `crops.excess` says nothing
 
 
@@ -36,33 +38,34 @@ def scale_for_width(size: Size, crops: Crops, multiple: float) -> float:
     return max(multiple * crops.high / w, multiple * crops.size / min(h, w))
 
 
-def size_learned(size: Size, crops: Crops) -> Size:
+def size_learned(size: Size, crops: Crops, in_set: bool = False) -> Size:
     """The size (H, W) at which a picture is learned from.
 
-    It is smaller than its own only beyond `LARGE` pixels, and with `crops.scale=width`: other scales are those of the
-    file's own pixels.
+    It is smaller than its own only beyond `LARGE` pixels, or `LARGE_IN_SET` of a picture that is `in_set`, and with
+    `crops.scale=width`: other scales are those of the file's own pixels.
     """
     h, w = size
-    if h * w <= LARGE or crops.scale != "width":
+    if h * w <= (LARGE_IN_SET if in_set else LARGE) or crops.scale != "width":
         return size
-    widest = min(math.sqrt(MOST / (h * w)), scale_for_width(size, crops, crops.excess or EXCESS))
+    most = MOST_IN_SET if in_set else MOST
+    widest = min(math.sqrt(most / (h * w)), scale_for_width(size, crops, crops.excess or EXCESS))
     scale = max(widest, scale_for_width(size, crops, 1.0))
     return (max(1, round(h * scale)), max(1, round(w * scale))) if scale < 1 else size
 
 
-def load(path: Path, crops: Crops, max_pixels: int = MAX_PIXELS) -> Learned:
+def load(path: Path, crops: Crops, max_pixels: int = MAX_PIXELS, in_set: bool = False) -> Learned:
     """A picture file, to learn from by these settings. Raises `ImageError` that begins with the path."""
-    picture, size = reduced.load(path, lambda size: size_learned(size, crops), max_pixels)
+    picture, size = reduced.load(path, lambda size: size_learned(size, crops, in_set), max_pixels)
     try:
         return _learned(picture, size, crops)
     except ImageError as error:
         raise ImageError(f"{path}: {error}") from None
 
 
-def of(picture: Picture, crops: Crops) -> Learned:
+def of(picture: Picture, crops: Crops, in_set: bool = False) -> Learned:
     """A picture in memory, to learn from by these settings. Raises `ImageError` where too little of it can be seen."""
     size = picture.size
-    wanted = size_learned(size, crops)
+    wanted = size_learned(size, crops, in_set)
     if wanted != size:
         shown = visible_part(picture)  # before scaling could mix it with what is hidden
         scale = wanted[1] / size[1]

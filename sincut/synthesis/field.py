@@ -3,11 +3,16 @@
 A field (h, w) is int32 and holds indices of rows of a `Source`, which is an exemplar with a margin around it, laid out
 row by row. So a place dy rows and dx columns further on has an index greater by dy * width + dx, also where it lies in
 the margin, whose patches are far from all others and are never chosen.
+
+Several exemplars stand in one source, one below the other, with margins between: so a place of any of them is one
+index, they are searched together, and each place of a drawing is taken from the one that fits best. No patch straddles
+two of them, and what continues a neighbour's patch stays in its exemplar. Nothing else of the synthesis knows of them.
 """
 
 import math
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from itertools import accumulate
 
 import torch
 from torch import Tensor
@@ -25,23 +30,29 @@ Queries = Callable[[int, int], Tensor]  # descriptors (h' * w, D) of the rows to
 
 @dataclass(frozen=True)
 class Source:
-    """An exemplar (1, 3, H, W) with its margin: `colours` (N, 4), the last being 1 inside, and descriptors `keys`."""
+    """Exemplars (1, 3, H, W) with margins: `colours` (N, 4), the last being 1 inside, and descriptors `keys` (N, D)."""
 
-    width: int  # of the exemplar with its margin
+    width: int  # of the widest exemplar with its margin
+    tops: tuple[int, ...]  # the first row of each exemplar
+    area: int  # px of all exemplars
     colours: Tensor
     keys: Tensor
 
     @classmethod
-    def of(cls, exemplar: Tensor, keys: Tensor, edge: int) -> "Source":
-        """The source of an exemplar with the descriptors (H, W, D) of its pixels, of which `edge` px are left out."""
-        _, _, h, w = exemplar.shape
-        colours = exemplar.new_zeros(h + 2 * MARGIN, w + 2 * MARGIN, 4)
-        colours[MARGIN : MARGIN + h, MARGIN : MARGIN + w, :3] = exemplar[0].permute(1, 2, 0)
-        colours[MARGIN : MARGIN + h, MARGIN : MARGIN + w, 3] = 1
-        all_keys = keys.new_full((*colours.shape[:2], keys.shape[-1]), FAR)
-        first, rows, columns = MARGIN + edge, h - 2 * edge, w - 2 * edge
-        all_keys[first : first + rows, first : first + columns] = keys[edge : edge + rows, edge : edge + columns]
-        return cls(w + 2 * MARGIN, colours.view(-1, 4), all_keys.view(-1, keys.shape[-1]))
+    def of(cls, exemplars: Sequence[Tensor], keys: Sequence[Tensor], edges: Sequence[int]) -> "Source":
+        """The source of exemplars with the descriptors (H, W, D) of their pixels, of which `edges` px are left out."""
+        sizes = [(exemplar.shape[2], exemplar.shape[3]) for exemplar in exemplars]
+        tops = tuple(accumulate((h + MARGIN for h, _ in sizes[:-1]), initial=MARGIN))
+        height, width = tops[-1] + sizes[-1][0] + MARGIN, max(w for _, w in sizes) + 2 * MARGIN
+        colours = exemplars[0].new_zeros(height, width, 4)
+        all_keys = keys[0].new_full((height, width, keys[0].shape[-1]), FAR)
+        for exemplar, own, edge, top, (h, w) in zip(exemplars, keys, edges, tops, sizes, strict=True):
+            colours[top : top + h, MARGIN : MARGIN + w, :3] = exemplar[0].permute(1, 2, 0)
+            colours[top : top + h, MARGIN : MARGIN + w, 3] = 1
+            inner = own[edge : h - edge, edge : w - edge]
+            all_keys[top + edge : top + h - edge, MARGIN + edge : MARGIN + w - edge] = inner
+        area = sum(h * w for h, w in sizes)
+        return cls(width, tops, area, colours.view(-1, 4), all_keys.view(-1, all_keys.shape[-1]))
 
     def places(self) -> Tensor:
         """Indices (M,), int32, of all places that may be drawn from."""
@@ -72,12 +83,20 @@ def bands(field: Tensor) -> Iterator[tuple[int, int]]:
     return ((top, min(top + step, h)) for top in range(0, h, step))
 
 
-def doubled(field: Tensor, width: int, finer_width: int) -> Tensor:
-    """A field (h, w) of a level -> that of the next finer one (2h, 2w): the places of the finer exemplar below."""
-    rows, columns = field // width - MARGIN, field % width - MARGIN
-    first = (2 * rows + MARGIN) * finer_width + 2 * columns + MARGIN
+def doubled(field: Tensor, coarse: Source, fine: Source) -> Tensor:
+    """A field (h, w) of a level -> that of the next finer one (2h, 2w): the places of the finer exemplars below.
+
+    The exemplars of the coarse source are the first ones of the fine source.
+    """
+    rows, columns = field // coarse.width, field % coarse.width - MARGIN
+    shifts = [finer - 2 * top for finer, top in zip(fine.tops, coarse.tops, strict=False)]
+    down: Tensor | int = shifts[0]
+    if len(shifts) > 1:
+        number = torch.bucketize(rows, rows.new_tensor(coarse.tops[1:]), right=True)
+        down = rows.new_tensor(shifts)[number]
+    first = (2 * rows + down) * fine.width + 2 * columns + MARGIN
     finer = first.repeat_interleave(2, 0).repeat_interleave(2, 1)
-    finer[1::2] += finer_width
+    finer[1::2] += fine.width
     finer[:, 1::2] += 1
     return finer
 

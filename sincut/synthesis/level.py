@@ -1,4 +1,4 @@
-"""One level of the synthesis: an exemplar at one size, and the redrawing of a layout of that size with it.
+"""One level of the synthesis: exemplars at one scale, and the redrawing of a layout of that scale with them.
 
 Distances are squared distances of descriptors, see `patches.py`. Fields and places are explained in `field.py`.
 """
@@ -11,7 +11,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from sincut.nets.local import sampled_quantiles
-from sincut.synthesis.field import MARGIN, Queries, Source, bands, spread, vote
+from sincut.synthesis.field import Queries, Source, bands, spread, vote
 from sincut.synthesis.patches import (
     PATCH,
     RADIUS,
@@ -57,20 +57,25 @@ class Pull:
 
 
 class Level:
-    """An exemplar (1, 3, H, W) in [-1, 1] at one size, prepared for being drawn from."""
+    """Exemplars (1, 3, H, W) in [-1, 1] at one scale, prepared for being drawn from."""
 
-    def __init__(self, exemplar: Tensor) -> None:
-        _, _, h, w = exemplar.shape
-        self.filters = principal_components(exemplar)
-        keys = components_of(F.pad(exemplar, (RADIUS,) * 4, mode="replicate"), self.filters)
-        self.calmest, self.calm, self.busy = sampled_quantiles(outlines(exemplar), (CALMEST, CALM, BUSY)).tolist()
+    def __init__(self, *exemplars: Tensor) -> None:
+        self.filters = principal_components(*exemplars)
+        each = [components_of(F.pad(x, (RADIUS,) * 4, mode="replicate"), self.filters) for x in exemplars]
+        strengths = torch.cat([outlines(x).flatten() for x in exemplars])
+        self.calmest, self.calm, self.busy = sampled_quantiles(strengths, (CALMEST, CALM, BUSY)).tolist()
+        keys = torch.cat(each)
         sample = keys[:: max(1, len(keys) // 4096)]
         some, rest = sample[:: max(1, len(sample) // SAMPLE // 2) * 2], sample[1::2]
         self.typical = float(distances(some, rest, Search(rest)(some)).median()) if len(rest) else 0.0
         self.weight = (GUIDE * self.typical) ** 0.5
-        keys = torch.cat([keys, self.weight * self.guide(exemplar).view(-1, 1)], 1)
-        edge = RADIUS if min(h, w) >= 16 * RADIUS else 0  # patches that show the exemplar's border would make frames
-        self.source = Source.of(exemplar, keys.view(h, w, -1), edge)
+        guided = [
+            torch.cat([own, self.weight * self.guide(x).view(-1, 1)], 1).view(*x.shape[2:], -1)
+            for own, x in zip(each, exemplars, strict=True)
+        ]
+        # Patches that show an exemplar's border would make frames.
+        edges = [RADIUS if min(x.shape[2:]) >= 16 * RADIUS else 0 for x in exemplars]
+        self.source = Source.of(exemplars, guided, edges)
         self.places = self.source.places()  # those that are searched
         self.searched_whole = len(self.places) <= EXHAUSTIVE
         if not self.searched_whole:
@@ -164,8 +169,7 @@ class Level:
         width = self.source.width
         counts = torch.bincount(field.flatten(), minlength=len(self.source.keys)).float().view(1, 1, -1, width)
         around = F.avg_pool2d(counts, 5, 1, 2).flatten()
-        pixels = (counts.shape[2] - 2 * MARGIN) * (width - 2 * MARGIN)
-        return (around * (pixels / field.numel())).clamp_(min=1)
+        return (around * (self.source.area / field.numel())).clamp_(min=1)
 
     def _searched(
         self, search: Search | None, asked: Queries, field: Tensor, use: Tensor | None

@@ -18,18 +18,27 @@ BEYOND = 1e30  # squared distance of rows that only fill the last group
 GROUP = 64  # keys of which first the least distance alone is found
 
 
-def principal_components(x: Tensor) -> Tensor:
-    """Filters (COMPONENTS, 3, PATCH, PATCH) that give the principal components of the patches of (1, 3, H, W)."""
-    picture, across = x[0].cpu(), x.shape[3] - PATCH + 1
-    count = (x.shape[2] - PATCH + 1) * across
-    index, offsets = torch.arange(0, count, max(1, count // SAMPLE))[:, None, None], torch.arange(PATCH)
-    chosen = picture[:, index // across + offsets[:, None], index % across + offsets]  # (3, N, PATCH, PATCH)
-    chosen = chosen.transpose(0, 1).flatten(1).double()
+def principal_components(*pictures: Tensor) -> Tensor:
+    """Filters (COMPONENTS, 3, PATCH, PATCH) that give the principal components of the patches of pictures (1, 3, H, W).
+
+    Of several they are those of the patches of all.
+    """
+    counts = [(x.shape[2] - PATCH + 1) * (x.shape[3] - PATCH + 1) for x in pictures]
+    step = max(1, sum(counts) // SAMPLE)
+    chosen = torch.cat([_patches(x, torch.arange(0, n, step)) for x, n in zip(pictures, counts, strict=True)])
     centred = chosen - chosen.mean(0)
     vectors = torch.linalg.eigh(centred.T @ centred / len(centred)).eigenvectors[:, -COMPONENTS:]
     signs = vectors.gather(0, vectors.abs().argmax(0, keepdim=True)).sign()  # of a vector eigh leaves it open
     filters: Tensor = (vectors * signs).flip(1).T.reshape(-1, 3, PATCH, PATCH).float()
-    return filters.to(x.device)
+    return filters.to(pictures[0].device)
+
+
+def _patches(x: Tensor, index: Tensor) -> Tensor:
+    """The patches (N, 3 * PATCH^2) of a picture (1, 3, H, W) of these numbers (N,), row by row, in float64."""
+    across, offsets = x.shape[3] - PATCH + 1, torch.arange(PATCH)
+    index = index[:, None, None]
+    chosen = x[0].cpu()[:, index // across + offsets[:, None], index % across + offsets]  # (3, N, PATCH, PATCH)
+    return chosen.transpose(0, 1).flatten(1).double()
 
 
 def components_of(x: Tensor, filters: Tensor) -> Tensor:

@@ -25,10 +25,13 @@ their place, so that calm places take no writing and no eyes. Nothing is random 
 PatchMatch's randomised search is not used.
 
 A level has a finite reach. Coarse levels are drawn whole; larger ones in any tiles, which fit together exactly.
+
+Several exemplars are one library of patches, searched together (`field.py`). One that is too small for the coarsest
+levels takes part from the level on at which its shorter side has `COARSEST` px.
 """
 
 import math
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 
 import torch
@@ -82,25 +85,24 @@ class Dials:
 
 
 class Synthesis:
-    """An exemplar, uint8 (H, W, 3) in sRGB, prepared for drawing on a device."""
+    """An exemplar, uint8 (H, W, 3) in sRGB, or several, prepared for drawing on a device."""
 
-    def __init__(self, exemplar: Tensor, dials: Dials = Dials(), device: torch.device | str = "cpu") -> None:
-        picture = exemplar.permute(2, 0, 1)[None].to(device).float() / 127.5 - 1
-        self.device, self.dials = picture.device, dials
-        area, self.shift = dials.stroke_scale**2 * picture[0, 0].numel(), 0
+    def __init__(
+        self, exemplar: Tensor | Sequence[Tensor], dials: Dials = Dials(), device: torch.device | str = "cpu"
+    ) -> None:
+        given = [exemplar] if isinstance(exemplar, Tensor) else exemplar
+        pictures = [each.permute(2, 0, 1)[None].to(device).float() / 127.5 - 1 for each in given]
+        self.device, self.dials = pictures[0].device, dials
+        area, self.shift = dials.stroke_scale**2 * sum(picture[0, 0].numel() for picture in pictures), 0
         while area > LARGEST and dials.stroke_scale > 2**self.shift:
             area, self.shift = area / 4, self.shift + 1
         scale = dials.stroke_scale / 2**self.shift
-        if scale != 1:
-            size = [max(8, round(n * scale)) for n in picture.shape[2:]]
-            picture = F.interpolate(picture, size, mode="bicubic", antialias=True).clamp(-1, 1)
-        count = max(0, int(math.log2(min(picture.shape[2:]) / COARSEST)))
-        pictures = [_cut(picture, 2**count)]
-        for _ in range(count):
-            pictures.append(halved(pictures[-1]))
-        self.levels = [Level(picture) for picture in pictures]  # the finest first
-        self.pulls = [self._pull(level) for level in range(count + 1)]
-        self.tones = luma(pictures[min(TONED, count)])
+        pyramids = sorted((_pyramid(picture, scale) for picture in pictures), key=len, reverse=True)
+        count = len(pyramids[0])
+        # The finest first; the exemplars of a level are the first ones of the next finer one.
+        self.levels = [Level(*(pyramid[n] for pyramid in pyramids if n < len(pyramid))) for n in range(count)]
+        self.pulls = [self._pull(level) for level in range(count)]
+        self.tones = torch.cat([luma(pyramid[min(TONED, len(pyramid) - 1)]).flatten() for pyramid in pyramids])
 
     def _pull(self, level: int) -> Pull:
         coarseness, strength = level / max(1, len(self.levels) - 1), 4 ** (self.dials.fidelity - 0.5)
@@ -194,7 +196,7 @@ class Drawing:
         field = levels[-1].first(self.tones(layouts[count - 1]))
         for n in range(count - 1, self.whole - 1, -1):
             if n < count - 1:
-                field = doubled(field, levels[n + 1].source.width, levels[n].source.width)
+                field = doubled(field, levels[n + 1].source, levels[n].source)
             counted = n >= count - COUNTED
             field = levels[n].refined(self.tones(layouts.pop(n)), field, synthesis.pulls[n], counted)
             on_share((count - n) / (count - self.whole))
@@ -219,7 +221,7 @@ class Drawing:
         pull, levels = self.synthesis.pulls[n], self.synthesis.levels
         outer = grown(box, pull.reach, (self.padded[0] >> n, self.padded[1] >> n))
         above = halved_box(outer)
-        field = doubled(self._field(n + 1, above), levels[n + 1].source.width, levels[n].source.width)
+        field = doubled(self._field(n + 1, above), levels[n + 1].source, levels[n].source)
         field = field[within(outer, (2 * above[0], 2 * above[1], 2 * above[2], 2 * above[3]))]
         return levels[n].refined(self.tones(self._layout(n, outer)), field, pull, False)[within(box, outer)]
 
@@ -278,6 +280,18 @@ def finest_whole(size: tuple[int, int], count: int) -> int:
 def kept_level(area: int, last: int) -> int:
     """The level, below the `last`, whose layout is kept in memory for a finest level of `area` px; 0: none is."""
     return next((n for n in range(1, last) if area > KEPT >= area >> 2 * n), 0)
+
+
+def _pyramid(picture: Tensor, scale: float) -> list[Tensor]:
+    """A picture (1, 3, H, W) at a scale, the finest level first: halved until its shorter side has `COARSEST` px."""
+    if scale != 1:
+        size = [max(8, round(n * scale)) for n in picture.shape[2:]]
+        picture = F.interpolate(picture, size, mode="bicubic", antialias=True).clamp(-1, 1)
+    count = max(0, int(math.log2(min(picture.shape[2:]) / COARSEST)))
+    levels = [_cut(picture, 2**count)]
+    for _ in range(count):
+        levels.append(halved(levels[-1]))
+    return levels
 
 
 def _cut(picture: Tensor, unit: int) -> Tensor:

@@ -1,4 +1,5 @@
-"""The second pass over a picture: what G has laid out is drawn anew by the synthesis, from the model's exemplar.
+"""The second pass over a picture: what G has laid out is drawn anew by the synthesis, from the model's exemplar
+(of a set of targets, from the exemplars of all: each place from the one that fits best).
 
 The layout is G's translation of the whole picture, in 8 bits. The synthesis looks at all of it first, for what is
 coarse, and then draws one tile after the other; a tile is the same however the picture is cut. G's pass is a callable,
@@ -43,15 +44,16 @@ def running_mean(mean: float, seconds: float, tiles: float) -> float:
 
 
 class Drawer:
-    """A prepared exemplar, and the seconds that drawing from it takes; 0 as long as they are not known.
+    """A prepared exemplar, or several, and the seconds that drawing takes; 0 as long as they are not known.
 
     `work_seconds` are those per unit of `Synthesis.work`, a running mean.
     """
 
-    def __init__(self, exemplar: Tensor, dials: Dials, device: torch.device) -> None:
+    def __init__(self, exemplar: Tensor | Sequence[Tensor], dials: Dials, device: torch.device) -> None:
         self.synthesis = Synthesis(exemplar, dials, device)
         release_memory(torch.device("cpu"))  # what was needed to prepare it
-        self.exemplar, self.dials, self.device = exemplar, dials, device
+        self.exemplar = exemplar if isinstance(exemplar, Tensor) else exemplar[0]  # of which squares are timed
+        self.dials, self.device = dials, device
         self.work_seconds = 0.0
 
     def seconds(self, size: tuple[int, int], side: int) -> float:

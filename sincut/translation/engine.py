@@ -47,18 +47,18 @@ class Engine:
         self.lock = threading.Lock()  # pictures are read, and their sizes judged, beside the one that is translated
 
     def drawer(self, options: Options) -> Drawer | None:
-        """The model's exemplar, prepared for drawing as the options say; None where G's translation is all.
+        """The model's exemplars, prepared for drawing as the options say; None where G's translation is all.
 
         The last one is kept. Raises `ConfigError` where dials are turned that the model has not.
         """
-        exemplar = self.model.exemplar
-        options.check_exemplar(exemplar is not None)
-        if exemplar is None or options.fast:
+        exemplars = self.model.exemplars
+        options.check_exemplar(bool(exemplars))
+        if not exemplars or options.fast:
             return None
         with self.lock:
             if self.last_drawer is None or self.last_drawer.dials != options.dials:
                 self.last_drawer = None  # not both in memory
-                self.last_drawer = Drawer(exemplar, options.dials, self.compute.device)
+                self.last_drawer = Drawer(exemplars, options.dials, self.compute.device)
             return self.last_drawer
 
     def run(

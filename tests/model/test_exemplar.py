@@ -1,6 +1,7 @@
 """The exemplar: its size, its pixels, its place in a model file, and files that lie about it."""
 
 import json
+import math
 from pathlib import Path
 
 import numpy as np
@@ -12,9 +13,9 @@ from safetensors.torch import save_file
 from sincut.config.resolve import resolve
 from sincut.config.sections import Config, Crops
 from sincut.errors import ModelError
-from sincut.model.exemplar import MOST_PIXELS, TENSOR, exemplar_of, size_of
+from sincut.model.exemplar import MOST_EXEMPLARS, MOST_PIXELS, TENSOR, exemplar_of, exemplars_of, size_of
 from sincut.model.file import load_tensors, save_tensors
-from sincut.model.model import Model, describe, exemplar_size
+from sincut.model.model import Model, describe, exemplar_size, exemplar_sizes
 from sincut.pictures.lossless import packed
 from sincut.pictures.picture import to_pixels, to_tensor
 from sincut.pictures.resampling import resized
@@ -148,3 +149,52 @@ def test_pixels_of_a_tensor_and_of_a_file_give_the_same_exemplar() -> None:
     for pixels in (scene(40, 50, 2), deep):
         crops = Crops(low=20.0, high=32.0, size=16, tile=16)
         assert torch.equal(exemplar_of(to_pixels(to_tensor(pixels)), crops), exemplar_of(pixels, crops))
+
+
+def test_exemplars_of_a_set_share_the_pixels_of_one(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("sincut.model.exemplar.MOST_PIXELS", 10_000)
+    crops = Crops(low=64.0, high=128.0, size=32, tile=16)
+    given = [scene(100, 120, 1), scene(20, 30, 2), scene(128, 96, 3), scene(12, 400, 4)]
+    sizes = [tuple(each.shape[:2]) for each in exemplars_of(given, crops)]
+    assert sizes[1] == (20, 30)  # a small one is whole, and leaves of its part to the others
+    assert sizes[3] == (12, 100)  # no side is longer than twice that of the square that is a fair share
+    assert 9_500 < sum(h * w for h, w in sizes) <= 10_000
+    assert abs(math.prod(sizes[0]) - math.prod(sizes[2])) < 200
+    assert exemplars_of(given[1:2], crops)[0].shape == (20, 30, 3)
+    many = exemplars_of([scene(10, 12, seed) for seed in range(70)], crops)
+    assert len(many) == 24 <= MOST_EXEMPLARS  # every third
+
+
+def test_a_part_is_the_one_that_is_most_like_the_whole(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("sincut.model.exemplar.MOST_PIXELS", 2 * 64 * 64)
+    grey = np.full((128, 128, 3), 128, np.uint8)
+    checks = np.kron(np.indices((32, 32)).sum(0) % 2 * 255, np.ones((8, 8))).astype(np.uint8)[..., None].repeat(3, 2)
+    grey[:, 32:96] = checks[:128, :64]  # flat, checked, flat: half of what is typical is checked
+    part, _ = exemplars_of([grey, grey], Crops(low=64.0, high=128.0, size=32, tile=16))
+    assert part.shape == (64, 64, 3)
+    assert 0.3 < float((part != 128).float().mean()) < 0.7
+
+
+def test_a_model_file_keeps_the_exemplars_of_a_set(tiny: Config, tmp_path: Path) -> None:
+    path = tmp_path / "m.safetensors"
+    model = make_model(tiny)
+    model.exemplar, *further = (torch.from_numpy(scene(20 + seed, 30, seed)) for seed in range(3))
+    model.further = tuple(further)
+    model.save(path)
+    again = Model.load(path)
+    assert len(again.exemplars) == 3 and all(map(torch.equal, again.exemplars, model.exemplars))
+    assert again.exemplar_sizes == exemplar_sizes(path) == ((20, 30), (21, 30), (22, 30))
+    tensors, metadata = load_tensors(path)
+    assert {"exemplar.png", "exemplar.1.png", "exemplar.2.png"} <= set(tensors)
+    assert metadata["version"] == "10" and json.loads(metadata["exemplar"]) == [30, 20]  # as of one alone
+    assert "30x20, 30x21, 30x22 pixels of its targets, 3 of them" in model._repr_html_()
+    lies: list[dict[str, str]] = [
+        {"exemplars": "[[30, 21]]"}, {"exemplars": "[[30, 21], [30, 23]]"}, {"exemplars": "[[2000, 1500], [30, 22]]"},
+        {"exemplars": "3"}, {"exemplars": json.dumps([[30, 21]] * MOST_EXEMPLARS)},
+    ]  # fmt: skip
+    for lie in lies[1:]:
+        save_tensors(path, tensors, metadata | lie)
+        with pytest.raises(ModelError, match="exemplar"):
+            Model.load(path)
+    save_tensors(path, tensors, metadata | lies[0])
+    assert len(Model.load(path).exemplars) == 2  # no more than it says

@@ -22,7 +22,7 @@ def test_the_field_that_changes_nothing_shows_the_exemplar() -> None:
 
 def test_a_doubled_field_shows_the_same_places_of_the_finer_exemplar() -> None:
     coarse, fine = Level(EXEMPLAR[:, :, ::2, ::2]).source, Level(EXEMPLAR).source
-    assert torch.equal(doubled(identity(coarse, 20, 25), coarse.width, fine.width), identity(fine, 40, 50))
+    assert torch.equal(doubled(identity(coarse, 20, 25), coarse, fine), identity(fine, 40, 50))
 
 
 def test_patches_are_continued_where_neighbours_fit_better() -> None:
@@ -41,3 +41,22 @@ def test_patches_are_continued_where_neighbours_fit_better() -> None:
     inside = slice(3, -3)  # patches that show the exemplar's border may not be drawn from
     assert torch.equal(field[inside, inside], right[inside, inside])
     assert float(distance[inside, inside].max()) < 1e-6
+
+
+def test_several_exemplars_are_one_source_with_margins_between() -> None:
+    other = EXEMPLAR[:, :, :24, :32].flip(1).contiguous()
+    coarse, fine = (
+        Level(EXEMPLAR[:, :, ::step, ::step], *([other[:, :, ::step, ::step]] * both)).source
+        for step, both in ((2, 1), (1, 1))
+    )
+    assert fine.width == 50 + 2 * MARGIN and fine.tops == (MARGIN, MARGIN + 40 + MARGIN) and fine.area == 2000 + 768
+    assert len(fine.colours) == fine.width * (40 + 24 + 3 * MARGIN)
+    for number, picture in enumerate((EXEMPLAR, other)):
+        h, w = picture.shape[2:]
+        down = {source: source.tops[number] - MARGIN for source in (coarse, fine)}
+        own = identity(fine, h, w) + down[fine] * fine.width
+        torch.testing.assert_close(vote(fine, own, 2), picture)  # nothing of the other one, nor of the margin
+        half = identity(coarse, h // 2, w // 2) + down[coarse] * coarse.width
+        assert torch.equal(doubled(half, coarse, fine), own)
+    alone = Level(EXEMPLAR[:, :, ::2, ::2]).source  # a level without the smaller one
+    assert torch.equal(doubled(identity(alone, 20, 25), alone, fine), identity(fine, 40, 50))

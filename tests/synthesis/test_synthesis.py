@@ -147,3 +147,33 @@ def test_memory_is_that_of_the_largest_level_drawn_at_once(synthesis: Synthesis)
         assert synthesis.begin_bytes(size) == module.BYTES_AT_WORK * largest + kept
         assert synthesis.picture_bytes(size) == module.BYTES_HELD * largest + kept
     assert synthesis.tile_bytes(1024) > module.BYTES_AT_WORK * 1024**2
+
+
+def test_each_place_is_drawn_from_the_exemplar_that_fits() -> None:
+    """Striped red above speckled blue, drawn from one exemplar of each, of different sizes and in either order."""
+    random = torch.Generator().manual_seed(0)
+    red, blue = torch.zeros(90, 120, 3), torch.zeros(50, 60, 3)
+    red[..., 0] = 150 + 60 * (torch.arange(120) // 3 % 2)
+    blue[..., 2] = 150 + 60 * torch.rand(50, 60, generator=random).round()
+    layout = torch.zeros(1, 3, 80, 100) - 1
+    layout[:, 0, :40], layout[:, 2, 40:] = 0.4, 0.4
+    drawings = [Synthesis([first.byte(), second.byte()])(layout) for first, second in ((red, blue), (blue, red))]
+    for drawn in drawings:
+        above, below = drawn[..., :36, :], drawn[..., 44:, :]
+        assert above[:, 2].max() < -0.99 and below[:, 0].max() < -0.99  # none of the other one's colour
+        assert above[:, 0].std() > 0.15 and above[:, 0].diff(dim=1).abs().mean() < 0.06  # stripes, upright
+        assert below[:, 2].std() > 0.15 and below[:, 2].diff(dim=1).abs().mean() > 0.1  # speckles
+    assert torch.isfinite(torch.cat(drawings)).all()
+
+
+def test_drawings_from_several_exemplars_are_the_same_in_any_tiles(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(module, "WHOLE", 1 << 9)
+    synthesis = Synthesis([picture(60, 50, seed=2), picture(100, 130, seed=1), picture(9, 70, seed=3)])
+    assert [len(level.source.tops) for level in synthesis.levels] == [3, 2, 1]
+    drawing = drawing_of(synthesis, picture(71, 90))
+    whole, tiled = drawing.tile((0, 0, 71, 90)), torch.full((1, 3, 71, 90), torch.nan)
+    for top in range(0, 71, 33):
+        for left in range(0, 90, 33):
+            box: Box = (top, left, min(top + 33, 71), min(left + 33, 90))
+            tiled[:, :, top : box[2], left : box[3]] = drawing.tile(box)
+    assert torch.allclose(tiled, whole, atol=1e-5)

@@ -166,7 +166,7 @@ def test_an_exemplar_is_prepared_once_for_the_same_dials(monkeypatch: pytest.Mon
     prepared: list[Dials] = []
     original = Drawer.__init__
 
-    def counted(self: Drawer, exemplar: torch.Tensor, dials: Dials, device: torch.device) -> None:
+    def counted(self: Drawer, exemplar: tuple[torch.Tensor, ...], dials: Dials, device: torch.device) -> None:
         prepared.append(dials)
         original(self, exemplar, dials, device)
 
