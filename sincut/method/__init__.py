@@ -2,6 +2,20 @@
 
 # In this order: each imports only those before it.
 MODULES = (
-    *("losses", "crops", "guide", "sides", "term", "terms", "nce", "critic", "registry", "average", "descent", "step"),
+    *(
+        "losses",
+        "crops",
+        "guide",
+        "sides",
+        "term",
+        "terms",
+        "nce",
+        "critic",
+        "constraints",
+        "registry",
+        "average",
+        "descent",
+        "step",
+    ),
     *("cyclegan", "methods", "ensemble", "training", "plan", "loop", "algorithms"),
 )

@@ -12,8 +12,10 @@ from sincut.method.losses import (
     adversarial,
     coarse_squared,
     discrimination,
+    half_distances,
     mean_absolute,
     mean_squared,
+    pair_distances,
     patch_nce,
     r1_penalty,
 )
@@ -96,6 +98,8 @@ def test_gradients_are_right_in_float64() -> None:
     assert gradcheck(lambda q, k: patch_nce(q, k, 0.3, false_negatives=0.5), (query, key))
     for distance in (mean_absolute, mean_squared, coarse_squared):
         assert gradcheck(distance, (image, same))
+    for within in (pair_distances, half_distances):
+        assert gradcheck(within, torch.cat([image, same]))
 
 
 @pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16])
@@ -105,7 +109,10 @@ def test_losses_of_half_precision_are_those_of_the_same_numbers(dtype: torch.dty
     def draw(*shape: int) -> torch.Tensor:
         return torch.randn(shape, generator=random).to(dtype)
 
+    several = draw(3, 3, 8, 8)
     losses: list[tuple[Callable[..., torch.Tensor], list[torch.Tensor]]] = [
+        (pair_distances, [several]),
+        (half_distances, [several]),
         (adversarial, [draw(5, 1)]),
         (discrimination, [draw(5, 1), draw(5, 1)]),
         (lambda q, k: patch_nce(q, k, 0.3, 0.5), [draw(6, 3), draw(6, 3)]),
