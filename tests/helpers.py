@@ -56,6 +56,13 @@ TINY: dict[str, dict[str, Any]] = {
     "output": {"log_every": 2, "previews": 2},
 }
 
+# The paper's variants of PatchNCE, presets of their own, and a memory bank that is soon full and soon differs from G.
+VARIANTS = (
+    *("no-identity", "last-layer", "last-layer-no-identity", "fifteen-negatives", "external", "internal-and-external"),
+    *("separate-encoders", "nce-not-to-decoder"),
+)
+SMALL_BANK = {"losses": {"bank": 20, "bank_step": 12, "momentum": 0.5}}
+
 RECIPE = {"model": "abc", "strength": 1.0}  # of a manifest
 
 # Random weights that clip few colours, which would ring in JPEG; widths around those of the pictures in the tests.

@@ -38,6 +38,9 @@ def test_work_counts_what_is_asked_for_and_nothing_else() -> None:
     twice = overlay(config, {"crops": {"count": 2 * config.crops.count}})
     assert step_tflop(twice) == pytest.approx(2 * step_tflop(config))
     assert step_tflop(overlay(config, {"losses": {"identity": True}})) > 1.5 * step_tflop(config)
+    shallow = _forward_tflop(config)[1]
+    assert step_tflop(resolve("standard+external")) - step_tflop(config) == pytest.approx(config.crops.count * shallow)
+    assert step_tflop(resolve("standard+separate-encoders")) == step_tflop(config)
 
 
 def test_work_of_cyclegan_is_that_of_six_translations_and_two_discriminators() -> None:

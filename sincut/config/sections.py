@@ -94,6 +94,11 @@ class Networks:
         "colours, with detail finer than 9 px multiplied by this; 0: never",
     )
     features: int = number(256, 4, 4096, "projected features per patch")
+    encoders: str = choice(
+        "shared",
+        ("shared", "separate"),
+        "encoder by which PatchNCE sees the output; shared: G's own; separate: one that only PatchNCE trains",
+    )
 
     @property
     def deepest_layer(self) -> int:
@@ -141,22 +146,6 @@ class Losses:
         "weight of CycleGAN's consistency |F(G(x)) - x| + |G(F(y)) - y|, where the second generator F translates back; "
         "0: none; only with method.algorithm=cyclegan, where `same` is also the weight of |F(x) - x|",
     )
-    distance: float = number(
-        0.0, 0, 1000, "weight of keeping the distances between the crops of a step, standardised; 0: none"
-    )
-    self_distance: float = number(
-        0.0, 0, 1000, "weight of keeping the distance between a crop's left and right half, standardised; 0: none"
-    )
-    geometry: float = number(
-        0.0,
-        0,
-        1000,
-        "weight of GcGAN's consistency: a turned crop has a turned translation, and a discriminator of its own judges "
-        "that; 0: none",
-    )
-    turn: str = choice(
-        "rotation", ("rotation", "flip"), "with geometry: by 90 degrees clockwise, or mirrored top-bottom"
-    )
     large: float = number(
         0.0, 0, 1000, "weight of a second discriminator, which sees whole crops reduced to the size of a tile; 0: none"
     )
@@ -183,12 +172,34 @@ class Losses:
     false_negatives: float = number(
         1.0, 0, 1, "keys that are more similar (cosine) to a query's own key than this are no negatives; 1: all are"
     )
+    negatives: str = choice(
+        "internal",
+        ("internal", "external", "both"),
+        "keys that are negatives; internal: the other keys of the step; external: a bank of keys of earlier steps, "
+        "by a momentum encoder, which gives the positives too; both: these and the step's own",
+    )
+    bank: int = number(16_384, 1, 1_000_000, "most keys in the bank of external negatives, per layer and picture")
+    bank_step: int = number(256, 1, 1_000_000, "keys of each step that go into the bank, per layer and picture")
+    momentum: float = number(
+        0.999, 0, 0.999999, "decay per step of the momentum encoder's weights, an average of those of G's encoder and H"
+    )
+    most_negatives: int = number(0, 0, 65536, "most negatives of a query, random ones of all that it has; 0: all")
+    nce_updates: str = choice(
+        "all",
+        ("all", "encoder"),
+        "parts of G that PatchNCE trains; all: encoder and decoder; encoder: its gradient does not reach the decoder",
+    )
     temperature: float = number(0.07, 0.001, 10, "temperature tau of PatchNCE")
     r1: float = number(1.0, 0, 1000, "weight of the gradient penalty R1 on the target's tiles")
     r1_every: int = number(1, 1, 1024, "steps from one R1 penalty to the next; its weight is multiplied by this")
     own: dict[str, float] = field(
         default_factory=dict, metadata={"doc": "weights of registered loss terms of your own, by name"}
     )
+
+    def check(self) -> None:
+        """Raise `ConfigError` if settings contradict each other."""
+        if self.bank_step > self.bank:
+            raise ConfigError(f"losses.bank_step={self.bank_step} is above losses.bank={self.bank}; lower it")
 
 
 @dataclass(frozen=True)
@@ -302,11 +313,10 @@ class Config:
             for setting in fields(settings):
                 check(f"{section.name}.{setting.name}", getattr(settings, setting.name), setting.metadata)
         self.crops.check()
+        self.losses.check()
         self.schedule.check()
         if self.losses.cycle and self.method.algorithm == "sincut":
             raise ConfigError("losses.cycle needs a second generator: add --set method.algorithm=cyclegan")
-        if self.losses.distance and self.crops.count < 2:
-            raise ConfigError("losses.distance compares crops of a step: use crops.count=2 or more")
         last = self.networks.deepest_layer
         layers = self.losses.layers
         if not layers or len(set(layers)) < len(layers) or not all(0 <= layer <= last for layer in layers):
@@ -315,7 +325,7 @@ class Config:
     @property
     def judged(self) -> int:
         """The number of translations of a step that discriminators of their own judge."""
-        return 1 + self.has_way_back + bool(self.losses.geometry)
+        return 1 + self.has_way_back
 
     @property
     def translated(self) -> int:
@@ -323,7 +333,7 @@ class Config:
         losses = self.losses
         both = bool(losses.same or (losses.nce and losses.identity))
         back = self.has_way_back * (1 + bool(losses.same) + 2 * bool(losses.cycle))
-        return 1 + both + back + bool(losses.geometry)
+        return 1 + both + back
 
     @property
     def has_way_back(self) -> bool:

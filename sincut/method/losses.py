@@ -5,7 +5,7 @@ penalty (Mescheder et al. 2018, https://arxiv.org/abs/1801.04406), the contrasti
 section 3, https://arxiv.org/abs/2007.15651). Inputs of any precision are cast to float32 at least; only the matrix
 product of PatchNCE runs in the precision of an autocast around it.
 
-R rows (patches of all crops), F features, T tiles.
+R rows (patches of all crops), M negatives, F features, T tiles.
 """
 
 from collections.abc import Callable
@@ -44,18 +44,42 @@ def r1_penalty(discriminator: Callable[[Tensor], Tensor], tiles: Tensor) -> tupl
     return logits, square - 0.5 * square.detach()  # the value is half of it, the derivative is whole
 
 
-def patch_nce(query: Tensor, key: Tensor, temperature: float, false_negatives: float = 1.0) -> Tensor:
+def patch_nce(
+    query: Tensor, key: Tensor, temperature: float, false_negatives: float = 1.0, more: Tensor | None = None
+) -> Tensor:
     """InfoNCE: cross-entropy of each query's cosines to all keys, over `temperature`, with its own key as the class.
 
-    Both (R, F), rows of unit length; the positive of row i of `query` is row i of `key`, all other keys are negatives.
-    The caller detaches the keys. Ours: keys whose cosine to the positive is above `false_negatives` show the same thing
-    (sky and sky) and are no negatives; 1 leaves none out.
+    Both (R, F), rows of unit length; the positive of row i of `query` is row i of `key`, all other keys are negatives,
+    and so are all rows of `more` (M, F), if they are given. The caller detaches the keys. Ours: keys whose cosine to
+    the positive is above `false_negatives` show the same thing (sky and sky) and are no negatives; 1 leaves none out.
     """
-    logits = precise(query) @ precise(key).T / temperature  # (R, R)
+    keys = key if more is None else torch.cat([key, more])
+    logits = precise(query) @ precise(keys).T / temperature  # (R, R + M)
     if false_negatives < 1:
-        alike = precise(key) @ precise(key).T > false_negatives
+        alike = precise(key) @ precise(keys).T > false_negatives
         logits = logits.masked_fill(alike.fill_diagonal_(False), -torch.inf)
     return F.cross_entropy(logits, torch.arange(len(query), device=query.device))
+
+
+def patch_nce_against(
+    query: Tensor, key: Tensor, negatives: Tensor, temperature: float, false_negatives: float = 1.0
+) -> Tensor:
+    """`patch_nce` where a query's negatives are not the other keys, but `negatives`; of none the loss is 0.
+
+    Query and key are (R, F); negatives (M, F), the same for all queries, or (R, M, F), for each its own.
+    """
+    q, k, n = precise(query), precise(key), precise(negatives)
+    own = (q * k).sum(1, keepdim=True)  # (R, 1): the positive is class 0
+    others = _cosines(q, n)  # (R, M)
+    if false_negatives < 1:
+        others = others.masked_fill(_cosines(k, n) > false_negatives, -torch.inf)
+    logits = torch.cat([own, others], dim=1) / temperature
+    return F.cross_entropy(logits, torch.zeros(len(q), dtype=torch.long, device=q.device))
+
+
+def _cosines(rows: Tensor, negatives: Tensor) -> Tensor:
+    """Products (R, M) of rows (R, F) with each of (M, F), or with each of their own, (R, M, F)."""
+    return rows @ negatives.T if negatives.dim() == 2 else (negatives @ rows[:, :, None])[:, :, 0]
 
 
 def mean_absolute(output: Tensor, target: Tensor) -> Tensor:
@@ -66,18 +90,6 @@ def mean_absolute(output: Tensor, target: Tensor) -> Tensor:
 def mean_squared(output: Tensor, target: Tensor) -> Tensor:
     """Mean squared difference over all elements, for equal shapes."""
     return F.mse_loss(precise(output), precise(target))
-
-
-def pair_distances(crops: Tensor) -> Tensor:
-    """Mean absolute differences of all pairs of crops (N, 3, H, W), (N * (N - 1) / 2,); none for one crop."""
-    first, second = torch.triu_indices(len(crops), len(crops), 1, device=crops.device)
-    return (precise(crops[first]) - precise(crops[second])).abs().mean((1, 2, 3))
-
-
-def half_distances(crops: Tensor) -> Tensor:
-    """Mean absolute differences of the left and the right half of each crop (N, 3, H, W), W even: (N,)."""
-    left, right = precise(crops).chunk(2, dim=3)
-    return (left - right).abs().mean((1, 2, 3))
 
 
 def coarse_squared(output: Tensor, target: Tensor, cell: int = 8) -> Tensor:

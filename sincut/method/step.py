@@ -31,7 +31,7 @@ from sincut.method.critic import Critic
 from sincut.method.crops import downsampled, tiles
 from sincut.method.descent import Descent
 from sincut.method.sides import Sides
-from sincut.method.term import Ingredients, Progress, Seen, Term, Way, networks_of, noise_like, translated
+from sincut.method.term import Ingredients, Progress, Seen, Term, Way, kept_of, networks_of, noise_like, translated
 from sincut.nets.architectures import make_generator
 from sincut.nets.discriminator import Discriminator
 from sincut.nets.generator import Generator
@@ -49,9 +49,10 @@ class Cut:
             self.make()
         taken = {*self.generators, *(f"discriminator{critic.suffix}" for critic in self.critics)}
         self.term_networks = networks_of(self.terms, taken)
+        self.kept = kept_of(self.terms, {*taken, *self.term_networks})  # not trained: queues, momentum encoders
         discriminators: list[nn.Module] = [critic.network for critic in self.critics]
         heads = [*self.term_networks.values()]  # H, and what other terms train
-        for network in (*self.generators.values(), *heads, *discriminators):
+        for network in (*self.generators.values(), *heads, *discriminators, *self.kept.values()):
             network.to(device=compute.device, memory_format=torch.channels_last)  # type: ignore[call-overload]
         self.averages = Averages({"generator": self.generator, **self.term_networks}, config.optimisation.ema)
         groups: dict[str, list[nn.Module]] = {"g": [*self.generators.values()], "d": discriminators, "h": heads}
@@ -66,7 +67,7 @@ class Cut:
         self.generators: dict[str, Generator] = {"generator": self.generator}  # all, by their names in a checkpoint
         self.critics = [self._critic(like)]
         ingredients = Ingredients(config, self.generator, self.random)
-        self.terms: list[Term] = registry.shipped_terms(ingredients, self.sides)
+        self.terms: list[Term] = registry.shipped_terms(ingredients)
         if config.has_large_critic:
             self.critics.append(self._critic(like, large=True))
         self.terms += registry.own_terms(ingredients)
@@ -134,7 +135,7 @@ class Cut:
         return seen._replace(ways={name: way(seen) for name, way in self.ways.items()})
 
     def networks(self) -> dict[str, nn.Module]:
-        """All networks, and the averages of those that have one, by their names in a checkpoint."""
+        """All networks, the averages of those that have one, and what terms keep, by their names in a checkpoint."""
         averages = {f"average_{name}": network for name, network in self.averages.copies.items()}
         return {
             **self.generators,
@@ -142,6 +143,7 @@ class Cut:
             **{f"discriminator{critic.suffix}": critic.network for critic in self.critics},
             **self.term_networks,
             **{_average_name(name): network for name, network in averages.items()},
+            **self.kept,
         }
 
 

@@ -81,6 +81,14 @@ class Term:
         """The term's own networks by name; they are trained and averaged as H, and saved in checkpoints."""
         return {}
 
+    def kept(self) -> dict[str, nn.Module]:
+        """What it changes itself in `after`, by name: queues of keys (buffers), momentum encoders and the like.
+
+        These modules are moved to the device, and their `state_dict` is saved in checkpoints and loaded again, so that
+        an interrupted training goes on bit for bit. They are neither trained nor averaged.
+        """
+        return {}
+
     def ways(self) -> dict[str, Way]:
         """Other translations that the term needs, by name; D's of their own tell each `fake` from its `y`."""
         return {}
@@ -123,10 +131,19 @@ def networks_of(terms: Iterable[Term], taken: Set[str]) -> dict[str, nn.Module]:
 
     Such are `taken` names, `TAKEN` ones, and those of averages.
     """
-    networks: dict[str, nn.Module] = {}
-    for term in terms:
-        for name, network in term.networks().items():
-            if name in TAKEN | taken | networks.keys() or name.startswith("average_") or "." in name:
+    return _named([(term, term.networks()) for term in terms], taken)
+
+
+def kept_of(terms: Iterable[Term], taken: Set[str]) -> dict[str, nn.Module]:
+    """What the terms keep, by name, see `Term.kept`. Raises ValueError as `networks_of`."""
+    return _named([(term, term.kept()) for term in terms], taken)
+
+
+def _named(modules: list[tuple[Term, dict[str, nn.Module]]], taken: Set[str]) -> dict[str, nn.Module]:
+    by_name: dict[str, nn.Module] = {}
+    for term, own in modules:
+        for name, network in own.items():
+            if name in TAKEN | taken | by_name.keys() or name.startswith("average_") or "." in name:
                 raise ValueError(f"a network of the loss term {type(term).__name__} cannot be named {name!r}")
-            networks[name] = network
-    return networks
+            by_name[name] = network
+    return by_name

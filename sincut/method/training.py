@@ -165,7 +165,8 @@ class Training:
 
     def parameter_counts(self) -> dict[str, int]:
         """Numbers of weights of each trained network, by its name in a checkpoint."""
-        trained = {name: net for name, net in self.cut.networks().items() if not name.startswith("average")}
+        networks = self.cut.networks().items()
+        trained = {n: net for n, net in networks if not n.startswith("average") and n not in self.cut.kept}
         return {name: sum(p.numel() for p in net.parameters()) for name, net in trained.items()}
 
     def _member(self) -> Member:

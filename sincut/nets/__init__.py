@@ -12,5 +12,6 @@ MODULES = (
     "stylegan2",
     "discriminator",
     "architectures",
+    "encoder",
     "heads",
 )

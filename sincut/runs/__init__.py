@@ -1,18 +1,4 @@
 """Trainings and their folders."""
 
 # In this order: each imports only those before it.
-MODULES = (
-    "inputs",
-    "needs",
-    "folder",
-    "recorder",
-    "run",
-    "child",
-    "table",
-    "pairs",
-    "results",
-    "curve",
-    "lineup",
-    "study",
-    "board",
-)
+MODULES = ("inputs", "needs", "folder", "recorder", "run", "child", "table", "pairs", "curve", "board")

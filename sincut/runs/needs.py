@@ -17,6 +17,7 @@ from sincut.runs.inputs import AnyImage
 HELD_BYTES = 60  # per pixel of both pictures: as numbers for the networks, filtered, with the guide, and as pixels
 BLURRED_BYTES = 240  # per pixel of a band that a filter works on
 STEP_MAPS = 10  # of a step: all that is alive, as a multiple of what one pass of G through the crops takes
+BANK_COPIES = 2  # of the products of queries and keys: beside those that each layer of a picture keeps
 G_MAPS = 0.65  # of G over a band: the same
 PREVIEW_BYTES = 1000 * 10**6  # of a preview that is drawn and measured
 
@@ -35,9 +36,21 @@ def bytes_to_learn(images: Mapping[str, AnyImage], config: Config) -> int:
         band = SMALL_BAND if scaled else band
     maps = architecture(config.networks).pass_bytes_of(config.networks)  # per pixel that G looks at
     passes = max(1.0, config.translated / 2)  # measured with G(x) alone, and with G(y)
-    step = round(STEP_MAPS * passes * maps * config.crops.count * config.crops.size**2)
+    bank, products = _bank_bytes(config)
+    held += bank
+    step = round(STEP_MAPS * passes * maps * config.crops.count * config.crops.size**2) + products
     balance = round(G_MAPS * maps * min(seen, band)) if config.colour.balance else 0
     return max(most, held + max(BLURRED_BYTES * min(largest, band), balance, step, PREVIEW_BYTES))
+
+
+def _bank_bytes(config: Config) -> tuple[int, int]:
+    """Bytes of PatchNCE's memory bank, and of the products of all queries with its keys in a step; 0 without one."""
+    losses, crops = config.losses, config.crops
+    if losses.negatives == "internal" or not losses.nce:
+        return 0, 0
+    slots = len(losses.layers) * (1 + losses.identity)
+    queries = 0 if losses.most_negatives else crops.count * min(losses.patches, crops.size**2)
+    return 4 * slots * losses.bank * config.networks.features, 4 * queries * losses.bank * (slots + BANK_COPIES)
 
 
 def _excess(size: Size, config: Config) -> float:

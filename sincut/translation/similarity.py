@@ -3,7 +3,9 @@
 A patch of the OUTPUT is the query; all patches of the INPUT, prepared as for G, are keys. Both go through G's encoder
 and the projection heads, the averaged ones. Keys are those of training. The query is not quite: it is a patch of the
 finished translation, with the balance that closes a training, while PatchNCE compared the bare output of G. The maps
-show how the encoder sees what `apply` writes, and differ from what the loss saw by as much as the balance changes.
+show how the encoder sees what `apply` writes, and differ from what the loss saw by as much as the balance changes. A
+model has G's encoder alone, also where training had another for queries (`networks.encoders`) or keys
+(`losses.negatives`).
 
 The paper shows exp(v . v- / tau) of the unit vectors; `likelihood` is that, scaled to 0..1 by its largest values, so
 that something can be seen whatever the layer. PCA of the features is shown there too.

@@ -2,6 +2,7 @@
 
 import tomllib
 from pathlib import Path
+from typing import Any
 
 import pytest
 from helpers import ROOT
@@ -27,11 +28,13 @@ def test_presets_hold_only_differences() -> None:
         values = tomllib.loads(path.read_text())
         base = values.pop("extends", None)
         below = (resolve(base) if base else Config()).to_dict()
+        others = below if base else resolve().to_dict()  # what lies over the defaults may be composed with standard too
         del values["about"]
         values.pop("why", None)
         for section, settings in values.items():
             for key, value in settings.items():
-                assert below[section][key] != value, f"{path.name}: {section}.{key} is the same without it"
+                both = below[section][key], others[section][key]
+                assert both != (value, value), f"{path.name}: {section}.{key} is the same without it"
 
 
 def test_standard_says_why_for_each_of_its_settings() -> None:
@@ -123,15 +126,15 @@ def test_published_presets_are_faithful() -> None:
         },
         "networks": {
             **{"stem": 40, "inner": 80, "blocks": 6, "discriminator": 1.0, "features": 256},
-            **{"noise": "last", "residual": 0.0, "smooth": 0.0, "detail": 0.0},
+            **{"noise": "last", "residual": 0.0, "smooth": 0.0, "detail": 0.0, "encoders": "shared"},
         },
         "colour": {"smooth": 0.0, "map": False, "grain": False, "balance": False},
         "losses": {
             **{"nce": 4.0, "identity": True, "same": 1.0, "layers": [0, 1, 2, 3, 5], "patches": 256},
             **{"temperature": 0.07, "r1": 1.0, "r1_every": 1, "flip_equivariance": False, "own": {}},
             **{"large": 0.0, "guide": 0.0, "guide_until": 0.5, "guide_end": 0.15},
-            **{"spread": False, "false_negatives": 1.0, "cycle": 0.0},
-            **{"distance": 0.0, "self_distance": 0.0, "geometry": 0.0, "turn": "rotation"},
+            **{"spread": False, "false_negatives": 1.0, "cycle": 0.0, "negatives": "internal", "most_negatives": 0},
+            **{"bank": 16_384, "bank_step": 256, "momentum": 0.999, "nce_updates": "all"},
         },
         "optimisation": {
             **{"learning_rate": 0.002, "beta1": 0.0, "beta2": 0.99, "decay": 0.5},
@@ -152,16 +155,33 @@ def test_published_presets_are_faithful() -> None:
     cycle_losses = {"nce": 0.0, "identity": False, "cycle": 10.0, "same": 5.0}
     cyclegan = {**paper, "method": {"algorithm": "cyclegan"}, "losses": {**paper["losses"], **cycle_losses}}
     published = {"paper": paper, "release": release, "fastcut": fastcut, "cyclegan": cyclegan}
-    alone = {"nce": 0.0, "identity": False, "same": 0.0}
-    for name, weight in (("distance", {"distance": 1.0}), ("self-distance", {"self_distance": 1.0}),
-                         ("gcgan", {"geometry": 20.0})):  # fmt: skip
-        published[name] = {**paper, "losses": {**paper["losses"], **alone, **weight}}
     for name, wanted in published.items():
         values = resolve(name).to_dict()
         del values["output"]  # changes nothing that is learned
         assert values == wanted
         shipped = tomllib.loads((ROOT / "presets" / f"{name}.toml").read_text())
         assert sum(len(section) for section in shipped.values() if isinstance(section, dict)) <= 15
+
+
+@pytest.mark.parametrize("base", ["paper", "standard"])
+@pytest.mark.parametrize(
+    ("name", "wanted"),
+    [
+        ("no-identity", {"losses": {"identity": False, "same": 0.0}}),
+        ("last-layer", {"losses": {"layers": [5]}}),
+        ("last-layer-no-identity", {"losses": {"layers": [5], "identity": False, "same": 0.0}}),
+        ("fifteen-negatives", {"losses": {"most_negatives": 15}}),
+        ("external", {"losses": {"negatives": "external"}}),
+        ("internal-and-external", {"losses": {"negatives": "both"}}),
+        ("separate-encoders", {"networks": {"encoders": "separate"}}),
+        ("nce-not-to-decoder", {"losses": {"nce_updates": "encoder", "same": 0.0, "guide": 0.0}}),
+    ],
+)
+def test_variants_change_what_they_name_and_nothing_else(name: str, wanted: dict[str, Any], base: str) -> None:
+    composed = load_preset(f"{base}+{name}")
+    assert composed.config == overlay(resolve(base), wanted)
+    assert resolve(f"paper+{name}") == resolve(name)
+    assert set(load_preset(name).why) == {f"{section}.{key}" for section in wanted for key in wanted[section]}
 
 
 @pytest.mark.parametrize("name", ["standard", "quick", "paper", "release", "fastcut", "quick+identity"])
@@ -198,6 +218,9 @@ def test_flags_win_over_preset_and_defaults() -> None:
         ("losses.nce=-1", ["losses.nce=-1", "0 to 1000"]),
         ("losses.identity=1", ["losses.identity", "true or false"]),
         ("losses.layers=0,9", ["losses.layers", "0 to 5"]),
+        ("losses.negatives=extern", ["losses.negatives=extern", "external"]),
+        ("networks.encoders=two", ["networks.encoders", "separate"]),
+        ("losses.bank=8", ["losses.bank_step=256", "losses.bank=8"]),
         ("losses.layers=0,0", ["losses.layers", "distinct"]),
         ("crops.scale=widht", ["crops.scale=widht", "width"]),
         ("crops.size=100", ["crops.size=100", "crops.tile"]),

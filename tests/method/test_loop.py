@@ -6,7 +6,18 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from helpers import CPU, PLAIN, average_of, check_that_resumed_equals_uninterrupted, snapshot, stop_after, tensors_of
+from helpers import (
+    CPU,
+    PLAIN,
+    SMALL_BANK,
+    VARIANTS,
+    average_of,
+    check_that_resumed_equals_uninterrupted,
+    shrunk,
+    snapshot,
+    stop_after,
+    tensors_of,
+)
 from kornia.color import rgb_to_grayscale
 from kornia.filters import gaussian_blur2d
 
@@ -28,6 +39,19 @@ def test_resumed_equals_uninterrupted_bit_for_bit(
 ) -> None:
     config = overlay(tiny, {"schedule": {"steps": 12}, "losses": {"r1_every": 3}})
     check_that_resumed_equals_uninterrupted(config, pictures, 5, precision)
+
+
+@pytest.mark.parametrize("variant", [*VARIANTS, "fastcut", "external+fifteen-negatives", "separate-encoders+external"])
+def test_every_variant_goes_on_bit_for_bit(variant: str, pictures: tuple[torch.Tensor, torch.Tensor]) -> None:
+    small = {"schedule": {"steps": 4}, "output": {"previews": 0}, "losses": {"patches": 8}}
+    config = overlay(overlay(shrunk(variant), SMALL_BANK), small)
+    check_that_resumed_equals_uninterrupted(config, pictures, 2)
+
+
+def test_a_bank_begins_anew_with_each_member(ensemble: Config, pictures: tuple[torch.Tensor, torch.Tensor]) -> None:
+    config = overlay(ensemble, {"losses": {"negatives": "external", "bank": 50, "bank_step": 3}})
+    events = check_that_resumed_equals_uninterrupted(config, pictures, 6)  # in the second training of four steps
+    assert set(tensors_of(events)["bank._extra_state"].tolist()) == {4 * 3}
 
 
 def test_a_method_without_heads_trains_members_and_distils_bit_for_bit(

@@ -12,11 +12,10 @@ from sincut.method.losses import (
     adversarial,
     coarse_squared,
     discrimination,
-    half_distances,
     mean_absolute,
     mean_squared,
-    pair_distances,
     patch_nce,
+    patch_nce_against,
     r1_penalty,
 )
 from sincut.nets.discriminator import Discriminator
@@ -71,6 +70,45 @@ def test_patch_nce_leaves_false_negatives_out() -> None:
     assert got < patch_nce(query, key, 0.2).item()
 
 
+def test_patch_nce_of_more_keys_has_its_value_by_hand() -> None:
+    """Three keys and a bank of two, along the axes, at a temperature of 1: all products are 0 or 1."""
+    e = torch.eye(4, dtype=torch.float64)
+    query, key, bank = e[[0, 1, 2]], e[[0, 1, 3]], e[[0, 2]]
+    # The scores of its own key, of the two other keys, and of the bank, by query:
+    # 1 | 0 0 | 1 0        1 | 0 0 | 0 0        0 | 0 0 | 0 1
+    own = [1, 1, 0]
+    step = [2, 2, 2]  # e^0 + e^0
+    stored = [math.e + 1, 2, 1 + math.e]
+    both = [math.log(math.exp(a) + b + c) - a for a, b, c in zip(own, step, stored, strict=True)]
+    external = [math.log(math.exp(a) + c) - a for a, c in zip(own, stored, strict=True)]
+    assert patch_nce(query, key, 1.0, more=bank).item() == pytest.approx(sum(both) / 3, rel=1e-12)
+    assert patch_nce_against(query, key, bank, 1.0).item() == pytest.approx(sum(external) / 3, rel=1e-12)
+    # Each query's own two negatives of three keys and the bank: the keys' next one, and the bank's second.
+    chosen = torch.stack([key[[1, 2, 0]], bank[[1, 1, 1]]], dim=1)
+    few = [math.log(math.exp(a) + 1 + math.exp(c)) - a for a, c in zip(own, (0, 0, 1), strict=True)]
+    assert patch_nce_against(query, key, chosen, 1.0).item() == pytest.approx(sum(few) / 3, rel=1e-12)
+    # The first key is in the bank: with false negatives left out it is none of its own query.
+    without = math.log(math.e + 1) - 1
+    got = patch_nce_against(query, key, bank, 1.0, 0.9).item()
+    assert got == pytest.approx((without + external[1] + external[2]) / 3, rel=1e-12)
+
+
+def test_patch_nce_of_no_negatives_is_nothing() -> None:
+    query, key = unit_rows(5, 4, 0).requires_grad_(), unit_rows(5, 4, 1)
+    loss = patch_nce_against(query, key, key[:0], 0.07)
+    loss.backward()  # type: ignore[no-untyped-call]
+    assert loss.item() == 0 and query.grad is not None and not query.grad.any()
+    assert patch_nce(query, key, 0.07, more=key[:0]).item() == patch_nce(query, key, 0.07).item()
+
+
+@pytest.mark.parametrize("limit", [1.0, 0.3])
+def test_both_forms_of_patch_nce_agree(limit: float) -> None:
+    query, key, bank = unit_rows(7, 4, 0), unit_rows(7, 4, 1), unit_rows(5, 4, 2)
+    others = torch.stack([torch.cat([key[:i], key[i + 1 :], bank]) for i in range(7)])
+    want = patch_nce(query, key, 0.2, limit, bank).item()
+    assert patch_nce_against(query, key, others, 0.2, limit).item() == pytest.approx(want, rel=1e-12)
+
+
 def test_mean_absolute_is_a_mean_over_everything() -> None:
     assert mean_absolute(torch.full((2, 3, 4, 4), 0.5), torch.zeros(2, 3, 4, 4)).item() == pytest.approx(0.5)
 
@@ -96,10 +134,11 @@ def test_gradients_are_right_in_float64() -> None:
     assert gradcheck(discrimination, (logits, other))
     assert gradcheck(lambda q, k: patch_nce(q, k, 0.3), (query, key))
     assert gradcheck(lambda q, k: patch_nce(q, k, 0.3, false_negatives=0.5), (query, key))
+    assert gradcheck(lambda q, k: patch_nce(q, k, 0.3, 0.5, unit_rows(4, 3, 9)), (query, key))
+    assert gradcheck(lambda q, k: patch_nce_against(q, k, unit_rows(4, 3, 9), 0.3, 0.5), (query, key))
+    assert gradcheck(lambda q, k: patch_nce_against(q, k, unit_rows(12, 3, 9).view(6, 2, 3), 0.3), (query, key))
     for distance in (mean_absolute, mean_squared, coarse_squared):
         assert gradcheck(distance, (image, same))
-    for within in (pair_distances, half_distances):
-        assert gradcheck(within, torch.cat([image, same]))
 
 
 @pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16])
@@ -109,13 +148,11 @@ def test_losses_of_half_precision_are_those_of_the_same_numbers(dtype: torch.dty
     def draw(*shape: int) -> torch.Tensor:
         return torch.randn(shape, generator=random).to(dtype)
 
-    several = draw(3, 3, 8, 8)
     losses: list[tuple[Callable[..., torch.Tensor], list[torch.Tensor]]] = [
-        (pair_distances, [several]),
-        (half_distances, [several]),
         (adversarial, [draw(5, 1)]),
         (discrimination, [draw(5, 1), draw(5, 1)]),
         (lambda q, k: patch_nce(q, k, 0.3, 0.5), [draw(6, 3), draw(6, 3)]),
+        (lambda q, k, n: patch_nce_against(q, k, n, 0.3, 0.5), [draw(6, 3), draw(6, 3), draw(4, 3)]),
         *(
             (distance, [draw(1, 3, 8, 8), draw(1, 3, 8, 8)])
             for distance in (mean_absolute, mean_squared, coarse_squared)

@@ -4,22 +4,27 @@ from dataclasses import replace
 
 import pytest
 import torch
+import torch.nn.functional as F
 from helpers import PLAIN
 from torch import Tensor
 
+from sincut.config.resolve import resolve
 from sincut.config.sections import Config, overlay
-from sincut.method.losses import patch_nce
+from sincut.method.losses import patch_nce, patch_nce_against
 from sincut.method.nce import (
+    FewKeys,
     FlipEquivariantKeys,
     InputKeys,
     KeyFeatures,
     OtherKeys,
     PatchNce,
+    random_choices,
     random_positions,
     rows_at,
 )
 from sincut.method.term import Ingredients, Progress, Seen
 from sincut.method.training import Training
+from sincut.nets.architectures import make_generator
 from sincut.nets.blocks import EqualConv2d
 from sincut.nets.stylegan2 import StyleGenerator
 
@@ -164,7 +169,8 @@ def test_without_flip_equivariance_nothing_but_positions_is_drawn(tiny: Config) 
 def test_negatives_are_asked_for_each_layer_and_picture_alone(tiny: Config) -> None:
     asked: list[tuple[tuple[int, ...], bool]] = []
 
-    def first_row(query: Tensor, key: Tensor) -> Tensor:
+    def first_row(query: Tensor, key: Tensor, slot: int) -> Tensor:
+        assert slot == len(asked)
         asked.append((tuple(query.shape), key.requires_grad))
         return query[0, 0] * 0 + len(asked)
 
@@ -191,7 +197,73 @@ def test_keys_of_ones_own_are_compared_with_the_queries(tiny: Config) -> None:
 
 def test_other_keys_are_negatives_unless_they_show_the_same() -> None:
     random = torch.Generator().manual_seed(0)
-    query, key = (torch.nn.functional.normalize(torch.randn(6, 4, generator=random), dim=1) for _ in range(2))
+    query, key = (F.normalize(torch.randn(6, 4, generator=random), dim=1) for _ in range(2))
     for limit in (1.0, 0.3):
         assert torch.equal(OtherKeys(0.2, limit)(query, key), patch_nce(query, key, 0.2, limit))
     assert OtherKeys(0.2, 0.3)(query, key) < OtherKeys(0.2, 1.0)(query, key)
+
+
+def test_every_set_of_choices_is_as_likely_as_any_other() -> None:
+    random = torch.Generator().manual_seed(0)
+    chosen = random_choices(6000, 2, 4, random)
+    sets = chosen.sort(dim=1).values
+    assert (sets[:, 0] < sets[:, 1]).all() and int(sets.min()) == 0 and int(sets.max()) == 3
+    counts = torch.bincount(sets[:, 0] * 4 + sets[:, 1])
+    assert (counts[counts > 0] - 1000).abs().max() < 120 and int((counts > 0).sum()) == 6  # of six sets; 4 sigma
+    before = random.get_state()
+    assert torch.equal(random_choices(3, 9, 2, random), torch.tensor([[0, 1]] * 3))
+    assert torch.equal(random.get_state(), before)
+
+
+def test_few_keys_are_random_others_and_all_where_there_are_no_more(tiny: Config) -> None:
+    losses = replace(tiny.losses, most_negatives=2, temperature=0.2, false_negatives=1.0)
+    query, key = (F.normalize(torch.randn(5, 4, generator=torch.Generator().manual_seed(s)), dim=1) for s in (0, 1))
+    stored = F.normalize(torch.randn(3, 4, generator=torch.Generator().manual_seed(2)), dim=1)
+    pools = {(True, False): key, (True, True): torch.cat([key, stored]), (False, True): stored}
+    for (internal, banked), pool in pools.items():
+        bank = (lambda slot: stored[slot:]) if banked else None
+        few = FewKeys(losses, torch.Generator().manual_seed(3), internal, bank)
+        drawn = random_choices(5, 2, len(pool) - internal, torch.Generator().manual_seed(3))
+        others = [[row for row in range(len(pool)) if not internal or row != i] for i in range(5)]
+        negatives = torch.stack([pool[[others[i][j] for j in drawn[i]]] for i in range(5)])
+        assert torch.equal(few(query, key, 0), patch_nce_against(query, key, negatives, 0.2))
+    every = FewKeys(replace(losses, most_negatives=15), torch.Generator())
+    torch.testing.assert_close(every(query, key), patch_nce(query, key, 0.2))
+
+
+@pytest.mark.parametrize("updates", ["all", "encoder"])
+def test_the_gradient_may_stop_before_the_decoder(
+    tiny: Config, pictures: tuple[torch.Tensor, torch.Tensor], updates: str
+) -> None:
+    config = overlay(tiny, {"losses": {"nce_updates": updates}})
+    training = Training(*pictures, config, PLAIN)
+    cut, (x, _) = training.cut, training.sides.source.crops(config.crops, training.random)
+    seen = cut.translate(x, x, {})
+    term = cut.terms[0]
+    assert isinstance(term, PatchNce)
+    (part,) = term.parts(seen, Progress())
+    part.value.backward()  # type: ignore[no-untyped-call]
+    generator = cut.generator
+    encoder = [p for layer in generator.encoder_parts for p in layer.parameters()]
+    decoder = [p for p in generator.parameters() if all(p is not own for own in encoder)]
+    assert all(p.grad is not None and p.grad.any() for p in (*encoder, *term.projector.parameters()))
+    reached = [p.grad is not None and bool(p.grad.any()) for p in decoder if p.requires_grad]
+    assert any(reached) == (updates == "all")
+
+
+def test_the_queries_may_have_an_encoder_of_their_own() -> None:
+    """Its weights, by hand at the published widths; G and H have what they always have."""
+    config = overlay(resolve("separate-encoders"), {"networks": {"features": 8}})
+    generator = make_generator(config.networks)
+    term = PatchNce(Ingredients(config, generator, torch.Generator()))
+    block = 2 * (80 * 80 * 9 + 80)
+    down = 40 * 40 * 9 + 40 + 40 * 80 * 9 + 80 + 40 * 80
+    counts = {name: sum(p.numel() for p in net.parameters()) for name, net in term.networks().items()}
+    heads = sum(channels * 8 + 8 + 8 * 8 + 8 for channels in (3, 40, 80, 80, 80))
+    assert counts == {"projector": heads, "query_encoder": 3 * 40 + 40 + down + 3 * block}
+    own = PatchNce(Ingredients(resolve(), generator, torch.Generator()))
+    assert own.networks().keys() == {"projector"} and own.query_encoder is None
+    x = torch.randn(1, 3, 8, 8)
+    assert term.query_encoder is not None
+    shapes = [[f.shape for f in encode(x, 5)] for encode in (term.query_encoder, generator.encode)]
+    assert shapes[0] == shapes[1] and not torch.equal(term.query_encoder(x, 1)[1], generator.encode(x, 1)[1])

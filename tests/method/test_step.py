@@ -6,19 +6,27 @@ from functools import partial
 import numpy as np
 import pytest
 import torch
-from helpers import CPU, PLAIN, gradient_of, shrunk, style
+from helpers import CPU, PLAIN, SMALL_BANK, VARIANTS, gradient_of, shrunk, style
 
 from sincut.config.resolve import presets
 from sincut.config.sections import Config, overlay
 from sincut.devices import Compute
+from sincut.method.bank import Bank
 from sincut.method.crops import random_crops, tiles
-from sincut.method.losses import adversarial, discrimination, mean_absolute, patch_nce, r1_penalty
-from sincut.method.nce import random_positions, rows_at
+from sincut.method.losses import adversarial, discrimination, mean_absolute, r1_penalty
+from sincut.method.nce import random_choices, random_positions, rows_at
 from sincut.method.term import Progress, Seen
 from sincut.method.training import Training
 from sincut.nets.heads import Projector
 
 SINCUT = [preset.name for preset in presets() if preset.config.method.algorithm == "sincut"]
+
+UNGUIDED = {"losses": {"guide": 0.0}}  # making the guide takes longer than all else
+IN_HALF = [
+    *(name for name in SINCUT if name not in (*VARIANTS, "identity")),
+    "internal-and-external",
+    "separate-encoders",
+]
 
 
 def plain_step(training: Training) -> tuple[dict[str, float], list[torch.Tensor]]:
@@ -41,19 +49,14 @@ def plain_step(training: Training) -> tuple[dict[str, float], list[torch.Tensor]
     noise = torch.randn(len(x) * (2 if both else 1), 1, *x.shape[2:], generator=random)
     fake = generator(x, noise[: len(x)])
     same = generator(y, noise[len(x) :]) if both else torch.empty(0)
-    sizes: dict[str, Callable[[torch.Tensor], torch.Tensor]] = {"": lambda crops: tiles(crops, config.crops.tile)}
+    views: dict[str, Callable[[torch.Tensor], torch.Tensor]] = {"": lambda crops: tiles(crops, config.crops.tile)}
     if losses.large and config.crops.tile < config.crops.size:
-        sizes["_large"] = half
-    views = {name: (view, y, fake) for name, view in sizes.items()}
-    if losses.geometry:  # GcGAN: the turned pictures are domains of their own
-        turned_x, turned_y, turned_noise = (turned(each, losses.turn) for each in (x, y, noise[: len(x)]))
-        turned_fake = generator(turned_x, turned_noise)
-        views |= {f"{name}_turned": (view, turned_y, turned_fake) for name, view in sizes.items()}
+        views["_large"] = half
     assert set(views) == set(critics)
     values, loss = {}, torch.zeros(())
-    for name, (view, shown, made) in views.items():
-        real_tiles, critic = view(shown).detach().requires_grad_(), critics[name]
-        real, rejected = critic(real_tiles), critic(view(made).detach())
+    for name, view in views.items():
+        real_tiles, critic = view(y).detach().requires_grad_(), critics[name]
+        real, rejected = critic(real_tiles), critic(view(fake).detach())
         values[f"D{name}"] = discrimination(real, rejected)
         (gradient,) = torch.autograd.grad(real.sum(), real_tiles, create_graph=True)
         penalty = 0.5 * gradient.square().sum((1, 2, 3)).mean()
@@ -63,10 +66,9 @@ def plain_step(training: Training) -> tuple[dict[str, float], list[torch.Tensor]
     loss.backward()
     d_gradients = [gradient_of(parameter).clone() for critic in critics.values() for parameter in critic.parameters()]
     optimiser.step()
-    total = torch.zeros(())
-    for name, (view, _, made) in views.items():
-        values[f"G{name}"] = adversarial(critics[name](view(made)))
-        total = total + (losses.large if "large" in name else 1) * values[f"G{name}"]
+    for name, view in views.items():
+        values[f"G{name}"] = adversarial(critics[name](view(fake)))
+    total = values["G"] + losses.large * values.get("G_large", torch.zeros(()))
     if losses.nce:
         values["NCE"] = plain_nce(training, ((x, fake), (y, same)) if losses.identity else ((x, fake),))
         total = total + losses.nce * values["NCE"]
@@ -77,14 +79,6 @@ def plain_step(training: Training) -> tuple[dict[str, float], list[torch.Tensor]
         coarse = [picture.unflatten(3, (-1, 8)).unflatten(2, (-1, 8)).mean((3, 5)) for picture in (fake, guide)]
         values["guide"] = (coarse[0] - coarse[1]).square().mean()
         total = total + losses.guide * values["guide"]
-    if losses.geometry:
-        back = turned(turned(turned(turned_fake, losses.turn), losses.turn), losses.turn)
-        values["geometry"] = mean_absolute(turned_fake, turned(fake, losses.turn)) + mean_absolute(fake, back)
-        total = total + losses.geometry * values["geometry"]
-    for name in ("distance", "self_distance"):
-        if getattr(losses, name):
-            values[name] = plain_distance(training, name, x, fake)
-            total = total + getattr(losses, name) * values[name]
     for optimiser in (cut.descend.optimisers[group] for group in "gh" if group in cut.descend.optimisers):
         optimiser.zero_grad()
     total.backward()
@@ -93,47 +87,49 @@ def plain_step(training: Training) -> tuple[dict[str, float], list[torch.Tensor]
 
 def plain_nce(training: Training, pairs: tuple[tuple[torch.Tensor, torch.Tensor], ...]) -> torch.Tensor:
     """NCE of pairs of crops and their translations, the mean over these and the layers; each key is encoded anew."""
-    losses, random, generator = training.config.losses, training.random, training.cut.generator
+    losses, random, cut = training.config.losses, training.random, training.cut
+    own, heads = cut.generator.encode, heads_of(training)
+    key_encoder, key_heads = cut.kept.get("momentum_encoder"), cut.kept.get("momentum_projector", heads)
+    query_encoder = cut.term_networks.get("query_encoder")
+    assert isinstance(key_heads, Projector)
     mirrored = losses.flip_equivariance and bool(torch.rand((), generator=random) >= 0.5)
-    maps = generator.encode(pairs[0][0])
+    maps = own(pairs[0][0])
     places = [random_positions(maps[layer], losses.patches, losses.spread, random) for layer in losses.layers]
     terms = []
-    for given, output in pairs:
-        # FastCUT: the picture as it was before it was mirrored for G, and the output mirrored back.
-        keys = generator.encode(given.flip(3) if mirrored else given)
-        queries = [features.flip(3) if mirrored else features for features in generator.encode(output)]
-        for head, (layer, place) in enumerate(zip(losses.layers, places, strict=True)):
-            k, q = (heads_of(training).heads[head](rows_at(f[layer], place)) for f in (keys, queries))
+    for index, (layer, place) in enumerate(zip(losses.layers, places, strict=True)):
+        for picture, (given, output) in enumerate(pairs):
+            # FastCUT: the picture as it was before it was mirrored for G, and the output mirrored back.
+            seen = output.detach() if losses.nce_updates == "encoder" else output
+            k = (key_encoder or own)(given.flip(3) if mirrored else given)[layer]
+            q = (query_encoder or own)(seen)[layer]
+            q = q.flip(3) if mirrored else q
+            k, q = key_heads.heads[index](rows_at(k, place)), heads.heads[index](rows_at(q, place))
             k, q = (rows / rows.norm(dim=1, keepdim=True).clamp(min=1e-12) for rows in (k, q))
-            terms.append(patch_nce(q, k.detach(), losses.temperature, losses.false_negatives))
+            terms.append(plain_contrast(training, q, k.detach(), index * len(pairs) + picture))
     return torch.stack(terms).mean()
 
 
-def turned(crops: torch.Tensor, turn: str) -> torch.Tensor:
-    """(N, C, s, s) by 90 degrees clockwise, or upside down; three times is the inverse of once."""
-    return crops.transpose(2, 3).flip(3) if turn == "rotation" else crops.flip(2)
-
-
-def plain_distance(training: Training, name: str, x: torch.Tensor, fake: torch.Tensor) -> torch.Tensor:
-    """How far standardised distances of G(x) are from those of x; means and deviations are measured anew, by loops."""
-
-    def distances(crops: torch.Tensor) -> list[torch.Tensor]:
-        if name == "self_distance":
-            middle = crops.shape[3] // 2
-            return [(crop[:, :, :middle] - crop[:, :, middle:]).abs().mean() for crop in crops]
-        return [(crops[i] - crops[j]).abs().mean() for j in range(len(crops)) for i in range(j)]
-
-    standardised = []
-    for side, crops in ((training.sides.source, x), (training.sides.target, fake)):
-        (picture,), random, known = side.pictures, torch.Generator().manual_seed(0), list[float]()
-        for _ in range(32):
-            drawn = random_crops(picture.stack, training.config.crops, random, picture.outlines)[:, :3]
-            known += [distance.item() for distance in distances(drawn)]
-        mean = sum(known) / len(known)
-        deviation = (sum((value - mean) ** 2 for value in known) / len(known)) ** 0.5
-        standardised.append([(distance - mean) / deviation for distance in distances(crops)])
-    before, after = standardised
-    return torch.stack([(a - b).abs() for a, b in zip(before, after, strict=True)]).mean()
+def plain_contrast(training: Training, q: torch.Tensor, k: torch.Tensor, slot: int) -> torch.Tensor:
+    """-log of the positive's share among it and the negatives, the mean over the queries: all products, then a mask."""
+    losses, rows = training.config.losses, len(q)
+    internal, bank = losses.negatives != "external", training.cut.kept.get("bank")
+    stored = bank.of(slot) if isinstance(bank, Bank) else k[:0]
+    pool = torch.cat([k, stored]) if internal else stored
+    allowed = torch.ones(rows, len(pool), dtype=torch.bool)
+    if internal:
+        allowed[:, :rows] = ~torch.eye(rows, dtype=torch.bool)
+    if losses.most_negatives:
+        available = int(allowed[0].sum())
+        drawn = random_choices(rows, min(losses.most_negatives, available), available, training.random)
+        for row, chosen in zip(allowed, drawn, strict=True):
+            candidates = row.nonzero().flatten()
+            row[:] = False
+            row[candidates[chosen]] = True
+    if losses.false_negatives < 1:
+        allowed &= k @ pool.T <= losses.false_negatives
+    positive = (q * k).sum(1) / losses.temperature
+    others = ((q @ pool.T / losses.temperature).exp() * allowed).sum(1)
+    return ((positive.exp() + others).log() - positive).mean()
 
 
 def heads_of(training: Training) -> Projector:
@@ -150,11 +146,15 @@ def critics_of(training: Training) -> list[torch.nn.Parameter]:
     ("preset", "changes"),
     [
         *((name, {}) for name in SINCUT),
+        *((f"standard+{name}", UNGUIDED) for name in ("fastcut", *VARIANTS)),
+        ("standard+identity+last-layer", UNGUIDED),
+        ("fastcut+external", {"schedule": {"seed": 1}}),
+        ("fastcut+internal-and-external", {"schedule": {"seed": 2}}),
+        ("standard+identity+internal-and-external+fifteen-negatives", {"losses": {"most_negatives": 3, "guide": 0.0}}),
+        ("external+fifteen-negatives+separate-encoders", {}),
         ("standard", {"losses": {"identity": True, "same": 1.0, "guide": 0.0, "large": 0.0}}),
         ("standard", {"losses": {"large": 2.5}}),
         ("standard", {"losses": {"nce": 0.0}}),
-        ("standard", {"losses": {"distance": 1.0, "self_distance": 0.5, "geometry": 3.0, "turn": "flip"}}),
-        ("paper", {"losses": {"geometry": 20.0}}),  # beside G(y)
         ("fastcut", {"schedule": {"seed": 1}}),
         ("fastcut", {"schedule": {"seed": 2}}),
         ("standard", {"losses": {"flip_equivariance": True, "identity": True}}),
@@ -164,9 +164,13 @@ def critics_of(training: Training) -> list[torch.nn.Parameter]:
 def test_step_agrees_with_the_plain_method(
     preset: str, changes: dict[str, dict[str, float]], pictures: tuple[torch.Tensor, torch.Tensor]
 ) -> None:
-    config = overlay(shrunk(preset), changes)
+    config = overlay(overlay(shrunk(preset), SMALL_BANK), changes)
     fast, slow = (Training(*pictures, config, PLAIN) for _ in range(2))
-    got = {name: value.item() for name, value in fast.step(config.optimisation.learning_rate).items()}
+    rate = config.optimisation.learning_rate
+    if config.losses.negatives != "internal":  # before, the bank is empty
+        for training in (fast, fast, slow, slow):
+            training.step(rate)
+    got = {name: value.item() for name, value in fast.step(rate, Progress()).items()}
     want, d_gradients = plain_step(slow)
     assert got == pytest.approx(want, rel=1e-4)
     for a, b in zip(critics_of(fast), d_gradients, strict=True):
@@ -181,7 +185,7 @@ def test_step_agrees_with_the_plain_method(
 
 @pytest.mark.parametrize(
     ("preset", "dtype"),
-    [*((name, torch.bfloat16) for name in SINCUT), ("standard", torch.float16)],
+    [*((name, torch.bfloat16) for name in IN_HALF), ("standard", torch.float16)],
 )
 def test_half_precision_step_is_near_the_plain_method(
     preset: str, dtype: torch.dtype, pictures: tuple[torch.Tensor, torch.Tensor]
@@ -205,9 +209,8 @@ def test_half_precision_step_is_near_the_plain_method(
         pairs: list[tuple[Iterable[torch.Tensor], list[torch.Tensor]]] = [
             (critics_of(fast), d_gradients),
             (fast.cut.generator.parameters(), [gradient_of(p) for p in trained]),
+            (heads_of(fast).parameters(), [gradient_of(p) for p in heads_of(slow).parameters()]),
         ]
-        if "projector" in slow.cut.term_networks:
-            pairs.append((heads_of(fast).parameters(), [gradient_of(p) for p in heads_of(slow).parameters()]))
         flat = [
             [torch.cat([g.flatten() for g in gradients]) for gradients in (own, plain)]
             for weights, plain in pairs
