@@ -15,17 +15,30 @@ from typing import Any
 import click
 
 from sincut import __version__
-from sincut.cli import apply, exemplar, look, machine, train
+from sincut.cli import apply, exemplar, look, machine, study, train
 from sincut.errors import ConfigError, Interrupted, SincutError
 
 # In this order: each imports only those before it.
-MODULES = ("started", "signals", "types", "console", "progress", "train", "apply", "look", "exemplar", "machine")
+MODULES = (
+    "started",
+    "signals",
+    "types",
+    "console",
+    "children",
+    "progress",
+    "train",
+    "apply",
+    "look",
+    "study",
+    "exemplar",
+    "machine",
+)
 LIBRARY_TOO_LARGE = "failed to map segment"  # says the system's loader
 CONTEXT = {"help_option_names": ["-h", "--help"], "max_content_width": 110}
 COMMANDS = (
     *(train.train, apply.apply),
     *(look.evaluate, look.compare, look.report, look.inspect, look.similarity, look.features, look.export, look.curve),
-    *(exemplar.exemplar, machine.presets, machine.bench, machine.ui),
+    *(study.study, exemplar.exemplar, machine.presets, machine.bench, machine.ui),
 )
 
 __all__ = ["STARTED", "main"]

@@ -1,15 +1,15 @@
 """`sincut train`: one training, or with --pairs those of a table."""
 
-import json
 import shlex
 import shutil
 import sys
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import click
 
+from sincut.cli.children import tell_as_json, words
 from sincut.cli.console import clock, print_json, print_table, summary
 from sincut.cli.signals import stoppable
 from sincut.cli.started import STARTED
@@ -198,9 +198,13 @@ def _train_pairs(table: Path, output: Path, lesson: Lesson, engine: Engine, devi
         if not as_json:
             click.echo(f"{outcome.name}: {outcome.error or outcome.state}", err=True)
 
+    def say(pair: str, line: str) -> None:
+        if text := words(line):
+            click.echo(f"{pair}: {text}", err=True)
+
     with stoppable() as stop:
         outcomes = pairs.train(
-            rows, device, on_line=_tell_as_json if as_json else _tell, on_outcome=tell, stop=stop, pool=engine.pool
+            rows, device, on_line=tell_as_json if as_json else say, on_outcome=tell, stop=stop, pool=engine.pool
         )
     if as_json:
         print_json({"pairs": [outcome.summary() for outcome in outcomes]})
@@ -214,40 +218,6 @@ def _train_pairs(table: Path, output: Path, lesson: Lesson, engine: Engine, devi
         raise Interrupted("stopped; the same command goes on with the rest")
     if failed:
         raise RunError(f"{len(failed)} of {len(outcomes)} pairs failed, see above: {listed(failed)}")
-
-
-def _parsed(line: str) -> dict[str, Any] | None:
-    """The event in a line of a training's stderr, or None where the line is a text for people."""
-    try:
-        values = json.loads(line)
-    except ValueError:
-        return None
-    return values if isinstance(values, dict) else None
-
-
-def _tell_as_json(pair: str, line: str) -> None:
-    """Print a line of a training with the name of its pair in it."""
-    event = _parsed(line)
-    click.echo(f"{pair}: {line}" if event is None else json.dumps({"pair": pair, **event}), err=True)
-
-
-def _tell(pair: str, line: str) -> None:
-    """Print a line of a training for people: its direction, its progress, and its texts."""
-    event = _parsed(line)
-    if event is None:
-        click.echo(f"{pair}: {line}", err=True)
-    elif event.get("event") == "Directed":
-        from sincut.events import Directed
-
-        told = Directed(event["source"], event["target"], event["to"])
-        click.echo(f"{pair}: {told}", err=True)
-    elif event.get("event") == "PictureRead" and event["notes"]:
-        click.echo(f"{pair}: {event['role']} {event['name']}: {'; '.join(event['notes'])}", err=True)
-    elif event.get("event") == "Warned":
-        click.echo(f"{pair}: warning: {event['message']}", err=True)
-    elif event.get("event") == "Progress":
-        left = clock(event["seconds_left"])
-        click.echo(f"{pair}: step {event['step']}/{event['steps'] or '?'}, {left} left", err=True)
 
 
 def _program() -> list[str]:

@@ -123,6 +123,17 @@ class Numbers(click.ParamType):  # type: ignore[type-arg]
         return numbers
 
 
+class Names(click.ParamType):  # type: ignore[type-arg]
+    """Names separated by commas, none of them empty."""
+
+    name = "name,..."
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> tuple[str, ...]:
+        """The names in a text; an empty one is a usage error."""
+        names = value if isinstance(value, tuple) else tuple(name.strip() for name in str(value).split(","))
+        return names if all(names) else self.fail(f"{value!r} holds an empty name; give names with commas between")
+
+
 PATH = LocalPath()
 
 

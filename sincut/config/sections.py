@@ -146,6 +146,22 @@ class Losses:
         "weight of CycleGAN's consistency |F(G(x)) - x| + |G(F(y)) - y|, where the second generator F translates back; "
         "0: none; only with method.algorithm=cyclegan, where `same` is also the weight of |F(x) - x|",
     )
+    distance: float = number(
+        0.0, 0, 1000, "weight of keeping the distances between the crops of a step, standardised; 0: none"
+    )
+    self_distance: float = number(
+        0.0, 0, 1000, "weight of keeping the distance between a crop's left and right half, standardised; 0: none"
+    )
+    geometry: float = number(
+        0.0,
+        0,
+        1000,
+        "weight of GcGAN's consistency: a turned crop has a turned translation, and a discriminator of its own judges "
+        "that; 0: none",
+    )
+    turn: str = choice(
+        "rotation", ("rotation", "flip"), "with geometry: by 90 degrees clockwise, or mirrored top-bottom"
+    )
     large: float = number(
         0.0, 0, 1000, "weight of a second discriminator, which sees whole crops reduced to the size of a tile; 0: none"
     )
@@ -317,6 +333,8 @@ class Config:
         self.schedule.check()
         if self.losses.cycle and self.method.algorithm == "sincut":
             raise ConfigError("losses.cycle needs a second generator: add --set method.algorithm=cyclegan")
+        if self.losses.distance and self.crops.count < 2:
+            raise ConfigError("losses.distance compares crops of a step: use crops.count=2 or more")
         last = self.networks.deepest_layer
         layers = self.losses.layers
         if not layers or len(set(layers)) < len(layers) or not all(0 <= layer <= last for layer in layers):
@@ -325,7 +343,7 @@ class Config:
     @property
     def judged(self) -> int:
         """The number of translations of a step that discriminators of their own judge."""
-        return 1 + self.has_way_back
+        return 1 + self.has_way_back + bool(self.losses.geometry)
 
     @property
     def translated(self) -> int:
@@ -333,7 +351,7 @@ class Config:
         losses = self.losses
         both = bool(losses.same or (losses.nce and losses.identity))
         back = self.has_way_back * (1 + bool(losses.same) + 2 * bool(losses.cycle))
-        return 1 + both + back
+        return 1 + both + back + bool(losses.geometry)
 
     @property
     def has_way_back(self) -> bool:

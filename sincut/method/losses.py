@@ -92,6 +92,18 @@ def mean_squared(output: Tensor, target: Tensor) -> Tensor:
     return F.mse_loss(precise(output), precise(target))
 
 
+def pair_distances(crops: Tensor) -> Tensor:
+    """Mean absolute differences of all pairs of crops (N, 3, H, W), (N * (N - 1) / 2,); none for one crop."""
+    first, second = torch.triu_indices(len(crops), len(crops), 1, device=crops.device)
+    return (precise(crops[first]) - precise(crops[second])).abs().mean((1, 2, 3))
+
+
+def half_distances(crops: Tensor) -> Tensor:
+    """Mean absolute differences of the left and the right half of each crop (N, 3, H, W), W even: (N,)."""
+    left, right = precise(crops).chunk(2, dim=3)
+    return (left - right).abs().mean((1, 2, 3))
+
+
 def coarse_squared(output: Tensor, target: Tensor, cell: int = 8) -> Tensor:
     """Mean squared difference of the means over cells of `cell` x `cell` px, both (N, C, H, W).
 

@@ -12,7 +12,9 @@ from sincut.config.sections import Config
 from sincut.config.values import nearest
 from sincut.errors import ConfigError
 from sincut.method.bank import BankNce
+from sincut.method.constraints import constraints
 from sincut.method.nce import PatchNce
+from sincut.method.sides import Sides
 from sincut.method.term import Ingredients, Term
 from sincut.method.terms import Guide, Same
 
@@ -31,14 +33,14 @@ def register_term(name: str, make: MakeTerm) -> None:
         raise ValueError(f"there is a loss term {name!r} already; give this one another name")
 
 
-def shipped_terms(ingredients: Ingredients) -> list[Term]:
-    """PatchNCE and the loss terms of `terms.py`, of those whose weight in the settings is above 0."""
+def shipped_terms(ingredients: Ingredients, sides: Sides) -> list[Term]:
+    """PatchNCE and the terms of `terms.py` and `constraints.py`, of those whose weight in the settings is above 0."""
     losses = ingredients.config.losses
     nce = PatchNce if losses.negatives == "internal" else BankNce
     terms: list[Term] = [nce(ingredients)] if losses.nce else []
     terms += [Same(losses.same)] if losses.same else []
     terms += [Guide(losses)] if losses.guide else []
-    return terms
+    return terms + constraints(ingredients, sides)
 
 
 def own_terms(ingredients: Ingredients) -> list[Term]:

@@ -67,7 +67,7 @@ class Cut:
         self.generators: dict[str, Generator] = {"generator": self.generator}  # all, by their names in a checkpoint
         self.critics = [self._critic(like)]
         ingredients = Ingredients(config, self.generator, self.random)
-        self.terms: list[Term] = registry.shipped_terms(ingredients)
+        self.terms: list[Term] = registry.shipped_terms(ingredients, self.sides)
         if config.has_large_critic:
             self.critics.append(self._critic(like, large=True))
         self.terms += registry.own_terms(ingredients)

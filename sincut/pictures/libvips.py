@@ -202,6 +202,9 @@ def _spaces(image: "pyvips.Image") -> tuple[str, ...]:
 def _as_rgb_or_grey(image: "pyvips.Image", icc: bytes | None) -> tuple["pyvips.Image", bytes | None, list[str]]:
     """CMYK and Lab -> sRGB, anything else as it is; the profile that remains to be applied, and what was done."""
     notes: list[str] = []
+    alpha = None
+    if image.interpretation == "cmyk" and image.bands == 5:
+        alpha, image = image[4], image[:4].copy(interpretation="cmyk")
     if image.interpretation == "cmyk" and image.format in ("uchar", "ushort") and not icc:  # as Pillow does it
         most, kind = (255, "srgb") if image.format == "uchar" else (MOST, "rgb16")
         image = ((most - image[:3]) * (most - image[3]) / most).rint().cast(image.format).copy(interpretation=kind)
@@ -212,7 +215,7 @@ def _as_rgb_or_grey(image: "pyvips.Image", icc: bytes | None) -> tuple["pyvips.I
         eight = image.format == "uchar" or image.coding == "labq"
         image = _adapted(image) if image.interpretation != "cmyk" else image
         image, icc = image.colourspace("srgb" if eight else "rgb16"), None
-    return image, icc, notes
+    return image if alpha is None else image.bandjoin(alpha), icc, notes
 
 
 def _adapted(image: "pyvips.Image") -> "pyvips.Image":
@@ -225,7 +228,8 @@ def _of_floats(image: "pyvips.Image") -> "pyvips.Image":
 
     That looks at all of the picture.
     """
-    if image.min() < 0 or image.max() > 1:
+    low, high, total = image.stats().numpy()[0, :3]  # of all bands; only the sum tells of numbers that are none
+    if not (low >= 0 and high <= 1 and np.isfinite(total)):
         raise UnsupportedError("its floating-point values are not all in 0..1; scale them, or convert it to 16 bits")
     if image.bands < 3:
         return (image * 255).rint().cast("uchar").copy(interpretation="b-w")

@@ -2,6 +2,7 @@
 
 import ctypes
 import errno
+import logging
 import os
 import sys
 import threading
@@ -23,6 +24,7 @@ MOST_TEXT = 2**26  # bytes of texts that a PNG file may unfold to
 MAX_PIXELS = 2**31  # a file that declares more is refused before it is decoded
 # Tags and values of TIFF 6.0.
 COMPRESSION, DEFLATE, SIZE = 259, 8, (256, 257)
+ORIENTATION, ON_ITS_SIDE = 274, (5, 6, 7, 8)
 GREYS, RGB, CMYK, LAB = 1, 2, 5, 8
 PLAIN_COLOURS = {0: GREYS, 1: GREYS, 2: RGB, 3: RGB, 5: CMYK, 6: RGB, 8: LAB}  # of palettes and YCbCr: what they become
 
@@ -49,6 +51,7 @@ def opened(path: Path, max_pixels: int) -> Iterator[Image.Image]:
         if not path.stat().st_size:
             raise DamagedError("the file is empty; copy it again")
         _hush_libtiff()
+        _hush_pillow()
         kind = kind_of(path)
         if kind.refused:
             raise UnsupportedError(kind.refused.refusal)
@@ -120,7 +123,7 @@ def _image(path: Path, kind: Kind) -> Image.Image:
     try:
         if kind.of_pillow is None:
             with decoding():
-                return _by_libtiff(path) if kind.by_libtiff else Image.open(path, formats=_formats())
+                return _by_libtiff(path) if kind.by_libtiff else _opened_by_pillow(path)
     except UnknownFormatError:
         if kind.of_vips and kind.colours:
             raise UnsupportedError(kind.of_vips.refusal) from None
@@ -137,6 +140,15 @@ def _image(path: Path, kind: Kind) -> Image.Image:
         raise UnsupportedError(kind.of_pillow.needs_libvips)
     what = f"its form ({kind.colours}, {kind.samples} of {kind.bits} bits)"
     raise UnsupportedError(Trouble(what, "convert it to 8-bit RGB").needs_libvips)
+
+
+def _opened_by_pillow(path: Path) -> Image.Image:
+    """A lazy image of a file. Raises as `Image.open`."""
+    image = Image.open(path, formats=_formats())
+    if isinstance(image, TiffImagePlugin.TiffImageFile) and image.tag_v2.get(ORIENTATION, 1) in ON_ITS_SIDE:
+        # Where Pillow maps a file into memory, it takes the size of the upright picture for that of the lines.
+        image.filename = ""
+    return image
 
 
 def _by_libtiff(path: Path) -> Image.Image:
@@ -198,6 +210,12 @@ def _hush_libtiff() -> None:
     if of_pillow or sys.modules.get("pyvips") is None:
         with suppress(OSError, AttributeError):  # it may be linked in, and no name of it be seen
             ctypes.CDLL(_imaging.__file__).TIFFSetErrorHandler(None)
+
+
+@lru_cache(maxsize=1)
+def _hush_pillow() -> None:
+    """Keep Pillow's messages from stderr where a program sets up no logging; they are in its errors too."""
+    logging.getLogger("PIL").addHandler(logging.NullHandler())
 
 
 def _learn_heif() -> None:

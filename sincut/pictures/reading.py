@@ -138,8 +138,17 @@ def first_only(image: Image.Image) -> list[str]:
     Raises `ImageError` where the others are damaged.
     """
     with decoding():
-        several = getattr(image, "n_frames", 1) > 1 and not is_reduced(image)
+        several = _has_frames(image) and not is_reduced(image)
     return [FIRST_ONLY] if several else []
+
+
+def _has_frames(image: Image.Image) -> bool:
+    """True if an image is one of several of its file."""
+    try:
+        return getattr(image, "n_frames", 1) > 1
+    except SyntaxError:  # Pillow has no mode for one of them, such as a mask of the first
+        image.seek(0)
+        return True
 
 
 def _size_by_vips(path: Path, max_pixels: int) -> tuple[int, int] | None:

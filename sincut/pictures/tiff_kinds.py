@@ -37,9 +37,12 @@ JPEG_2000 = {33003, 33005, 34712}  # which libvips, with OpenJPEG, reads in tile
 BLACK = bytes(3)  # a pixel
 # That pixel, not compressed, in a frame of Zstandard (RFC 8878, 3.1.1): of one segment and one block.
 BLACK_IN_ZSTANDARD = b"\x28\xb5\x2f\xfd\x20\x03\x19\0\0" + BLACK
+FAX = {2, 3, 4}
 PREDICTORS = (1, 2, 3)
 WHITE_IS_ZERO, BLACK_IS_ZERO, RGB, PALETTE, CMYK, YCBCR, LAB = 0, 1, 2, 3, 5, 6, 8
+NOT_TOLD = -1
 COLOURS = {
+    NOT_TOLD: "it does not say which",
     **{WHITE_IS_ZERO: "greys", BLACK_IS_ZERO: "greys", RGB: "RGB", PALETTE: "a palette", 4: "a mask", CMYK: "CMYK"},
     **{YCBCR: "YCbCr", LAB: "Lab", 9: "ICC Lab", 10: "ITU Lab", 32803: "a colour filter array", 32844: "LogL"},
     **{32845: "LogLuv", 34892: "linear raw", 51177: "depths", 52527: "a semantic mask"},
@@ -72,6 +75,7 @@ class _Layout(NamedTuple):
     predictor: int
     subsampling: tuple[int, ...]
     inks: int
+    dots: tuple[int, ...]  # the numbers of no ink and of all ink, where they are told
     palette: tuple[int, ...]
 
     @property
@@ -152,6 +156,8 @@ def is_reduced(image: Image.Image) -> bool:
             image.seek(page)
             if not _number(image.tag_v2, 254, 0) & 1:
                 return False
+    except SyntaxError:  # Pillow has no mode for one of them, such as a mask of the first
+        return False
     finally:
         image.seek(0)
     return True
@@ -205,7 +211,7 @@ def _numbers(tags: TiffImagePlugin.ImageFileDirectory_v2, tag: int) -> tuple[int
     value: Any = ()
     with contextlib.suppress(Exception):
         value = tags.get(tag, ())
-    value = value if isinstance(value, tuple) else (value,)
+    value = tuple(value) if isinstance(value, tuple | bytes) else (value,)
     return tuple(number for number in value if isinstance(number, int))
 
 
@@ -219,7 +225,7 @@ def _layout(tags: TiffImagePlugin.ImageFileDirectory_v2) -> _Layout | None:
     if not _number(tags, 256, 0) or not _number(tags, 257, 0):
         return None
     compression = _number(tags, 259, 1)
-    photometric = YCBCR if compression == 6 else _number(tags, 262, WHITE_IS_ZERO)
+    photometric = YCBCR if compression == 6 else _number(tags, 262, WHITE_IS_ZERO if compression in FAX else NOT_TOLD)
     channels = _number(tags, 277, 3 if compression == 6 else 1)
     formats = _numbers(tags, 339)[: max(1, channels)] or (1,)
     return _Layout(
@@ -236,6 +242,7 @@ def _layout(tags: TiffImagePlugin.ImageFileDirectory_v2) -> _Layout | None:
         predictor=_number(tags, 317, 1) if compression in (5, 8, 32946, 34925, 50000) else 1,
         subsampling=_numbers(tags, 530) or (2, 2),
         inks=_number(tags, 332, 1) if photometric == CMYK else 1,
+        dots=_numbers(tags, 336)[:2] if photometric == CMYK else (),
         palette=_numbers(tags, 320),
     )
 
@@ -257,6 +264,8 @@ def _of_both(layout: _Layout) -> Trouble | None:
         return Trouble(f"its colours ({_colours(layout)})", "convert it to RGB")
     if layout.photometric == CMYK and layout.inks != 1:
         return Trouble("its colours (inks other than CMYK)", "convert it to RGB")
+    if layout.dots and layout.dots[0] > layout.dots[-1]:
+        return Trouble("its inks, of which the largest number is none (DotRange),", "convert it to RGB")
     if layout.photometric == PALETTE and not layout.palette:
         return Trouble("its palette, which is missing,", "convert it to RGB")
     if layout.predictor not in PREDICTORS:
@@ -267,6 +276,10 @@ def _of_both(layout: _Layout) -> Trouble | None:
         return Trouble(f"its numbers ({samples})", other)
     if samples == "float" and (bits[0] not in (16, 32) or (bits[0] == 16 and layout.planar)):
         return Trouble(f"its floating-point numbers of {bits[0]} bits{_apart(layout)}", other)
+    if samples == "float" and (
+        layout.photometric in (CMYK, YCBCR, PALETTE) or (layout.photometric == LAB and bits[0] != 32)
+    ):
+        return Trouble(f"its floating-point numbers ({_colours(layout)})", other)
     if samples == "float" and layout.photometric == WHITE_IS_ZERO:
         return Trouble("its floating-point numbers, of which 0 is white,", other)
     # Greys of 32 bits are taken by their values where these are within 0..65535.
@@ -274,6 +287,10 @@ def _of_both(layout: _Layout) -> Trouble | None:
         return Trouble(f"its signed numbers of {bits[0]} bits", other) if layout.photometric != LAB else None
     if samples == "unsigned" and not _fits(layout):
         return Trouble(f"its {bits[0]} bits a channel", other)
+    if layout.photometric == LAB and layout.channels > CHANNELS[LAB]:
+        return Trouble("its Lab colours with further channels", "convert it to RGB")
+    if layout.photometric == LAB and layout.planar:
+        return Trouble("its Lab colours in separate planes", "convert it to interleaved channels")
     if layout.planar and (layout.grey or layout.photometric == PALETTE):
         return Trouble("its greys and alpha in separate planes", "convert it to interleaved channels")
     if layout.photometric == YCBCR and (layout.planar or bits[0] != 8):

@@ -99,7 +99,7 @@ def compare(
         else:
             out, figures = _last_preview(path, models[path])
         if source is not None and look is not None:
-            figures = _measured(source, look, out)
+            figures = measures.measured(source, look, out)
         results.append(Result(name, path, out, figures))
         on_result(results[-1])
     return Comparison(source, look, results)
@@ -189,9 +189,3 @@ def _last_preview(path: Path, model: Model) -> tuple[Picture, dict[str, float]]:
     step = max(shown)
     measured = History.read(folder).figures.get(step)
     return reading.load(shown[step]), measured or dict(model.provenance.figures)
-
-
-def _measured(source: Picture, look: Picture, out: Picture) -> dict[str, float]:
-    """The figures of `out`; none if one of the pictures is too small for them."""
-    smallest = min(*source.size, *look.size, *out.size)
-    return measures.measure(source, look, out) if smallest >= measures.SMALLEST else {}

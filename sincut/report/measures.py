@@ -106,6 +106,12 @@ def measure(painting: Picture, photo: Picture, output: Picture, truth: Picture |
     return {name: round(value, 4) for name, value in figures.items()}
 
 
+def measured(painting: Picture, photo: Picture, output: Picture, truth: Picture | None = None) -> dict[str, float]:
+    """`measure`, and no figures if one of the pictures is too small for them. Raises `ImageError` for the `truth`."""
+    smallest = min(*painting.size, *photo.size, *output.size)
+    return measure(painting, photo, output, truth) if smallest >= SMALLEST else {}
+
+
 def check_truth(truth: Picture, output: Picture) -> None:
     """Raise `ImageError` unless the two can be compared pixel by pixel."""
     if truth.size != output.size:

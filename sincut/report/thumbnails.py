@@ -7,8 +7,9 @@ from typing import Any
 from sincut.errors import DamagedError, ImageError
 from sincut.model.card import data_uri
 from sincut.pictures import reading, resampling, writing
-from sincut.pictures.picture import Picture
+from sincut.pictures.picture import Picture, on_white
 from sincut.pictures.writing import Saving
+from sincut.translation.tiles import Box
 
 
 @dataclass(frozen=True)
@@ -27,17 +28,21 @@ class Pictures:
     """Compressed pictures by file and time of its last change, so that none is compressed twice."""
 
     def __init__(self) -> None:
-        self.known: dict[tuple[Path, int, Fit], dict[str, Any] | None] = {}
+        self.known: dict[tuple[Path, int, Fit, Box | None], dict[str, Any] | None] = {}
 
-    def of(self, path: Path, fit: Fit) -> dict[str, Any] | None:
-        """The file as `compressed` gives it; None if it is not there or cannot be read.
+    def of(self, path: Path, fit: Fit, box: Box | None = None) -> dict[str, Any] | None:
+        """The file, or that part of it, as `compressed` gives it; None if it is not there or cannot be read.
+
+        What is transparent lies on white.
 
         Only of a damaged file it is remembered that it cannot be read: what else was wrong may be right the next time.
         """
         try:
-            key = path, path.stat().st_mtime_ns, fit
+            key = path, path.stat().st_mtime_ns, fit, box
             if key not in self.known:
-                self.known[key] = compressed(reading.load(path), fit)
+                picture = on_white(reading.load(path))
+                top, left, bottom, right = box or (0, 0, *picture.size)
+                self.known[key] = compressed(Picture(picture.pixels[top:bottom, left:right]), fit)
         except DamagedError:
             self.known[key] = None
         except (ImageError, OSError):

@@ -1,4 +1,18 @@
 """Trainings and their folders."""
 
 # In this order: each imports only those before it.
-MODULES = ("inputs", "needs", "folder", "recorder", "run", "child", "table", "pairs", "curve", "board")
+MODULES = (
+    "inputs",
+    "needs",
+    "folder",
+    "recorder",
+    "run",
+    "child",
+    "table",
+    "pairs",
+    "results",
+    "curve",
+    "lineup",
+    "study",
+    "board",
+)

@@ -16,14 +16,10 @@ from sincut.config.resolve import override, schedule_flags
 from sincut.config.sections import Config
 from sincut.errors import Interrupted, RunError
 from sincut.files import make_folder, write_whole
-from sincut.model.model import Model
-from sincut.pictures import reading, writing
-from sincut.report import measures
 from sincut.runs.child import attend
 from sincut.runs.pairs import command, finished
+from sincut.runs.results import Judge
 from sincut.runs.table import Pair
-from sincut.translation.options import Options
-from sincut.translation.translator import Translator
 
 MINUTES = (2.0, 5.0, 10.0, 15.0, 30.0, 60.0)
 RESULT_FILE = "curve.json"
@@ -55,10 +51,7 @@ def curve(
     Raises `ImageError` for a `truth` of another size, `RunError` if a training fails, and `Interrupted` if one is
     stopped: the same call goes on.
     """
-    pictures = [reading.load(path) for path in (painting, photo, *([truth] if truth else []))]
-    source, target, *true = pictures if not reverse else [pictures[1], pictures[0], *pictures[2:]]
-    for picture in true:
-        measures.check_truth(picture, source)  # before the hours of training, not after
+    judge = Judge.load(painting, photo, reverse, truth, device, fast)
     make_folder(folder, RunError)
     rows: list[dict[str, Any]] = []
     for seed in seeds:
@@ -66,11 +59,7 @@ def curve(
             run = folder / f"{budget:g}-minutes-seed-{seed}"
             own = override(config, schedule_flags(budget, seed=seed))
             _train(Pair(run.name, painting, photo, run, own, reverse), device, stop)
-            model = Model.load(run)
-            output = Translator(model, device).apply_picture(source, Options(fast=fast))
-            writing.save(output, run / OUTPUT_FILE)
-            figures = measures.measure(source, target, output, *true)
-            told = model.provenance
+            told, figures = judge.judged(run, run / OUTPUT_FILE)
             size = {
                 "members": told.members or 1,  # which early models do not tell, nor crops
                 "steps": told.steps,

@@ -113,6 +113,8 @@ def _train_apart(pair: Pair, device: str, on_line: Say, stop: Callable[[], bool]
     ended = child.attend([*words, "--json"], partial(on_line, pair.name), stop)
     if ended.stopped:
         return _stopped(pair)
+    if ended.code < 0:
+        return _failed(pair, f"was killed by signal {-ended.code}, as by a system that is short of memory; try again")
     if ended.code:
         return _failed(pair, ended.last_line.removeprefix("sincut: ") or f"ended with code {ended.code}")
     return _done(pair, TRAINED, time.monotonic() - began)

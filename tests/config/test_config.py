@@ -133,6 +133,8 @@ def test_published_presets_are_faithful() -> None:
             **{"nce": 4.0, "identity": True, "same": 1.0, "layers": [0, 1, 2, 3, 5], "patches": 256},
             **{"temperature": 0.07, "r1": 1.0, "r1_every": 1, "flip_equivariance": False, "own": {}},
             **{"large": 0.0, "guide": 0.0, "guide_until": 0.5, "guide_end": 0.15},
+            **{"spread": False, "false_negatives": 1.0, "cycle": 0.0},
+            **{"distance": 0.0, "self_distance": 0.0, "geometry": 0.0, "turn": "rotation"},
             **{"spread": False, "false_negatives": 1.0, "cycle": 0.0, "negatives": "internal", "most_negatives": 0},
             **{"bank": 16_384, "bank_step": 256, "momentum": 0.999, "nce_updates": "all"},
         },
@@ -155,6 +157,10 @@ def test_published_presets_are_faithful() -> None:
     cycle_losses = {"nce": 0.0, "identity": False, "cycle": 10.0, "same": 5.0}
     cyclegan = {**paper, "method": {"algorithm": "cyclegan"}, "losses": {**paper["losses"], **cycle_losses}}
     published = {"paper": paper, "release": release, "fastcut": fastcut, "cyclegan": cyclegan}
+    alone = {"nce": 0.0, "identity": False, "same": 0.0}
+    for name, weight in (("distance", {"distance": 1.0}), ("self-distance", {"self_distance": 1.0}),
+                         ("gcgan", {"geometry": 20.0})):  # fmt: skip
+        published[name] = {**paper, "losses": {**paper["losses"], **alone, **weight}}
     for name, wanted in published.items():
         values = resolve(name).to_dict()
         del values["output"]  # changes nothing that is learned

@@ -12,8 +12,10 @@ from sincut.method.losses import (
     adversarial,
     coarse_squared,
     discrimination,
+    half_distances,
     mean_absolute,
     mean_squared,
+    pair_distances,
     patch_nce,
     patch_nce_against,
     r1_penalty,
@@ -139,6 +141,8 @@ def test_gradients_are_right_in_float64() -> None:
     assert gradcheck(lambda q, k: patch_nce_against(q, k, unit_rows(12, 3, 9).view(6, 2, 3), 0.3), (query, key))
     for distance in (mean_absolute, mean_squared, coarse_squared):
         assert gradcheck(distance, (image, same))
+    for within in (pair_distances, half_distances):
+        assert gradcheck(within, torch.cat([image, same]))
 
 
 @pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16])
@@ -148,7 +152,10 @@ def test_losses_of_half_precision_are_those_of_the_same_numbers(dtype: torch.dty
     def draw(*shape: int) -> torch.Tensor:
         return torch.randn(shape, generator=random).to(dtype)
 
+    several = draw(3, 3, 8, 8)
     losses: list[tuple[Callable[..., torch.Tensor], list[torch.Tensor]]] = [
+        (pair_distances, [several]),
+        (half_distances, [several]),
         (adversarial, [draw(5, 1)]),
         (discrimination, [draw(5, 1), draw(5, 1)]),
         (lambda q, k: patch_nce(q, k, 0.3, 0.5), [draw(6, 3), draw(6, 3)]),

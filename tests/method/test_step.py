@@ -49,14 +49,19 @@ def plain_step(training: Training) -> tuple[dict[str, float], list[torch.Tensor]
     noise = torch.randn(len(x) * (2 if both else 1), 1, *x.shape[2:], generator=random)
     fake = generator(x, noise[: len(x)])
     same = generator(y, noise[len(x) :]) if both else torch.empty(0)
-    views: dict[str, Callable[[torch.Tensor], torch.Tensor]] = {"": lambda crops: tiles(crops, config.crops.tile)}
+    sizes: dict[str, Callable[[torch.Tensor], torch.Tensor]] = {"": lambda crops: tiles(crops, config.crops.tile)}
     if losses.large and config.crops.tile < config.crops.size:
-        views["_large"] = half
+        sizes["_large"] = half
+    views = {name: (view, y, fake) for name, view in sizes.items()}
+    if losses.geometry:  # GcGAN: the turned pictures are domains of their own
+        turned_x, turned_y, turned_noise = (turned(each, losses.turn) for each in (x, y, noise[: len(x)]))
+        turned_fake = generator(turned_x, turned_noise)
+        views |= {f"{name}_turned": (view, turned_y, turned_fake) for name, view in sizes.items()}
     assert set(views) == set(critics)
     values, loss = {}, torch.zeros(())
-    for name, view in views.items():
-        real_tiles, critic = view(y).detach().requires_grad_(), critics[name]
-        real, rejected = critic(real_tiles), critic(view(fake).detach())
+    for name, (view, shown, made) in views.items():
+        real_tiles, critic = view(shown).detach().requires_grad_(), critics[name]
+        real, rejected = critic(real_tiles), critic(view(made).detach())
         values[f"D{name}"] = discrimination(real, rejected)
         (gradient,) = torch.autograd.grad(real.sum(), real_tiles, create_graph=True)
         penalty = 0.5 * gradient.square().sum((1, 2, 3)).mean()
@@ -66,9 +71,10 @@ def plain_step(training: Training) -> tuple[dict[str, float], list[torch.Tensor]
     loss.backward()
     d_gradients = [gradient_of(parameter).clone() for critic in critics.values() for parameter in critic.parameters()]
     optimiser.step()
-    for name, view in views.items():
-        values[f"G{name}"] = adversarial(critics[name](view(fake)))
-    total = values["G"] + losses.large * values.get("G_large", torch.zeros(()))
+    total = torch.zeros(())
+    for name, (view, _, made) in views.items():
+        values[f"G{name}"] = adversarial(critics[name](view(made)))
+        total = total + (losses.large if "large" in name else 1) * values[f"G{name}"]
     if losses.nce:
         values["NCE"] = plain_nce(training, ((x, fake), (y, same)) if losses.identity else ((x, fake),))
         total = total + losses.nce * values["NCE"]
@@ -79,6 +85,14 @@ def plain_step(training: Training) -> tuple[dict[str, float], list[torch.Tensor]
         coarse = [picture.unflatten(3, (-1, 8)).unflatten(2, (-1, 8)).mean((3, 5)) for picture in (fake, guide)]
         values["guide"] = (coarse[0] - coarse[1]).square().mean()
         total = total + losses.guide * values["guide"]
+    if losses.geometry:
+        back = turned(turned(turned(turned_fake, losses.turn), losses.turn), losses.turn)
+        values["geometry"] = mean_absolute(turned_fake, turned(fake, losses.turn)) + mean_absolute(fake, back)
+        total = total + losses.geometry * values["geometry"]
+    for name in ("distance", "self_distance"):
+        if getattr(losses, name):
+            values[name] = plain_distance(training, name, x, fake)
+            total = total + getattr(losses, name) * values[name]
     for optimiser in (cut.descend.optimisers[group] for group in "gh" if group in cut.descend.optimisers):
         optimiser.zero_grad()
     total.backward()
@@ -107,6 +121,33 @@ def plain_nce(training: Training, pairs: tuple[tuple[torch.Tensor, torch.Tensor]
             k, q = (rows / rows.norm(dim=1, keepdim=True).clamp(min=1e-12) for rows in (k, q))
             terms.append(plain_contrast(training, q, k.detach(), index * len(pairs) + picture))
     return torch.stack(terms).mean()
+
+
+def turned(crops: torch.Tensor, turn: str) -> torch.Tensor:
+    """(N, C, s, s) by 90 degrees clockwise, or upside down; three times is the inverse of once."""
+    return crops.transpose(2, 3).flip(3) if turn == "rotation" else crops.flip(2)
+
+
+def plain_distance(training: Training, name: str, x: torch.Tensor, fake: torch.Tensor) -> torch.Tensor:
+    """How far standardised distances of G(x) are from those of x; means and deviations are measured anew, by loops."""
+
+    def distances(crops: torch.Tensor) -> list[torch.Tensor]:
+        if name == "self_distance":
+            middle = crops.shape[3] // 2
+            return [(crop[:, :, :middle] - crop[:, :, middle:]).abs().mean() for crop in crops]
+        return [(crops[i] - crops[j]).abs().mean() for j in range(len(crops)) for i in range(j)]
+
+    standardised = []
+    for side, crops in ((training.sides.source, x), (training.sides.target, fake)):
+        (picture,), random, known = side.pictures, torch.Generator().manual_seed(0), list[float]()
+        for _ in range(32):
+            drawn = random_crops(picture.stack, training.config.crops, random, picture.outlines)[:, :3]
+            known += [distance.item() for distance in distances(drawn)]
+        mean = sum(known) / len(known)
+        deviation = (sum((value - mean) ** 2 for value in known) / len(known)) ** 0.5
+        standardised.append([(distance - mean) / deviation for distance in distances(crops)])
+    before, after = standardised
+    return torch.stack([(a - b).abs() for a, b in zip(before, after, strict=True)]).mean()
 
 
 def plain_contrast(training: Training, q: torch.Tensor, k: torch.Tensor, slot: int) -> torch.Tensor:
@@ -155,6 +196,8 @@ def critics_of(training: Training) -> list[torch.nn.Parameter]:
         ("standard", {"losses": {"identity": True, "same": 1.0, "guide": 0.0, "large": 0.0}}),
         ("standard", {"losses": {"large": 2.5}}),
         ("standard", {"losses": {"nce": 0.0}}),
+        ("standard", {"losses": {"distance": 1.0, "self_distance": 0.5, "geometry": 3.0, "turn": "flip"}}),
+        ("paper", {"losses": {"geometry": 20.0}}),  # beside G(y)
         ("fastcut", {"schedule": {"seed": 1}}),
         ("fastcut", {"schedule": {"seed": 2}}),
         ("standard", {"losses": {"flip_equivariance": True, "identity": True}}),
@@ -209,8 +252,9 @@ def test_half_precision_step_is_near_the_plain_method(
         pairs: list[tuple[Iterable[torch.Tensor], list[torch.Tensor]]] = [
             (critics_of(fast), d_gradients),
             (fast.cut.generator.parameters(), [gradient_of(p) for p in trained]),
-            (heads_of(fast).parameters(), [gradient_of(p) for p in heads_of(slow).parameters()]),
         ]
+        if "projector" in slow.cut.term_networks:
+            pairs.append((heads_of(fast).parameters(), [gradient_of(p) for p in heads_of(slow).parameters()]))
         flat = [
             [torch.cat([g.flatten() for g in gradients]) for gradients in (own, plain)]
             for weights, plain in pairs

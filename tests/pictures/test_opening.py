@@ -2,6 +2,7 @@
 
 import errno
 import io
+import logging
 import os
 import random
 import subprocess
@@ -185,6 +186,12 @@ def test_the_command_shows_no_warnings_of_pillow() -> None:
         for module in ("PIL.TiffImagePlugin", "elsewhere"):
             warnings.warn_explicit("Corrupt EXIF data", UserWarning, f"{module}.py", 1, module)
     assert [warning.filename for warning in shown] == ["elsewhere.py"]
+
+
+def test_what_pillow_logs_goes_to_stderr_only_where_a_program_wants_it(tmp_path: Path) -> None:
+    Image.new("RGB", (2, 2)).save(tmp_path / "a.png")
+    reading.load(tmp_path / "a.png")
+    assert any(isinstance(handler, logging.NullHandler) for handler in logging.getLogger("PIL").handlers)
 
 
 def test_libtiff_and_libvips_write_nothing_to_stderr(tmp_path: Path) -> None:

@@ -60,7 +60,7 @@ def test_what_is_no_longer_shown_is_forgotten(tmp_path: Path) -> None:
         Image.fromarray(scene(20, 30, 0)).save(path)
         pictures.of(path, FRAME), pictures.of(path, LARGE)
     pictures.forget(FRAME, {paths[0]})
-    kept = [(path, fit) for path, _, fit in pictures.known]
+    kept = [(path, fit) for path, _, fit, _ in pictures.known]
     assert kept == [(paths[0], FRAME), (paths[0], LARGE), (paths[1], LARGE), (paths[2], LARGE)]
 
 

@@ -56,7 +56,8 @@ def test_a_training_that_cannot_listen_yet_is_stopped_all_the_same(
     assert [row.state for row in pairs.train(rows, "cpu", stop=lambda: next(asked, True))] == ["stopped"]
     died = "import os, signal; os.kill(os.getpid(), signal.SIGKILL)"
     monkeypatch.setattr(pairs, "command", lambda *_: [sys.executable, "-c", died])
-    assert [row.state for row in pairs.train(rows, "cpu")] == ["failed"]
+    (row,) = pairs.train(rows, "cpu")
+    assert row.state == "failed" and row.error.startswith("one: was killed by signal 9")
 
 
 def test_a_listener_that_fails_ends_all_trainings(

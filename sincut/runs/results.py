@@ -1,0 +1,94 @@
+"""Results of finished runs: the picture that was learned from, translated at its own size, and figures of that."""
+
+import statistics
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+
+from sincut.model.model import Model
+from sincut.model.provenance import Provenance, number
+from sincut.pictures import reading, writing
+from sincut.pictures.picture import Picture
+from sincut.pictures.writing import Saving
+from sincut.report import measures
+from sincut.report.history import History
+from sincut.report.study_table import PARAMETERS
+from sincut.translation.options import Options
+from sincut.translation.translator import Translator
+
+WARM_UP = 4  # the first of so many parts of a training is left out of its steady part
+
+
+@dataclass(frozen=True, eq=False)
+class Judge:
+    """The pictures by which results are judged: the source that each model translates, its target, and the truth.
+
+    Translations are those that users get, or with `fast` what G alone gives.
+    """
+
+    source: Picture
+    target: Picture
+    truth: Picture | None = None  # of the source's size: what its translation should be
+    device: torch.device | str = "cpu"
+    fast: bool = False
+
+    @classmethod
+    def load(
+        cls,
+        painting: Path,
+        photo: Path,
+        reverse: bool = False,
+        truth: Path | None = None,
+        device: torch.device | str = "cpu",
+        fast: bool = False,
+    ) -> "Judge":
+        """The judge of trainings with these files. Raises `ImageError`, also for a truth of another size."""
+        source, target = (reading.load(path) for path in ((photo, painting) if reverse else (painting, photo)))
+        true = reading.load(truth) if truth else None
+        if true is not None:
+            measures.check_truth(true, source)  # before the hours of training, not after
+        return cls(source, target, true, device, fast)
+
+    def judged(
+        self, run: Path, output: Path, saving: Saving = writing.AS_IT_CAME
+    ) -> tuple[Provenance, dict[str, float]]:
+        """Write what the model of a run folder makes of the source to `output`; its provenance, and the figures.
+
+        There are none of pictures that are too small for them. Raises `ModelError` or `ImageError`.
+        """
+        model = Model.load(run)
+        picture = Translator(model, self.device).apply_picture(self.source, Options(fast=self.fast))
+        writing.save(picture, output, saving)
+        return model.provenance, measures.measured(self.source, self.target, picture, self.truth)
+
+
+def costs(run: Path, told: Provenance) -> dict[str, float]:
+    """What a training took, by column of `report.study_table`, as far as its metrics and its model tell.
+
+    Raises `RunError` if the metrics cannot be read.
+    """
+    history = History.read(run)
+    session = history.sessions[-1] if history.sessions else {}
+    counts = session.get("parameters")
+    networks = counts.items() if isinstance(counts, dict) else ()
+    numbers = {
+        "step_seconds": steady(history),
+        "memory_gb": round(history.memory / 1e9, 3) or None,
+        "seconds": told.seconds,
+        "steps": told.steps or None,
+        "crops": told.crops,
+        "members": told.members,
+        **{f"{PARAMETERS}{name}": number(count) for name, count in networks},
+    }
+    return {name: value for name, value in numbers.items() if value is not None}
+
+
+def steady(history: History) -> float | None:
+    """Median seconds of a step, without the first part of a training and without distillation, whose steps are others.
+
+    None if the metrics have no times.
+    """
+    paces = [each for step, each in history.paces.items() if "distil" not in history.losses.get(step, {})]
+    paces = paces[-(-len(paces) // WARM_UP) :] if len(paces) > 1 else paces
+    return float(f"{statistics.median(paces):.4g}") if paces else None
