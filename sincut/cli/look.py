@@ -147,7 +147,8 @@ def similarity(
     if output is None and not as_json:
         raise click.UsageError("give -o, --json or both: where does the result go?")
     from sincut.devices import prepared_device
-    from sincut.pictures import formats, reading, writing
+    from sincut.pictures import formats, writing
+    from sincut.pictures.visible import load_visible
     from sincut.report.heat_maps import heat_maps
     from sincut.translation import similarity
     from sincut.translation.translator import load
@@ -155,7 +156,7 @@ def similarity(
     if output:
         _check_kept(output, model, image)
         formats.writable_format(output)
-    translator, picture = load(model, prepared_device(device), heads=True), reading.load(image)
+    translator, picture = load(model, prepared_device(device), heads=True), load_visible(image)
     maps = similarity.similarity_maps(translator, picture, point, layers)
     if output:
         panels, low, high = similarity.shown(maps, translator.model.config.losses.temperature, cosine)
@@ -177,14 +178,15 @@ def similarity(
 def features(model: Path, image: Path, layer: int | None, output: Path, device: str, as_json: bool) -> None:
     """Draw the first three principal components of the encoder's features of IMAGE as red, green and blue."""
     from sincut.devices import prepared_device
-    from sincut.pictures import formats, reading, writing
+    from sincut.pictures import formats, writing
+    from sincut.pictures.visible import load_visible
     from sincut.report.heat_maps import enlarged
     from sincut.translation.similarity import principal_components
     from sincut.translation.translator import load
 
     _check_kept(output, model, image)
     formats.writable_format(output)
-    translator, picture = load(model, prepared_device(device)), reading.load(image)
+    translator, picture = load(model, prepared_device(device)), load_visible(image)
     layer = max(translator.model.config.losses.layers) if layer is None else layer
     colours = principal_components(translator, picture, layer)
     writing.save(enlarged(picture, colours), output)

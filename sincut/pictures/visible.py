@@ -6,12 +6,15 @@ texture, whatever is measured or cut out of them. Pixels are (H, W, 3), alpha (H
 """
 
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from sincut.errors import ImageError
+from sincut.pictures import reading
+from sincut.pictures.opening import told_with
 from sincut.pictures.picture import Picture, Pixels
 
 HIDDEN = 0.5  # of the largest alpha of the picture: what has less shows more of its ground than of itself
@@ -27,24 +30,49 @@ def visible_part(picture: Picture, least: int = 1) -> Picture:
     A picture without hidden places is the same, without alpha. Raises `ImageError` where nothing can be seen, or fewer
     than `least` pixels.
     """
+    seen = visible_places(picture)
+    if seen is None:
+        return replace(picture, alpha=None)
+    count = int(seen.sum())
+    if count < least:
+        raise ImageError(f"only {count} of its pixels are not transparent, too few to learn from; show more of it")
+    part = cut_to(picture, seen)
+    h, w = part.size
+    note = f"only its visible part is learned from: {count} pixels within {w}x{h}; nothing that is transparent"
+    return replace(part, notes=(*picture.notes, note))
+
+
+def visible_places(picture: Picture) -> Mask | None:
+    """True at the places (H, W) of a picture that can be seen; None where all can.
+
+    Raises `ImageError` where none can.
+    """
     if picture.alpha is None:
-        return picture
+        return None
     most = int(picture.alpha.max())
     if most < FAINTEST * np.iinfo(picture.alpha.dtype).max:
         raise ImageError("is transparent everywhere: there is nothing to learn from; give a picture that can be seen")
     seen = picture.alpha >= HIDDEN * most
-    count = int(seen.sum())
-    if count == seen.size:
-        return replace(picture, alpha=None)
-    if count < least:
-        raise ImageError(f"only {count} of its pixels are not transparent, too few to learn from; show more of it")
+    return None if seen.all() else seen
+
+
+def cut_to(picture: Picture, seen: Mask) -> Picture:
+    """The box of a picture around all places that are `seen` (H, W), some at least, the others in it replaced."""
     rows, columns = (np.flatnonzero(seen.any(axis)) for axis in (1, 0))
     box = slice(rows[0], rows[-1] + 1), slice(columns[0], columns[-1] + 1)
-    seen = seen[box]
-    h, w = seen.shape
-    note = f"only its visible part is learned from: {count} pixels within {w}x{h}; nothing that is transparent"
-    pixels = mirrored_into(picture.pixels[box], seen)
-    return replace(picture, pixels=pixels, alpha=picture.alpha[box].copy(), notes=(*picture.notes, note))
+    alpha = None if picture.alpha is None else picture.alpha[box].copy()
+    return replace(picture, pixels=mirrored_into(picture.pixels[box], seen[box]), alpha=alpha)
+
+
+def load_visible(path: Path) -> Picture:
+    """A picture file at its own size, with mirrored parts of what can be seen in place of what is hidden.
+
+    Raises `ImageError` as `reading.load`, and where nothing can be seen.
+    """
+    picture = reading.load(path)
+    with told_with(path):
+        seen = visible_places(picture)
+    return replace(picture, pixels=picture.pixels if seen is None else mirrored_into(picture.pixels, seen), alpha=None)
 
 
 def mirrored_into(pixels: Pixels, seen: Mask) -> Pixels:

@@ -11,10 +11,12 @@ single-image Frechet distance too (Rott Shaham et al. 2019, "SinGAN", https://ar
 
 import functools
 import math
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import TypeVar
 
+import numpy as np
 import torch
 import torch.nn.functional as F
 from kornia.color import rgb_to_grayscale
@@ -25,8 +27,10 @@ from torch import Tensor
 
 from sincut.errors import ImageError
 from sincut.nets.local import symmetric_power
-from sincut.pictures.picture import Picture, to_tensor
+from sincut.pictures.picture import Picture, to_pixels, to_tensor
+from sincut.pictures.visible import Mask, cut_to, mirrored_into, visible_part, visible_places
 
+T = TypeVar("T")
 SCALES = 3  # each half the size of the one before
 PATCH = 7  # px
 DIRECTIONS = 128  # of the sliced Wasserstein distance
@@ -80,10 +84,9 @@ def measure(painting: Picture, photo: Picture, output: Picture, truth: Picture |
     """The figures by name, as `FIGURES` explains them, rounded to 4 places.
 
     `psnr` and `ssim` only with a `truth`, `sifid` only if its weights are on the machine. Raises `ImageError` if
-    `truth` has another size than the output, or a picture is smaller than `SMALLEST`.
+    `truth` has another size than the output, or of a picture less than `SMALLEST` can be seen.
     """
-    if truth is not None:
-        check_truth(truth, output)
+    painting, photo, output, truth = _as_seen(painting, photo, output, truth)
     x, y, out = (_unit(picture) for picture in (painting, photo, output))
     for name, picture in (("painting", x), ("photo", y), ("output", out)):
         if min(picture.shape[2:]) < SMALLEST:
@@ -108,8 +111,57 @@ def measure(painting: Picture, photo: Picture, output: Picture, truth: Picture |
 
 def measured(painting: Picture, photo: Picture, output: Picture, truth: Picture | None = None) -> dict[str, float]:
     """`measure`, and no figures if one of the pictures is too small for them. Raises `ImageError` for the `truth`."""
-    smallest = min(*painting.size, *photo.size, *output.size)
+    if min(*painting.size, *photo.size, *output.size) < SMALLEST:
+        return {}
+    painting, photo, output, truth = _as_seen(painting, photo, output, truth)
+    smallest = min(*photo.size, *output.size)  # of what can be seen
     return measure(painting, photo, output, truth) if smallest >= SMALLEST else {}
+
+
+def _as_seen(
+    painting: Picture, photo: Picture, output: Picture, truth: Picture | None
+) -> tuple[Picture, Picture, Picture, Picture | None]:
+    """The pictures as trainings read them, without what is hidden; they are the same where nothing is transparent.
+
+    Painting, output and truth are compared place by place: what is hidden in one counts in none of them. Raises
+    `ImageError` for a truth of another size than the output, and where nothing can be seen.
+    """
+    if truth is not None:
+        check_truth(truth, output)
+    if all(picture is None or picture.alpha is None for picture in (painting, photo, output, truth)):
+        return painting, photo, output, truth
+    seen: Mask = np.ones(output.size, bool)
+    like = _of_size(painting, output.size)
+    for name, picture in (("painting", like), ("output", output), ("truth", truth)):
+        if picture is not None and (places := _named(name, visible_places, picture)) is not None:
+            seen &= places
+    if not seen.any():
+        raise ImageError("nothing can be seen in painting and output at the same place: there is nothing to measure")
+    like, output = (replace(cut_to(picture, seen), alpha=None) for picture in (like, output))
+    truth = truth and replace(cut_to(truth, seen), alpha=None)
+    return like, replace(_named("photo", visible_part, photo), alpha=None), output, truth
+
+
+def _named(name: str, function: Callable[[Picture], T], picture: Picture) -> T:
+    """The function of a picture, whose errors begin with its name."""
+    try:
+        return function(picture)
+    except ImageError as error:
+        raise ImageError(f"the {name} {error}") from None
+
+
+def _of_size(picture: Picture, size: tuple[int, int]) -> Picture:
+    """The picture at another size (H, W), nothing hidden mixed into its pixels."""
+    if picture.size == size:
+        return picture
+    seen = _named("painting", visible_places, picture)
+    pixels = picture.pixels if seen is None else mirrored_into(picture.pixels, seen)
+    pixels = to_pixels(resize(to_tensor(pixels), size, antialias=True), pixels.dtype)
+    alpha = picture.alpha
+    if alpha is not None:
+        rows, columns = (np.arange(new) * old // new for new, old in zip(size, picture.size, strict=True))
+        alpha = alpha[rows][:, columns]
+    return replace(picture, pixels=pixels, alpha=alpha)
 
 
 def check_truth(truth: Picture, output: Picture) -> None:

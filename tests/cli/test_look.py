@@ -5,6 +5,7 @@ import signal
 from collections.abc import Callable
 from pathlib import Path
 
+import numpy as np
 import pytest
 from helpers import assert_clear_error, in_process
 from PIL import Image
@@ -50,3 +51,19 @@ def test_curve_refuses_times_and_seeds_that_make_no_sense(flags: tuple[str, str]
     result = in_process("curve", "a.png", "b.png", "-o", tmp_path / "curve", *flags)
     assert result.returncode == 2 and flags[0] in result.stderr
     assert not (tmp_path / "curve").exists()
+
+
+def test_features_show_nothing_that_is_hidden(painting: Path, model_file: Path, tmp_path: Path) -> None:
+    colours = np.asarray(Image.open(painting).convert("RGB"))
+    alpha = np.full(colours.shape[:2], 255, np.uint8)
+    alpha[:, : colours.shape[1] // 3] = 40  # faint, but hidden as in a training
+    hiding, out, drawn = tmp_path / "hiding.png", tmp_path / "out.png", set()
+    for shade in (0, 255):
+        Image.fromarray(np.dstack([np.where(alpha[..., None] < 99, np.uint8(shade), colours), alpha])).save(hiding)
+        told = in_process("features", model_file, hiding, "-o", out, "--device", "cpu")
+        assert told.returncode == 0, told.stderr
+        drawn.add(out.read_bytes())
+    assert len(drawn) == 1
+    Image.fromarray(np.dstack([colours, 0 * alpha])).save(hiding)
+    told = in_process("features", model_file, hiding, "-o", out, "--device", "cpu")
+    assert_clear_error(told, 1, "hiding.png", "transparent everywhere")

@@ -127,3 +127,33 @@ def test_sifid_is_a_distance_of_inception_s_features(hub: Path) -> None:
     assert seen[0].shape[1] == 192
     assert torch.allclose(features[0], seen[0][0].flatten(1).double().mean(1), atol=1e-5)
     assert measure(PAINTING, PHOTO, PAINTING)["sifid"] == pytest.approx(by_eigenvalues, abs=1e-4)
+
+
+def test_figures_are_of_what_can_be_seen() -> None:
+    """Whatever lies below transparent places changes no figure, in none of the pictures and at no size."""
+    alpha = np.zeros((96, 110), np.uint8)
+    alpha[5:90, 4:100] = 255
+    larger = alpha.repeat(2, 0).repeat(2, 1)
+
+    def hiding(shade: int, size: tuple[int, int], seed: int, seen: np.ndarray) -> Picture:
+        return Picture(np.where(seen[..., None] > 0, scene(*size, seed), np.uint8(shade)), seen)
+
+    for size, seen in (((96, 110), alpha), ((192, 220), larger)):
+        one, other = (
+            measure(
+                hiding(shade, size, 1, seen),
+                hiding(shade, (96, 110), 2, alpha),
+                hiding(255 - shade, (96, 110), 3, alpha),
+                hiding(shade, (96, 110), 1, alpha),
+            )
+            for shade in (0, 255)
+        )
+        assert one == other
+    part = slice(5, 90), slice(4, 100)
+    cut = measure(*(Picture(scene(96, 110, seed)[part].copy()) for seed in (1, 2, 3)))
+    assert measure(*(hiding(9, (96, 110), seed, alpha) for seed in (1, 2, 3))) == cut
+    nowhere, anywhere = Picture(PAINTING.pixels, np.zeros((96, 110), np.uint8)), Picture(PAINTING.pixels)
+    with pytest.raises(ImageError, match="the photo is transparent everywhere"):
+        measure(anywhere, nowhere, anywhere)
+    with pytest.raises(ImageError, match="nothing can be seen in painting and output"):
+        measure(hiding(9, (96, 110), 1, alpha), PHOTO, hiding(9, (96, 110), 1, 255 - alpha))
