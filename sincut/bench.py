@@ -36,9 +36,8 @@ from sincut.files import make_folder, write_whole
 from sincut.method.crops import tiles
 from sincut.method.training import Training
 from sincut.model.model import Model
-from sincut.nets.architectures import make_generator
+from sincut.nets.architectures import make_discriminator, make_generator
 from sincut.nets.blocks import EqualConv2d, EqualLinear, UpBlock
-from sincut.nets.discriminator import Discriminator
 from sincut.pictures.picture import Picture
 from sincut.pictures.reading import load
 from sincut.pictures.resampling import resized
@@ -145,7 +144,8 @@ def step_tflop(config: Config) -> float:
     real = crops.count * each * config.judged
     keys = queries if losses.negatives != "internal" else 0  # encoded anew
     generator = 3 * (encoder + decoder) * translated + shallow * (3 * queries + keys)
-    discriminator = (3 * 2 + 2 + 4 / losses.r1_every) * critic * real
+    penalty = 4 / losses.r1_every if losses.r1 else 0
+    discriminator = (3 * 2 + 2 + penalty) * critic * real
     return generator + discriminator
 
 
@@ -161,7 +161,7 @@ def _forward_tflop(config: Config) -> tuple[float, float, float, float]:
     size, tile = config.crops.size, config.crops.tile
     with torch.device("meta"):
         networks = replace(_settled(config), smooth=0.0)  # a filter, of whose autocast the device meta knows nothing
-        generator, discriminator = make_generator(networks), Discriminator(networks, tile)
+        generator, discriminator = make_generator(networks), make_discriminator(networks, tile)
         crop, noise = torch.empty(1, 3, size, size), torch.empty(1, 1, size, size)
         features = generator.encode(crop)
         return (
@@ -181,7 +181,9 @@ def _tflop(network: nn.Module, work: Callable[[], object]) -> float:
         places = inputs[0] if isinstance(layer, UpBlock) else out  # transposed: each input pixel meets each weight
         operations += 2 * layer.weight.numel() * places[:, 0].numel()  # type: ignore[union-attr,operator]
 
-    counted = [m for m in network.modules() if isinstance(m, EqualConv2d | EqualLinear | UpBlock)]
+    counted = [
+        m for m in network.modules() if isinstance(m, EqualConv2d | EqualLinear | UpBlock | nn.Conv2d | nn.Linear)
+    ]
     hooks = [layer.register_forward_hook(count) for layer in counted]
     work()
     for hook in hooks:

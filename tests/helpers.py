@@ -33,6 +33,7 @@ from sincut.model.file import load_tensors, save_tensors
 from sincut.model.limits import Limits
 from sincut.model.model import Model
 from sincut.model.provenance import Provenance
+from sincut.nets.architectures import make_generator
 from sincut.nets.balance import Balance
 from sincut.nets.colour import ColourMap
 from sincut.nets.filters import ChromaGrain, Smoothing
@@ -62,6 +63,12 @@ VARIANTS = (
     *("separate-encoders", "nce-not-to-decoder"),
 )
 SMALL_BANK = {"losses": {"bank": 20, "bank_step": 12, "momentum": 0.5}}
+# The networks for sets of pictures, as small.
+RESNET: dict[str, dict[str, Any]] = {
+    "networks": {"architecture": "resnet", "critic": "patchgan", "noise": "none", "stem": 4, "inner": 8, "blocks": 3},
+    "crops": {"tile": 32},
+    "losses": {"layers": [0, 2, 3, 4, 5], "gan": "lsgan", "r1": 0.0},
+}
 
 RECIPE = {"model": "abc", "strength": 1.0}  # of a manifest
 
@@ -100,10 +107,11 @@ def make_model(config: Config, seed: int = 0) -> Model:
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
         noise = "all" if config.networks.noise == "auto" else config.networks.noise
-        generator = StyleGenerator(replace(config.networks, noise=noise)).eval().requires_grad_(False)
-        generator.up.noise_gain.fill_(0.3)
-        for layer in generator.noise:
-            torch.nn.init.normal_(layer.get_parameter("weight"), 0, 0.3)
+        generator = make_generator(replace(config.networks, noise=noise)).eval().requires_grad_(False)
+        if isinstance(generator, StyleGenerator):
+            generator.up.noise_gain.fill_(0.3)
+            for layer in generator.noise:
+                torch.nn.init.normal_(layer.get_parameter("weight"), 0, 0.3)
         generator.set_base_smoothing(0.02 if config.networks.smooth else 0.0)
         colour = ColourMap(torch.eye(3) * 0.9 + 0.05, torch.tensor([0.1, 0.0, -0.1]))
     texture, grain = 0.02 if config.colour.smooth else 0.0, 0.3 if config.colour.grain else 1.0
@@ -351,13 +359,16 @@ def shrunk(preset: str) -> Config:
     """The method of a preset at a size that takes milliseconds."""
     config = load_preset(preset).config
     tile = 16 if config.crops.tile < config.crops.size else 32
-    widths = {"low": 40.0, "high": 64.0} if config.crops.scale == "width" else {"low": 0.8, "high": 1.0}
+    widths = {"low": 40.0, "high": 64.0} if config.crops.in_pixels else {"low": 0.8, "high": 1.0}
     layers = tuple(layer for layer in config.losses.layers if layer < 4) or (3,)
+    networks = {"stem": 4, "inner": 8, "blocks": 2, "discriminator": 0.05, "features": 8}
+    if config.networks.architecture == "resnet":  # of fewer channels normalisation makes much of their rounding
+        networks |= {"stem": 8, "inner": 32, "discriminator": 0.1, "features": 16}
     return overlay(
         config,
         {
             "crops": {"size": 32, "tile": tile, "count": 2, **widths},
-            "networks": {"stem": 4, "inner": 8, "blocks": 2, "discriminator": 0.05, "features": 8},
+            "networks": networks,
             "losses": {"layers": layers},
         },
     )

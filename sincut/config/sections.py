@@ -24,9 +24,9 @@ class Crops:
 
     scale: str = choice(
         "width",
-        ("width", "factor", "axes"),
+        ("width", "factor", "axes", "square"),
         "unit of low and high; width: px of the scaled picture's width; factor: a multiple of the file's size; axes: "
-        "the same, drawn for each axis on its own",
+        "the same, drawn for each axis on its own; square: px of both sides, whatever the aspect was",
     )
     low: float = number(384.0, 0.01, 65536, "smallest scale at which crops are taken, in the unit of `scale`")
     high: float = number(1024.0, 0.01, 65536, "largest scale at which crops are taken, in the unit of `scale`")
@@ -34,7 +34,8 @@ class Crops:
         0.0,
         0,
         1000,
-        "scale=width: a picture wider than this multiple of `high` is scaled down to it before training; 0: never",
+        "scale=width or square: a picture larger than this multiple of `high` is scaled down to it before training; "
+        "0: never",
     )
     own_scales: bool = switch(
         False, "true: each crop is taken at a scale of its own; false: all crops of a step at the same scale"
@@ -47,13 +48,18 @@ class Crops:
     tile: int = number(64, 16, 1024, "side of the tiles that the discriminator sees, px; a power of two")
     flip: float = number(0.5, 0, 1, "probability that a crop is mirrored left-right")
 
+    @property
+    def in_pixels(self) -> bool:
+        """True if low and high are px of a scaled picture; False if they are multiples of the file's size."""
+        return self.scale in ("width", "square")
+
     def check(self) -> None:
         """Raise `ConfigError` if settings contradict each other."""
         if self.low > self.high:
             raise ConfigError(f"crops.low={self.low:g} is above crops.high={self.high:g}; swap them")
-        if self.scale != "width" and self.high > 8:
+        if not self.in_pixels and self.high > 8:
             raise ConfigError(f"crops.high={self.high:g} is no factor; use 8 or less, or --set crops.scale=width")
-        if self.scale == "width" and self.low < 16:
+        if self.in_pixels and self.low < 16:
             raise ConfigError(f"crops.low={self.low:g} is no width; use 16 px or more, or --set crops.scale=factor")
         if 0 < self.excess < 1:
             raise ConfigError(f"crops.excess={self.excess:g} is too small for crops; use 1 or more")
@@ -67,15 +73,33 @@ class Crops:
 class Networks:
     """The shape of G, D and H; no width depends on the crop's size."""
 
-    stem: int = number(40, 1, 1024, "channels of G at full resolution")
-    inner: int = number(80, 1, 2048, "channels of G at half resolution")
-    blocks: int = number(6, 2, 32, "residual blocks of G; the first half belongs to the encoder")
+    architecture: str = choice(
+        "stylegan2",
+        ("stylegan2", "resnet"),
+        "layers of G; stylegan2: as published for single pictures; resnet: as published for sets of pictures, with "
+        "instance normalisation, so that pictures are translated whole and not in tiles",
+    )
+    critic: str = choice(
+        "stylegan2",
+        ("stylegan2", "patchgan"),
+        "layers of D; stylegan2: one verdict on a tile, as published for single pictures; patchgan: one on each of its "
+        "overlapping patches of 70 px, as published for sets",
+    )
+    stem: int = number(
+        40, 1, 1024, "channels of G at full resolution; architecture=resnet has twice as many at half resolution"
+    )
+    inner: int = number(
+        80, 1, 2048, "channels of G's residual blocks, at half resolution; with architecture=resnet at a quarter"
+    )
+    blocks: int = number(
+        6, 2, 32, "residual blocks of G; the first half, and of an odd number one more of a resnet, is the encoder's"
+    )
     noise: str = choice(
         "last",
         ("last", "auto", "all", "none"),
         "noise inputs of G's decoder, of which it makes strokes or grain; last: in its upsampling block alone, as "
-        "published; all: in its residual blocks too; none: nowhere; auto: all if the target's even parts have more "
-        "than twice the texture of the source's, otherwise none",
+        "published; all: in its residual blocks too; none: nowhere, the only choice with architecture=resnet; auto: "
+        "all if the target's even parts have more than twice the texture of the source's, otherwise none",
     )
     residual: float = number(0.0, 0, 1, "0: the network gives the picture; r > 0: the input + r times its output")
     smooth: float = number(
@@ -85,7 +109,12 @@ class Networks:
         "with `residual`: strength of the edge-preserving filter on the input that the output is added to, as a "
         "multiple of the source's texture; only if that is more than twice the target's; 0: never",
     )
-    discriminator: float = number(1.0, 0.05, 8, "width of D as a multiple of 32/64/128/256/384 at 64/32/16/8/4 px")
+    discriminator: float = number(
+        1.0,
+        0.05,
+        8,
+        "width of D as a multiple of 32/64/128/256/384 at 64/32/16/8/4 px; with critic=patchgan of 64/128/256/512",
+    )
     detail: float = number(
         0.0,
         0,
@@ -103,7 +132,16 @@ class Networks:
     @property
     def deepest_layer(self) -> int:
         """The number of the last layer of G's encoder, from 0 (RGB)."""
-        return 2 + self.blocks // 2
+        return 3 + (self.blocks + 1) // 2 if self.architecture == "resnet" else 2 + self.blocks // 2
+
+    def check(self, crops: Crops) -> None:
+        """Raise `ConfigError` if settings contradict each other or those of the crops."""
+        if self.architecture == "resnet" and self.noise != "none":
+            raise ConfigError(
+                f"networks.noise={self.noise}: a resnet has no noise inputs; use --set networks.noise=none"
+            )
+        if self.critic == "patchgan" and crops.tile < 32:
+            raise ConfigError(f"crops.tile={crops.tile} is too small for networks.critic=patchgan; use 32 or more")
 
 
 @dataclass(frozen=True)
@@ -134,6 +172,11 @@ class Colour:
 class Losses:
     """Weights and parts of the losses; x is the source, y the target."""
 
+    gan: str = choice(
+        "non-saturating",
+        ("non-saturating", "lsgan"),
+        "adversarial loss; non-saturating: cross-entropy of D's logits; lsgan: their squared distances to 0 and 1",
+    )
     nce: float = number(4.0, 0, 1000, "weight of PatchNCE")
     identity: bool = switch(
         True, "true: PatchNCE of both pictures, 1/2 (NCE(x, G(x)) + NCE(y, G(y))); false: of the source, NCE(x, G(x))"
@@ -174,7 +217,8 @@ class Losses:
         default=(0, 1, 2, 3, 5),
         metadata={
             "doc": "layers of G's encoder that PatchNCE compares: 0 RGB, 1 full resolution, 2 half resolution, 3.. "
-            "after each residual block"
+            "after each residual block; with architecture=resnet 0 RGB, 1 full resolution, 2 and 3 the two "
+            "convolutions before a step down, 4.. after each residual block"
         },
     )
     patches: int = number(256, 1, 65536, "patches that PatchNCE compares per crop and layer")
@@ -206,7 +250,7 @@ class Losses:
         "parts of G that PatchNCE trains; all: encoder and decoder; encoder: its gradient does not reach the decoder",
     )
     temperature: float = number(0.07, 0.001, 10, "temperature tau of PatchNCE")
-    r1: float = number(1.0, 0, 1000, "weight of the gradient penalty R1 on the target's tiles")
+    r1: float = number(1.0, 0, 1000, "weight of the gradient penalty R1 on the target's tiles; 0: none")
     r1_every: int = number(1, 1, 1024, "steps from one R1 penalty to the next; its weight is multiplied by this")
     own: dict[str, float] = field(
         default_factory=dict, metadata={"doc": "weights of registered loss terms of your own, by name"}
@@ -330,6 +374,7 @@ class Config:
                 check(f"{section.name}.{setting.name}", getattr(settings, setting.name), setting.metadata)
         self.crops.check()
         self.losses.check()
+        self.networks.check(self.crops)
         self.schedule.check()
         if self.losses.cycle and self.method.algorithm == "sincut":
             raise ConfigError("losses.cycle needs a second generator: add --set method.algorithm=cyclegan")

@@ -1,8 +1,8 @@
 """A critic: a discriminator D, its view of the crops, and the adversarial loss of D and of G.
 
-The loss is the non-saturating one with the R1 penalty (see `losses.py`). D sees tiles of the crops instead of whole
-crops, which bounds what it can memorise of two single pictures (Park et al. 2020, appendix). Ours is a second critic of
-whole crops, downsampled to the size of a tile.
+The loss is the non-saturating one with the R1 penalty, or that of least squares (see `losses.py`). D sees tiles of the
+crops instead of whole crops, which bounds what it can memorise of two single pictures (Park et al. 2020, appendix).
+Ours is a second critic of whole crops, downsampled to the size of a tile.
 """
 
 from collections.abc import Callable
@@ -11,9 +11,20 @@ import torch
 from torch import Tensor
 
 from sincut.config.sections import Losses
-from sincut.method.losses import adversarial, discrimination, r1_penalty
+from sincut.method.losses import (
+    adversarial,
+    discrimination,
+    least_squares,
+    least_squares_discrimination,
+    r1_penalty,
+)
 from sincut.method.term import Part, Seen
 from sincut.nets.discriminator import Discriminator
+
+GANS = {  # by `losses.gan`, the losses of G and of D
+    "non-saturating": (adversarial, discrimination),
+    "lsgan": (least_squares, least_squares_discrimination),
+}
 
 
 class Critic:
@@ -35,6 +46,7 @@ class Critic:
     ) -> None:
         self.network, self.view, self.weight, self.suffix, self.way = network, view, weight, suffix, way
         self.r1, self.r1_every = losses.r1, losses.r1_every
+        self.loss_of_g, self.loss_of_d = GANS[losses.gan]
 
     def views(self, seen: Seen) -> tuple[Tensor, Tensor]:
         """What D sees of the real crops and of the translation that is to look like them, (T, 3, tile, tile) each."""
@@ -45,16 +57,16 @@ class Critic:
         """L_D of views of target and translation, both (T, 3, tile, tile), in step number `step` of the run.
 
         The R1 penalty is added in every `r1_every`-th step, with as many times its weight: lazy regularisation, as in
-        StyleGAN2 (Karras et al. 2020, https://arxiv.org/abs/1912.04958, section 3.1).
+        StyleGAN2 (Karras et al. 2020, https://arxiv.org/abs/1912.04958, section 3.1). With a weight of 0 there is none.
         """
         name, penalty_name = f"D{self.suffix}", f"R1{self.suffix}"
-        if step % self.r1_every:
-            real_logits, fake_logits = self.network(torch.cat([real, fake])).chunk(2)  # (T, 1) each
-            return [Part(name, 1.0, discrimination(real_logits, fake_logits))]
+        if not self.r1 or step % self.r1_every:
+            real_logits, fake_logits = self.network(torch.cat([real, fake])).chunk(2)  # (T, 1, ...) each
+            return [Part(name, 1.0, self.loss_of_d(real_logits, fake_logits))]
         real_logits, penalty = r1_penalty(self.network, real)
-        loss = discrimination(real_logits, self.network(fake))
+        loss = self.loss_of_d(real_logits, self.network(fake))
         return [Part(name, 1.0, loss), Part(penalty_name, self.r1 * self.r1_every, penalty, shown=False)]
 
     def generator_loss(self, fake: Tensor) -> list[Part]:
         """The adversarial part of L_G, of views (T, 3, tile, tile) of the translation."""
-        return [Part(f"G{self.suffix}", self.weight, adversarial(self.network(fake)))]
+        return [Part(f"G{self.suffix}", self.weight, self.loss_of_g(self.network(fake)))]

@@ -136,12 +136,12 @@ def _shared(a: Box, b: Box) -> float:
 def without_excess(image: Tensor, config: Crops) -> Tensor:
     """The picture (1, C, H, W), scaled down to `crops.excess` times the largest training width if it is wider (ours).
 
-    That makes steps quicker. It happens only with `crops.scale=width`, where the largest width is `crops.high`, and
+    That makes steps quicker. It happens only where `crops.high` is the largest width, or side, in px, and
     never below `crops.excess` times the size of a crop. With an `excess` of 0 the picture stays as it is.
     """
     h, w = image.shape[2:]
     factor = scale_for_width((h, w), config, config.excess)
-    if config.scale != "width" or not config.excess or factor >= 1:
+    if not config.in_pixels or not config.excess or factor >= 1:
         return image
     return resize(image, (round(h * factor), round(w * factor)), interpolation="bilinear", antialias=True)
 
@@ -165,8 +165,11 @@ def scaled_size(h: int, w: int, config: Crops, draw: list[float]) -> tuple[int, 
     """
     low, high = config.low, config.high
     first, second = (low + (high - low) * u for u in draw)
-    factors = {"width": (first / w, first / w), "factor": (first, first), "axes": (first, second)}[config.scale]
-    if config.scale != "axes":  # a long panorama keeps its aspect: scale both sides until a crop fits
+    factors = {
+        **{"width": (first / w, first / w), "factor": (first, first)},
+        **{"axes": (first, second), "square": (first / h, first / w)},
+    }[config.scale]
+    if config.scale not in ("axes", "square"):  # a long panorama keeps its aspect: scale both sides until a crop fits
         factors = (max(factors[0], config.size / min(h, w)),) * 2
     return max(config.size, round(h * factors[0])), max(config.size, round(w * factors[1]))
 

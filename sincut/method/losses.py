@@ -1,7 +1,8 @@
 """Losses as pure functions of tensors: unweighted scalars, which terms and critics weight.
 
 The adversarial loss is the non-saturating one (Goodfellow et al. 2014, https://arxiv.org/abs/1406.2661) with the R1
-penalty (Mescheder et al. 2018, https://arxiv.org/abs/1801.04406), the contrastive one is PatchNCE (Park et al. 2020,
+penalty (Mescheder et al. 2018, https://arxiv.org/abs/1801.04406), or that of least squares (LSGAN, Mao et al. 2017,
+https://arxiv.org/abs/1611.04076); the contrastive one is PatchNCE (Park et al. 2020,
 section 3, https://arxiv.org/abs/2007.15651). Inputs of any precision are cast to float32 at least; only the matrix
 product of PatchNCE runs in the precision of an autocast around it.
 
@@ -28,18 +29,30 @@ def discrimination(real_logits: Tensor, fake_logits: Tensor) -> Tensor:
     return 0.5 * (F.softplus(precise(fake_logits)).mean() + F.softplus(-precise(real_logits)).mean())
 
 
+def least_squares(fake_logits: Tensor) -> Tensor:
+    """G's loss of LSGAN, E[(D(fake) - 1)^2], for logits of any shape."""
+    return (precise(fake_logits) - 1).square().mean()
+
+
+def least_squares_discrimination(real_logits: Tensor, fake_logits: Tensor) -> Tensor:
+    """D's loss of LSGAN, 1/2 E[D(fake)^2] + 1/2 E[(D(real) - 1)^2], for logits of any shape."""
+    return 0.5 * (precise(fake_logits).square().mean() + (precise(real_logits) - 1).square().mean())
+
+
 def r1_penalty(discriminator: Callable[[Tensor], Tensor], tiles: Tensor) -> tuple[Tensor, Tensor]:
-    """D's logits (T, 1) of real tiles (T, 3, H, W), and R1, 1/2 E |grad D|^2 (sum over pixels, mean over tiles).
+    """D's logits (T, 1, ...) of real tiles (T, 3, H, W), and R1, 1/2 E |grad D|^2 (sum over pixels, mean over tiles).
+
+    D of a tile is its logit, or the mean of its logits.
 
     R1 is differentiable by D's weights, without the usual double backward pass. With v the gradient of D at a tile,
     taken as a constant, the directional derivative of D along v is |v|^2, and its derivative by the weights is that of
     1/2 |grad D|^2. Forward-mode differentiation (torch.autograd.forward_ad) computes it together with the logits.
     """
     tiles = tiles.detach().requires_grad_()
-    (v,) = torch.autograd.grad(precise(discriminator(tiles)).sum(), tiles)
+    (v,) = torch.autograd.grad(precise(discriminator(tiles)).flatten(1).mean(1).sum(), tiles)
     with forward_ad.dual_level():
         dual = forward_ad.make_dual(tiles.detach(), v)  # type: ignore[no-untyped-call]
-        logits, slope = forward_ad.unpack_dual(discriminator(dual))  # type: ignore[no-untyped-call]  # (T, 1) each
+        logits, slope = forward_ad.unpack_dual(discriminator(dual))  # type: ignore[no-untyped-call]  # (T, 1, ...)
     square = precise(slope).mean()  # mean of |v|^2 over the tiles
     return logits, square - 0.5 * square.detach()  # the value is half of it, the derivative is whole
 

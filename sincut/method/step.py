@@ -10,9 +10,10 @@ compare patches. `Cut.step` is one update of D, then of G and H together, down t
           + nce * 1/2 (NCE(x, fake) + NCE(y, same))    with same = G(y)                    nce.py
           + same * |same - y|_1                                                            terms.py
 
-where `nce` and `same` are settings of `losses`. x and y are crops (N, 3, crop, crop) in [-1, 1], D sees them in tiles
-(T, 3, tile, tile). Crops are drawn in `crops.py`, from pictures that were prepared in `sides.py`. The presets `paper`
-and `release` choose the published method; what is marked "ours" is off there.
+where `nce` and `same` are settings of `losses`. With `losses.gan=lsgan` the adversarial loss is that of least squares.
+x and y are crops (N, 3, crop, crop) in [-1, 1], D sees them in tiles (T, 3, tile, tile). Crops are drawn in `crops.py`,
+from pictures that were prepared in `sides.py`. The presets `paper` and `release` choose the published method; what is
+marked "ours" is off there.
 """
 
 from collections.abc import Iterable, Iterator, Mapping
@@ -32,8 +33,7 @@ from sincut.method.crops import downsampled, tiles
 from sincut.method.descent import Descent
 from sincut.method.sides import Sides
 from sincut.method.term import Ingredients, Progress, Seen, Term, Way, kept_of, networks_of, noise_like, translated
-from sincut.nets.architectures import make_generator
-from sincut.nets.discriminator import Discriminator
+from sincut.nets.architectures import make_discriminator, make_generator
 from sincut.nets.generator import Generator
 from sincut.nets.pooled import Pool
 
@@ -89,7 +89,7 @@ class Cut:
     def _critic(self, like: Pool | None, way: str = "", large: bool = False) -> Critic:
         """A D of the tiles of crops; or with `large` (ours) of whole crops, downsampled to the size of a tile."""
         config = self.config
-        network = Discriminator(config.networks, config.crops.tile)
+        network = make_discriminator(config.networks, config.crops.tile)
         if like is not None:  # ours: fine detail amplified where a picture has little of it
             network.normalise_by(like, config.networks.detail)
         view = partial(downsampled if large else tiles, size=config.crops.tile)

@@ -1,13 +1,18 @@
 """The networks that the settings choose: their classes by name, and the factories that make them."""
 
 from sincut.config.sections import Networks
+from sincut.nets.discriminator import Discriminator, StyleDiscriminator
 from sincut.nets.generator import Generator
+from sincut.nets.patchgan import PatchDiscriminator
+from sincut.nets.resnet import ResnetGenerator
 from sincut.nets.stylegan2 import StyleGenerator
+
+GENERATORS: dict[str, type[Generator]] = {"stylegan2": StyleGenerator, "resnet": ResnetGenerator}
 
 
 def architecture(networks: Networks) -> type[Generator]:
     """The class of the generator that the settings choose."""
-    return StyleGenerator
+    return GENERATORS[networks.architecture]
 
 
 def make_generator(networks: Networks) -> Generator:
@@ -16,3 +21,8 @@ def make_generator(networks: Networks) -> Generator:
     Raises ValueError for settings that two pictures are still to settle.
     """
     return architecture(networks)(networks)
+
+
+def make_discriminator(networks: Networks, tile: int) -> Discriminator:
+    """A new discriminator D of tiles with sides of `tile` px, as the settings choose."""
+    return PatchDiscriminator(networks) if networks.critic == "patchgan" else StyleDiscriminator(networks, tile)

@@ -19,6 +19,7 @@ from torch import Tensor, nn
 
 from sincut.config.sections import Networks
 from sincut.nets.filters import smoothed
+from sincut.nets.local import precise
 
 
 class Generator(nn.Module, ABC):
@@ -57,6 +58,14 @@ class Generator(nn.Module, ABC):
     @abstractmethod
     def step_of(layer: int) -> int:
         """Pixels of the picture, along each side, per place of a layer's features."""
+
+    @staticmethod
+    @abstractmethod
+    def linear(f_in: int, f_out: int) -> nn.Module:
+        """A new linear layer (R, F_in) -> (R, F_out) for the projection heads, of the kind of G's own layers.
+
+        They are trained at the same learning rate.
+        """
 
     @abstractmethod
     def encode(self, x: Tensor, last: int | None = None) -> list[Tensor]:
@@ -122,4 +131,4 @@ class Generator(nn.Module, ABC):
 
     def _base(self, x: Tensor) -> Tensor:
         """The base: the input, with `set_base_smoothing` without its texture, since G is to draw the target's."""
-        return smoothed(x, self.texture) if self.residual and self.smooths_base else x.float()
+        return smoothed(x, self.texture) if self.residual and self.smooths_base else precise(x)

@@ -5,7 +5,6 @@ from torch import Tensor, nn
 
 from sincut.config.sections import Networks
 from sincut.nets.architectures import architecture
-from sincut.nets.blocks import EqualLinear
 
 
 class Projector(nn.Module):
@@ -13,10 +12,11 @@ class Projector(nn.Module):
 
     def __init__(self, config: Networks, layers: tuple[int, ...]) -> None:
         super().__init__()
-        channels = architecture(config).channels_of(config)
+        chosen = architecture(config)
+        channels, linear = chosen.channels_of(config), chosen.linear
         self.heads = nn.ModuleList()
         for layer in layers:
-            first, second = EqualLinear(channels[layer], config.features), EqualLinear(config.features, config.features)
+            first, second = linear(channels[layer], config.features), linear(config.features, config.features)
             self.heads.append(nn.Sequential(first, nn.ReLU(), second))
 
     def forward(self, patches: list[Tensor]) -> list[Tensor]:

@@ -18,10 +18,10 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from sincut.config.sections import Networks
-from sincut.nets.blocks import EqualConv2d, ResidualBlock, UpBlock
+from sincut.nets.blocks import EqualConv2d, EqualLinear, ResidualBlock, UpBlock
 from sincut.nets.filters import SMOOTH_REACH
 from sincut.nets.generator import Generator
-from sincut.nets.local import without_border
+from sincut.nets.local import precise, without_border
 
 STRIDE = 2  # px of the picture per place of the inner feature maps; tiles start at multiples of it
 
@@ -72,6 +72,11 @@ class StyleGenerator(Generator):
     def step_of(layer: int) -> int:
         """1 px of layers 0 and 1, 2 px of all others."""
         return 1 if layer < 2 else STRIDE
+
+    @staticmethod
+    def linear(f_in: int, f_out: int) -> nn.Module:
+        """One with equalised learning rate."""
+        return EqualLinear(f_in, f_out)
 
     @property
     def encoder_parts(self) -> Iterable[nn.Module]:
@@ -134,7 +139,7 @@ class StyleGenerator(Generator):
 
     def _paint(self, base: Tensor, y: Tensor, noise: Tensor) -> Tensor:
         """The picture: upsampled features y (N, c2, H/2, W/2) as RGB; with `networks.residual`, added to the base."""
-        out: Tensor = self.rgb(self.up(y, noise)).float() + self.rgb_bias[:, None, None]
+        out: Tensor = precise(self.rgb(self.up(y, noise))) + self.rgb_bias[:, None, None]
         return base + self.residual * out if self.residual else out
 
     @property

@@ -33,19 +33,23 @@ class Learned(NamedTuple):
 
 
 def scale_for_width(size: Size, crops: Crops, multiple: float) -> float:
-    """The scale at which a picture (H, W) is this multiple of the widest that crops see; a crop fits so often, too."""
+    """The scale at which a picture (H, W) is this multiple of the widest that crops see; a crop fits so often, too.
+
+    With `crops.scale=square` its shorter side counts.
+    """
     h, w = size
-    return max(multiple * crops.high / w, multiple * crops.size / min(h, w))
+    side = min(h, w) if crops.scale == "square" else w
+    return max(multiple * crops.high / side, multiple * crops.size / min(h, w))
 
 
 def size_learned(size: Size, crops: Crops, in_set: bool = False) -> Size:
     """The size (H, W) at which a picture is learned from.
 
-    It is smaller than its own only beyond `LARGE` pixels, or `LARGE_IN_SET` of a picture that is `in_set`, and with
-    `crops.scale=width`: other scales are those of the file's own pixels.
+    It is smaller than its own only beyond `LARGE` pixels, or `LARGE_IN_SET` of a picture that is `in_set`, and where
+    `crops.scale` is a width or a side in px: other scales are those of the file's own pixels.
     """
     h, w = size
-    if h * w <= (LARGE_IN_SET if in_set else LARGE) or crops.scale != "width":
+    if h * w <= (LARGE_IN_SET if in_set else LARGE) or not crops.in_pixels:
         return size
     most = MOST_IN_SET if in_set else MOST
     widest = min(math.sqrt(most / (h * w)), scale_for_width(size, crops, crops.excess or EXCESS))

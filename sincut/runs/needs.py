@@ -56,8 +56,7 @@ def _bank_bytes(config: Config) -> tuple[int, int]:
 def _excess(size: Size, config: Config) -> float:
     """The scale at which crops are taken of a picture (H, W) that is in memory, see `crops.without_excess`."""
     crops = config.crops
-    by_width = crops.scale == "width" and crops.excess
-    return learned.scale_for_width(size, crops, crops.excess) if by_width else 1.0
+    return learned.scale_for_width(size, crops, crops.excess) if crops.in_pixels and crops.excess else 1.0
 
 
 def _to_read(image: AnyImage, config: Config) -> tuple[Size, int, bool]:

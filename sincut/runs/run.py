@@ -167,8 +167,8 @@ def _provenance(inputs: Inputs, config: Config) -> Provenance:
     scales: dict[str, tuple[float, float]] = {}
     for part, side in zip(PARTS, (inputs.source, inputs.target), strict=True):
         low, high = config.crops.low, config.crops.high
-        by_width = config.crops.scale == "width"
-        scales[part] = (low / side.width, high / side.width) if by_width else (low, high)
+        in_pixels = config.crops.in_pixels
+        scales[part] = (low / side.width, high / side.width) if in_pixels else (low, high)
     return replace(
         inputs.identity(),
         seed=config.schedule.seed,

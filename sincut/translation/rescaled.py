@@ -31,7 +31,7 @@ class Widths:
     def of(cls, model: Model) -> "Widths":
         """The widths that a model's settings and provenance tell; 1 to infinity where they are unknown."""
         crops, source = model.config.crops, model.provenance.source
-        if crops.scale == "width":
+        if crops.in_pixels:
             return cls(crops.low, crops.high)
         width = source.width if source is not None else 0
         return cls(crops.low * width, crops.high * width) if width else cls(1.0, math.inf)

@@ -1,5 +1,7 @@
 """Crops: sizes, scale laws, distinct places, antialiasing, refusal of small pictures."""
 
+from dataclasses import replace
+
 import pytest
 import torch
 from helpers import gradient_of
@@ -58,6 +60,14 @@ def test_width_law_draws_widths_and_keeps_the_aspect() -> None:
 def test_axes_law_scales_each_axis_by_its_own_factor() -> None:
     config = Crops(scale="axes", low=0.5, high=1.0, size=64)
     assert scaled_size(400, 800, config, [0.0, 1.0]) == (200, 800)
+
+
+def test_square_law_scales_both_sides_to_as_many_pixels() -> None:
+    config = Crops(scale="square", low=286, high=286, size=256, tile=256, count=1)
+    assert scaled_size(400, 800, config, [0.7, 0.0]) == (286, 286)
+    wide = Crops(scale="square", low=80, high=100, size=32, tile=32)
+    assert scaled_size(400, 800, wide, [0.5, 0.0]) == (90, 90)
+    assert without_excess(torch.zeros(1, 3, 300, 600), replace(wide, excess=2.0)).shape == (1, 3, 200, 400)
 
 
 def test_factor_law_scales_both_axes_alike() -> None:

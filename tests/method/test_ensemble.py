@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 import torch
-from helpers import CPU, PLAIN, average_of, check_that_resumed_equals_uninterrupted, snapshot, style, tensors_of
+from helpers import CPU, PLAIN, RESNET, average_of, check_that_resumed_equals_uninterrupted, snapshot, style, tensors_of
 
 from sincut.config.sections import Config, overlay
 from sincut.errors import ModelError
@@ -40,6 +40,18 @@ def test_while_another_member_is_trained_the_last_one_is_shown(
     assert named[9] == named[11] == {"distil"} and "NCE" in named[8]
     phases = [(e.step, e.steps, e.phase_steps, e.member, e.distils) for e in events if isinstance(e, Planned)]
     assert phases == [(1, 11, 4, 1, False), (4, 11, 4, 2, False), (8, 11, 3, 2, True)]
+
+
+def test_networks_for_sets_are_members_and_distilled_too(
+    ensemble: Config, pictures: tuple[torch.Tensor, torch.Tensor]
+) -> None:
+    events = check_that_resumed_equals_uninterrupted(overlay(ensemble, RESNET), pictures, 9)
+    state = tensors_of(events)
+    names = [name.removeprefix("member.1.") for name in state if name.startswith("member.1.generator.")]
+    for name in names:  # the encoder stays that of the last member
+        part = name.split(".")[1]
+        taught = part in ("decoder", "up", "rgb")
+        assert torch.equal(state[name], state[f"member.1.{name}"]) != taught or "bias" in name, name
 
 
 def test_distillation_brings_the_decoder_to_what_members_that_differ_have_in_common(

@@ -9,6 +9,7 @@ import torch
 from helpers import (
     CPU,
     PLAIN,
+    RESNET,
     SMALL_BANK,
     VARIANTS,
     average_of,
@@ -62,6 +63,11 @@ def test_a_method_without_heads_trains_members_and_distils_bit_for_bit(
     assert not any("heads" in name or "projector" in name or ".h." in name for name in tensors_of(events))
     models = [event.model for event in events if isinstance(event, Checkpoint)]
     assert all(model.projector is None for model in models)
+
+
+def test_networks_for_sets_resume_bit_for_bit_too(tiny: Config, pictures: tuple[torch.Tensor, torch.Tensor]) -> None:
+    config = overlay(overlay(tiny, RESNET), {"schedule": {"steps": 6}, "optimisation": {"ema": 0.0}})
+    check_that_resumed_equals_uninterrupted(config, pictures, 3, "bfloat16")
 
 
 def test_checkpoints_without_an_average_of_the_heads_go_on_alike(

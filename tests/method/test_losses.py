@@ -13,6 +13,8 @@ from sincut.method.losses import (
     coarse_squared,
     discrimination,
     half_distances,
+    least_squares,
+    least_squares_discrimination,
     mean_absolute,
     mean_squared,
     pair_distances,
@@ -20,7 +22,7 @@ from sincut.method.losses import (
     patch_nce_against,
     r1_penalty,
 )
-from sincut.nets.discriminator import Discriminator
+from sincut.nets.discriminator import StyleDiscriminator
 
 
 def unit_rows(count: int, features: int, seed: int) -> torch.Tensor:
@@ -50,6 +52,12 @@ def test_adversarial_losses_have_their_closed_forms() -> None:
     real, fake = torch.tensor([[2.0]]), torch.tensor([[-1.0]])
     want = 0.5 * math.log1p(math.exp(-1)) + 0.5 * math.log1p(math.exp(-2))
     assert discrimination(real, fake).item() == pytest.approx(want)
+
+
+def test_least_squares_are_distances_to_0_and_1() -> None:
+    real, fake = torch.tensor([[[[1.0, 0.5]]]]), torch.tensor([[[[0.0, 2.0]]]])  # two patches of a tile
+    assert least_squares(fake).item() == 1.0  # ((0 - 1)^2 + (2 - 1)^2) / 2
+    assert least_squares_discrimination(real, fake).item() == 1.0625  # (0^2 + 2^2) / 4 + (0^2 + 0.5^2) / 4
 
 
 @pytest.mark.parametrize("temperature", [0.07, 0.5])
@@ -134,6 +142,8 @@ def test_gradients_are_right_in_float64() -> None:
     assert ((alike > 0.5).sum() > len(key)) and not ((alike - 0.5).abs() < 1e-3).any()  # no key lies at the limit
     assert gradcheck(adversarial, logits)
     assert gradcheck(discrimination, (logits, other))
+    assert gradcheck(least_squares, logits)
+    assert gradcheck(least_squares_discrimination, (logits, other))
     assert gradcheck(lambda q, k: patch_nce(q, k, 0.3), (query, key))
     assert gradcheck(lambda q, k: patch_nce(q, k, 0.3, false_negatives=0.5), (query, key))
     assert gradcheck(lambda q, k: patch_nce(q, k, 0.3, 0.5, unit_rows(4, 3, 9)), (query, key))
@@ -192,7 +202,7 @@ def test_r1_agrees_with_finite_differences() -> None:
 def test_r1_is_differentiated_as_by_a_second_backward_pass() -> None:
     with torch.random.fork_rng():
         torch.manual_seed(0)
-        critic = Discriminator(Networks(discriminator=0.1), 16).double()
+        critic = StyleDiscriminator(Networks(discriminator=0.1), 16).double()
         tiles = torch.randn(3, 3, 16, 16, dtype=torch.float64, requires_grad=True)
     (gradient,) = torch.autograd.grad(critic(tiles).sum(), tiles, create_graph=True)
     want = torch.autograd.grad(

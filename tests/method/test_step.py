@@ -1,7 +1,9 @@
 """The step against the plain method, written twice."""
 
 from collections.abc import Callable, Iterable
+from dataclasses import replace
 from functools import partial
+from typing import Any
 
 import numpy as np
 import pytest
@@ -62,8 +64,11 @@ def plain_step(training: Training) -> tuple[dict[str, float], list[torch.Tensor]
     for name, (view, shown, made) in views.items():
         real_tiles, critic = view(shown).detach().requires_grad_(), critics[name]
         real, rejected = critic(real_tiles), critic(view(made).detach())
-        values[f"D{name}"] = discrimination(real, rejected)
-        (gradient,) = torch.autograd.grad(real.sum(), real_tiles, create_graph=True)
+        if losses.gan == "lsgan":
+            values[f"D{name}"] = (rejected**2).mean() / 2 + ((1 - real) ** 2).mean() / 2
+        else:
+            values[f"D{name}"] = discrimination(real, rejected)
+        (gradient,) = torch.autograd.grad(real.flatten(1).mean(1).sum(), real_tiles, create_graph=True)
         penalty = 0.5 * gradient.square().sum((1, 2, 3)).mean()
         loss = loss + values[f"D{name}"] + losses.r1 * losses.r1_every * penalty
     optimiser = cut.descend.optimisers["d"]
@@ -73,7 +78,8 @@ def plain_step(training: Training) -> tuple[dict[str, float], list[torch.Tensor]
     optimiser.step()
     total = torch.zeros(())
     for name, (view, _, made) in views.items():
-        values[f"G{name}"] = adversarial(critics[name](view(made)))
+        verdict = critics[name](view(made))
+        values[f"G{name}"] = ((1 - verdict) ** 2).mean() if losses.gan == "lsgan" else adversarial(verdict)
         total = total + (losses.large if "large" in name else 1) * values[f"G{name}"]
     if losses.nce:
         values["NCE"] = plain_nce(training, ((x, fake), (y, same)) if losses.identity else ((x, fake),))
@@ -173,6 +179,18 @@ def plain_contrast(training: Training, q: torch.Tensor, k: torch.Tensor, slot: i
     return ((positive.exp() + others).log() - positive).mean()
 
 
+def in_double(training: Training) -> Training:
+    """The training with networks and pictures in float64."""
+    source, target = (
+        replace(side, pictures=tuple(replace(each, stack=each.stack.double()) for each in side.pictures))
+        for side in training.sides[:2]
+    )
+    training.sides = training.cut.sides = training.sides._replace(source=source, target=target)
+    for network in training.cut.networks().values():
+        network.double()
+    return training
+
+
 def heads_of(training: Training) -> Projector:
     projector = training.cut.term_networks["projector"]
     assert isinstance(projector, Projector)
@@ -198,6 +216,9 @@ def critics_of(training: Training) -> list[torch.nn.Parameter]:
         ("standard", {"losses": {"nce": 0.0}}),
         ("standard", {"losses": {"distance": 1.0, "self_distance": 0.5, "geometry": 3.0, "turn": "flip"}}),
         ("paper", {"losses": {"geometry": 20.0}}),  # beside G(y)
+        ("cut", {"crops": {"count": 1}}),
+        ("cut", {"losses": {"gan": "non-saturating", "r1": 2.0}, "networks": {"architecture": "stylegan2"}}),
+        ("standard", {"losses": {"gan": "lsgan"}, "networks": {"architecture": "resnet", "noise": "none"}}),
         ("fastcut", {"schedule": {"seed": 1}}),
         ("fastcut", {"schedule": {"seed": 2}}),
         ("standard", {"losses": {"flip_equivariance": True, "identity": True}}),
@@ -205,10 +226,12 @@ def critics_of(training: Training) -> list[torch.nn.Parameter]:
     ],
 )
 def test_step_agrees_with_the_plain_method(
-    preset: str, changes: dict[str, dict[str, float]], pictures: tuple[torch.Tensor, torch.Tensor]
+    preset: str, changes: dict[str, dict[str, Any]], pictures: tuple[torch.Tensor, torch.Tensor]
 ) -> None:
     config = overlay(overlay(shrunk(preset), SMALL_BANK), changes)
     fast, slow = (Training(*pictures, config, PLAIN) for _ in range(2))
+    if config.networks.architecture == "resnet" or config.networks.critic == "patchgan":
+        fast, slow = in_double(fast), in_double(slow)  # biases before a normalisation: their gradients are 0
     rate = config.optimisation.learning_rate
     if config.losses.negatives != "internal":  # before, the bank is empty
         for training in (fast, fast, slow, slow):

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 import torch
-from helpers import ROOT, StandIn, in_process, make_model
+from helpers import RESNET, ROOT, StandIn, in_process, make_model
 
 from sincut.config.sections import Config, overlay
 from sincut.errors import ModelError
@@ -24,6 +24,29 @@ def test_what_is_exported_is_what_apply_does(tiny: Config, size: tuple[int, int]
     with torch.inference_mode():
         found = export._Exported(model)(image)
     torch.testing.assert_close(found, Translator(model, precision="float32").apply(image), atol=1e-5, rtol=0)
+
+
+@pytest.mark.parametrize("size", [(2, 3), (37, 51)])
+def test_an_export_of_a_model_for_sets_is_what_apply_does(tiny: Config, size: tuple[int, int]) -> None:
+    model = make_model(overlay(tiny, RESNET))
+    image = torch.rand(2, 3, *size)
+    with torch.inference_mode():
+        exported = export._Exported(model)(image)
+    torch.testing.assert_close(exported, Translator(model, precision="float32").apply(image), atol=1e-4, rtol=0)
+
+
+@pytest.mark.slow
+def test_onnx_takes_a_model_for_sets_at_any_size(tiny: Config, tmp_path: Path) -> None:
+    onnxruntime = pytest.importorskip("onnxruntime")
+    model = make_model(overlay(tiny, RESNET))
+    difference = export.export(model, tmp_path / "model.onnx")
+    assert difference is not None and difference < 1e-4
+    session = onnxruntime.InferenceSession(tmp_path / "model.onnx", providers=["CPUExecutionProvider"])
+    for n, h, w in ((1, 5, 2), (3, 20, 33), (1, 71, 90)):
+        image = torch.rand(n, 3, h, w)
+        (translated,) = session.run(None, {"image": image.numpy()})
+        wanted = Translator(model, precision="float32").apply(image)
+        torch.testing.assert_close(torch.from_numpy(translated), wanted, atol=1e-4, rtol=0)
 
 
 @pytest.mark.parametrize("limits", [Limits(8, 4), Limits(None, 6)])

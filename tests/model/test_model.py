@@ -6,13 +6,14 @@ from pathlib import Path
 
 import pytest
 import torch
-from helpers import make_model
+from helpers import RESNET, make_model
 from safetensors.torch import save_file
 
 from sincut.config.resolve import load_preset
 from sincut.config.sections import Config, overlay
 from sincut.errors import ConfigError, ModelError
 from sincut.model.file import MODEL_FILE, load_tensors, model_path, save_tensors
+from sincut.model.limits import Limits
 from sincut.model.model import Model, describe
 from sincut.model.provenance import Provenance
 from sincut.nets.balance import LEVELS
@@ -26,6 +27,21 @@ def test_model_survives_its_file(tiny: Config, tmp_path: Path) -> None:
     x, noise = torch.randn(1, 3, 17, 20), torch.randn(1, 1, 17, 20)
     assert torch.equal(model.translate(x, noise), again.translate(x, noise))
     assert (again.config, again.provenance) == (tiny, model.provenance)
+
+
+def test_a_model_for_sets_survives_its_file_and_takes_pictures_whole(tiny: Config, tmp_path: Path) -> None:
+    model = make_model(overlay(tiny, RESNET))
+    model.save(tmp_path / "m.safetensors")
+    again = Model.load(tmp_path / "m.safetensors")
+    x, noise = torch.randn(1, 3, 17, 20), torch.randn(1, 1, 17, 20)
+    assert torch.equal(model.translate(x, noise), again.translate(x, noise))
+    assert again.limits == Limits(None, 4) and again.halo == again.noise_reach == again.encoder_halo(4) == 0
+    assert len(again.before) == 3 and len(again.after) == 1
+    tensors, metadata = load_tensors(tmp_path / "m.safetensors")
+    lie = json.dumps({**json.loads(metadata["networks"]), "stem": 5})
+    save_tensors(tmp_path / "lie.safetensors", tensors, {**metadata, "networks": lie})
+    with pytest.raises(ModelError, match="shapes that its settings say"):
+        Model.load(tmp_path / "lie.safetensors")
 
 
 def test_a_run_folder_stands_for_its_model(tiny: Config, tmp_path: Path) -> None:

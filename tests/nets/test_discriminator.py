@@ -4,12 +4,12 @@ import pytest
 import torch
 
 from sincut.config.sections import Networks
-from sincut.nets.discriminator import Discriminator
+from sincut.nets.discriminator import StyleDiscriminator
 
 
 @pytest.mark.parametrize("tile", [16, 32, 64, 128])
 def test_discriminator_gives_each_tile_a_logit_of_its_own(tile: int) -> None:
-    discriminator, tiles = Discriminator(Networks(discriminator=0.05), tile), torch.randn(3, 3, tile, tile)
+    discriminator, tiles = StyleDiscriminator(Networks(discriminator=0.05), tile), torch.randn(3, 3, tile, tile)
     logits = discriminator(tiles)
     assert logits.shape == (3, 1) and len(set(logits.flatten().tolist())) == 3
     alone = torch.cat([discriminator(part) for part in tiles.split(1)])  # there is no minibatch deviation
@@ -19,7 +19,7 @@ def test_discriminator_gives_each_tile_a_logit_of_its_own(tile: int) -> None:
 def test_discriminator_sees_tiles_relative_to_the_photo_and_their_detail_brought_out() -> None:
     torch.manual_seed(0)
     tiles, photo = torch.rand(2, 3, 32, 32), torch.rand(1, 3, 40, 50)
-    plain, relative, sharp = (Discriminator(Networks(discriminator=0.05), 32) for _ in range(3))
+    plain, relative, sharp = (StyleDiscriminator(Networks(discriminator=0.05), 32) for _ in range(3))
     for network, detail in ((relative, 1.0), (sharp, 3.0)):
         network.load_state_dict(plain.state_dict())
         network.normalise_by(photo, detail)

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import torch
 import torch.nn.functional as F
-from helpers import assert_clear_error, in_process, make_model, scene, style
+from helpers import RESNET, assert_clear_error, in_process, make_model, scene, style
 from PIL import Image
 from safetensors.torch import load_file
 
@@ -71,6 +71,25 @@ def test_similarity_and_components_are_the_same_in_tiles(tiny: Config, monkeypat
     for layer in tiny.losses.layers:
         torch.testing.assert_close(whole[0][layer], tiled[0][layer], atol=1e-4, rtol=0)
     torch.testing.assert_close(whole[1], tiled[1], atol=1e-3, rtol=0)
+
+
+def test_a_model_for_sets_sees_whole_pictures(tiny: Config) -> None:
+    tiny = overlay(overlay(tiny, RESNET), {"colour": {"smooth": 0.0, "grain": False}, "networks": {"smooth": 0.0}})
+    translator, picture = Translator(with_heads(tiny), precision="float32"), Picture(scene(36, 44, 3))
+    model, x, point = translator.model, to_tensor(picture.pixels), (41, 33)
+    inputs, outputs = (model.generator.encode(image) for image in (model.before[1](x), translator.translate(x)))
+    maps = similarity.similarity_maps(translator, picture, point)
+    assert [tuple(maps[layer].shape) for layer in (0, 2, 3, 4, 5)] == [(36, 44), (36, 44), (18, 22), (9, 11), (9, 11)]
+    for index, layer in enumerate(tiny.losses.layers):
+        assert model.projector is not None
+        head, step = model.projector.heads[index], model.generator.step_of(layer)
+        keys = F.normalize(head(inputs[layer][0].permute(1, 2, 0)), dim=2)
+        query = F.normalize(head(outputs[layer][0, :, point[1] // step, point[0] // step]), dim=0)
+        torch.testing.assert_close(maps[layer], keys @ query, atol=1e-3, rtol=0)
+    assert similarity.all_layers(maps).shape == (36, 44)
+    assert similarity.principal_components(translator, picture).shape == (3, 9, 11)
+    odd = similarity.similarity_maps(translator, Picture(scene(33, 41, 3)), (40, 32))
+    assert odd[0].shape == (33, 41) and odd[5].shape == (9, 11) and similarity.all_layers(odd).shape == (33, 41)
 
 
 def test_a_patch_that_stays_as_it_is_finds_its_own_kind(tiny: Config) -> None:
