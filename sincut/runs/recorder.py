@@ -33,6 +33,7 @@ from sincut.runs.inputs import Inputs, thumbnail
 from sincut.translation.options import Options
 from sincut.translation.translator import Translator
 
+NO_PREVIEW = "there is no memory for previews of this size"
 KEPT_QUALITY = 92  # of the JPEGs of the two pictures, 1 to 100
 
 
@@ -131,11 +132,18 @@ class Recorder:
     def _preview(self, event: Preview) -> None:
         """Translate the picture that is learned from, measure it, and warn of figures that are alarming.
 
-        The figures are those of G alone, whose training they are to watch, also where the preview is drawn.
+        The figures are those of G alone, whose training they are to watch, also where the preview is drawn. A model
+        that takes pictures whole may have no memory for it: that is a warning, once, and the training goes on.
         """
         translator = Translator(event.model, self.device, self.precision)
         path = self.folder / PREVIEWS / f"{event.step:06d}.jpg"
-        shown = out = translator.apply_picture(self.scene, Options(fast=True))
+        try:
+            shown = out = translator.apply_picture(self.scene, Options(fast=True))
+        except ImageError as error:
+            if NO_PREVIEW not in self.told:
+                self.told.add(NO_PREVIEW)
+                self.on_event(Warned(f"step {event.step}: {NO_PREVIEW} ({error}): --set output.preview_megapixels=0.2"))
+            return
         drawn = event.drawn and event.model.exemplar is not None
         if drawn:
             writing.save(self._shown(out), history.fast_preview(path))

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from helpers import logged_steps, scene, stop_after
+from helpers import RESNET, logged_steps, scene, stop_after
 
 import sincut
 from sincut import files
@@ -36,6 +36,17 @@ def test_a_run_that_goes_wrong_is_warned_of_once(
     sincut.train(painting, photo, tmp_path / "run", config=config, on_event=events.append)
     told = [event.message for event in events if isinstance(event, Warned) and "tone" in event.message]
     assert len(told) == 1 and told[0].startswith("step 2:")  # half of the steps; and once only
+
+
+def test_a_preview_that_must_be_whole_and_has_no_memory_is_left_out(
+    tiny: Config, painting: Path, photo: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("sincut.translation.memory.available_memory", lambda device: 10**5)
+    events: list[Event] = []
+    sincut.train(painting, photo, tmp_path / "run", config=overlay(tiny, RESNET), on_event=events.append)
+    warned = [event.message for event in events if isinstance(event, Warned)]
+    assert [text for text in warned if "no memory for previews" in text and "whole only" in text] == warned[:1]
+    assert (tmp_path / "run" / MODEL_FILE).exists() and not list((tmp_path / "run" / history.PREVIEWS).glob("0*"))
 
 
 def test_a_run_folder_is_complete(tiny: Config, painting: Path, photo: Path, tmp_path: Path) -> None:
