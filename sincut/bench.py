@@ -29,7 +29,8 @@ from torch import Tensor, nn
 
 from sincut.batch import pipe
 from sincut.batch.plan import make_plans
-from sincut.config.sections import Config, Networks
+from sincut.config.networks import Networks
+from sincut.config.sections import Config
 from sincut.devices import Compute, find_compute, peak_memory, use_fast_kernels
 from sincut.errors import SincutError
 from sincut.files import make_folder, write_whole

@@ -1,4 +1,4 @@
 """Settings of a training, presets, and the flags that override them."""
 
 # In this order: each imports only those before it.
-MODULES = ("values", "sections", "resolve")
+MODULES = ("values", "networks", "sections", "resolve")

@@ -11,7 +11,7 @@ from dataclasses import replace
 import torch
 from torch import Tensor
 
-from sincut.config.sections import Crops
+from sincut.config.networks import Crops
 from sincut.method.losses import half_distances, mean_absolute, pair_distances
 from sincut.method.sides import Side, Sides
 from sincut.method.term import Ingredients, Part, Progress, Seen, Term, Way, translated

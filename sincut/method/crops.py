@@ -22,7 +22,7 @@ from kornia.filters import box_blur, spatial_gradient
 from kornia.geometry.transform import hflip, resize
 from torch import Tensor
 
-from sincut.config.sections import Crops
+from sincut.config.networks import Crops
 from sincut.errors import ImageError
 from sincut.pictures.learned import scale_for_width
 

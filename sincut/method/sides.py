@@ -17,7 +17,8 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
-from sincut.config.sections import Config, Crops, Networks
+from sincut.config.networks import Crops, Networks
+from sincut.config.sections import Config
 from sincut.method.crops import Outlines, random_crops, shares, without_excess
 from sincut.method.guide import ALIKE, coarse_guides, comparable_texture
 from sincut.nets.balance import no_wider

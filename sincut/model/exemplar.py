@@ -20,7 +20,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from sincut.config.sections import Crops
+from sincut.config.networks import Crops
 from sincut.errors import DamagedError
 from sincut.pictures.lossless import packed, unpacked
 from sincut.pictures.picture import Pixels, to_pixels, to_tensor

@@ -14,7 +14,8 @@ import torch
 from torch import Tensor, nn
 
 import sincut.nets.balance  # noqa: F401 (registers its filter)
-from sincut.config.sections import Config, Networks, overlay
+from sincut.config.networks import Networks
+from sincut.config.sections import Config, overlay
 from sincut.errors import ConfigError, ModelError
 from sincut.model.card import model_card
 from sincut.model.exemplar import Size, from_file, sizes_told, to_file

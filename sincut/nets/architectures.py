@@ -1,6 +1,6 @@
 """The networks that the settings choose: their classes by name, and the factories that make them."""
 
-from sincut.config.sections import Networks
+from sincut.config.networks import Networks
 from sincut.nets.discriminator import Discriminator, StyleDiscriminator
 from sincut.nets.generator import Generator
 from sincut.nets.patchgan import PatchDiscriminator

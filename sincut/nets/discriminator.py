@@ -10,7 +10,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from sincut.config.sections import Networks
+from sincut.config.networks import Networks
 from sincut.nets.blocks import EqualConv2d, EqualLinear, ResidualBlock
 from sincut.nets.pooled import Pool
 

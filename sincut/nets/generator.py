@@ -17,7 +17,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from sincut.config.sections import Networks
+from sincut.config.networks import Networks
 from sincut.nets.filters import smoothed
 from sincut.nets.local import precise
 

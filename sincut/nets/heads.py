@@ -3,7 +3,7 @@
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from sincut.config.sections import Networks
+from sincut.config.networks import Networks
 from sincut.nets.architectures import architecture
 
 

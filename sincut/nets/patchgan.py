@@ -9,7 +9,7 @@ from itertools import pairwise
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from sincut.config.sections import Networks
+from sincut.config.networks import Networks
 from sincut.nets.discriminator import Discriminator
 from sincut.nets.layers import BlurPool, Conv2d, normalised
 

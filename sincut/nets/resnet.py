@@ -19,7 +19,7 @@ from collections.abc import Iterable
 import torch
 from torch import Tensor, nn
 
-from sincut.config.sections import Networks
+from sincut.config.networks import Networks
 from sincut.nets.generator import Generator
 from sincut.nets.layers import BlurPool, Conv2d, Linear, enlarged, normalised, reflected
 from sincut.nets.local import precise

@@ -10,7 +10,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import NamedTuple
 
-from sincut.config.sections import Crops
+from sincut.config.networks import Crops
 from sincut.errors import ImageError
 from sincut.pictures import reduced
 from sincut.pictures.opening import MAX_PIXELS

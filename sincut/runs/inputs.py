@@ -10,7 +10,7 @@ import numpy as np
 from PIL import Image
 from torch import Tensor
 
-from sincut.config.sections import Crops
+from sincut.config.networks import Crops
 from sincut.errors import ImageError
 from sincut.events import PictureRead
 from sincut.files import sha256

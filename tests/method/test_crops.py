@@ -6,7 +6,7 @@ import pytest
 import torch
 from helpers import gradient_of
 
-from sincut.config.sections import Crops
+from sincut.config.networks import Crops
 from sincut.errors import ImageError
 from sincut.method.crops import (
     OVERLAP,

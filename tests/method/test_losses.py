@@ -7,7 +7,7 @@ import pytest
 import torch
 from torch.autograd import gradcheck
 
-from sincut.config.sections import Networks
+from sincut.config.networks import Networks
 from sincut.method.losses import (
     adversarial,
     coarse_squared,

@@ -7,7 +7,8 @@ import pytest
 import torch
 from helpers import CPU, PLAIN, average_of, style
 
-from sincut.config.sections import Config, Crops, overlay
+from sincut.config.networks import Crops
+from sincut.config.sections import Config, overlay
 from sincut.errors import ImageError
 from sincut.method.crops import Outlines, random_crops, shares
 from sincut.method.loop import train

@@ -10,8 +10,9 @@ import torch
 from helpers import make_model, scene
 from safetensors.torch import save_file
 
+from sincut.config.networks import Crops
 from sincut.config.resolve import resolve
-from sincut.config.sections import Config, Crops
+from sincut.config.sections import Config
 from sincut.errors import ModelError
 from sincut.model.exemplar import MOST_EXEMPLARS, MOST_PIXELS, TENSOR, exemplar_of, exemplars_of, size_of
 from sincut.model.file import load_tensors, save_tensors

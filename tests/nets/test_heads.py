@@ -3,7 +3,7 @@
 import pytest
 import torch
 
-from sincut.config.sections import Networks
+from sincut.config.networks import Networks
 from sincut.nets.blocks import EqualLinear
 from sincut.nets.heads import Projector
 

@@ -4,8 +4,8 @@ import torch
 from test_resnet import Blur
 from torch import nn
 
+from sincut.config.networks import Networks
 from sincut.config.resolve import resolve
-from sincut.config.sections import Networks
 from sincut.nets.architectures import make_discriminator
 from sincut.nets.patchgan import PatchDiscriminator
 

@@ -4,8 +4,8 @@ import pytest
 import torch
 from torch import nn
 
+from sincut.config.networks import Networks
 from sincut.config.resolve import resolve
-from sincut.config.sections import Networks
 from sincut.nets.heads import Projector
 from sincut.nets.resnet import ResnetGenerator
 

@@ -4,8 +4,8 @@ import pytest
 import torch
 from helpers import gradient_of
 
+from sincut.config.networks import Networks
 from sincut.config.resolve import resolve
-from sincut.config.sections import Networks
 from sincut.nets.discriminator import StyleDiscriminator
 from sincut.nets.filters import smoothed
 from sincut.nets.heads import Projector

@@ -10,8 +10,8 @@ import pytest
 from helpers import scene
 from PIL import Image
 
+from sincut.config.networks import Crops
 from sincut.config.resolve import resolve
-from sincut.config.sections import Crops
 from sincut.errors import ImageError
 from sincut.pictures import learned, reading
 from sincut.pictures.picture import Picture
