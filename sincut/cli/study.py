@@ -128,13 +128,14 @@ class _Teller:
         if text and event.get("event") == "Progress" and event["steps"]:
             others = sum(other != name for other in self.left) * (event["seconds"] + event["seconds_left"])
             text += f", {clock(event['seconds_left'] + others)} for all"
-        if text and event.get("event") != "Directed":  # as for all
+        known = event.get("event") == "Directed" or text.startswith("sincut: ")  # as of all; or what its row will say
+        if text and not known:
             self._say(f"{self.order.index(name) + 1} of {len(self.order)}, {name}: {text}")
 
     def row(self, row: "Row") -> None:
         """Tell what became of a training."""
         self.left = [name for name in self.left if name != row.run]
-        self._say(f"{self.order.index(row.run) + 1} of {len(self.order)}, {row.run}: {row.error or row.state}")
+        self._say(f"{self.order.index(row.run) + 1} of {len(self.order)}, {row.error or f'{row.run}: {row.state}'}")
 
     def _say(self, text: str) -> None:
         if not self.as_json:

@@ -159,6 +159,7 @@ def test_a_training_that_fails_is_a_row_and_the_study_goes_on(
     assert result.returncode == 1 and begun == ["plain-seed-0", "plain-seed-1", "other-seed-1"]
     last = "sincut: 3 of 4 trainings failed, see above: plain-seed-0, plain-seed-1, other-seed-0"
     assert result.stderr.splitlines()[-1] == last
+    assert result.stderr.count("is no longer a finite number") == 2  # each is told once
     rows = json.loads((folder / "study.json").read_text())["rows"]
     assert [row["state"] for row in rows] == ["failed", "failed", "failed", "trained"]
     for row, words in zip(rows, ("endless is no longer a finite", "endless is no longer", "damaged"), strict=False):
