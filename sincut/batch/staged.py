@@ -17,9 +17,11 @@ from typing import IO
 
 from sincut.batch.remote import AnyPath, Url, put
 from sincut.errors import ImageError
+from sincut.pictures.kinds import may_be_picture
 
 STANDARD = Path("-")  # stdin as a source, stdout as a target
 DESCRIPTOR = re.compile(r"/dev/(stdin|stdout|stderr)|/(?:dev|proc/self)/fd/([0-9]+)")
+HEAD = 4096  # bytes of a stream that show whether it may be a picture
 NUMBERS = {"stdin": 0, "stdout": 1, "stderr": 2}
 
 
@@ -64,7 +66,10 @@ class Staged:
             source.fetch(self.source)
         elif self.streams[0]:
             with _blamed(source, "read"), _stream(source, "rb") as stream, self.source.open("wb") as file:
-                shutil.copyfileobj(stream, file)
+                head = stream.read(HEAD)
+                file.write(head)
+                if may_be_picture(head):  # else it may have no end
+                    shutil.copyfileobj(stream, file)
 
     def name_target(self, suffix_of: Callable[[Path], str]) -> None:
         """Give a target without a suffix, which only a stream can have, that which `suffix_of` finds for the source."""

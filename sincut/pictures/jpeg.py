@@ -12,10 +12,12 @@ from numpy.typing import NDArray
 from PIL import Image, JpegImagePlugin
 
 from sincut.pictures.formats import FULL_CHROMA
+from sincut.pictures.segments import end_of_picture
 
 END = b"\xff\xd9"  # the marker EOI (T.81, B.1.1.3)
 # Nonsense in front of it. A decoder takes it for pixels where some are missing, and skips it where none are.
 FILLINGS = (b"", b"\x55" * 64, b"\xaa" * 64, bytes(range(1, 255)))
+MIDDLE = (126, 127, 128, 129)  # of all 8-bit values
 LAST = 2**20  # bytes, within which a file ends with the marker, or with what cameras append to it
 
 
@@ -57,6 +59,37 @@ def with_an_end(path: Path) -> Image.Image | None:
             return None
         first = pixels
     return Image.open(io.BytesIO(data + END), formats=["JPEG", "MPO"])
+
+
+def may_lack_pixels(image: Image.Image) -> bool:
+    """True if the last pixel of a decoded JPEG is of the grey that decoders put where pixels are missing."""
+    last = image.getpixel((image.width - 1, image.height - 1))
+    return all(value in MIDDLE for value in (last if isinstance(last, tuple) else (last,))[:3])
+
+
+def lacks_pixels(path: Path) -> bool:
+    """True if pixels are missing in front of the end marker of a JPEG file, as where its height is not true.
+
+    It is found out at an eighth of its size: a decoder never takes nonsense for pixels where none are missing.
+    """
+    with path.open("rb") as file:
+        end = end_of_picture(file)
+        file.seek(0)
+        data = file.read(max(0, end - len(END)))
+    first = b""
+    for filling in FILLINGS if end else ():
+        try:
+            with Image.open(io.BytesIO(data + filling + END), formats=["JPEG", "MPO"]) as image:
+                image.draft(None, (1, 1))  # type: ignore[arg-type]
+                pixels = image.tobytes()
+                if not first and not may_lack_pixels(image):
+                    return False
+        except (OSError, SyntaxError, ValueError):
+            return False
+        if first and first != pixels:
+            return True
+        first = pixels
+    return False
 
 
 def options_of(image: Image.Image) -> dict[str, Any]:

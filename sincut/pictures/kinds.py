@@ -14,7 +14,7 @@ from sincut.pictures.kind import DEVELOP, Kind, Trouble
 from sincut.pictures.tiff_kinds import MAGIC as TIFF_MAGIC
 from sincut.pictures.tiff_kinds import kind_of_tiff
 
-HEAD = 64  # bytes that tell one format from another
+HEAD = 512  # bytes that tell one format from another
 MOST_SEGMENTS = 10_000  # of a JPEG before its frame header
 MOST_META = 2**20  # bytes of the boxes of a HEIF file that are looked into
 EXPORT = "convert it to PNG, JPEG, WebP or TIFF"
@@ -43,7 +43,21 @@ OTHERS = {
         b"P7\n": "a PAM picture",
         b"PF\n": "a PFM picture",
     },
-    **{b"SIMPLE  =": "a FITS file", b"AT&TFORM": "a DjVu document", b"\0\0\x01\0": "an icon"},
+    **{b"SIMPLE  =": "a FITS file", b"AT&TFORM": "a DjVu document", b"\0\0\x01\0": "an icon", b"icns": "an icon"},
+    **{
+        b"\xd7\xcd\xc6\x9a": "a Windows metafile",
+        b"%!PS": "a PostScript file",
+        b"\xc5\xd0\xd3\xc6": "a PostScript file",
+    },
+    **{b"BLP1": "a BLP picture", b"BLP2": "a BLP picture", b"\x8aMNG": "an MNG animation", b"\x8bJNG": "a JNG picture"},
+}
+# Those that are told by more than their first bytes.
+LATER = {
+    re.compile(rb"(\xef\xbb\xbf)?(\s|<\?.*?\?>|<!.*?>)*<svg[\s>]", re.DOTALL): "an SVG drawing",
+    re.compile(rb".{128}DICM", re.DOTALL): "a DICOM file",
+    re.compile(rb"\x01\x00\x00\x00.{36} EMF", re.DOTALL): "a Windows metafile",
+    re.compile(rb"\x01\xda[\x00\x01][\x01\x02]", re.DOTALL): "an SGI picture",
+    re.compile(rb"\n[\x00\x02-\x05]\x01[\x01\x02\x04\x08]", re.DOTALL): "a PCX picture",
 }
 NO_PICTURES = {
     **{
@@ -53,11 +67,16 @@ NO_PICTURES = {
         b"7z\xbc\xaf": "an archive",
     },
     **{b"\x1f\x8b": "an archive", b"\x1aE\xdf\xa3": "a video", b"<!DOCTYPE html": "a web page"},
-    **{b"<!doctype html": "a web page", b"<html": "a web page"},
+    **{
+        b"<!doctype html": "a web page",
+        b"<html": "a web page",
+        b"\0\5\x16\7": "what macOS keeps beside a file (AppleDouble)",
+    },
 }
 # Frame headers of JPEG (T.81, table B.1) whose coding processes no decoder here has.
 HIERARCHICAL = {0xC5, 0xC6, 0xC7, 0xCD, 0xCE, 0xCF}
 FRAMES = {*range(0xC0, 0xD0)} - {0xC4, 0xC8, 0xCC} | {0xF7}
+HEADERS_OF_DIB = {bytes((size, 0, 0, 0)) for size in (12, 40, 52, 56, 64, 108, 124)}  # a BMP without its first bytes
 NO_END = Trouble("its end, which is missing,", "copy it again or repair it")
 ALONE = {0x01, *range(0xD0, 0xD9)}  # markers without a length
 
@@ -90,11 +109,22 @@ def kind_of(path: Path) -> Kind:
                 return Kind("WEBP") if head[8:12] == b"WEBP" else _no_picture("a sound or a video")
             if head[:4] == b"GIF8":
                 return Kind("GIF", "LZW")
-    for magic, name in OTHERS.items():
-        if head.startswith(magic):
-            return _refused(name, EXPORT)
+    named = [name for magic, name in OTHERS.items() if head.startswith(magic)]
+    named += [name for pattern, name in LATER.items() if pattern.match(head)]
+    named += ["a TGA picture"] if path.suffix.lower() == ".tga" else []  # which begins with no word of its own
+    if named:
+        return _refused(named[0], EXPORT)
+    if head[1:4] == b"PNG":  # its first bytes show whether a program has changed its line ends, as it were a text
+        return Kind("PNG")
     what = next((name for magic, name in NO_PICTURES.items() if head.startswith(magic)), "")
     return _no_picture(what) if what else Kind("")
+
+
+def may_be_picture(head: bytes) -> bool:
+    """True if a file that begins with these bytes, 16 or more, may be read; of what is none no more is needed."""
+    known = (*TIFF_MAGIC, b"\xff\xd8", b"\x89PNG", b"\xff\x4f\xff\x51", b"BM", b"RIFF", b"GIF8")
+    boxed = head[4:8] == b"ftyp" or head[4:12] == b"jP  \r\n\x87\n"
+    return boxed or head.startswith(known) or bool(re.match(rb"P[1-6f]\s", head)) or head[:4] in HEADERS_OF_DIB
 
 
 def _refused(what: str, remedy: str, container: str = "", bits: int = 8) -> Kind:

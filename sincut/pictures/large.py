@@ -43,7 +43,7 @@ from sincut.pictures.modes import BECAME_RGB, GREYS_BECAME_RGB, IN_PROFILE, OTHE
 from sincut.pictures.opening import MAX_PIXELS, UnknownFormatError, opened, told_with
 from sincut.pictures.picture import Metadata, Pixels
 from sincut.pictures.profiles import UNUSABLE, Way, way_of
-from sincut.pictures.reading import FURTHER, first_only, size_of
+from sincut.pictures.reading import FURTHER, first_only, refuse_missing, size_of
 from sincut.pictures.resampling import ROWS_AT_ONCE
 from sincut.pictures.writing import Saving
 
@@ -307,6 +307,7 @@ def _looked_at(source: Path, max_pixels: int) -> tuple[Carried, bool]:
             refusal = whole_only(source)
             if refusal:
                 raise UnsupportedError(refusal)
+            refuse_missing(image, source)
             carried = carried_by(image, source)
             became = [BECAME_RGB.format(mode=image.mode)] if image.mode in OTHER_COLOURS else []
             carried = carried._replace(notes=(*first_only(image), *became, *carried.notes))

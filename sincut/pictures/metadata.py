@@ -17,6 +17,7 @@ from PIL import Image
 from sincut.pictures import boxes, chunks, coding, exif, ifd, jpeg, photoshop, segments, tiff_exif, xmp
 from sincut.pictures.modes import GREY, IN_PROFILE
 from sincut.pictures.picture import Metadata
+from sincut.pictures.profiles import UNUSABLE
 
 ORIENTATION = exif.ORIENTATION
 MOST_DPI = 1e6  # a larger resolution is damage
@@ -158,6 +159,7 @@ def _of_jpeg(image: Image.Image, file: BinaryIO) -> _Raw:
     dpi = (across * scale, down * scale) if scale else None
     notes = [*segments.notes(held, listed=image.format == "MPO"), *_oblong(across, down, unit == 0)]
     icc, comments = image.info.get("icc_profile") or None, tuple(held.comments)
+    notes += [UNUSABLE] if held.profile and not icc else []
     return _Raw(icc, held.exif, held.xmp, held.photoshop, dpi, comments, notes=notes)
 
 
@@ -165,8 +167,10 @@ def _of_png(image: Image.Image, file: BinaryIO) -> _Raw:
     held = chunks.read(file)
     across, down, unit = held.density or (0, 0, 0)
     dpi = (across / chunks.METRE, down / chunks.METRE) if unit == 1 else None
-    colours = coding.of_png(held.colours, image.info.get("icc_profile") or None, is_grey(image))
+    icc = image.info.get("icc_profile") or None
+    colours = coding.of_png(held.colours, icc, is_grey(image))
     kept, notes = (*colours.kept, *held.texts), [*chunks.notes(held), *colours.notes, *_oblong(across, down, unit == 0)]
+    notes += [UNUSABLE] if b"iCCP" in held.colours and not icc else []
     return _Raw(colours.icc, held.exif, held.xmp, held.photoshop, dpi, chunks=kept, notes=notes)
 
 
@@ -226,8 +230,19 @@ def _of_bmp(image: Image.Image, file: BinaryIO) -> _Raw:
 def _of_ppm(image: Image.Image, file: BinaryIO) -> _Raw:
     """The comments in the header of a PPM file."""
     raw, head = _of_info(image), PPM_HEADER.match(file.read(PPM_BYTES))
+    raw.notes += [segments.BEHIND_DROPPED] if head and _is_followed(image, file, head) else []
     raw.comments = tuple(line[1:].strip() for line in re.findall(rb"#[^\n]*", head[0])) if head else ()
     return raw
+
+
+def _is_followed(image: Image.Image, file: BinaryIO, head: re.Match[bytes]) -> bool:
+    """True if something lies behind the pixels of a PPM file whose numbers are not written out."""
+    kind, most = head[0][1], int(head[0].split()[-1])
+    line = (
+        -(-image.width // 8) if kind == ord("4") else image.width * (3 if kind == ord("6") else 1) * (1 + (most > 255))
+    )
+    file.seek(head.end() + 1 + line * image.height)
+    return kind in b"456" and bool(file.read(PPM_BYTES).strip(b"\0 \n\r\t"))
 
 
 def _of_gif(image: Image.Image, file: BinaryIO) -> _Raw:

@@ -24,6 +24,7 @@ MOST_TEXT = 2**26  # bytes of texts that a PNG file may unfold to
 MAX_PIXELS = 2**31  # a file that declares more is refused before it is decoded
 # Tags and values of TIFF 6.0.
 COMPRESSION, DEFLATE, SIZE = 259, 8, (256, 257)
+GREYS_OF_FEW_BITS = {"L;2": 85, "L;4": 17}  # Pillow's names of how PNG holds them, and 255 by the largest of them
 ORIENTATION, ON_ITS_SIDE = 274, (5, 6, 7, 8)
 GREYS, RGB, CMYK, LAB = 1, 2, 5, 8
 PLAIN_COLOURS = {0: GREYS, 1: GREYS, 2: RGB, 3: RGB, 5: CMYK, 6: RGB, 8: LAB}  # of palettes and YCbCr: what they become
@@ -127,8 +128,10 @@ def _image(path: Path, kind: Kind) -> Image.Image:
     except UnknownFormatError:
         if kind.of_vips and kind.colours:
             raise UnsupportedError(kind.of_vips.refusal) from None
-        if kind.container and not kind.colours and not libvips.installed():
-            raise DamagedError("is damaged or cannot be read (its header makes no sense); copy it again") from None
+        if kind.container and not kind.colours and not (only_vips and libvips.installed()):
+            raise UnknownFormatError(
+                "is damaged or cannot be read (its header makes no sense); copy it again"
+            ) from None
         if not only_vips:
             raise
     if libvips.installed():
@@ -148,7 +151,15 @@ def _opened_by_pillow(path: Path) -> Image.Image:
     if isinstance(image, TiffImagePlugin.TiffImageFile) and image.tag_v2.get(ORIENTATION, 1) in ON_ITS_SIDE:
         # Where Pillow maps a file into memory, it takes the size of the upright picture for that of the lines.
         image.filename = ""
+    _widen_transparent_grey(image)
     return image
+
+
+def _widen_transparent_grey(image: Image.Image) -> None:
+    """Bring the grey of a PNG file that is transparent to 8 bits, as Pillow does with all greys but this one."""
+    grey, packing = image.info.get("transparency"), getattr(image, "tile", None)
+    if image.format == "PNG" and isinstance(grey, int) and packing:
+        image.info["transparency"] = grey * GREYS_OF_FEW_BITS.get(packing[0][3], 1)
 
 
 def _by_libtiff(path: Path) -> Image.Image:

@@ -12,7 +12,7 @@ from PIL import Image, ImageCms
 
 from sincut.errors import DamagedError, ImageError, UnsupportedError
 from sincut.pictures import formats, libvips
-from sincut.pictures.jpeg import with_an_end
+from sincut.pictures.jpeg import lacks_pixels, may_lack_pixels, with_an_end
 from sincut.pictures.kind import Kind, Trouble
 from sincut.pictures.kinds import kind_of
 from sincut.pictures.metadata import UPRIGHT, Carried, carried_by, carried_in_info, turned_upright
@@ -37,6 +37,7 @@ NO_END = "its file breaks off behind its last pixel"
 FURTHER = "its further channels were dropped"
 FIRST_ONLY = "only the first of its images was taken"
 MADE_EIGHT = "its {bits} bits a channel became 8"
+MISSING_PIXELS = "is damaged or cannot be read (pixels are missing at its end); copy it again or repair it"
 SIXTEEN = 16  # bits of the deepest integers that are told about; deeper ones are greys of 16 bits or refused
 
 
@@ -49,7 +50,9 @@ def load(path: Path, max_pixels: int = MAX_PIXELS) -> Picture:
     try:
         with opened(path, max_pixels) as image:
             try:
-                return _decode(image, path)
+                picture = _decode(image, path)
+                refuse_missing(image, path)
+                return picture
             except DamagedError:
                 kind, whole = kind_of(path), _ended(image, path)
                 if kind.compression == OLD_JPEG:
@@ -140,6 +143,13 @@ def first_only(image: Image.Image) -> list[str]:
     with decoding():
         several = _has_frames(image) and not is_reduced(image)
     return [FIRST_ONLY] if several else []
+
+
+def refuse_missing(image: Image.Image, path: Path) -> None:
+    """Raise `DamagedError` where pixels of a JPEG are missing; its image is decoded, or not yet."""
+    undecoded = bool(getattr(image, "tile", ()))
+    if image.format in ("JPEG", "MPO") and (undecoded or may_lack_pixels(image)) and lacks_pixels(path):
+        raise DamagedError(MISSING_PIXELS)
 
 
 def _has_frames(image: Image.Image) -> bool:

@@ -144,6 +144,7 @@ def _scaled(path: Path, header: _Header, size: Size, max_pixels: int) -> Picture
             return picture
         small = _by_vips(path, header, size) or _by_pillow(path, image, header, size, max_pixels)
         first = reading.first_only(image)
+        reading.refuse_missing(image, path)
         small.info.pop("transparency", None)  # a colour or an index that stood for nothing: it is alpha now
         picture = reading.from_pil(small, header.carried)
     palette = (f"mode {header.mode} became RGB",) if header.mode in PALETTES else ()

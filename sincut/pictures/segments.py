@@ -21,6 +21,7 @@ MARKER = re.compile(
 COMMENT, END = 0xFE, 0xD9
 DIGEST = 32  # characters of the digest that names the rest of a packet
 GAIN_MAP_DROPPED = "its HDR gain map was dropped"
+BEHIND_DROPPED = "what lies behind the picture in its file was dropped"
 VIDEO_DROPPED = "its motion video was dropped"
 CREDENTIALS_DROPPED = "its content credentials (C2PA) were dropped, as they are a seal on the source"
 
@@ -34,6 +35,7 @@ class Segments:
     photoshop: bytes = b""
     comments: list[bytes] = field(default_factory=list)
     density: tuple[int, int, int] | None = None  # JFIF's unit, across, down
+    profile: bool = False  # it has an ICC profile, or a part of one
     gain_map: bool = False  # it says that it has one
     others: list[str] = field(default_factory=list)  # names of segments that are not known
     behind: bytes = b""  # the first bytes of what lies behind the picture
@@ -64,7 +66,7 @@ def notes(segments: Segments, listed: bool = False) -> list[str]:
     if video and segments.behind:
         about.append(VIDEO_DROPPED)
     if segments.behind and not about and not listed:
-        about.append("what lies behind the picture in its file was dropped")
+        about.append(BEHIND_DROPPED)
     if any("c2pa" in name for name in segments.others):
         about.append(CREDENTIALS_DROPPED)
     others = [name for name in dict.fromkeys(segments.others) if "c2pa" not in name]
@@ -90,6 +92,11 @@ def written(exif: bytes | None, packet: bytes | None, resources: bytes | None, c
     parts += [(0xED, PHOTOSHOP + (resources or b"")[at : at + most]) for at in range(0, len(resources or b""), most)]
     parts += [(COMMENT, comment) for comment in comments]
     return b"".join(b"\xff" + bytes([marker]) + struct.pack(">H", len(data) + 2) + data for marker, data in parts)
+
+
+def end_of_picture(file: BinaryIO) -> int:
+    """Where the picture of an open JPEG file ends, behind its end marker; 0 where it has none."""
+    return next((file.tell() for marker, _ in _walk(file) if marker == END), 0)
 
 
 def end_of_jfif(file: BinaryIO) -> int:
@@ -123,6 +130,7 @@ def _take(segments: Segments, marker: int, data: bytes, more: dict[bytes, dict[i
         segments.density = struct.unpack_from(">BHH", data, 7)
     elif data.startswith(TECHNICAL.get(marker, ())):
         segments.gain_map |= data.startswith(GAIN_MAP)
+        segments.profile |= data.startswith(ICC)
     else:
         segments.others.append(_name(marker, data))
 

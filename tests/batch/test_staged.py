@@ -170,3 +170,9 @@ def test_errors_of_streams_are_told_and_leave_nothing(tmp_path: Path, painting: 
     with pytest.raises(ConfigError, match="stream"):
         make_plan([STANDARD, painting], Naming(tmp_path))
     assert isinstance(make_plan([STANDARD], Naming(tmp_path / "x.png")), Plan)
+
+
+def test_of_a_stream_that_is_no_picture_only_the_beginning_is_read(model_file: Path, tmp_path: Path) -> None:
+    """Such as a device without an end, which would fill the disk."""
+    result = in_process("apply", model_file, "/dev/zero", "-o", tmp_path / "out.png")
+    assert_clear_error(result, 1, "/dev/zero", "not a picture")

@@ -1,10 +1,13 @@
 """Odd files that decoders garble or lose parts of in silence."""
 
+import struct
 from collections.abc import Callable
+from functools import partial
 
 import numpy as np
 
 from corpus import profiles
+from corpus.files import jpeg, png, segment
 from corpus.row import (
     ALPHA,
     DEEP,
@@ -15,8 +18,10 @@ from corpus.row import (
     RGB,
     VALUES,
     Done,
+    H,
     Refused,
     Row,
+    W,
     deep,
     of_grey,
 )
@@ -131,4 +136,71 @@ PAGES = [
     ),
 ]
 
-ROWS = [*ON_THEIR_SIDES, *SPACES, *FLOATS, *PAGES]
+SHORT_OF_PIXELS = Refused(("damaged", "pixels are missing"), damaged=True)
+NO_USE = ("ICC profile is damaged",)
+
+
+def _taller(data: bytes) -> bytes:
+    """A JPEG file that says that it is three times as high."""
+    at = data.index(b"\xff\xc0") + 5
+    return data[:at] + struct.pack(">H", 3 * H) + data[at + 2 :]
+
+
+def _with_key(bits: int) -> bytes:
+    """A PNG file of greys, of which the one of number 1 is transparent."""
+    return png(some_bits(bits), (b"tRNS", b"\0\1"), bits=bits)
+
+
+def _alpha_of_key(bits: int) -> np.ndarray:
+    return np.where(some_bits(bits) == 1, 0, 255).astype(np.uint8)
+
+
+PNGS = [
+    *(Row(f"key-grey{n}.png", partial(_with_key, n), Done(widened(n), (GREYS,), _alpha_of_key(n))) for n in (1, 2, 4)),
+    Row("profile-that-is-none.png", lambda: png(RGB, (b"iCCP", b"x\0\0no zlib")), Done(RGB, NO_USE)),
+    Row(
+        "no-width.png",
+        lambda: png(RGB).replace(struct.pack(">I", W), bytes(4), 1),
+        Refused(("damaged", "header"), None),
+    ),
+    Row("sent-as-text.png", lambda: png(RGB).replace(b"\r\n", b"\n"), Refused(("damaged", "header"), None)),
+]
+JPEGS = [
+    # As tools make it that recover files from a card: the rest is lost, and an end put behind what is left.
+    Row("half-with-end.jpg", lambda: jpeg(RGB)[: len(jpeg(RGB)) // 2] + b"\xff\xd9", SHORT_OF_PIXELS),
+    Row("half-grey-with-end.jpg", lambda: jpeg(GREY)[: len(jpeg(GREY)) // 2] + b"\xff\xd9", SHORT_OF_PIXELS),
+    Row("height-lies.jpg", lambda: _taller(jpeg(RGB)), SHORT_OF_PIXELS),
+    Row("of-one-grey.jpg", lambda: jpeg(0 * RGB + 128), Done(0 * RGB + 128, off=1)),
+    Row(
+        "part-of-profile.jpg",
+        lambda: jpeg(RGB, segment(0xE2, b"ICC_PROFILE\0\1\3" + bytes(200))),
+        Done(RGB, NO_USE, off=2),
+    ),
+]
+
+UNREAD = {
+    "drawing-named.png": (b"<?xml version='1.0'?>\n<!-- by hand -->\n<svg xmlns='http://www.w3.org/2000/svg'/>", "SVG"),
+    "scan-named.jpg": (bytes(128) + b"DICM" + bytes(100), "DICOM"),
+    "print-named.jpg": (b"%!PS-Adobe-3.0 EPSF-3.0\n%%BoundingBox: 0 0 9 9\n", "PostScript"),
+    "icon.icns": (b"icns" + bytes(60), "icon"),
+    "screen.tga": (bytes([0, 0, 2]) + bytes(9) + struct.pack("<HHBB", W, H, 24, 0) + RGB.tobytes(), "TGA"),
+    "screen.pcx": (bytes([10, 5, 1, 8]) + bytes(200), "PCX"),
+    "old.sgi": (b"\x01\xda\0\1" + bytes(200), "SGI"),
+    "drawing.emf": (struct.pack("<II", 1, 108) + bytes(32) + b" EMF" + bytes(60), "metafile"),
+    "beside.jpg": (b"\0\5\x16\7\0\2\0\0" + bytes(60), "AppleDouble"),
+}
+OTHERS = [
+    *(Row(name, partial(bytes, data), Refused((word,))) for name, (data, word) in UNREAD.items()),
+    Row(
+        "two-in-one.ppm",
+        lambda: 2 * (b"P6\n%d %d\n255\n" % (W, H) + RGB.tobytes()),
+        Done(RGB, ("behind the picture",)),
+    ),
+    Row(
+        "bits.pbm",
+        lambda: b"P4\n%d %d\n" % (W, H) + np.packbits(1 - some_bits(1), axis=1).tobytes(),
+        Done(widened(1), (GREYS,)),
+    ),
+]
+
+ROWS = [*PNGS, *JPEGS, *OTHERS, *ON_THEIR_SIDES, *SPACES, *FLOATS, *PAGES]

@@ -79,8 +79,9 @@ def test_programs_and_vectors_are_no_pictures(tmp_path: Path) -> None:
     (tmp_path / "a.jpg").write_bytes(eps.getvalue())
     (tmp_path / "b.png").write_text('<svg xmlns="http://www.w3.org/2000/svg" width="9" height="9"/>')
     (tmp_path / "c.png").write_text("1,2,3\n4,5,6\n")
-    for name in ("a.jpg", "b.png", "c.png"):
-        with pytest.raises(ImageError, match="not a picture in a known format"):
+    words = {"a.jpg": "is a PostScript file", "b.png": "is an SVG drawing", "c.png": "not a picture in a known format"}
+    for name, what in words.items():
+        with pytest.raises(ImageError, match=what):
             reading.load(tmp_path / name)
 
 
