@@ -121,6 +121,11 @@ def jobs_of(
         left_out.empty.append(f"{path}: holds no pictures that are asked for{only}; {check}")
 
 
+def pictures_of(folder: Path, left_out: LeftOut) -> Iterator[Path]:
+    """All pictures below a folder that `jobs_of` would take, in order of their names; the rest goes into `left_out`."""
+    return (path for path in _Search(folder, False, Filter(), left_out).files() if isinstance(path, Path))
+
+
 @dataclass(frozen=True)
 class _Search:
     """The search for pictures in one folder."""

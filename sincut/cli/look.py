@@ -32,12 +32,16 @@ if TYPE_CHECKING:
 @click.option("--truth", type=PATH, help="What the painting shows as a photo, pixel by pixel: adds PSNR and SSIM.")
 @json_option
 def evaluate(painting: Path, photo: Path, output: Path, truth: Path | None, as_json: bool) -> None:
-    """Measure OUTPUT, a translation of PAINTING into the look of PHOTO."""
+    """Measure OUTPUT, a translation of PAINTING into the look of PHOTO.
+
+    PHOTO may be a set, a folder or a pattern in quotes; the look is then what its pictures have together.
+    """
     from sincut.pictures import reading
     from sincut.report.measures import measure, missing_inception
+    from sincut.runs.finding import find
 
-    pictures = [reading.load(path) for path in (painting, photo, output, *([truth] if truth else []))]
-    figures = measure(*pictures)
+    scene, translation, *true = (reading.load(path) for path in (painting, output, *([truth] if truth else [])))
+    figures = measure(scene, [reading.load(path) for path in find(photo, "photo").paths], translation, *true)
     if as_json:
         print_json({"sifid": None, **figures})
         return
@@ -50,7 +54,12 @@ def evaluate(painting: Path, photo: Path, output: Path, truth: Path | None, as_j
 @click.option("-o", "--output", "sheet", type=PATH, required=True, metavar="FILE",
               help="The sheet: a picture, or a page where it ends in .html.")  # fmt: skip
 @click.option("--picture", type=PATH, metavar="FILE", help="What models translate; what they learned from, if at hand.")
-@click.option("--photo", type=PATH, metavar="FILE", help="The look, for the figures; the run's own, if at hand.")
+@click.option(
+    "--photo",
+    type=PATH,
+    metavar="FILE",
+    help="The look, for the figures; the run's own, if at hand. A set may be a folder.",
+)
 @fast_option
 @device_option
 @json_option
@@ -66,6 +75,7 @@ def compare(
     """Put several OUTPUTs side by side, with names and figures: run folders, model files, translated pictures."""
     from sincut.devices import prepared_device
     from sincut.report import compare as comparing
+    from sincut.runs.finding import find
 
     _check_kept(sheet, *outputs, picture, photo)
     comparing.check_output(sheet)
@@ -73,7 +83,8 @@ def compare(
     def say(result: "Result") -> None:
         click.echo(f"done: {result.name}", err=True)
 
-    comparison = comparing.compare(outputs, picture, photo, prepared_device(device), say, fast)
+    look = find(photo, "photo").paths if photo else None
+    comparison = comparing.compare(outputs, picture, look, prepared_device(device), say, fast)
     comparing.write(comparison, sheet)
     rows = [{"name": r.name, "path": str(r.path), "figures": r.figures} for r in comparison.results]
     if as_json:

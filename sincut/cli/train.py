@@ -88,9 +88,51 @@ lesson_options = gathered(
 )
 
 
+@dataclass(frozen=True)
+class Sides:
+    """Arguments and options that name the pictures of a training."""
+
+    pictures: tuple[Path, ...]
+    painting: tuple[Path, ...]
+    photo: tuple[Path, ...]
+
+    @property
+    def named(self) -> bool:
+        """True if any picture is named."""
+        return bool(self.pictures or self.painting or self.photo)
+
+    def by_role(self) -> dict[str, Path | list[Path]]:
+        """Painting and photo, each a path or several. Raises `UsageError` where it is not said which is which."""
+        paintings, photos = self.painting, self.photo
+        if paintings and photos and self.pictures:
+            raise click.UsageError("--painting and --photo name both sides; leave out the other pictures")
+        if not (paintings or photos):
+            if len(self.pictures) > 2:
+                told = f"{len(self.pictures)} pictures are given, and not which are paintings and which photos; "
+                quotes = "put a pattern in quotes, as in 'monets/*.jpg', so that the shell leaves it as it is, "
+                raise click.UsageError(f"{told}{quotes}or give a folder, or name one side by --painting or --photo")
+            paintings, photos = self.pictures[:1], self.pictures[1:]
+        sides = {"painting": paintings, "photo": photos}
+        if self.painting or self.photo:
+            sides = {role: paths or self.pictures for role, paths in sides.items()}
+        if not all(sides.values()):
+            raise click.UsageError("give PAINTING and PHOTO, or --pairs FILE.csv")
+        return {role: paths[0] if len(paths) == 1 else list(paths) for role, paths in sides.items()}
+
+
+sides_options = gathered(
+    "sides",
+    Sides,
+    click.argument("pictures", type=PATH, nargs=-1, metavar="PAINTING PHOTO"),
+    click.option("--painting", type=PATH, multiple=True, metavar="FILE",
+                 help="A painting, as often as you like; pictures without an option are then the photos."),
+    click.option("--photo", type=PATH, multiple=True, metavar="FILE",
+                 help="A photo, as often as you like; pictures without an option are then the paintings."),
+)  # fmt: skip
+
+
 @click.command()
-@click.argument("painting", type=PATH, required=False)
-@click.argument("photo", type=PATH, required=False)
+@sides_options
 @click.option("-o", "--output", type=PATH, metavar="RUN", help="Run folder; runs/SOURCE-to-TARGET by default.")
 @click.option("--pairs", type=PATH, metavar="FILE.csv",
               help="Train each row of a table instead; -o holds their run folders, runs by default.")  # fmt: skip
@@ -102,8 +144,7 @@ lesson_options = gathered(
 @click.option("--resume", is_flag=True, help="Go on with the run in the folder, exactly where it stopped.")
 @events_option
 def train(
-    painting: Path | None,
-    photo: Path | None,
+    sides: Sides,
     output: Path | None,
     pairs: Path | None,
     engine: Engine,
@@ -116,14 +157,15 @@ def train(
 ) -> None:
     """Learn from PAINTING and PHOTO, these two files alone: paintings will look like the photo.
 
-    With --to painting, photos will look like the painting. Ctrl-C saves and stops; the same command with --resume goes
+    Either may be a set: a folder, a pattern in quotes, or several files by --painting or --photo. With --to painting,
+    photos will look like the painting. Ctrl-C saves and stops; the same command with --resume goes
     on. With --pairs, each row of a CSV file with the columns painting and photo (and name, preset, minutes, steps,
     seed, to, exemplar, or a setting such as crops.count) is trained; the same command goes on with what is not
     complete.
     """
     reverse = direction.asked
     if pairs is not None:
-        if painting is not None or reverse is not None:
+        if sides.named or reverse is not None:
             raise click.UsageError("--pairs names the pictures and their direction in its rows")
         if resume:
             raise click.UsageError("--pairs goes on with what is not complete by itself; leave out --resume")
@@ -131,22 +173,22 @@ def train(
             raise click.UsageError("--tensorboard is for one training; leave it out, or train without --pairs")
         _train_pairs(pairs, output or Path("runs"), lesson, engine, device, as_json)
         return
-    if painting is None or photo is None:
-        raise click.UsageError("give PAINTING and PHOTO, or --pairs FILE.csv")
+    given = sides.by_role()
     if engine.engine != "local":
         raise click.UsageError("--engine is for --pairs: one training is the work of one machine")
     if resume and output is None:
         raise click.UsageError("--resume needs the run folder: -o RUN")
     config = lesson.config(output if resume else None)
+    from sincut.runs.finding import find
     from sincut.runs.folder import default_folder
 
-    folder = output or default_folder(*((photo, painting) if reverse else (painting, photo)))
-    _train_one(painting, photo, folder, config, reverse, device, tensorboard, resume, as_json)
+    stems = [find(side, role).stem for role, side in given.items()] if output is None else []
+    folder = output or default_folder(*(reversed(stems) if reverse else stems))
+    _train_one(given, folder, config, reverse, device, tensorboard, resume, as_json)
 
 
 def _train_one(
-    painting: Path,
-    photo: Path,
+    sides: "dict[str, Path | list[Path]]",
     folder: Path,
     config: "Config | None",
     reverse: bool | None,
@@ -159,6 +201,8 @@ def _train_one(
     from sincut.cli.progress import Reporter
     from sincut.devices import prepared_device
     from sincut.events import all_of
+    from sincut.report.history import words_of
+    from sincut.runs.finding import find
     from sincut.runs.run import train as train_run
 
     listeners: list[Listener] = []
@@ -167,20 +211,22 @@ def _train_one(
 
         listeners.append(Board(folder))
     chosen = prepared_device(device)
-    again = [*_program(), "train", str(painting), str(photo), "-o", str(folder)]
+    named = words_of({role: [*map(str, side)] if isinstance(side, list) else str(side) for role, side in sides.items()})
+    again = [*_program(), "train", *named, "-o", str(folder)]
     again += ["--to", "painting"] if reverse else []
     again += ["--device", device] if device != "auto" else []
     again += ["--tensorboard"] if tensorboard else []
     with Reporter(as_json) as reporter, stoppable() as stop:
         try:
             result = train_run(
-                painting, photo, folder, config=config, reverse=reverse, resume=resume,
+                sides["painting"], sides["photo"], folder, config=config, reverse=reverse, resume=resume,
                 device=chosen, on_event=all_of(reporter, *listeners), stop=stop, started=STARTED,
             )  # fmt: skip
         except Interrupted as error:
             line = shlex.join([*again, "--resume"])
             raise Interrupted(f"{error}; {folder} holds a usable model; go on: {line}") from None
-        source = photo if result.model.provenance.reverse else painting
+        role = result.model.provenance.roles[0]
+        source = find(sides[role], role).paths[0]
         reporter.say(f"model: {folder / 'model.safetensors'}")
         reporter.say(f"apply: {shlex.join([*_program(), 'apply', str(folder), str(source), '-o', 'out.png'])}")
     if as_json:

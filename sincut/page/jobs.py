@@ -11,7 +11,7 @@ import shutil
 import subprocess
 import threading
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path, PurePath
@@ -27,7 +27,7 @@ from sincut.model.model import describe, exemplar_sizes
 from sincut.model.provenance import ROLES, PictureIdentity, Provenance
 from sincut.page.status import LOG_FILE, RUNNING, STOPPING, Status, history_of, last_words, status_at_rest
 from sincut.pictures import reading
-from sincut.report.history import METRICS_FILE, History, previews
+from sincut.report.history import METRICS_FILE, History, previews, words_of
 from sincut.runs import child
 from sincut.runs.folder import default_folder, load_inputs
 
@@ -115,7 +115,8 @@ class Trainings:
         """Start a new training; returns the run's name. Raises `SincutError`."""
         order.check()
         with self.lock:
-            folder = default_folder(*order.by_part, self.runs, order.name)
+            source, target = order.by_part
+            folder = default_folder(source.stem, target.stem, self.runs, order.name)
             make_folder(folder, RunError)
         given = zip(ROLES, (order.painting, order.photo), strict=True)
         pictures = [_copied(path, folder / INPUTS / role) for role, path in given]
@@ -130,8 +131,9 @@ class Trainings:
         if self.status(name).phase in (RUNNING, STOPPING):
             raise RunError(f"{name}: is being trained already; wait for it or stop it")
         known, earlier = load_inputs(folder)
-        pictures = [_input_of(folder, known, role, [*earlier, *candidates]) for role in ROLES]
-        return self._begin(folder, [*map(str, pictures), "--resume"])
+        files = _by_hash(folder, [*earlier, *candidates])
+        sides = {role: _inputs_of(folder, known, role, files) for role in ROLES}
+        return self._begin(folder, [*words_of(sides), "--resume"])
 
     def stop(self, name: str) -> None:
         """Ask a training to save and end. Raises `RunError` if it was started elsewhere."""
@@ -250,14 +252,22 @@ def _copied(path: Path, folder: Path) -> Path:
     return target
 
 
-def _input_of(folder: Path, known: Provenance, role: str, candidates: Sequence[Path]) -> Path:
-    """The file of the painting or the photo of a run, known by its SHA-256. Raises `RunError`.
+def _inputs_of(folder: Path, known: Provenance, role: str, files: Mapping[str, Path]) -> str | list[str]:
+    """The file of the painting or the photo of a run, or those of a set, among `files` by hash. Raises `RunError`."""
+    side = known.pictures[role] or PictureIdentity()
+    for picture in side.each:
+        if picture.sha256 not in files:
+            what = f"its {role} {picture.name} is not where it was; choose it above, then resume"
+            raise RunError(f"{folder.name}: {what}")
+    paths = [str(files[picture.sha256]) for picture in side.each]
+    return paths if side.pictures else paths[0]
 
-    It is looked for in the run folder and among `candidates`.
-    """
-    picture = known.pictures[role] or PictureIdentity()
+
+def _by_hash(folder: Path, candidates: Sequence[Path]) -> dict[str, Path]:
+    """Files by SHA-256: the copies of pictures in a run folder, and of `candidates` those that are there."""
+    files = dict[str, Path]()
     for path in (*sorted((folder / INPUTS).glob("*/*")), *candidates):
         with suppress(OSError):
-            if path.is_file() and sha256(path) == picture.sha256:
-                return path
-    raise RunError(f"{folder.name}: its {role} {picture.name} is not where it was; choose it above, then resume")
+            if path.is_file():
+                files.setdefault(sha256(path), path)
+    return files

@@ -18,7 +18,7 @@ from sincut.pictures import formats, reading, writing
 from sincut.pictures.picture import Picture, on_white
 from sincut.pictures.writing import Saving
 from sincut.report import measures
-from sincut.report.history import INPUTS, PREVIEWS, History, previews, run_folder
+from sincut.report.history import History, kept, previews, run_folder
 from sincut.report.html import PAGES, document
 from sincut.report.measures import FIGURES
 from sincut.report.sheet import Cell, draw
@@ -74,7 +74,7 @@ class Comparison:
 def compare(
     outputs: Sequence[Path],
     picture: Path | None = None,
-    photo: Path | None = None,
+    photo: Path | Sequence[Path] | None = None,
     device: torch.device | str = "cpu",
     on_result: Callable[[Result], None] = lambda result: None,
     fast: bool = False,
@@ -82,13 +82,14 @@ def compare(
     """Translate `picture` with every model among `outputs`, take the pictures among them as they are, and measure.
 
     Without `picture`, models are applied to the copy of their source that a run folder holds; if none holds one, their
-    last previews are shown. `photo` is what the translation should look like; by default the run folder's copy. Models
-    that carry their exemplar draw from it, unless `fast`. Raises `ImageError`, `ModelError`, or `RunError` for runs of
-    different pictures if none is given.
+    last previews are shown. `photo` is what the translation should look like, one picture or several; by default
+    the run folder's copies. Models that carry their exemplar draw from it, unless `fast`. Raises `ImageError`,
+    `ModelError`, or `RunError` for runs of different pictures if none is given.
     """
     models = {path: Model.load(path) for path in outputs if is_model(path)}
     source = reading.load(picture) if picture else _kept_source(models)
-    look = reading.load(photo) if photo else _kept_look(models)
+    given = [photo] if isinstance(photo, Path) else photo
+    looks = [reading.load(path) for path in given] if given else _kept_looks(models)
     results = []
     for path, name in zip(outputs, names(outputs), strict=True):
         figures: dict[str, float] = {}
@@ -98,11 +99,11 @@ def compare(
             out = Translator(models[path], device).apply_picture(source, Options(fast=fast))
         else:
             out, figures = _last_preview(path, models[path])
-        if source is not None and look is not None:
-            figures = measures.measured(source, look, out)
+        if source is not None and looks:
+            figures = measures.measured(source, looks, out)
         results.append(Result(name, path, out, figures))
         on_result(results[-1])
-    return Comparison(source, look, results)
+    return Comparison(source, looks[0] if looks else None, results)
 
 
 def write(comparison: Comparison, path: Path) -> None:
@@ -159,13 +160,13 @@ def _kept_source(models: Mapping[Path, Model]) -> Picture | None:
     roles = {path: model.provenance.roles[0] for path, model in models.items()}
     if len(_identities(models, roles)) > 1:
         raise RunError("these models learned from different pictures; say with --picture what they shall translate")
-    return _kept(roles)
+    return next(iter(_kept(roles)), None)
 
 
-def _kept_look(models: Mapping[Path, Model]) -> Picture | None:
-    """The copy that one of the runs holds of the picture whose look all learned; None for different ones."""
+def _kept_looks(models: Mapping[Path, Model]) -> list[Picture]:
+    """The copies that one of the runs holds of the picture, or the set, whose look all learned; none for others."""
     roles = {path: model.provenance.roles[1] for path, model in models.items()}
-    return _kept(roles) if len(_identities(models, roles)) == 1 else None
+    return _kept(roles) if len(_identities(models, roles)) == 1 else []
 
 
 def _identities(models: Mapping[Path, Model], roles: Mapping[Path, str]) -> set[str]:
@@ -174,10 +175,10 @@ def _identities(models: Mapping[Path, Model], roles: Mapping[Path, str]) -> set[
     return {picture.sha256 if picture is not None else "" for picture in pictures}
 
 
-def _kept(roles: Mapping[Path, str]) -> Picture | None:
-    """The first copy that the run folders hold of their picture in that role."""
-    files = [run_folder(path) / PREVIEWS / INPUTS[role] for path, role in roles.items()]
-    return next((reading.load(file) for file in files if file.is_file()), None)
+def _kept(roles: Mapping[Path, str]) -> list[Picture]:
+    """The copies that the first run folder with some holds of its pictures in that role."""
+    each = (kept(run_folder(path), role) for path, role in roles.items())
+    return [reading.load(file) for file in next(filter(None, each), [])]
 
 
 def _last_preview(path: Path, model: Model) -> tuple[Picture, dict[str, float]]:

@@ -7,6 +7,7 @@ learns from. A damaged line is left out, never an error.
 """
 
 import json
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -19,6 +20,7 @@ METRICS_FILE = "metrics.jsonl"
 REPORT_FILE = "report.html"
 PREVIEWS = "previews"
 INPUTS = {"painting": "painting.jpeg", "photo": "photo.jpeg"}  # among the previews, which are .jpg, and of their size
+SHOWN_OF_SET = 6  # pictures of a set that are kept there: the first ones
 FAST = "-fast"  # ends the stem of the file that shows G alone, beside that of a preview that is drawn
 FUTURE = 2**63  # the step of a line that tells none
 
@@ -57,6 +59,26 @@ class History:
                 self.paces[step] = self.last["step_seconds"]
         if isinstance(values.get("session"), dict):
             self.sessions.append({**values["session"], "step": step})
+
+
+def kept_name(role: str, number: int) -> str:
+    """The name of a run's copy of a picture of the painting or the photo, counted from 0; a set has several."""
+    first = Path(INPUTS[role])
+    return first.with_stem(f"{first.stem}-{number + 1}").name if number else first.name
+
+
+def kept(folder: Path, role: str) -> list[Path]:
+    """The copies that a run folder holds of its painting or photo; of a set those of the first pictures."""
+    paths = [folder / PREVIEWS / kept_name(role, number) for number in range(SHOWN_OF_SET)]
+    return [path for path in paths if path.is_file()]
+
+
+def words_of(sides: Mapping[str, str | Sequence[str]]) -> list[str]:
+    """The words of a command `sincut train` that name its two sides by role; a side may be several files."""
+    if all(isinstance(named, str) for named in sides.values()):
+        return [str(named) for named in sides.values()]
+    each = {role: [named] if isinstance(named, str) else named for role, named in sides.items()}
+    return [word for role, paths in each.items() for path in paths for word in (f"--{role}", str(path))]
 
 
 def run_folder(path: Path) -> Path:

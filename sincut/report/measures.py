@@ -80,27 +80,32 @@ def best(rows: Sequence[Mapping[str, float]]) -> dict[str, float]:
     return chosen
 
 
-def measure(painting: Picture, photo: Picture, output: Picture, truth: Picture | None = None) -> dict[str, float]:
+def measure(
+    painting: Picture, photo: Picture | Sequence[Picture], output: Picture, truth: Picture | None = None
+) -> dict[str, float]:
     """The figures by name, as `FIGURES` explains them, rounded to 4 places.
 
+    Where several photos are given, the look is what they have together: samples of all of them, as many of each.
     `psnr` and `ssim` only with a `truth`, `sifid` only if its weights are on the machine. Raises `ImageError` if
     `truth` has another size than the output, or of a picture less than `SMALLEST` can be seen.
     """
-    painting, photo, output, truth = _as_seen(painting, photo, output, truth)
-    x, y, out = (_unit(picture) for picture in (painting, photo, output))
-    for name, picture in (("painting", x), ("photo", y), ("output", out)):
+    photos = (photo,) if isinstance(photo, Picture) else tuple(photo)
+    painting, photos, output, truth = _as_seen(painting, photos, output, truth)
+    x, out, *looks = (_unit(picture) for picture in (painting, output, *photos))
+    for name, picture in (("painting", x), *(("photo", y) for y in looks), ("output", out)):
         if min(picture.shape[2:]) < SMALLEST:
             raise ImageError(f"the {name} is smaller than {SMALLEST} px; figures need larger pictures")
     x = x if x.shape == out.shape else resize(x, (out.shape[2], out.shape[3]), antialias=True)
+    colours = _pooled([*map(_colours, looks)])
     figures = {
-        "colour": _ratio(_distance(_colours(out), _colours(y)), _distance(_colours(x), _colours(y))),
-        "texture": _ratio(_texture(out, y), _texture(x, y)),
+        "colour": _ratio(_distance(_colours(out), colours), _distance(_colours(x), colours)),
+        "texture": _ratio(_texture(out, looks), _texture(x, looks)),
         "structure": _edge_correlation(x, out),
         "tone": _tone_correlation(x, out),
-        "sharpness": _ratio(_sharpness(out), _sharpness(y)),
+        "sharpness": _ratio(_sharpness(out), sum(map(_sharpness, looks)) / len(looks)),
     }
     if inception_weights().is_file():
-        figures["sifid"] = single_image_fid(photo, output)
+        figures["sifid"] = single_image_fid(photos, output)
     if truth is not None:
         true = _unit(truth)
         for name, picture in (("output", out), ("painting", x)):
@@ -109,18 +114,21 @@ def measure(painting: Picture, photo: Picture, output: Picture, truth: Picture |
     return {name: round(value, 4) for name, value in figures.items()}
 
 
-def measured(painting: Picture, photo: Picture, output: Picture, truth: Picture | None = None) -> dict[str, float]:
+def measured(
+    painting: Picture, photo: Picture | Sequence[Picture], output: Picture, truth: Picture | None = None
+) -> dict[str, float]:
     """`measure`, and no figures if one of the pictures is too small for them. Raises `ImageError` for the `truth`."""
-    if min(*painting.size, *photo.size, *output.size) < SMALLEST:
+    photos = (photo,) if isinstance(photo, Picture) else tuple(photo)
+    if min(side for picture in (painting, *photos, output) for side in picture.size) < SMALLEST:
         return {}
-    painting, photo, output, truth = _as_seen(painting, photo, output, truth)
-    smallest = min(*photo.size, *output.size)  # of what can be seen
-    return measure(painting, photo, output, truth) if smallest >= SMALLEST else {}
+    painting, photos, output, truth = _as_seen(painting, photos, output, truth)
+    smallest = min(side for picture in (*photos, output) for side in picture.size)  # of what can be seen
+    return measure(painting, photos, output, truth) if smallest >= SMALLEST else {}
 
 
 def _as_seen(
-    painting: Picture, photo: Picture, output: Picture, truth: Picture | None
-) -> tuple[Picture, Picture, Picture, Picture | None]:
+    painting: Picture, photos: tuple[Picture, ...], output: Picture, truth: Picture | None
+) -> tuple[Picture, tuple[Picture, ...], Picture, Picture | None]:
     """The pictures as trainings read them, without what is hidden; they are the same where nothing is transparent.
 
     Painting, output and truth are compared place by place: what is hidden in one counts in none of them. Raises
@@ -128,8 +136,8 @@ def _as_seen(
     """
     if truth is not None:
         check_truth(truth, output)
-    if all(picture is None or picture.alpha is None for picture in (painting, photo, output, truth)):
-        return painting, photo, output, truth
+    if all(picture is None or picture.alpha is None for picture in (painting, *photos, output, truth)):
+        return painting, photos, output, truth
     seen: Mask = np.ones(output.size, bool)
     like = _of_size(painting, output.size)
     for name, picture in (("painting", like), ("output", output), ("truth", truth)):
@@ -139,7 +147,8 @@ def _as_seen(
         raise ImageError("nothing can be seen in painting and output at the same place: there is nothing to measure")
     like, output = (replace(cut_to(picture, seen), alpha=None) for picture in (like, output))
     truth = truth and replace(cut_to(truth, seen), alpha=None)
-    return like, replace(_named("photo", visible_part, photo), alpha=None), output, truth
+    looks = tuple(replace(_named("photo", visible_part, photo), alpha=None) for photo in photos)
+    return like, looks, output, truth
 
 
 def _named(name: str, function: Callable[[Picture], T], picture: Picture) -> T:
@@ -171,14 +180,17 @@ def check_truth(truth: Picture, output: Picture) -> None:
         raise ImageError(f"the truth has {w}x{h} pixels, the output {ow}x{oh}; give pictures of one size")
 
 
-def single_image_fid(photo: Picture, output: Picture) -> float:
+def single_image_fid(photo: Picture | Sequence[Picture], output: Picture) -> float:
     """SIFID: the Frechet distance between the two pictures' features, each place of a picture being a sample.
+
+    Of several photos the places of all are samples.
 
     Features are the 192 channels before the second pooling of torchvision's Inception v3, as in the paper, at the
     pictures' own sizes; the distance is |m1 - m2|^2 + tr(C1 + C2 - 2 (C1 C2)^(1/2)) of their means and covariances.
     Raises `ImageError`, which says what fetches the weights, if they are not there; nothing is downloaded.
     """
-    (mean_a, cov_a), (mean_b, cov_b) = (_inception_statistics(picture) for picture in (photo, output))
+    photos = (photo,) if isinstance(photo, Picture) else tuple(photo)
+    (mean_a, cov_a), (mean_b, cov_b) = (_inception_statistics(pictures) for pictures in (photos, (output,)))
     root = symmetric_power(cov_a, 0.5)
     overlap = symmetric_power(root @ cov_b @ root, 0.5)
     return float((mean_a - mean_b).square().sum() + torch.trace(cov_a + cov_b - 2 * overlap))
@@ -208,11 +220,12 @@ def complaints(figures: Mapping[str, float]) -> list[str]:
     return lines
 
 
-def _inception_statistics(picture: Picture) -> tuple[Tensor, Tensor]:
-    """Mean (192,) and covariance (192, 192) over places."""
+def _inception_statistics(pictures: Sequence[Picture]) -> tuple[Tensor, Tensor]:
+    """Mean (192,) and covariance (192, 192) over the places of pictures."""
     network = _inception()
     with torch.no_grad():
-        features = network(to_tensor(picture.pixels))[0].flatten(1).double()
+        each = [network(to_tensor(picture.pixels))[0].flatten(1).double() for picture in pictures]
+    features = torch.cat(each, 1)
     return features.mean(1), torch.cov(features)
 
 
@@ -255,14 +268,25 @@ def _colours(image: Tensor) -> Tensor:
     return image[0].flatten(1).T
 
 
-def _texture(a: Tensor, b: Tensor) -> float:
-    """Sliced Wasserstein distance of band-pass patches of two images (1, 3, H, W), mean over `SCALES`."""
-    total = 0.0
+def _texture(image: Tensor, looks: Sequence[Tensor]) -> float:
+    """Sliced Wasserstein distance of an image's band-pass patches to those of others, mean over `SCALES`.
+
+    Images are (1, 3, H, W); the patches of all others are pooled.
+    """
+    total, images = 0.0, [image, *looks]
     for _ in range(SCALES):
-        bands = [image - gaussian_blur2d(image, (7, 7), (1.5, 1.5)) for image in (a, b)]
-        total += _distance(*(_patches(band) for band in bands))
-        a, b = pyrdown(a), pyrdown(b)
+        own, *others = (_patches(x - gaussian_blur2d(x, (7, 7), (1.5, 1.5))) for x in images)
+        total += _distance(own, _pooled(others))
+        images = [pyrdown(x) for x in images]
     return total / SCALES
+
+
+def _pooled(points: Sequence[Tensor]) -> Tensor:
+    """All points (P, F) of one picture; of several pictures as many points of each, evenly spread."""
+    if len(points) == 1:
+        return points[0]
+    count = min(map(len, points))
+    return torch.cat([each[torch.arange(count) * len(each) // count] for each in points])
 
 
 def _patches(image: Tensor) -> Tensor:

@@ -5,7 +5,8 @@ file name or setting can do anything there; a content security policy allows the
 hashes, and pictures that are inside the page, and nothing else. Curves are drawn by uPlot, which is shipped with it.
 
 Pictures are JPEGs, compressed until they fit: source and last preview large, the target and what G alone gives smaller,
-earlier previews small, and at most `FRAMES` of them. The whole file stays below `MAX_BYTES`.
+earlier previews small, and at most `FRAMES` of them; of sets the first few pictures as thumbnails. The whole file stays
+below `MAX_BYTES`.
 """
 
 import json
@@ -27,13 +28,24 @@ from sincut.model.model import Model
 from sincut.model.provenance import PARTS, ROLES, PictureIdentity, Provenance, number
 from sincut.pictures import reading
 from sincut.report import measures
-from sincut.report.history import INPUTS, PREVIEWS, REPORT_FILE, History, fast_preview, is_drawn, previews
+from sincut.report.history import (
+    INPUTS,
+    PREVIEWS,
+    REPORT_FILE,
+    History,
+    fast_preview,
+    is_drawn,
+    kept,
+    previews,
+    words_of,
+)
 from sincut.report.html import PAGES, asset, document
 from sincut.report.measures import FIGURES
-from sincut.report.thumbnails import FRAME, LARGE, SIDE, Pictures, model_thumbnail
+from sincut.report.thumbnails import FRAME, LARGE, OF_SET, SIDE, Pictures, model_thumbnail
 
 MAX_BYTES = 4_000_000  # of the whole page
 FRAMES = 24  # previews on the timeline
+LISTED = 40  # pictures of a set whose hashes are listed
 POINTS = 500  # on a curve, at most
 NAMES = 12  # curves in a chart and figures of a preview, at most
 SESSIONS = 20  # the last ones, that are listed
@@ -104,6 +116,7 @@ class Report:
         data = {
             **facts.everything(),
             "pictures": _large(self.folder, provenance, self.pictures, files),
+            "sets": _sets(self.folder, provenance, self.pictures),
             "timeline": _timeline(self.folder, history, self.pictures),
         }
         return document(
@@ -130,8 +143,8 @@ def page(folder: Path, painting: Path | None = None, photo: Path | None = None) 
             continue
         known = model.provenance.pictures[role]
         reading.size_of(path)  # raises ImageError for what is no picture
-        if known is not None and known.sha256 != sha256(path):
-            raise RunError(f"{path}: is not the {role} of this run, which was {known.name}; give that file")
+        if known is not None and known.each[0].sha256 != sha256(path):
+            raise RunError(f"{path}: is not the {role} of this run, which was {known.each[0].name}; give that file")
     return Report(folder).page(model.config, model.provenance, painting=painting, photo=photo)
 
 
@@ -158,7 +171,7 @@ class _Facts:
         self.history, self.going_on = history, going_on
         self.preset = closest(config)
         self.names = {
-            role: short(picture.name if picture else "") or role for role, picture in provenance.pictures.items()
+            role: short(picture.title if picture else "") or role for role, picture in provenance.pictures.items()
         }
         self.title = " → ".join(self.names[role] for role in provenance.roles)
 
@@ -204,12 +217,14 @@ class _Facts:
     def commands(self) -> list[dict[str, str]]:
         """Commands to type next, with a label and a note each."""
         session = self.history.sessions[-1] if self.history.sessions else {}
-        painting, photo = (str(session.get(role) or self.names[role]) for role in ROLES)
-        source = photo if self.provenance.reverse else painting
+        sides = {role: _typed(session.get(role)) or self.names[role] for role in ROLES}
+        role = self.provenance.roles[0]
+        files = _typed(session.get(f"{role}_files")) or sides[role]
+        source = files if isinstance(files, str) else files[0]
         run = str(self.folder)
         device = ["--device", str(session["device"])] if session.get("device") else []
         reverse = ["--to", "painting"] if self.provenance.reverse else []
-        resume = ["sincut", "train", painting, photo, "-o", run, *reverse, *device, "--resume"]
+        resume = ["sincut", "train", *words_of(sides), "-o", run, *reverse, *device, "--resume"]
         note = "All steps are done, so this would find nothing to do." if self.provenance.is_finished else ""
         rows = [
             ("Translate a picture", ["sincut", "apply", run, source, "-o", "out.png"], "Any picture, any size."),
@@ -233,21 +248,23 @@ class _Facts:
         return rows
 
     def inputs(self) -> list[dict[str, str]]:
-        """Name, size and SHA-256 of the two pictures."""
+        """Name, size and SHA-256 of the two pictures; of a set, those of the first `LISTED` pictures."""
         rows = []
         for role, picture in self.provenance.pictures.items():
             known = picture or PictureIdentity()
-            size = f"{known.width} × {known.height} px"
-            rows.append({"role": role, "name": self.names[role], "size": size, "sha256": short(known.sha256, 64)})
+            if known.pictures:
+                count = f"{len(known.pictures)} pictures"
+                rows.append({"role": role, "name": short(known.name), "size": count, "sha256": short(known.sha256, 64)})
+            for each in known.each[:LISTED]:
+                name, size = short(each.name) or role, f"{each.width} × {each.height} px"
+                rows.append({"role": role, "name": name, "size": size, "sha256": short(each.sha256, 64)})
         return rows
 
     def origin(self) -> list[tuple[str, str]]:
         """Titled texts about where the model comes from; titles without a text are left out."""
         origin = self.provenance
         scales = [f"{role} {low:.0%} to {high:.0%}" for role, (low, high) in origin.scales.items() if high]
-        notes = [
-            (f"{role.title()} as read", "; ".join(known.notes)) for role, known in origin.pictures.items() if known
-        ]
+        notes = [(f"{role.title()} as read", _notes(known)) for role, known in origin.pictures.items() if known]
         rows = [
             ("Direction", origin.direction),
             *notes,
@@ -297,15 +314,46 @@ def _large(folder: Path, provenance: Provenance, pictures: Pictures, files: dict
         picture = pictures.of(files[role] or folder / PREVIEWS / INPUTS[role], fit)
         picture = picture or model_thumbnail(thumbnails.get(part, ""))
         known = provenance.pictures[role]
-        shown[part] = {**picture, "full": known.width if known else 0} if picture else None
+        first = {"name": short(known.each[0].name)} if known and known.pictures else {}  # of a set, the one shown
+        shown[part] = {**picture, "full": known.width if known else 0, **first} if picture else None
     result, fast = _result(folder, pictures)
     shown["result"] = result or model_thumbnail(thumbnails.get("output", ""))
     return {**shown, "fast": fast} if fast else shown
 
 
+def _sets(folder: Path, provenance: Provenance, pictures: Pictures) -> list[dict[str, Any]]:
+    """Of each side that is a set: its role, the number of its pictures, and thumbnails of the first few with names."""
+    sets = []
+    for role in provenance.roles:
+        known = provenance.pictures[role]
+        if known is None or not known.pictures:
+            continue
+        shown = [
+            {**small, "name": short(picture.name)}
+            for picture, path in zip(known.pictures, kept(folder, role), strict=False)
+            if (small := pictures.of(path, OF_SET))
+        ]
+        sets.append({"role": role, "count": len(known.pictures), "pictures": shown})
+    return sets
+
+
+def _typed(value: Any) -> str | list[str]:
+    """What a session tells of the names of pictures: one text or several; empty for anything else."""
+    if isinstance(value, list) and all(isinstance(word, str) for word in value):
+        return value
+    return value if isinstance(value, str) else ""
+
+
+def _notes(known: PictureIdentity) -> str:
+    """Notes on the reading of a picture; of a set, those of each picture that has some, after its name."""
+    if not known.pictures:
+        return "; ".join(known.notes)
+    return "; ".join(f"{each.name}: {', '.join(each.notes)}" for each in known.pictures if each.notes)
+
+
 def _result(folder: Path, pictures: Pictures) -> tuple[dict[str, Any] | None, dict[str, Any] | None]:
     """The last preview that can be read, with its step; if it is drawn, also the translation of G alone."""
-    inputs = {folder / PREVIEWS / name for name in INPUTS.values()}
+    inputs = {path for role in ROLES for path in kept(folder, role)}
     for step, path in reversed(previews(folder).items()):
         if picture := pictures.of(path, LARGE):
             fast = fast_preview(path)

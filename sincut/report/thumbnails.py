@@ -21,6 +21,7 @@ class Fit:
 
 
 LARGE, SIDE, FRAME = Fit(1.5, 700_000), Fit(0.5, 250_000), Fit(0.26, 34_000)
+OF_SET = Fit(0.04, 9_000)  # one of the few pictures of a set that are shown
 QUALITIES = (86, 78, 68, 56, 44, 32)  # of JPEGs, tried in this order before the picture is made smaller
 
 

@@ -2,6 +2,7 @@
 
 # In this order: each imports only those before it.
 MODULES = (
+    "finding",
     "inputs",
     "needs",
     "folder",

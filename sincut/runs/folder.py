@@ -1,7 +1,8 @@
 """A run folder: everything that is known of one training.
 
 `model.safetensors` (always a complete, usable model), `checkpoint.safetensors` (all that is needed to go on exactly),
-`metrics.jsonl`, `previews/`, the two pictures at the size of the previews, and `report.html`, which shows all that.
+`metrics.jsonl`, `previews/`, the two pictures at the size of the previews (of sets the first ones), and `report.html`,
+which shows all that.
 Files are written beside their name and renamed; only the metrics are appended to. One process at a time writes to a
 folder.
 """
@@ -71,9 +72,9 @@ def opened(path: Path, resume: bool) -> Iterator[RunFolder]:
         yield RunFolder(path)
 
 
-def default_folder(source: Path, target: Path, runs: Path = Path("runs"), name: str = "") -> Path:
+def default_folder(source: str, target: str, runs: Path = Path("runs"), name: str = "") -> Path:
     """`runs`/`name`, SOURCE-to-TARGET without a name; with -2, -3, ... appended if that is taken."""
-    base = runs / (name or f"{source.stem}-to-{target.stem}")
+    base = runs / (name or f"{source}-to-{target}")
     number, folder = 1, base
     while folder.exists():
         number += 1
@@ -133,6 +134,6 @@ def _checkpoint_of(folder: Path) -> Path:
 
 def _clear(folder: Path) -> None:
     """Remove what a run left that was killed before its first checkpoint."""
-    kept = (folder / PREVIEWS / name for name in history.INPUTS.values())
+    kept = [path for role in history.INPUTS for path in history.kept(folder, role)]
     for old in (folder / METRICS_FILE, *(folder / PREVIEWS).glob("*.jpg"), *kept):
         old.unlink(missing_ok=True)

@@ -1,6 +1,6 @@
 """The main memory that a training takes, told before it begins; measured on Linux, on a CPU."""
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from math import prod
 from pathlib import Path
 
@@ -8,11 +8,12 @@ from PIL import Image
 from torch import Tensor
 
 from sincut.config.sections import Config
+from sincut.errors import ImageError
 from sincut.nets.architectures import architecture
 from sincut.nets.local import BAND, SMALL_BAND
 from sincut.pictures import learned, reduced
 from sincut.pictures.reduced import Size
-from sincut.runs.inputs import AnyImage
+from sincut.runs.finding import AnyImage
 
 HELD_BYTES = 60  # per pixel of both pictures: as numbers for the networks, filtered, with the guide, and as pixels
 BLURRED_BYTES = 240  # per pixel of a band that a filter works on
@@ -22,14 +23,14 @@ G_MAPS = 0.65  # of G over a band: the same
 PREVIEW_BYTES = 1000 * 10**6  # of a preview that is drawn and measured
 
 
-def bytes_to_learn(images: Mapping[str, AnyImage], config: Config) -> int:
-    """Bytes of main memory, roughly, that a training of these two pictures takes at most beside what is held already.
+def bytes_to_learn(images: Mapping[str, AnyImage | tuple[AnyImage, ...]], config: Config) -> int:
+    """Bytes of main memory, roughly, that a training takes at most beside what is held already.
 
-    Of files only the headers are read. Raises `ImageError` for one that cannot be.
+    `images` are its pictures by side, one or several. Of files only the headers are read. Raises `ImageError` for one
+    that cannot be; but those of a set are left out.
     """
     held, most, largest, seen, band = 0, 0, 0, 0.0, BAND
-    for image in images.values():
-        size, taken, scaled = _to_read(image, config)
+    for size, taken, scaled in _all_to_read(images, config):
         most, largest = max(most, held + taken), max(largest, prod(size))
         seen = max(seen, prod(size) * min(1.0, _excess(size, config)) ** 2)
         held += HELD_BYTES * prod(size)
@@ -59,11 +60,25 @@ def _excess(size: Size, config: Config) -> float:
     return learned.scale_for_width(size, crops, crops.excess) if crops.in_pixels and crops.excess else 1.0
 
 
-def _to_read(image: AnyImage, config: Config) -> tuple[Size, int, bool]:
+def _all_to_read(
+    images: Mapping[str, AnyImage | tuple[AnyImage, ...]], config: Config
+) -> Iterator[tuple[Size, int, bool]]:
+    """What `_to_read` tells of all pictures. Raises `ImageError`, but not for pictures of a set."""
+    for side in images.values():
+        each = side if isinstance(side, tuple) else (side,)
+        for image in each:
+            try:
+                yield _to_read(image, config, len(each) > 1)
+            except ImageError:
+                if len(each) == 1:
+                    raise
+
+
+def _to_read(image: AnyImage, config: Config, in_set: bool) -> tuple[Size, int, bool]:
     """The size at which a picture is learned from, the bytes that it takes to get there, and True if that is scaled."""
 
     def wanted(size: Size) -> Size:
-        return learned.size_learned(size, config.crops)
+        return learned.size_learned(size, config.crops, in_set)
 
     if isinstance(image, Path | str):
         return reduced.bytes_to_load(Path(image), wanted)

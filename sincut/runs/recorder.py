@@ -55,8 +55,12 @@ class Recorder:
     ) -> None:
         self.folder, self.inputs, self.config, self.on_event = folder, inputs, config, on_event
         self.device, self.precision = device, precision
-        painting, photo = (_small(side.picture, config.output.preview_megapixels) for side in inputs.both)
-        self.scene, self.look = (photo, painting) if inputs.reverse else (painting, photo)
+        paintings, photos = (
+            [_small(source.picture, config.output.preview_megapixels) for source in side.each[: history.SHOWN_OF_SET]]
+            for side in inputs.both
+        )
+        scenes, self.looks = (photos, paintings) if inputs.reverse else (paintings, photos)
+        self.scene = scenes[0]  # of a set, previews show the first picture; the look is that of the first ones together
         self.alpha, self.scene = self.scene.alpha, replace(self.scene, alpha=None)  # seen by people, not by G
         self.history = History.read(folder)
         self.report = Report(folder, self.history)
@@ -67,10 +71,11 @@ class Recorder:
         self.preview = ""  # thumbnail of the last preview, of the last that is drawn if there is one
         self.drawn = False  # True if one is
         self.told: set[str] = set()  # figures that were complained about
-        for role, picture in zip(ROLES, (painting, photo), strict=True):
-            path = folder / PREVIEWS / history.INPUTS[role]
-            if not path.exists():
-                writing.save(picture, path, Saving(quality=KEPT_QUALITY, strip=True))
+        for role, pictures in zip(ROLES, (paintings, photos), strict=True):
+            for number, picture in enumerate(pictures):
+                path = folder / PREVIEWS / history.kept_name(role, number)
+                if not path.exists():
+                    writing.save(picture, path, Saving(quality=KEPT_QUALITY, strip=True))
 
     def __call__(self, event: Event) -> None:
         if isinstance(event, Started):
@@ -158,9 +163,9 @@ class Recorder:
 
     def _measure(self, event: Preview, out: Picture) -> None:
         """Record the figures of what G alone gives, and warn of alarming ones."""
-        if min(*self.scene.size, *self.look.size) < measures.SMALLEST:
+        if min(side for picture in (self.scene, *self.looks) for side in picture.size) < measures.SMALLEST:
             return
-        self.figures = measures.measure(self.scene, self.look, out)
+        self.figures = measures.measure(self.scene, self.looks, out)
         self._append({"step": event.step, "figures": dict(self.figures)})
         self.on_event(Evaluated(event.step, dict(self.figures)))
         settled = event.step >= measures.SETTLED * event.steps
@@ -190,14 +195,20 @@ class Recorder:
         """Add a line to the metrics; before the first one of this session, a line about the session."""
         if self.session is not None:
             session, self.session = self.session, None
-            paths = dict(zip(ROLES, (side.path for side in self.inputs.both), strict=True))
-            notes = {
-                f"{role}_notes": list(side.picture.notes) for role, side in zip(ROLES, self.inputs.both, strict=True)
-            }
-            told = {**asdict(session), **paths, **{key: said for key, said in notes.items() if said}, **_machine()}
+            told = {**asdict(session), **self._named(), **_machine()}
             self._append({"step": told.pop("step"), "session": told})
         history.append(self.folder, values)
         self.history.add(values)
+
+    def _named(self) -> dict[str, Any]:
+        """The pictures of both sides as they were named, of sets also the files, and notes on their reading."""
+        sides = dict(zip(ROLES, self.inputs.both, strict=True))
+        named: dict[str, Any] = {role: side.typed for role, side in sides.items()}
+        for role, side in sides.items():
+            files, notes = [source.path for source in side.each], [source.picture.notes for source in side.each]
+            named |= {f"{role}_files": files} if len(files) > 1 else {}
+            named |= {f"{role}_notes": [note for each in notes for note in each]} if any(notes) else {}
+        return named
 
 
 @contextlib.contextmanager

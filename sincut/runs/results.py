@@ -6,14 +6,16 @@ from pathlib import Path
 
 import torch
 
+from sincut.errors import ImageError
 from sincut.model.model import Model
-from sincut.model.provenance import Provenance, number
+from sincut.model.provenance import ROLES, Provenance, number
 from sincut.pictures import reading, writing
 from sincut.pictures.picture import Picture
 from sincut.pictures.writing import Saving
 from sincut.report import measures
-from sincut.report.history import History
+from sincut.report.history import SHOWN_OF_SET, History
 from sincut.report.study_table import PARAMETERS
+from sincut.runs.finding import find
 from sincut.translation.options import Options
 from sincut.translation.translator import Translator
 
@@ -24,11 +26,12 @@ WARM_UP = 4  # the first of so many parts of a training is left out of its stead
 class Judge:
     """The pictures by which results are judged: the source that each model translates, its target, and the truth.
 
-    Translations are those that users get, or with `fast` what G alone gives.
+    Of sets, these are the first source, and the first targets together. Translations are those that users get, or with
+    `fast` what G alone gives.
     """
 
     source: Picture
-    target: Picture
+    targets: tuple[Picture, ...]
     truth: Picture | None = None  # of the source's size: what its translation should be
     device: torch.device | str = "cpu"
     fast: bool = False
@@ -44,11 +47,18 @@ class Judge:
         fast: bool = False,
     ) -> "Judge":
         """The judge of trainings with these files. Raises `ImageError`, also for a truth of another size."""
-        source, target = (reading.load(path) for path in ((photo, painting) if reverse else (painting, photo)))
+        sides = dict(zip(ROLES, (painting, photo), strict=True))
+        source, target = reversed(ROLES) if reverse else ROLES
+        (scene,), looks = _first(sides[source], source, 1), _first(sides[target], target, SHOWN_OF_SET)
         true = reading.load(truth) if truth else None
         if true is not None:
-            measures.check_truth(true, source)  # before the hours of training, not after
-        return cls(source, target, true, device, fast)
+            measures.check_truth(true, scene)  # before the hours of training, not after
+        return cls(scene, looks, true, device, fast)
+
+    @property
+    def target(self) -> Picture:
+        """The target, of a set the first."""
+        return self.targets[0]
 
     def judged(
         self, run: Path, output: Path, saving: Saving = writing.AS_IT_CAME
@@ -60,7 +70,24 @@ class Judge:
         model = Model.load(run)
         picture = Translator(model, self.device).apply_picture(self.source, Options(fast=self.fast))
         writing.save(picture, output, saving)
-        return model.provenance, measures.measured(self.source, self.target, picture, self.truth)
+        return model.provenance, measures.measured(self.source, self.targets, picture, self.truth)
+
+
+def _first(side: Path, role: str, count: int) -> tuple[Picture, ...]:
+    """The first `count` pictures of a side that can be read. Raises `ImageError` where there are none."""
+    side_found = find(side, role)
+    pictures = list[Picture]()
+    for path in side_found.paths:
+        try:
+            pictures.append(reading.load(path))
+        except ImageError:
+            if len(side_found.images) == 1:
+                raise
+        if len(pictures) == count:
+            break
+    if not pictures:
+        raise ImageError(f"{side}: none of its {len(side_found.images)} pictures can be read; give others")
+    return tuple(pictures)
 
 
 def costs(run: Path, told: Provenance) -> dict[str, float]:

@@ -1,4 +1,4 @@
-"""A training run: two pictures in, a model out, and the run folder that records it."""
+"""A training run: the pictures of both sides in, a model out, and the run folder that records it."""
 
 import contextlib
 from collections.abc import Callable, Iterator
@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 import torch
+from torch import Tensor
 
 from sincut import __version__
 from sincut.config.resolve import resolve
@@ -14,23 +15,23 @@ from sincut.config.sections import Config
 from sincut.devices import available_memory, find_device, used_memory, within_memory
 from sincut.errors import RunError, TrainingError
 from sincut.events import Directed, Listener, Reading, Warned, ignore
-from sincut.method.algorithms import algorithm
-from sincut.method.crops import check_size
+from sincut.method.algorithms import algorithm, check_sets
 from sincut.method.registry import own_makers
 from sincut.model.model import Model
-from sincut.model.provenance import PARTS, Provenance, asked_reverse
+from sincut.model.provenance import PARTS, ROLES, Provenance, asked_reverse
 from sincut.nets.local import SMALL_BAND, bands_of
 from sincut.pictures.picture import to_tensor
+from sincut.runs.finding import AnySide, find
 from sincut.runs.folder import State, load_config, load_inputs, opened
-from sincut.runs.inputs import AnyImage, Inputs, name_of, source_of, thumbnail
+from sincut.runs.inputs import AnySource, Inputs, read_side, thumbnail
 from sincut.runs.needs import bytes_to_learn
 from sincut.runs.recorder import Recorder
 from sincut.translation.translator import Translator
 
 
 def train(
-    painting: AnyImage,
-    photo: AnyImage,
+    painting: AnySide,
+    photo: AnySide,
     output: Path | str | None = None,
     *,
     config: Config | None = None,
@@ -49,6 +50,8 @@ def train(
 
     painting, photo: a path, a PIL image, a uint8 array (H, W, 3), or a float tensor (3, H, W) or (1, 3, H, W) in
         [0, 1], no side shorter than `crops.size` px. A path is kept in the checkpoint, to find the picture again.
+        Or a set: a folder, a pattern such as "monets/*.jpg", or a list of any of these. What is learned is then what
+        its pictures have in common; one that cannot be read or is too small is warned of and left out.
     output: the run folder, made if it is missing (see `sincut.runs.folder`); None: nothing is written.
     config: all settings, as from `sincut.resolve("standard", ["schedule.minutes=3"])`. None: the preset `standard`;
         with `resume` those of the run, from which given ones may differ in the sections `output` and `synthesis` only.
@@ -100,24 +103,27 @@ def _enough_memory() -> Iterator[None]:
 
 
 def _read(
-    painting: AnyImage, photo: AnyImage, reverse: bool, config: Config, resumed: bool, on_event: Listener
+    painting: AnySide, photo: AnySide, reverse: bool, config: Config, resumed: bool, on_event: Listener
 ) -> Inputs:
-    """The two pictures as they are learned from; what they take and what was converted is told. Raises `ImageError`."""
-    images = {"painting": painting, "photo": photo}
-    names = {role: name_of(image, role) for role, image in images.items()}
+    """The pictures as they are learned from; what they take and what was converted is told.
+
+    Raises `ImageError`, and `ConfigError` for sets where the algorithm takes none.
+    """
+    sides = {role: find(side, role) for role, side in zip(ROLES, (painting, photo), strict=True)}
+    if any(len(side.images) > 1 for side in sides.values()):
+        check_sets(config)
     source, target = ("photo", "painting") if reverse else ("painting", "photo")
-    on_event(Directed(names[source], names[target], target, resumed))
-    needed, free = bytes_to_learn(images, config), available_memory(torch.device("cpu"))
-    on_event(Reading(names["painting"], names["photo"], used_memory() + needed))
+    on_event(Directed(sides[source].title, sides[target].title, target, resumed))
+    for line in (line for side in sides.values() for line in side.told):
+        on_event(Warned(line))
+    needed = bytes_to_learn({role: side.images for role, side in sides.items()}, config)
+    free = available_memory(torch.device("cpu"))
+    on_event(Reading(sides["painting"].title, sides["photo"].title, used_memory() + needed))
     if needed > free:
         remedy = "close other programs or give smaller pictures"
         on_event(Warned(f"only {free / 1e9:.1f} GB of memory are free, and {needed / 1e9:.1f} GB are needed; {remedy}"))
-    sides = []
-    for role, image in images.items():
-        sides.append(source_of(image, role, config.crops))
-        check_size(sides[-1].path, *sides[-1].picture.size, config.crops)
-        on_event(sides[-1].told(role))
-    return Inputs(sides[0], sides[1], reverse)
+    learned = {role: read_side(side, role, config.crops, on_event) for role, side in sides.items()}
+    return Inputs(learned["painting"], learned["photo"], reverse)
 
 
 class _How(NamedTuple):
@@ -133,8 +139,8 @@ class _How(NamedTuple):
         if inputs.painting.sha256 == inputs.photo.sha256:
             on_event(Warned("painting and photo are the same picture: there is no look to learn from it"))
         return algorithm(config)(
-            to_tensor(inputs.source.picture.pixels),
-            to_tensor(inputs.target.picture.pixels),
+            _tensors(inputs.source),
+            _tensors(inputs.target),
             config,
             device=self.device,
             precision=self.precision,
@@ -162,13 +168,19 @@ def _learn(
     return model
 
 
+def _tensors(side: AnySource) -> Tensor | tuple[Tensor, ...]:
+    """The picture (1, 3, H, W) of a side, in [-1, 1]; of a set, all of them."""
+    pictures = tuple(to_tensor(source.picture.pixels) for source in side.each)
+    return pictures if len(pictures) > 1 else pictures[0]
+
+
 def _provenance(inputs: Inputs, config: Config) -> Provenance:
     """The provenance of a model before its first step: inputs, direction, seed, scales, versions, thumbnails."""
     scales: dict[str, tuple[float, float]] = {}
     for part, side in zip(PARTS, (inputs.source, inputs.target), strict=True):
         low, high = config.crops.low, config.crops.high
-        in_pixels = config.crops.in_pixels
-        scales[part] = (low / side.width, high / side.width) if in_pixels else (low, high)
+        widths = [source.width for source in side.each]
+        scales[part] = (low / max(widths), high / min(widths)) if config.crops.in_pixels else (low, high)
     return replace(
         inputs.identity(),
         seed=config.schedule.seed,

@@ -1,9 +1,9 @@
 """A table of pairs: a row of a CSV file for each training, a painting and a photo with what is special about them.
 
-Columns are `painting` and `photo` (relative to the table's folder), and any of `name` (of the run folder; by default
-PAINTING-to-PHOTO), `preset`, `minutes`, `steps`, `seed`, `to` (photo, or painting for the other way round), `exemplar`
-(yes or no: if the model is to carry its target) and settings such as `crops.count`. An empty cell leaves what holds for
-all rows. `reverse` (yes or no) is an earlier word for `to`.
+Columns are `painting` and `photo` (a file, a folder or a pattern, relative to the table's folder), and any of `name`
+(of the run folder; by default PAINTING-to-PHOTO), `preset`, `minutes`, `steps`, `seed`, `to` (photo, or painting for
+the other way round), `exemplar` (yes or no: if the model is to carry its target) and settings such as `crops.count`. An
+empty cell leaves what holds for all rows. `reverse` (yes or no) is an earlier word for `to`.
 """
 
 import csv
@@ -16,8 +16,11 @@ from typing import Any
 from sincut.config.resolve import DEFAULT_PRESET, resolve, schedule_flags
 from sincut.config.sections import Config
 from sincut.errors import ConfigError, RunError, SincutError
+from sincut.events import ignore
 from sincut.files import read_whole, sha256
 from sincut.model.provenance import ROLES, PictureIdentity, Provenance, asked_reverse, direction
+from sincut.runs.finding import find, is_pattern
+from sincut.runs.inputs import read_side
 
 REQUIRED, OPTIONAL = ROLES, ("name", "preset", "minutes", "steps", "seed", "to", "exemplar", "reverse")
 YES_OR_NO = {"yes": True, "true": True, "1": True, "no": False, "false": False, "0": False, "": None}
@@ -26,7 +29,7 @@ TRAINED, SKIPPED, FAILED, STOPPED = "trained", "skipped", "failed", "stopped"
 
 @dataclass(frozen=True)
 class Pair:
-    """One training: two pictures, its run folder, and its complete settings."""
+    """One training: two pictures or sets (a folder or a pattern), its run folder, and its complete settings."""
 
     name: str
     painting: Path
@@ -41,9 +44,18 @@ class Pair:
         return "painting" if self.reverse else "photo"
 
     def identity(self) -> Provenance:
-        """Pictures and direction of the training: `Inputs.identity` without sizes. Raises OSError."""
-        painting, photo = (PictureIdentity(path.name, sha256=sha256(path)) for path in (self.painting, self.photo))
+        """Pictures and direction of the training: `Inputs.identity`, of two files without sizes.
+
+        A set has to be read, since pictures that cannot be learned from are left out. Raises OSError or `ImageError`.
+        """
+        painting, photo = (self._identity(*side) for side in zip((self.painting, self.photo), ROLES, strict=True))
         return Provenance(painting, photo, direction(self.reverse))
+
+    def _identity(self, path: Path, role: str) -> PictureIdentity:
+        side = find(path, role)
+        if len(side.images) > 1:
+            return read_side(side, role, self.config.crops, ignore).identity()
+        return PictureIdentity(side.name, sha256=sha256(side.paths[0]))
 
 
 @dataclass(frozen=True)
@@ -121,11 +133,12 @@ def _pair(row: dict[str, Any], base: Path, output: Path, preset: str | None, fla
         raise ConfigError(f"names no {empty[0]}")
     painting, photo = (base / cells[name] for name in REQUIRED)
     for path in (painting, photo):
-        if not path.is_file():
+        if not (path.is_file() or path.is_dir() or is_pattern(path)):
             raise ConfigError(f"{path}: there is no such file, or it cannot be read; check the path")
     reverse = _is_reverse(cells)
-    source, target = (photo, painting) if reverse and cells.get("to") else (painting, photo)
-    name = cells.get("name") or f"{source.stem}-to-{target.stem}"
+    stems = [find(path, role).stem for role, path in zip(REQUIRED, (painting, photo), strict=True)]
+    source, target = reversed(stems) if reverse and cells.get("to") else stems
+    name = cells.get("name") or f"{source}-to-{target}"
     if Path(name).name != name or name.startswith("."):
         raise ConfigError(f"{name!r} is no name for a folder; write one without slashes")
     chosen = cells.get("preset") or preset or DEFAULT_PRESET

@@ -109,7 +109,7 @@ def test_sifid_is_a_distance_of_inception_s_features(hub: Path) -> None:
     assert 0 < single_image_fid(PAINTING, Picture(PAINTING.pixels // 8 * 8)) < single_image_fid(PAINTING, PHOTO)
     flat = Picture(np.full((80, 90, 3), 99, np.uint8))  # features of no variance: the distance of the means is left
     assert single_image_fid(flat, flat) == pytest.approx(0, abs=1e-6)
-    features, others = (measures._inception_statistics(p) for p in (PAINTING, PHOTO))
+    features, others = (measures._inception_statistics([p]) for p in (PAINTING, PHOTO))
     by_eigenvalues = sum(
         float(v)
         for v in (

@@ -15,16 +15,16 @@ from sincut.runs.folder import default_folder
 
 def test_default_folders_are_numbered(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
-    first = default_folder(Path("x/a.jpg"), Path("b.png"))
+    first = default_folder("a", "b")
     assert first == Path("runs/a-to-b")
     first.mkdir(parents=True)
-    assert default_folder(Path("x/a.jpg"), Path("b.png")) == Path("runs/a-to-b-2")
+    assert default_folder("a", "b") == Path("runs/a-to-b-2")
 
 
 def test_a_new_run_finds_a_free_name(tmp_path: Path) -> None:
     (tmp_path / "x").mkdir()
-    assert default_folder(Path("a.png"), Path("b.png"), tmp_path, "x") == tmp_path / "x-2"
-    assert default_folder(Path("a.png"), Path("b.png"), tmp_path) == tmp_path / "a-to-b"
+    assert default_folder("a", "b", tmp_path, "x") == tmp_path / "x-2"
+    assert default_folder("a", "b", tmp_path) == tmp_path / "a-to-b"
 
 
 def test_folders_in_use_taken_or_empty_are_refused(tiny: Config, painting: Path, photo: Path, tmp_path: Path) -> None:

@@ -94,7 +94,7 @@
       $("look").alt = `The ${target} whose look was learned: ${data.names[target]}`;
       $("look-caption").textContent = `The ${target} whose look is learned: ${data.names[target]}${look.thumbnail ? " (the small copy in the model file)" : ""}`;
     } else $("look").closest("figure").hidden = true;
-    const main = after || before;
+    const main = after || before, shownName = before?.name || data.names[source];
     if (!main || !main.width) {
       $("result").hidden = !main && !look;
       $("frame").closest("figure").hidden = true;
@@ -108,7 +108,7 @@
     stage.setAttribute("aria-label", both ? `The ${source} on the left, its translation on the right` : `The ${source}`);
     if (both) {
       $("before").src = before.src;
-      $("before").alt = `The ${source}: ${data.names[source]}`;
+      $("before").alt = `The ${source}: ${shownName}`;
     }
     for (const id of ["before", "divider", "tag-before", "tag-after"]) $(id).hidden = !both;
     split.parentElement.hidden = !both;
@@ -117,7 +117,7 @@
     split.setAttribute("aria-label", `Share of the picture that shows the ${source} instead of its translation`);
     const shares = before && before.thumbnail ? ` Only a small copy of the ${source} is at hand; sincut report RUN --${source} FILE shows it whole.` : "";
     const scale = main.width && before && before.full > main.width ? `, scaled to ${Math.round((100 * main.width) / before.full)} % of the file` : "";
-    $("result-caption").textContent = `${data.names[source]}, ${main.width} × ${main.height} px here${scale}.${shares}${after ? "" : " There is no preview yet."}`;
+    $("result-caption").textContent = `${shownName}, ${main.width} × ${main.height} px here${scale}.${shares}${after ? "" : " There is no preview yet."}`;
 
     let zoom = "fit", factor = 1;
     function lay() { // the sheet at its size, then the divider
@@ -195,6 +195,18 @@
     }
     new ResizeObserver(lay).observe(frame);
     lay();
+  }
+
+  // ---- sets of pictures: the first few of each
+  function sets() {
+    $("sets").hidden = !data.sets.length;
+    for (const { role, count, pictures } of data.sets) {
+      const row = el("div", { class: "thumbnails" }, ...pictures.map((p) =>
+        el("figure", {}, el("img", { src: p.src, width: p.width, height: p.height, alt: p.name }), el("figcaption", {}, p.name))));
+      const more = count - pictures.length;
+      $("sets-pictures").append(el("h3", {}, `${whole(count)} ${role}s`), row,
+        ...(more ? [el("p", { class: "dim" }, `and ${whole(more)} more`)] : []));
+    }
   }
 
   // ---- previews
@@ -355,6 +367,7 @@
 
   heading();
   comparison();
+  sets();
   timeline();
   charts();
   commands();
