@@ -45,7 +45,7 @@ ONLY_IN = {  # modules, or whole rooms
             "pictures.writing",
             "report.sheet",
             "report.heat_maps",
-            "runs.inputs",
+            "runs.finding",
             "notebook",
         ),
         *("pictures.reduced", "pictures.strips", "runs.needs"),
