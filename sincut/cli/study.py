@@ -84,7 +84,7 @@ def study(
     teller = _Teller(plan, as_json)
     teller.begin(report_only)
     with stoppable() as stop:
-        table = plan.run(on_line=teller.line, on_row=teller.row, stop=(lambda: True) if report_only else stop)
+        table = plan.run(on_line=teller.line, on_row=teller.row, stop=stop, train=not report_only)
         stopped = stop()
     if as_json:
         print_json(table.to_dict())

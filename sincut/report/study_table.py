@@ -40,7 +40,7 @@ class Row:
 
     preset: str
     seed: int
-    state: str  # trained, failed, or stopped: not complete yet
+    state: str  # trained, failed, stopped (not complete yet) or waiting for its turn
     run: str  # run folder, in the study's
     error: str = ""  # a line, if it has failed
     picture: str = ""  # file of the translation, in the study's folder; empty if there is none

@@ -59,7 +59,7 @@ def curve(
             run = folder / f"{budget:g}-minutes-seed-{seed}"
             own = override(config, schedule_flags(budget, seed=seed))
             _train(Pair(run.name, painting, photo, run, own, reverse), device, stop)
-            told, figures = judge.judged(run, run / OUTPUT_FILE)
+            told, figures = judge.judged(run, run / OUTPUT_FILE, stop=stop)
             size = {
                 "members": told.members or 1,  # which early models do not tell, nor crops
                 "steps": told.steps,

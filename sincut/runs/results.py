@@ -1,12 +1,14 @@
 """Results of finished runs: the picture that was learned from, translated at its own size, and figures of that."""
 
 import statistics
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
 import torch
 
-from sincut.errors import ImageError
+from sincut.errors import ImageError, Interrupted
+from sincut.events import Event
 from sincut.model.model import Model
 from sincut.model.provenance import ROLES, Provenance, number
 from sincut.pictures import reading, writing
@@ -61,14 +63,24 @@ class Judge:
         return self.targets[0]
 
     def judged(
-        self, run: Path, output: Path, saving: Saving = writing.AS_IT_CAME
+        self,
+        run: Path,
+        output: Path,
+        saving: Saving = writing.AS_IT_CAME,
+        stop: Callable[[], bool] = lambda: False,
     ) -> tuple[Provenance, dict[str, float]]:
         """Write what the model of a run folder makes of the source to `output`; its provenance, and the figures.
 
-        There are none of pictures that are too small for them. Raises `ModelError` or `ImageError`.
+        There are none of pictures that are too small for them. Raises `ModelError` or `ImageError`, and `Interrupted`
+        once `stop`, which is asked after each tile, is true.
         """
+
+        def go_on(event: Event) -> None:
+            if stop():
+                raise Interrupted(f"{run}: stopped as it translated; the same command goes on")
+
         model = Model.load(run)
-        picture = Translator(model, self.device).apply_picture(self.source, Options(fast=self.fast))
+        picture = Translator(model, self.device).apply_picture(self.source, Options(fast=self.fast), go_on)
         writing.save(picture, output, saving)
         return model.provenance, measures.measured(self.source, self.targets, picture, self.truth)
 

@@ -12,7 +12,7 @@ from pathlib import Path
 
 from sincut import __version__
 from sincut.config.resolve import override, schedule_flags
-from sincut.errors import ModelError, RunError, SincutError
+from sincut.errors import Interrupted, ModelError, RunError, SincutError
 from sincut.files import locked, make_folder, read_whole, sha256, write_whole
 from sincut.model.file import MODEL_FILE
 from sincut.model.provenance import numbers
@@ -25,11 +25,12 @@ from sincut.report.study_table import Row, Table
 from sincut.runs import pairs
 from sincut.runs.lineup import Lineup
 from sincut.runs.results import Judge, costs
-from sincut.runs.table import FAILED, SKIPPED, STOPPED, TRAINED, Outcome, Pair
+from sincut.runs.table import FAILED, STOPPED, TRAINED, Outcome, Pair
 
 PAGE_FILE, CSV_FILE, JSON_FILE = "study.html", "study.csv", "study.json"
 MEASURED_FILE = "measured.json"  # in a run folder: what was measured of it, and by what
 PICTURES = "pictures"
+WAITING = "waiting"  # for its turn
 PARTS = ("source", "target")
 WITHOUT_INCEPTION = "not measured, for want of torchvision's Inception weights; sincut evaluate says where they belong"
 WITHOUT_METADATA = Saving(strip=True)  # pages are passed on; places and names of cameras are not
@@ -66,7 +67,7 @@ class Study:
                 name = f"{entry.name}-seed-{seed}"
                 own = override(config, schedule_flags(seed=seed))
                 self.pairs.append(Pair(name, painting, photo, folder / name, own, reverse))
-                self.rows[name] = Row(entry.name, seed, STOPPED, name)
+                self.rows[name] = Row(entry.name, seed, WAITING, name)
         self.finished = self._finished()
 
     def run(
@@ -75,13 +76,14 @@ class Study:
         on_line: pairs.Say = lambda name, line: None,
         on_row: Callable[[Row], None] = lambda row: None,
         stop: Callable[[], bool] = lambda: False,
+        train: bool = True,
     ) -> Table:
         """Train what is not finished, in turn; translate, measure, and write the results after each training.
 
         `on_line` hears each line that a training writes to stderr, with its name, and `on_row` what became of each.
-        Once `stop` is true, a training saves and ends, and no other is begun: with one that is true from the beginning
-        the results of what is finished are written, and nothing is trained. Raises `RunError` if the folder cannot be
-        written, or another process holds it.
+        Once `stop` is true, a training saves and ends, a translation ends, and no other is begun. Without `train` the
+        results of what is finished are written. Raises `RunError` if the folder cannot be written, or another process
+        holds it.
         """
         make_folder(self.folder / PICTURES, RunError)
         with locked(self.folder):
@@ -89,12 +91,12 @@ class Study:
             own = {pair.name: pair for pair in self.pairs}
 
             def became(outcome: Outcome) -> None:
-                row = self.rows[outcome.name] = self._row(own[outcome.name], outcome)
-                if outcome.state != SKIPPED:
+                row = self.rows[outcome.name] = self._row(own[outcome.name], outcome, stop)
+                if outcome.state in (TRAINED, FAILED):
                     self._write(page)
                 on_row(row)
 
-            pairs.train(self.pairs, self.device, on_line=on_line, on_outcome=became, stop=stop)
+            pairs.train(self.pairs, self.device, on_line=on_line, on_outcome=became, stop=lambda: not train or stop())
             self._write(page)
         return self.table()
 
@@ -136,19 +138,21 @@ class Study:
             boxes[part] = telling_part(picture)
         return StudyPage(self.folder, files, boxes)
 
-    def _row(self, pair: Pair, outcome: Outcome) -> Row:
-        """The row of a training that has ended, translated and measured unless that is done already."""
+    def _row(self, pair: Pair, outcome: Outcome, stop: Callable[[], bool]) -> Row:
+        """The row of a training that has ended, translated and measured unless that is done already, or stopped."""
         row = replace(self.rows[pair.name], state=outcome.state, error=outcome.error)
         if outcome.state in (FAILED, STOPPED):
             return row
         row = replace(row, state=TRAINED, picture=f"{PICTURES}/{pair.name}.png")
         try:
-            return replace(row, numbers=self._measured(pair, self.folder / row.picture))
+            return replace(row, numbers=self._measured(pair, self.folder / row.picture, stop))
+        except Interrupted:
+            return replace(row, state=STOPPED, picture="")
         except (SincutError, OSError, MemoryError) as error:
             what = " ".join(str(error).split()) or "there is not enough memory to translate with it"
             return replace(row, state=FAILED, picture="", error=f"{pair.name}: {what}")
 
-    def _measured(self, pair: Pair, output: Path) -> dict[str, float]:
+    def _measured(self, pair: Pair, output: Path, stop: Callable[[], bool]) -> dict[str, float]:
         """The numbers of a finished run, measured once: then they stand in its folder. Raises `SincutError`."""
         by = {
             "sincut": __version__,
@@ -161,7 +165,7 @@ class Study:
         known = parsed(read_whole(file, RunError).decode("utf-8", "replace")) if file.exists() else {}
         if known.get("by") == by and output.is_file():
             return numbers(known.get("numbers"))
-        told, figures = self.judge.judged(pair.folder, output, WITHOUT_METADATA)
+        told, figures = self.judge.judged(pair.folder, output, WITHOUT_METADATA, stop)
         measured = {**costs(pair.folder, told), **figures}
         write_whole(file, json.dumps({"by": by, "numbers": measured}, indent=2).encode(), RunError)
         return measured

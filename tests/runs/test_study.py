@@ -105,7 +105,7 @@ def test_a_study_is_trained_measured_and_shown_once(
 def test_a_study_that_is_stopped_goes_on(
     presets: list[str], begun: list[str], painting: Path, photo: Path, tmp_path: Path
 ) -> None:
-    """Stopped within the second training, and between it and the third."""
+    """Stopped within the second training, between it and the third, and as the third is translated."""
     folder, ended, seeds = tmp_path / "out", list[str](), range(3)
     study = Study(painting, photo, folder, lineup(presets[:1]), seeds=seeds)
     second = study.pairs[1]
@@ -120,8 +120,13 @@ def test_a_study_that_is_stopped_goes_on(
 
     only = Study(painting, photo, folder, lineup(presets[:1]), seeds=seeds)
     assert only.finished == {"plain-seed-0", "plain-seed-1"}
-    assert [row.state for row in only.run(stop=lambda: True).rows] == ["trained", "trained", "stopped"]
+    assert [row.state for row in only.run(train=False).rows] == ["trained", "trained", "stopped"]
     assert len(begun) == 2
+
+    heard = list[str]()
+    table = only.run(on_line=lambda name, line: heard.append(line), stop=lambda: '"Trained"' in "".join(heard))
+    assert table.rows[2].state == "stopped" and not table.rows[2].picture  # as it was translated
+    assert Model.load(folder / "plain-seed-2").provenance.steps == STEPS
     assert [row.state for row in only.run().rows] == ["trained"] * 3 and len(begun) == 3
 
 
