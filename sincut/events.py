@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from torch import Tensor
 
-    from sincut.model.model import Model
+    from sincut.model.kinds import AnyModel
 
 
 @dataclass(frozen=True)
@@ -109,7 +109,7 @@ class Preview(Event):
 
     step: int
     steps: int
-    model: "Model"
+    model: "AnyModel"
     drawn: bool = True  # from the model's exemplar, if it carries one; False: G alone, which is quicker
 
 
@@ -122,7 +122,7 @@ class Checkpoint(Event):
 
     step: int
     state: "dict[str, Tensor]"
-    model: "Model"
+    model: "AnyModel"
 
 
 @dataclass(frozen=True)
@@ -171,6 +171,7 @@ class PictureStarted(Event):
     tiles: int
     memory: int  # bytes that the whole program is expected to hold, at most
     seconds: float  # expected; 0 where nothing is known yet
+    unit: str = "tiles"  # what `tiles` counts here and in `TileDone`: iterations, of a model that has no tiles
 
 
 @dataclass(frozen=True)

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 import torch
-from helpers import TINY, make_model, scene
+from helpers import TINY, make_model, scene, vgg_weights
 from PIL import Image
 
 from sincut.config.resolve import resolve
@@ -74,6 +74,14 @@ def tree(tmp_path: Path) -> Path:
 def model_file(tmp_path: Path, tiny: Config) -> Path:
     path = tmp_path / "some.safetensors"
     make_model(tiny).save(path)
+    return path
+
+
+@pytest.fixture
+def vgg_file(tmp_path: Path) -> Path:
+    """Weights of a narrow network with the layers of VGG-19, as torchvision's file of it."""
+    path = tmp_path / "vgg.pth"
+    torch.save(vgg_weights(), path)
     return path
 
 

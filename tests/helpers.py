@@ -30,6 +30,7 @@ from sincut.events import Checkpoint, Event, Listener
 from sincut.method.loop import train
 from sincut.method.training import Training
 from sincut.model.file import load_tensors, save_tensors
+from sincut.model.kinds import Told, untold
 from sincut.model.limits import Limits
 from sincut.model.model import Model
 from sincut.model.provenance import Provenance
@@ -151,6 +152,20 @@ def photo_exif() -> Image.Exif:
     return exif
 
 
+def vgg_weights(widths: tuple[int, ...] = (4, 6, 8, 8, 8), seed: int = 0) -> dict[str, Tensor]:
+    """Random weights with the names of torchvision's VGG-19, with so many channels in each of its five blocks."""
+    random, weights, place, inputs = torch.Generator().manual_seed(seed), dict[str, Tensor](), 0, 3
+    for width, count in zip(widths, (2, 2, 4, 4, 4), strict=True):
+        for _ in range(count):
+            weights[f"features.{place}.weight"] = torch.randn(width, inputs, 3, 3, generator=random) / (
+                3 * (inputs / 2) ** 0.5
+            )
+            weights[f"features.{place}.bias"] = torch.randn(width, generator=random) / 10
+            place, inputs = place + 2, width  # a ReLU behind each
+        place += 1  # a pooling
+    return weights
+
+
 class StandIn:
     """A translator of pictures whose limits are given; all else is that of a model.
 
@@ -166,7 +181,7 @@ class StandIn:
     def __getattr__(self, name: str) -> Any:
         return getattr(self.model, name)
 
-    def translate_middle(self, window: Tensor, noise: Tensor) -> Tensor:
+    def translate_middle(self, window: Tensor, noise: Tensor, told: Told = untold) -> Tensor:
         h, w = window.shape[2:]
         self.seen.append((h, w))
         if self.limits.halo is None:

@@ -23,6 +23,7 @@ ROOMS = (
         "nets",
         "synthesis",
         "model",
+        "rivals",
         "method",
         "translation",
     ),
@@ -185,13 +186,17 @@ def test_the_library_neither_prints_nor_seeds_nor_pickles(module: str) -> None:
     for node in ast.walk(ast.parse(MODULES[module].read_text(encoding="utf-8"))):
         if isinstance(node, ast.Call):
             called = ast.unparse(node.func)
+            if module == "nets.weights" and called == "torch.load":  # of files of torch, but nothing save tensors
+                assert "weights_only=True" in ast.unparse(node)
+                continue
             assert called not in {"print", "torch.manual_seed", "torch.load", "torch.save", "exec", "eval"}, called
     assert "pickle" not in imports(MODULES[module])
 
 
 def test_the_house_stays_small() -> None:
+    """Thirteen rooms: other algorithms are neither the method nor a part of its model, and whole in themselves."""
     folders = [path for path in PACKAGE.iterdir() if path.is_dir() and path.name != "__pycache__"]
-    assert len(folders) <= 12 and len([path for path in PACKAGE.iterdir() if path.is_file()]) <= 9
+    assert len(folders) <= 13 and len([path for path in PACKAGE.iterdir() if path.is_file()]) <= 9
 
 
 @pytest.mark.parametrize("module", sorted(MODULES))

@@ -27,8 +27,8 @@ from sincut.errors import ImageError, ModelError, RunError
 from sincut.events import Listener, Warned, ignore
 from sincut.files import read_whole, stat_of
 from sincut.model.file import model_path
-from sincut.model.model import Model
 from sincut.pictures.writing import AS_IT_CAME, Saving
+from sincut.translation.loading import load_model
 from sincut.translation.options import PLAIN, Options
 
 IN_FLIGHT = 3  # pictures for each worker: one is read, one translated, one written
@@ -60,7 +60,7 @@ def run(
         for path in (job.source, job.target):
             if isinstance(path, Url) and path.scheme == "memory":
                 raise RunError(f"{path}: is in the memory of one process, where no worker sees it")
-    Model.load(model)  # a bad one is told before any machine starts
+    load_model(model)  # a bad one is told before any machine starts
     with joined(pool) as ray, held(plan):
         driver = _Driver(ray, plan, model, pool, options, saving, on_event)
         try:

@@ -120,9 +120,9 @@ def report(run: Path, output: Path | None, painting: Path | None, photo: Path | 
 def inspect(model: Path, as_json: bool) -> None:
     """Print what a MODEL file says of its training: inputs, settings, steps, losses, versions, and what it carries."""
     from sincut.model.card import carried_words
-    from sincut.model.model import Model
+    from sincut.translation.loading import load_model
 
-    loaded = Model.load(model)
+    loaded = load_model(model)
     provenance = summary(loaded.provenance)
     if as_json:
         sizes = [{"width": w, "height": h} for h, w in loaded.exemplar_sizes]

@@ -30,6 +30,7 @@ class Reporter:
         self.bar = Progress(*columns, console=self.console, disable=as_json or not self.console.is_terminal)
         self.task: TaskID | None = None
         self.shown = 0.0
+        self.unit = "tile"  # of the current picture
 
     def __enter__(self) -> "Reporter":
         self.bar.start()
@@ -84,7 +85,8 @@ class Reporter:
         early = "; more would not help, so it ends before its minutes do" if event.ends_early and not known else ""
         phase = f"training {event.member} of {event.members}: " if event.members > 1 else ""
         phase = f"learning the median of the {event.members} trainings: " if event.distils else phase
-        self.say(f"{phase}{event.phase_steps or event.steps} steps of {event.crops} crops{speed}{early}")
+        if event.crops:  # else nothing is learned in steps
+            self.say(f"{phase}{event.phase_steps or event.steps} steps of {event.crops} crops{speed}{early}")
         self._bar("training", event.steps, event.step, "")
 
     @_show.register
@@ -115,8 +117,9 @@ class Reporter:
         said = f"{event.width}x{event.height}"
         if event.tiles > 1:
             expected = f", about {clock(event.seconds)}" if event.seconds else ""
-            said += f", {event.tiles} tiles, up to {event.memory / 1e9:.1f} GB{expected}"
+            said += f", {event.tiles} {event.unit}, up to {event.memory / 1e9:.1f} GB{expected}"
             self.say(f"{event.source}: {said}")
+        self.unit = event.unit.removesuffix("s")
         self._bar(event.source.name, event.tiles, 0, said, anew=True)
 
     @_show.register
@@ -124,7 +127,7 @@ class Reporter:
         left = f"{clock(event.seconds_left)} left" if event.seconds_left else ""
         self._bar(None, event.tiles, event.done, left or None)
         if event.tiles > 1:
-            self._plain(f"tile {event.done}/{event.tiles}  {left}", last=False)
+            self._plain(f"{self.unit} {event.done}/{event.tiles}  {left}", last=False)
 
     @_show.register
     def _(self, event: events.PictureDone) -> None:

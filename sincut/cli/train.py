@@ -1,5 +1,6 @@
 """`sincut train`: one training, or with --pairs those of a table."""
 
+import json
 import shlex
 import shutil
 import sys
@@ -41,6 +42,8 @@ class Lesson:
     steps: int | None
     seed: int | None
     exemplar: bool | None
+    method: str | None
+    weights: Path | None
 
     def __post_init__(self) -> None:
         if self.minutes is not None and self.steps is not None:
@@ -51,7 +54,9 @@ class Lesson:
         from sincut.config.resolve import schedule_flags
 
         carried = [] if self.exemplar is None else [f"synthesis.exemplar={str(self.exemplar).lower()}"]
-        return [*self.settings, *carried, *schedule_flags(self.minutes, self.steps, self.seed)]
+        method = [] if self.method is None else [f"method.algorithm={self.method}"]
+        weights = [] if self.weights is None else [f"rival.weights={json.dumps(str(self.weights))}"]
+        return [*method, *weights, *self.settings, *carried, *schedule_flags(self.minutes, self.steps, self.seed)]
 
     def config(self, resumed: Path | None) -> "Config | None":
         """The settings to train with; with `resumed`, a run folder, they must agree with what is stored there.
@@ -85,6 +90,10 @@ lesson_options = gathered(
         default=None,
         help="Let the model carry the pixels of its target, or not; as the preset says by default.",
     ),
+    click.option(
+        "--method", metavar="NAME", help="sincut, cyclegan, or gatys: another algorithm; as the preset says by default."
+    ),
+    click.option("--weights", type=PATH, metavar="FILE", help="Of the trained network that gatys uses, VGG-19."),
 )
 
 

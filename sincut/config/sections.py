@@ -16,7 +16,8 @@ from sincut.config.networks import Crops, Networks
 from sincut.config.values import check, choice, coerce, documentation, nearest, number, plain, switch, toml
 from sincut.errors import ConfigError
 
-NOT_LEARNED = ("synthesis.", "output.")  # begin the names of settings that change nothing that is learned
+# These begin the names of settings that change nothing that is learned: the same weights may lie elsewhere.
+NOT_LEARNED = ("synthesis.", "output.", "rival.weights")
 
 
 @dataclass(frozen=True)
@@ -200,8 +201,29 @@ class Method:
     """The algorithm that learns the translation."""
 
     algorithm: str = field(
-        default="sincut", metadata={"doc": "sincut, cyclegan, or the name of an algorithm that is registered in Python"}
+        default="sincut",
+        metadata={"doc": "sincut, cyclegan, gatys, or the name of an algorithm that is registered in Python"},
     )
+
+
+@dataclass(frozen=True)
+class Rival:
+    """The other algorithms, those of `rivals/`: what they make of a picture, each time one is translated."""
+
+    weights: str = field(
+        default="",
+        metadata={"doc": "file of the weights of the network that they use; empty: where torchvision keeps VGG-19"},
+    )
+    iterations: int = number(0, 0, 1_000_000, "iterations for a picture; 0: as published, gatys 500")
+    content: float = number(1.0, 0, 1e9, "gatys: weight of the content loss")
+    style: float = number(1000.0, 0, 1e9, "gatys: weight of the style loss")
+    size: int = number(
+        0, 0, 65536, "gatys: longest side in px at which the target is compared; 0: that of the picture, as published"
+    )
+    start: str = choice(
+        "content", ("content", "noise"), "gatys: what the optimisation begins with, the picture or noise"
+    )
+    pooling: str = choice("average", ("average", "max"), "gatys: pooling of VGG-19; average, as its paper has it")
 
 
 @dataclass(frozen=True)
@@ -239,6 +261,7 @@ class Config:
     optimisation: Optimisation = field(default_factory=Optimisation)
     schedule: Schedule = field(default_factory=Schedule)
     ensemble: Ensemble = field(default_factory=Ensemble)
+    rival: Rival = field(default_factory=Rival)
     synthesis: Synthesis = field(default_factory=Synthesis)
     output: Output = field(default_factory=Output)
 

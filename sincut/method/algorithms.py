@@ -2,11 +2,11 @@
 
 `sincut` and `cyclegan` are `loop.train`, each with its method of `methods.py`. Another one takes the same arguments
 (source and target, (1, 3, H, W) in [-1, 1], the settings, and by name `device`, `precision`, `on_event`, `stop`,
-`started`, `state` and `provenance`), sends the same events, and returns a `Model`, or an object with the same methods:
-`translate`, `save`, the `limits` by which its pictures are cut into tiles, and the `exemplars` that these are then
-drawn from, if any; if its settings ask for some (`synthesis.exemplar`), `exemplars_of` makes them. To the provenance of
-its models it adds how far it is, as `Loop.provenance` does. It is registered in Python and chosen by the setting
-`method.algorithm`. One that is registered with `sets` gets a tuple of pictures for a side that has several.
+`started`, `state` and `provenance`), sends the same events, and returns a `Model`, or one of another kind
+(`model/kinds.py`), whose loader it registers. If its settings ask for exemplars (`synthesis.exemplar`), `exemplars_of`
+makes them. To the provenance of its models it adds how far it is, as `Loop.provenance` does. It is registered in Python
+and chosen by the setting `method.algorithm`. One that is registered with `sets` gets a tuple of pictures for a side
+that has several. Those of `rivals/` are `learning.train`.
 """
 
 from collections.abc import Callable
@@ -16,11 +16,13 @@ from sincut.config.values import nearest
 from sincut.errors import ConfigError
 from sincut.method.loop import train
 from sincut.method.methods import METHODS
-from sincut.model.model import Model
+from sincut.model.kinds import AnyModel
+from sincut.rivals import learning
+from sincut.rivals.techniques import TECHNIQUES
 
-Algorithm = Callable[..., Model]
+Algorithm = Callable[..., AnyModel]
 
-ALGORITHMS: dict[str, Algorithm] = dict.fromkeys(METHODS, train)
+ALGORITHMS: dict[str, Algorithm] = {**dict.fromkeys(METHODS, train), **dict.fromkeys(TECHNIQUES, learning.train)}
 OF_SETS = set(METHODS)  # names of those that learn from several pictures of a side
 
 
@@ -43,9 +45,14 @@ def check_sets(config: Config) -> None:
 
 
 def algorithm(config: Config) -> Algorithm:
-    """The algorithm that the settings choose. Raises `ConfigError` for a name that is not registered."""
+    """The algorithm that the settings choose.
+
+    Raises `ConfigError` for a name that is not registered, and what `rivals.learning.check` raises.
+    """
     name = config.method.algorithm
     if name not in ALGORITHMS:
         remedy = "import the module that registers it first"
         raise ConfigError(f"method.algorithm={name}: is not registered{nearest(name, ALGORITHMS)}; {remedy}")
+    if name in TECHNIQUES:
+        learning.check(config)
     return ALGORITHMS[name]

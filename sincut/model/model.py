@@ -6,9 +6,11 @@ needs them, so they are read on demand. They are averaged as G is, and so fit th
 """
 
 import json
+import math
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
+from typing import cast
 
 import torch
 from torch import Tensor, nn
@@ -17,9 +19,9 @@ import sincut.nets.balance  # noqa: F401 (registers its filter)
 from sincut.config.networks import Networks
 from sincut.config.sections import Config, overlay
 from sincut.errors import ConfigError, ModelError
-from sincut.model.card import model_card
 from sincut.model.exemplar import Size, from_file, sizes_told, to_file
 from sincut.model.file import CHECKPOINT_FILE, load_metadata, load_tensors, model_path, save_tensors
+from sincut.model.kinds import TRANSLATOR, AnyModel, Told, kind_of, register_kind, untold
 from sincut.model.limits import Limits
 from sincut.model.provenance import Provenance
 from sincut.nets.architectures import make_generator
@@ -34,9 +36,10 @@ NO_HEADS = "the method it was learned by has no projection heads (losses.nce is 
 
 
 @dataclass(eq=False)
-class Model:
+class Model(AnyModel):
     """A translator: the filters `before`, then G, then the filters `after`, each in order."""
 
+    kind = TRANSLATOR
     generator: Generator
     config: Config  # settings of the training as given; those of G with nothing left to choose: `generator.config`
     provenance: Provenance = field(default_factory=Provenance)
@@ -50,7 +53,7 @@ class Model:
         """The translation (N, 3, H, W), not clipped, of whole pictures (N, 3, H, W) with noise (N, 1, H, W)."""
         return _through(self.after, self.generator(_through(self.before, image), noise))
 
-    def translate_middle(self, window: Tensor, noise: Tensor) -> Tensor:
+    def translate_middle(self, window: Tensor, noise: Tensor, told: Told = untold) -> Tensor:
         """`translate` of a window (N, 3, H, W), H and W multiples of G's stride, cropped by `halo` px on every side.
 
         `noise` (N, 1, ...) covers the result and `noise_reach` px around it. See `Generator.translate_middle`. A model
@@ -94,12 +97,9 @@ class Model:
         return 0 if self.generator.whole_only else self.generator.noise_reach + _reach(self.after)
 
     @property
-    def colour_matrix(self) -> Tensor:
-        """Matrix (3, 3) of all colour maps before G together; it maps differences of colours, such as fine detail."""
-        matrix = torch.eye(3)
-        for filter_ in self.before:
-            matrix = filter_.matrix.float() @ matrix if isinstance(filter_, ColourMap) else matrix
-        return matrix
+    def pixel_bytes(self) -> int:
+        """Bytes per pixel of all of G's feature maps alive at once in a translation, roughly."""
+        return self.generator.bytes_of(self.generator.config)
 
     @property
     def exemplars(self) -> tuple[Tensor, ...]:
@@ -107,18 +107,23 @@ class Model:
         return () if self.exemplar is None else (self.exemplar, *self.further)
 
     @property
-    def exemplar_sizes(self) -> tuple[Size, ...]:
-        """Height and width in px of each exemplar."""
-        return tuple((each.shape[0], each.shape[1]) for each in self.exemplars)
+    def networks(self) -> tuple[nn.Module, ...]:
+        """G, and the projection heads if they were loaded."""
+        return (self.generator,) if self.projector is None else (self.generator, self.projector)
 
     @property
-    def exemplar_size(self) -> Size | None:
-        """Height and width in px of the first exemplar; None if the model carries none."""
-        return next(iter(self.exemplar_sizes), None)
+    def widths(self) -> tuple[float, float]:
+        """The widths that settings and provenance tell; 1 and infinity where they are unknown."""
+        crops, source = self.config.crops, self.provenance.source
+        if crops.in_pixels:
+            return crops.low, crops.high
+        width = source.width if source is not None else 0
+        return (crops.low * width, crops.high * width) if width else (1.0, math.inf)
 
-    def _repr_html_(self) -> str:
-        """A card for notebooks."""
-        return model_card(self.config, self.provenance, self.exemplar_sizes)
+    @property
+    def colour_maps(self) -> tuple[ColourMap, ...]:
+        """The colour maps before G."""
+        return tuple(filter_ for filter_ in self.before if isinstance(filter_, ColourMap))
 
     def save(self, path: Path) -> None:
         """Write the model file, complete or not at all. Raises `ModelError`."""
@@ -146,6 +151,8 @@ class Model:
         folder = path if path.is_dir() else None
         path = model_path(path)
         tensors, metadata = load_tensors(path, lambda name: not name.startswith(HEADS))
+        if kind_of(metadata) != TRANSLATOR:
+            raise ModelError(f"{path}: {no_generator(kind_of(metadata))}")
         try:
             config, provenance = _parsed(metadata)
             networks = overlay(config, {"networks": json.loads(metadata["networks"])}).networks
@@ -167,6 +174,21 @@ class Model:
         generator.eval().requires_grad_(False)
         both = filters[: len(before)], filters[len(before) :]
         return cls(generator, config, provenance, *both, projector, exemplar, tuple(further))
+
+
+register_kind(TRANSLATOR, Model.load)
+
+
+def no_generator(kind: str) -> str:
+    """The reason, for people, why something that needs a G cannot be done with a model of another kind."""
+    return f"is of the kind {kind!r}, which has no G, and so no encoder; give a model of sincut's own method"
+
+
+def with_generator(model: AnyModel) -> Model:
+    """The model, which has a G. Raises `ModelError` for one of a kind that has none."""
+    if model.kind != TRANSLATOR:
+        raise ModelError(f"the model {no_generator(model.kind)}")
+    return cast(Model, model)
 
 
 def describe(path: Path) -> tuple[Config, Provenance]:

@@ -90,6 +90,7 @@ class Provenance:
     # names of the pictures for the parts.
     training_scale: Mapping[str, tuple[float, float]] = field(default_factory=dict)
     versions: Mapping[str, str] = field(default_factory=dict)  # of sincut and torch
+    weights: Mapping[str, str] = field(default_factory=dict)  # by name, SHA-256 of files of weights that were given
     thumbnails: Mapping[str, str] = field(default_factory=dict)  # by THUMBNAILS: JPEGs in base64, not decoded yet
     steps: int = 0  # done
     planned_steps: int = 0  # of all trainings; 0: not known yet
@@ -112,6 +113,7 @@ class Provenance:
             seed=whole(value.get("seed"), LARGEST_SEED),
             training_scale=_entries(value.get("training_scale"), _range),
             versions=_entries(value.get("versions"), _text),
+            weights=_entries(value.get("weights"), _text),
             thumbnails=_thumbnails(value.get("thumbnails")),
             steps=whole(value.get("steps")) or 0,
             planned_steps=whole(value.get("planned_steps")) or 0,

@@ -17,4 +17,6 @@ MODULES = (
     "architectures",
     "encoder",
     "heads",
+    "weights",
+    "vgg",
 )

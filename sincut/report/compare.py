@@ -13,7 +13,7 @@ import torch
 from sincut.errors import ImageError, RunError
 from sincut.files import write_whole
 from sincut.model.file import MODEL_FILE
-from sincut.model.model import Model
+from sincut.model.kinds import AnyModel
 from sincut.pictures import formats, reading, writing
 from sincut.pictures.picture import Picture, on_white
 from sincut.pictures.writing import Saving
@@ -23,6 +23,7 @@ from sincut.report.html import PAGES, document
 from sincut.report.measures import FIGURES
 from sincut.report.sheet import Cell, draw
 from sincut.report.thumbnails import Fit, compressed
+from sincut.translation.loading import load_model
 from sincut.translation.options import Options
 from sincut.translation.translator import Translator
 
@@ -86,7 +87,7 @@ def compare(
     the run folder's copies. Models that carry their exemplar draw from it, unless `fast`. Raises `ImageError`,
     `ModelError`, or `RunError` for runs of different pictures if none is given.
     """
-    models = {path: Model.load(path) for path in outputs if is_model(path)}
+    models = {path: load_model(path) for path in outputs if is_model(path)}
     source = reading.load(picture) if picture else _kept_source(models)
     given = [photo] if isinstance(photo, Path) else photo
     looks = [reading.load(path) for path in given] if given else _kept_looks(models)
@@ -152,7 +153,7 @@ def _opaque(picture: Picture) -> Picture:
     return picture if picture.alpha is None else on_white(picture)
 
 
-def _kept_source(models: Mapping[Path, Model]) -> Picture | None:
+def _kept_source(models: Mapping[Path, AnyModel]) -> Picture | None:
     """The copy that one of the runs holds of the picture that all translate; None if no run has one.
 
     Raises `RunError` for runs that translate different pictures.
@@ -163,13 +164,13 @@ def _kept_source(models: Mapping[Path, Model]) -> Picture | None:
     return next(iter(_kept(roles)), None)
 
 
-def _kept_looks(models: Mapping[Path, Model]) -> list[Picture]:
+def _kept_looks(models: Mapping[Path, AnyModel]) -> list[Picture]:
     """The copies that one of the runs holds of the picture, or the set, whose look all learned; none for others."""
     roles = {path: model.provenance.roles[1] for path, model in models.items()}
     return _kept(roles) if len(_identities(models, roles)) == 1 else []
 
 
-def _identities(models: Mapping[Path, Model], roles: Mapping[Path, str]) -> set[str]:
+def _identities(models: Mapping[Path, AnyModel], roles: Mapping[Path, str]) -> set[str]:
     """SHA-256 of the models' pictures in these roles; empty texts for pictures that are not known."""
     pictures = [model.provenance.pictures[roles[path]] for path, model in models.items()]
     return {picture.sha256 if picture is not None else "" for picture in pictures}
@@ -181,7 +182,7 @@ def _kept(roles: Mapping[Path, str]) -> list[Picture]:
     return [reading.load(file) for file in next(filter(None, each), [])]
 
 
-def _last_preview(path: Path, model: Model) -> tuple[Picture, dict[str, float]]:
+def _last_preview(path: Path, model: AnyModel) -> tuple[Picture, dict[str, float]]:
     """The last preview of a run folder, with the figures that the training took of it. Raises `RunError`."""
     folder = run_folder(path)
     shown = previews(folder)

@@ -27,6 +27,7 @@ from torch import Tensor
 
 from sincut.errors import ImageError
 from sincut.nets.local import symmetric_power
+from sincut.nets.weights import hub_file, read_weights
 from sincut.pictures.picture import Picture, to_pixels, to_tensor
 from sincut.pictures.visible import Mask, cut_to, mirrored_into, visible_part, visible_places
 
@@ -198,7 +199,7 @@ def single_image_fid(photo: Picture | Sequence[Picture], output: Picture) -> flo
 
 def inception_weights() -> Path:
     """The file in which torchvision keeps its Inception weights on this machine; it need not be there."""
-    return Path(torch.hub.get_dir()) / "checkpoints" / INCEPTION_FILE
+    return hub_file(INCEPTION_FILE)
 
 
 def missing_inception() -> str:
@@ -234,10 +235,9 @@ def _inception() -> torch.nn.Module:
     """Inception v3 up to its second pooling: (1, 3, H, W) in [-1, 1] -> (1, 192, H', W'), about a quarter as large."""
     if not inception_weights().is_file():
         raise ImageError(missing_inception())
-    from torchvision.models import Inception_V3_Weights  # seconds to import
-    from torchvision.models.inception import BasicConv2d
+    from torchvision.models.inception import BasicConv2d  # seconds to import
 
-    weights = Inception_V3_Weights.IMAGENET1K_V1.get_state_dict(progress=False, weights_only=True)
+    weights = read_weights(inception_weights())
     stem = torch.nn.Sequential()
     for name, c_in, c_out, options in (
         ("Conv2d_1a_3x3", 3, 32, {"kernel_size": 3, "stride": 2}),

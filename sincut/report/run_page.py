@@ -23,8 +23,8 @@ from sincut.config.sections import Config
 from sincut.errors import RunError
 from sincut.events import Listener, Warned
 from sincut.files import sha256, write_whole
+from sincut.model.kinds import AnyModel
 from sincut.model.markup import short
-from sincut.model.model import Model
 from sincut.model.provenance import PARTS, ROLES, PictureIdentity, Provenance, number
 from sincut.pictures import reading
 from sincut.report import measures
@@ -42,6 +42,7 @@ from sincut.report.history import (
 from sincut.report.html import PAGES, asset, document
 from sincut.report.measures import FIGURES
 from sincut.report.thumbnails import FRAME, LARGE, OF_SET, SIDE, Pictures, model_thumbnail
+from sincut.translation.loading import load_model
 
 MAX_BYTES = 4_000_000  # of the whole page
 FRAMES = 24  # previews on the timeline
@@ -79,12 +80,12 @@ class Report:
         self.pictures = Pictures()
         self.written = self.cost = 0.0
 
-    def write_if_due(self, model: Model, on_event: Listener) -> None:
+    def write_if_due(self, model: AnyModel, on_event: Listener) -> None:
         """`write_live`, unless so little time has gone by that writing would take more than `SHARE` of it."""
         if time.monotonic() - self.written >= self.cost / SHARE:
             self.write_live(model, on_event)
 
-    def write_live(self, model: Model, on_event: Listener, going_on: bool = True) -> bool:
+    def write_live(self, model: AnyModel, on_event: Listener, going_on: bool = True) -> bool:
         """Write the page from the training's model. False if that fails: a `Warned` says so, and nothing is raised."""
         began = time.monotonic()
         try:
@@ -137,7 +138,7 @@ def page(folder: Path, painting: Path | None = None, photo: Path | None = None) 
     """
     if folder.exists() and not folder.is_dir():
         raise RunError(f"{folder}: is no run folder; give the folder that a training has written")
-    model = Model.load(folder)
+    model = load_model(folder)
     for role, path in (("painting", painting), ("photo", photo)):
         if path is None:
             continue

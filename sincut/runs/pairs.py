@@ -17,11 +17,12 @@ from sincut.devices import prepared_device
 from sincut.errors import Interrupted, RunError, SincutError
 from sincut.files import make_folder, write_whole
 from sincut.model.file import CHECKPOINT_FILE, MODEL_FILE
-from sincut.model.model import Model, describe
+from sincut.model.model import describe
 from sincut.runs import child, run
 from sincut.runs.child import TICK
 from sincut.runs.inputs import differences
 from sincut.runs.table import FAILED, SKIPPED, STOPPED, TRAINED, Outcome, Pair
+from sincut.translation.loading import load_model
 
 RETRIES = 3  # of a training whose machine was lost
 
@@ -57,7 +58,7 @@ def finished(pair: Pair) -> bool:
     `ModelError` if its model is damaged, and OSError if a picture cannot be read."""
     if not (pair.folder / MODEL_FILE).exists():
         return False
-    model = Model.load(pair.folder)
+    model = load_model(pair.folder)
     changed = differences(pair.identity(), model.provenance) + pair.config.differences(model.config)
     if changed:
         raise RunError(f"{pair.folder}: holds another run ({'; '.join(changed)}); give -o another folder")

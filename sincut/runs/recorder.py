@@ -7,6 +7,7 @@ of metrics; the report is kept up with all of them.
 import contextlib
 import copy
 import json
+import math
 import platform
 from collections.abc import Iterator
 from dataclasses import asdict, replace
@@ -21,7 +22,7 @@ from sincut.devices import peak_memory, release_memory
 from sincut.errors import ImageError, ModelError
 from sincut.events import Checkpoint, Evaluated, Event, Listener, Preview, Progress, Saved, Started, Trained, Warned
 from sincut.model.file import CHECKPOINT_FILE, MODEL_FILE, save_tensors
-from sincut.model.model import Model
+from sincut.model.kinds import AnyModel
 from sincut.model.provenance import ROLES
 from sincut.pictures import reading, resampling, writing
 from sincut.pictures.picture import Picture, on_white
@@ -34,6 +35,8 @@ from sincut.translation.options import Options
 from sincut.translation.translator import Translator
 
 NO_PREVIEW = "there is no memory for previews of this size"
+PREVIEW_SHARE = 0.3  # of the minutes, that a preview may take where it is all the work
+LEAST_SCALE = 0.05  # of a preview
 KEPT_QUALITY = 92  # of the JPEGs of the two pictures, 1 to 100
 
 
@@ -65,7 +68,7 @@ class Recorder:
         self.history = History.read(folder)
         self.report = Report(folder, self.history)
         self.session: Started | None = None  # until it stands in the metrics
-        self.model: Model | None = None  # the latest, until the report shows it as it stays
+        self.model: AnyModel | None = None  # the latest, until the report shows it as it stays
         self.losses: dict[str, float] = {}  # of the last line of metrics, as the run was resumed
         self.figures: dict[str, float] = {}  # of the last preview
         self.preview = ""  # thumbnail of the last preview, of the last that is drawn if there is one
@@ -94,7 +97,7 @@ class Recorder:
             self._checkpoint(event, model)
             self._live(model)
 
-    def completed(self, model: Model) -> Model:
+    def completed(self, model: AnyModel) -> AnyModel:
         """The model with all that its provenance tells: also figures and thumbnail of the last preview.
 
         And the losses, if it has done no step since the run was resumed. It is another object, which shares all else.
@@ -106,7 +109,7 @@ class Recorder:
         model.provenance = replace(known, thumbnails=thumbnails, figures=figures, losses=losses)
         return model
 
-    def save(self, model: Model) -> None:
+    def save(self, model: AnyModel) -> None:
         """Write the model file. Raises `ModelError`."""
         path = self.folder / MODEL_FILE
         model.save(path)
@@ -130,7 +133,7 @@ class Recorder:
             self.preview = thumbnail(reading.load((drawn or shown)[-1])) if shown else ""
             self.drawn = bool(drawn)
 
-    def _live(self, model: Model) -> None:
+    def _live(self, model: AnyModel) -> None:
         self.model = model
         self.report.write_if_due(model, self.on_event)
 
@@ -143,13 +146,13 @@ class Recorder:
         translator = Translator(event.model, self.device, self.precision)
         path = self.folder / PREVIEWS / f"{event.step:06d}.jpg"
         try:
-            shown = out = translator.apply_picture(self.scene, Options(fast=True))
+            shown = out = translator.apply_picture(self.scene, Options(fast=True, scale=self._scale(translator)))
         except ImageError as error:
             if NO_PREVIEW not in self.told:
                 self.told.add(NO_PREVIEW)
                 self.on_event(Warned(f"step {event.step}: {NO_PREVIEW} ({error}): --set output.preview_megapixels=0.2"))
             return
-        drawn = event.drawn and event.model.exemplar is not None
+        drawn = event.drawn and bool(event.model.exemplars)
         if drawn:
             writing.save(self._shown(out), history.fast_preview(path))
             shown = translator.apply_picture(self.scene)
@@ -160,6 +163,14 @@ class Recorder:
         self.on_event(Saved(path, "preview"))
         with _trimmed():
             self._measure(event, out)
+
+    def _scale(self, translator: Translator) -> float:
+        """The scale of a preview: 1, but less where a model works on a picture for longer than the minutes allow."""
+        size, minutes = self.scene.size, self.config.schedule.minutes
+        if translator.model.rounds(size) == 1 or self.config.schedule.steps:
+            return 1.0
+        seconds = translator.probe() * size[0] * size[1]
+        return max(LEAST_SCALE, min(1.0, math.sqrt(PREVIEW_SHARE * 60 * minutes / seconds)))
 
     def _measure(self, event: Preview, out: Picture) -> None:
         """Record the figures of what G alone gives, and warn of alarming ones."""
@@ -178,7 +189,7 @@ class Recorder:
         """A translation of the scene as people see it: what the file hides lies on white."""
         return on_white(replace(translation, alpha=self.alpha))
 
-    def _checkpoint(self, event: Checkpoint, model: Model) -> None:
+    def _checkpoint(self, event: Checkpoint, model: AnyModel) -> None:
         """Write the checkpoint, then its model. The checkpoint is first: a run that has it loses nothing.
 
         It is also the larger by far. If there is no room for it there may still be some for the model.

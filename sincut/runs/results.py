@@ -9,7 +9,6 @@ import torch
 
 from sincut.errors import ImageError, Interrupted
 from sincut.events import Event
-from sincut.model.model import Model
 from sincut.model.provenance import ROLES, Provenance, number
 from sincut.pictures import reading, writing
 from sincut.pictures.picture import Picture
@@ -18,6 +17,7 @@ from sincut.report import measures
 from sincut.report.history import SHOWN_OF_SET, History
 from sincut.report.study_table import PARAMETERS
 from sincut.runs.finding import find
+from sincut.translation.loading import load_model
 from sincut.translation.options import Options
 from sincut.translation.translator import Translator
 
@@ -79,7 +79,7 @@ class Judge:
             if stop():
                 raise Interrupted(f"{run}: stopped as it translated; the same command goes on")
 
-        model = Model.load(run)
+        model = load_model(run)
         picture = Translator(model, self.device).apply_picture(self.source, Options(fast=self.fast), go_on)
         writing.save(picture, output, saving)
         return model.provenance, measures.measured(self.source, self.targets, picture, self.truth)

@@ -17,7 +17,7 @@ from sincut.errors import RunError, TrainingError
 from sincut.events import Directed, Listener, Reading, Warned, ignore
 from sincut.method.algorithms import algorithm, check_sets
 from sincut.method.registry import own_makers
-from sincut.model.model import Model
+from sincut.model.kinds import AnyModel
 from sincut.model.provenance import PARTS, ROLES, Provenance, asked_reverse
 from sincut.nets.local import SMALL_BAND, bands_of
 from sincut.pictures.picture import to_tensor
@@ -134,7 +134,7 @@ class _How(NamedTuple):
     stop: Callable[[], bool]
     started: float | None
 
-    def learn(self, inputs: Inputs, config: Config, on_event: Listener, state: State | None = None) -> Model:
+    def learn(self, inputs: Inputs, config: Config, on_event: Listener, state: State | None = None) -> AnyModel:
         """The model that the algorithm of the settings makes of the pictures, from `state` on."""
         if inputs.painting.sha256 == inputs.photo.sha256:
             on_event(Warned("painting and photo are the same picture: there is no look to learn from it"))
@@ -154,7 +154,7 @@ class _How(NamedTuple):
 
 def _learn(
     output: Path | str | None, inputs: Inputs, config: Config | None, resume: bool, how: _How, on_event: Listener
-) -> Model:
+) -> AnyModel:
     """The model, learned with a run folder that records it, if one is given."""
     if output is None:
         return how.learn(inputs, config or resolve(), on_event)

@@ -3,5 +3,5 @@
 # In this order: each imports only those before it.
 MODULES = (
     *("blend", "options", "tiles", "noise", "layout", "memory", "halving", "drawing", "engine", "light", "scene"),
-    *("rescaled", "pipeline", "streamed", "translator", "similarity"),
+    *("loading", "rescaled", "pipeline", "streamed", "translator", "similarity"),
 )

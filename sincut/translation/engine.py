@@ -17,8 +17,9 @@ from torch import Tensor
 
 from sincut.devices import Compute
 from sincut.events import Listener, TileDone, ignore
-from sincut.model.model import Model
-from sincut.translation.drawing import Drawer, Write, everywhere, running_mean
+from sincut.model.kinds import AnyModel, Told, untold
+from sincut.model.model import with_generator
+from sincut.translation.drawing import ROUNDING, Drawer, Write, everywhere, running_mean
 from sincut.translation.halving import Halving, told_of_memory
 from sincut.translation.memory import FASTEST_TILE, Memory, Tiling
 from sincut.translation.noise import noise_at
@@ -29,6 +30,7 @@ Read = Callable[[Tensor, Tensor], Tensor]  # rows (h,) and columns (w,) of a pic
 Window = tuple[Tensor, Tensor]  # a tile with its halo (1, 3, h, w), and its noise (1, 1, h', w')
 
 PROBED_TILES = 4  # pictures of more tiles have one timed beforehand, to say how long all will take
+SAMPLED_SIDE = 192  # px of the square that times a sample of a model's work
 
 
 def _nowhere(box: Box, tile: Tensor | None) -> None:
@@ -38,10 +40,9 @@ def _nowhere(box: Box, tile: Tensor | None) -> None:
 class Engine:
     """A model on the device and in the precision of `compute`, which translates whatever is read through callables."""
 
-    def __init__(self, model: Model, compute: Compute) -> None:
+    def __init__(self, model: AnyModel, compute: Compute) -> None:
         self.model, self.compute, self.limits = model, compute, model.limits
-        generator = model.generator
-        self.memory = Memory(self.limits, generator.bytes_of(generator.config), compute.device)
+        self.memory = Memory(self.limits, model.pixel_bytes, compute.device)
         self.pixel_seconds = 0.0  # of the last tiles; 0: not known yet
         self.last_drawer: Drawer | None = None
         self.lock = threading.Lock()  # pictures are read, and their sizes judged, beside the one that is translated
@@ -52,7 +53,7 @@ class Engine:
         The last one is kept. Raises `ConfigError` where dials are turned that the model has not.
         """
         exemplars = self.model.exemplars
-        options.check_exemplar(bool(exemplars))
+        options.check_exemplar(bool(exemplars), self.model.dials_remedy)
         if not exemplars or options.fast:
             return None
         with self.lock:
@@ -76,9 +77,15 @@ class Engine:
         written as None. Where the device runs out of memory, tiles are halved, as often as it takes; `ImageError` where
         the smallest is too large, or where the model takes pictures whole only.
         """
+        rounds, began = self.model.rounds(size), 0.0
+
+        def told(share: float) -> None:  # by a model whose work on a whole picture has several rounds
+            left = (time.perf_counter() - began) * (1 - share) / share
+            if rounds > 1 and share < 1:
+                on_event(TileDone(int(rounds * share + ROUNDING), rounds, left))
 
         def make(box: Box, window: Window | None) -> Tensor:
-            out = self.translate_window(*(window or self.window(read, size, box)))
+            out = self.translate_window(*(window or self.window(read, size, box)), told)
             return out[:, :, : box[2] - box[0], : box[3] - box[1]]
 
         halving = Halving[Window](make, side, self.limits, self.compute.device)
@@ -95,7 +102,7 @@ class Engine:
                     write(box, halving.tile(box, window))
                     self._note_speed((time.perf_counter() - began) / area, area)
                 pixels -= area
-                on_event(TileDone(done, len(boxes), pixels * self.pixel_seconds))
+                on_event(TileDone(done * rounds, len(boxes) * rounds, pixels * self.pixel_seconds))
 
     def box_of(self, read: Read, size: tuple[int, int], box: Box) -> Tensor:
         """The translation (1, 3, h, w), not clipped, of a small box whose top and left are multiples of the stride."""
@@ -106,19 +113,26 @@ class Engine:
         """Tiles of a picture (H, W) with the encoder's features of layers 0..last there.
 
         Those of a layer are (1, C, h/s, w/s), rounded up, with s of `Generator.step_of`. Tiles are exact, as in
-        translating; the picture is continued by mirroring.
+        translating; the picture is continued by mirroring. Raises `ModelError` for a model without a G.
         """
-        step_of = self.model.generator.step_of
-        halo = self.model.encoder_halo(last)
+        model = with_generator(self.model)
+        step_of, halo = model.generator.step_of, model.encoder_halo(last)
         for box in tile_boxes(*size, side):
             h, w = box[2] - box[0], box[3] - box[1]
             window = read(*mirrored_around(*self._positions(box), size, halo)).to(self.compute.device)
             with torch.inference_mode(), self.compute.autocast():
-                features = self.model.encode_middle(window.contiguous(memory_format=torch.channels_last), last)
+                features = model.encode_middle(window.contiguous(memory_format=torch.channels_last), last)
             yield box, [f[:, :, : -(-h // step_of(i)), : -(-w // step_of(i))] for i, f in enumerate(features)]
 
     def probe(self, side: int = FASTEST_TILE) -> float:
-        """G's seconds per pixel, from two empty tiles; the first one warms up whatever is set up at first use."""
+        """G's seconds per pixel, from two empty tiles; the first one warms up whatever is set up at first use.
+
+        Of a model that works for long on a picture, those of a sample of its work.
+        """
+        sample = self.model.sample()
+        if sample is not None:
+            self.pixel_seconds = sample[1] * Engine(sample[0], self.compute).probe(SAMPLED_SIDE)
+            return self.pixel_seconds
         side = self.limits.tile(side)
         blank = torch.zeros(1, 3, 1, 1)
         for _ in range(2):
@@ -133,7 +147,7 @@ class Engine:
 
         Before the first large picture a tile of each kind is timed for it.
         """
-        if not self.pixel_seconds and count(seen, tiling.side) > PROBED_TILES:
+        if not self.pixel_seconds and self.parts(seen, tiling.side) > PROBED_TILES:
             self.probe(tiling.side)
         if drawer is None:
             return self.pixel_seconds * math.prod(seen)
@@ -143,6 +157,10 @@ class Engine:
             return 0.0
         return self.pixel_seconds * math.prod(seen) + drawer.seconds(size, tiling.drawn)
 
+    def parts(self, seen: tuple[int, int], side: int) -> int:
+        """The parts in which the work on a picture that is seen at this size is told: its tiles, or their rounds."""
+        return count(seen, side) * self.model.rounds(seen)
+
     def window(self, read: Read, size: tuple[int, int], box: Box) -> Window:
         """The pixels of a box with the halo around it, and its noise; sides are rounded up to the stride."""
         rows, columns = self._positions(box)
@@ -151,13 +169,13 @@ class Engine:
         return read(*mirrored_around(rows, columns, size, self.limits.border)), noise
 
     @torch.inference_mode()
-    def translate_window(self, window: Tensor, noise: Tensor) -> Tensor:
+    def translate_window(self, window: Tensor, noise: Tensor, told: Told = untold) -> Tensor:
         """The translation (1, 3, h, w) of a window without its halo. Raises `TileTooLargeError`."""
         device, (h, w) = self.compute.device, window.shape[2:]
         with told_of_memory(f"a tile of {w}x{h}", device):
             window = window.to(device).contiguous(memory_format=torch.channels_last)
             with self.compute.autocast():
-                return self.model.translate_middle(window, noise.to(device)).float()
+                return self.model.translate_middle(window, noise.to(device), told).float()
 
     def _positions(self, box: Box) -> tuple[Tensor, Tensor]:
         """Rows and columns of a box, up to the next multiple of the stride."""

@@ -6,8 +6,7 @@ colour map alone gives, and all of the colours that G chose.
 
 from torch import Tensor
 
-from sincut.model.model import Model
-from sincut.nets.colour import ColourMap
+from sincut.model.kinds import AnyModel
 from sincut.nets.filters import SMOOTH_REACH, smoothed
 from sincut.nets.local import without_border
 from sincut.synthesis.pyramid import luma
@@ -19,13 +18,13 @@ TEXTURE = 0.02  # local variance, of values in [-1, 1], of which half is taken f
 PUT_BACK = 0.6  # share of the luma that a fidelity of 1 puts back
 
 
-def lit(write: Write, read: Read, size: tuple[int, int], model: Model, fidelity: float) -> Write:
+def lit(write: Write, read: Read, size: tuple[int, int], model: AnyModel, fidelity: float) -> Write:
     """A `Write` that moves the luma of G's tiles towards that of the colour-mapped source, which `read` gives.
 
     Of the source, of `size` (H, W), only what is larger or stronger than texture counts: a painting's luma is strokes.
     `fidelity` is that of `Dials`, in 0..1. Models without a colour map have their tiles written as they are.
     """
-    maps = [filter_ for filter_ in model.before if isinstance(filter_, ColourMap)]
+    maps = model.colour_maps
     if not maps:
         return write
 

@@ -52,10 +52,10 @@ class Options:
         if self.fast and self.dials != AS_LEARNED:
             raise ConfigError("fast leaves out what stroke scale and fidelity are for; give one or the other")
 
-    def check_exemplar(self, there: bool) -> None:
-        """Raise `ConfigError` where dials ask something of a model's exemplar, and it is not `there`."""
+    def check_exemplar(self, there: bool, remedy: str = REMEDY) -> None:
+        """Raise `ConfigError`, with a remedy, where dials ask something of a model's exemplar that is not `there`."""
         if self.dials != AS_LEARNED and not there:
-            raise ConfigError(f"stroke scale and fidelity are for a model that carries its exemplar; {REMEDY}")
+            raise ConfigError(f"stroke scale and fidelity are for a model that carries its exemplar; {remedy}")
 
 
 def _counts(value: object) -> bool:

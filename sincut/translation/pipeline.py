@@ -33,7 +33,8 @@ def announce(
     """Tell size, tiles, memory (bytes) and time of a picture (H, W) on its way between two files."""
     seen = Widths.of(engine.model).seen(size, options.scale)
     seconds = engine.expected_seconds(size, seen, tiling, engine.drawer(options))
-    on_event(PictureStarted(*files, size[1], size[0], tiling.tiles(size, seen), memory, seconds))
+    tiles = tiling.tiles(size, seen) * engine.model.rounds(seen)
+    on_event(PictureStarted(*files, size[1], size[0], tiles, memory, seconds, engine.model.unit))
 
 
 def translate_scene(

@@ -1,6 +1,5 @@
 """Translating at another scale than the picture's own, and the scales that a training has seen."""
 
-import math
 from dataclasses import dataclass
 
 import numpy as np
@@ -8,7 +7,7 @@ import torch
 from torch import Tensor
 
 from sincut.events import Listener
-from sincut.model.model import Model
+from sincut.model.kinds import AnyModel
 from sincut.pictures.resampling import resized, resized_rows
 from sincut.translation.drawing import Write
 from sincut.translation.engine import Engine
@@ -28,13 +27,9 @@ class Widths:
     high: float
 
     @classmethod
-    def of(cls, model: Model) -> "Widths":
-        """The widths that a model's settings and provenance tell; 1 to infinity where they are unknown."""
-        crops, source = model.config.crops, model.provenance.source
-        if crops.in_pixels:
-            return cls(crops.low, crops.high)
-        width = source.width if source is not None else 0
-        return cls(crops.low * width, crops.high * width) if width else cls(1.0, math.inf)
+    def of(cls, model: AnyModel) -> "Widths":
+        """The widths that a model tells; 1 to infinity where they are unknown."""
+        return cls(*model.widths)
 
     def factor(self, w: int, scale: float | str) -> float:
         """The factor by which a picture of width W is scaled for G, `scale` being that factor or "auto"."""

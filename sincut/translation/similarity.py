@@ -21,7 +21,8 @@ import torch
 from torch import Tensor
 
 from sincut.errors import ConfigError, ModelError
-from sincut.model.model import NO_HEADS, Model
+from sincut.model.kinds import AnyModel
+from sincut.model.model import NO_HEADS, with_generator
 from sincut.pictures.hidden import visible_everywhere
 from sincut.pictures.picture import Picture, Pixels
 from sincut.translation.tiles import Box, mirror
@@ -41,8 +42,9 @@ def similarity_maps(
     the key of the same place, the positive, stands at `place_of`. Raises `ConfigError` for other layers and places,
     `ModelError` where the heads were not loaded.
     """
-    projector, trained = translator.model.projector, translator.model.config.losses.layers
-    if projector is None and not translator.model.config.losses.nce:
+    model = with_generator(translator.model)
+    projector, trained = model.projector, model.config.losses.layers
+    if projector is None and not model.config.losses.nce:
         raise ModelError(f"the model: {NO_HEADS}")
     if projector is None:
         raise ModelError("the projection heads are not loaded; use sincut.load(..., heads=True)")
@@ -54,7 +56,7 @@ def similarity_maps(
     heads = {layer: projector.heads[trained.index(layer)] for layer in layers}
     pixels = visible_everywhere(picture.pixels, picture.alpha)
     queries = {layer: _project(heads[layer], row) for layer, row in _query(translator, pixels, point, layers).items()}
-    model, step_of = translator.model, translator.model.generator.step_of
+    step_of = model.generator.step_of
     maps = {layer: torch.empty(map_size(model, picture, layer)) for layer in layers}
     for box, features in translator.encoded(pixels, max(layers)):
         for layer, cosines in maps.items():
@@ -119,9 +121,9 @@ def principal_components(translator: Translator, picture: Picture, layer: int | 
     of each component its own. Signs are chosen so that a component's largest weight is positive. Layers with fewer than
     three components leave the others at 0.5. Raises `ConfigError` for a layer that the encoder does not have.
     """
-    generator = translator.model.generator
-    deepest = generator.deepest
-    layer = max(translator.model.config.losses.layers) if layer is None else layer
+    model = with_generator(translator.model)
+    generator, deepest = model.generator, model.generator.deepest
+    layer = max(model.config.losses.layers) if layer is None else layer
     if not 0 <= layer <= deepest:
         raise ConfigError(f"layer {layer}: the encoder has layers 0 to {deepest}")
     pixels = visible_everywhere(picture.pixels, picture.alpha)
@@ -132,7 +134,7 @@ def principal_components(translator: Translator, picture: Picture, layer: int | 
     variances, vectors = torch.linalg.eigh(products / count - mean.outer(mean))
     largest = vectors.gather(0, vectors.abs().argmax(0, keepdim=True))
     vectors, spreads = vectors * largest.sign(), variances.clamp(min=0).sqrt() * SPREAD
-    out = torch.full((3, *map_size(translator.model, picture, layer)), 0.5)
+    out = torch.full((3, *map_size(model, picture, layer)), 0.5)
     known = min(3, len(mean))
     axes, widths = vectors.flip(1)[:, :known], spreads.flip(0)[:known].clamp(min=1e-12)
     for box, rows, shape in _rows(translator, pixels, layer):
@@ -141,15 +143,15 @@ def principal_components(translator: Translator, picture: Picture, layer: int | 
     return out
 
 
-def map_size(model: Model, picture: Picture, layer: int) -> tuple[int, int]:
+def map_size(model: AnyModel, picture: Picture, layer: int) -> tuple[int, int]:
     """Height and width of a layer's map: the picture's over the layer's step, rounded up."""
-    (h, w), step = picture.size, model.generator.step_of(layer)
+    (h, w), step = picture.size, with_generator(model).generator.step_of(layer)
     return -(-h // step), -(-w // step)
 
 
-def place_of(model: Model, point: tuple[int, int], layer: int) -> tuple[int, int]:
+def place_of(model: AnyModel, point: tuple[int, int], layer: int) -> tuple[int, int]:
     """Row and column of a layer's map for (x, y) in px."""
-    step = model.generator.step_of(layer)
+    step = with_generator(model).generator.step_of(layer)
     return point[1] // step, point[0] // step
 
 
@@ -171,7 +173,7 @@ def _check_point(picture: Picture, point: tuple[int, int]) -> None:
 def _query(translator: Translator, pixels: Pixels, point: tuple[int, int], layers: Sequence[int]) -> dict[int, Tensor]:
     """The features (1, C) of the output at a point, from a translated window around it that is mirrored at borders."""
     h, w = pixels.shape[:2]
-    generator, last = translator.model.generator, max(layers)
+    generator, last = with_generator(translator.model).generator, max(layers)
     stride, halo = generator.stride, generator.encoder_halo(last)
     top, left, bottom, right = 0, 0, h + -h % stride, w + -w % stride  # of the part whose features are computed
     if not generator.whole_only:

@@ -15,7 +15,7 @@ from torch import Tensor
 from sincut.devices import find_compute, find_device, used_memory
 from sincut.errors import ConfigError, ImageError
 from sincut.events import Listener, ignore
-from sincut.model.model import Model
+from sincut.model.kinds import AnyModel
 from sincut.pictures import formats, reading, writing
 from sincut.pictures.hidden import visible_everywhere
 from sincut.pictures.picture import Picture, Pixels
@@ -24,6 +24,7 @@ from sincut.synthesis.synthesis import Synthesis
 from sincut.translation.drawing import FirstPass, Write, draw_picture
 from sincut.translation.engine import Engine, Read
 from sincut.translation.light import lit
+from sincut.translation.loading import load_model
 from sincut.translation.memory import Tiling
 from sincut.translation.options import PLAIN, Options, Tile
 from sincut.translation.pipeline import announce, translate_scene
@@ -43,7 +44,7 @@ class Translator:
     >>> translator.apply("painting.jpg").save("out.png")
     """
 
-    def __init__(self, model: Model, device: torch.device | str = "cpu", precision: str = "auto") -> None:
+    def __init__(self, model: AnyModel, device: torch.device | str = "cpu", precision: str = "auto") -> None:
         self.compute = find_compute(find_device(device), precision)
         self.model = _on_device(model, self.compute.device)
         self.engine = Engine(self.model, self.compute)
@@ -243,22 +244,20 @@ class Translator:
 def load(
     path: Path | str, device: torch.device | str = "cpu", precision: str = "auto", heads: bool = False
 ) -> Translator:
-    """The translator of a run folder or a model file; with the projection `heads` for `sincut.translation.similarity`.
+    """The translator of a run folder or a model file of any kind.
 
-    Raises `ModelError`.
+    With the projection `heads` for `sincut.translation.similarity`. Raises `ModelError`.
     """
-    return Translator(Model.load(Path(path), heads), device, precision)
+    return Translator(load_model(Path(path), heads), device, precision)
 
 
-def _on_device(model: Model, device: torch.device) -> Model:
+def _on_device(model: AnyModel, device: torch.device) -> AnyModel:
     """The model if its networks are on the device, else a copy of it there; laid out as convolutions are fastest."""
     place = torch.empty(0, device=device).device  # with its number, as in cuda:0
-    networks = [model.generator] if model.projector is None else [model.generator, model.projector]
-    if any(weight.device != place for network in networks for weight in network.parameters()):
+    if any(weight.device != place for network in model.networks for weight in network.parameters()):
         model = copy.deepcopy(model)
-        if model.projector is not None:
-            model.projector.to(place)
-    model.generator.to(place, memory_format=torch.channels_last)  # type: ignore[call-overload]
+    for network in model.networks:
+        network.to(place, memory_format=torch.channels_last)  # type: ignore[call-overload]
     return model
 
 

@@ -25,7 +25,7 @@ from sincut.batch.tally import Tally
 from sincut.config.sections import Config
 from sincut.errors import RunError
 from sincut.events import Event, Listener, PictureDone, PictureFailed, Warned
-from sincut.model.model import Model
+from sincut.model.model import Model, with_generator
 from sincut.pictures.opening import MAX_PIXELS
 from sincut.runs import pairs
 from sincut.runs.run import train
@@ -146,7 +146,7 @@ def test_pairs_are_trained_side_by_side(
     found = pairs.train(rows, "cpu", pool=POOL)
     assert [outcome.state for outcome in found] == ["trained", "failed", "trained"]
     assert "broken.png: is not a picture" in found[1].error
-    here = train(painting, photo, config=tiny).model.generator.state_dict()
+    here = with_generator(train(painting, photo, config=tiny).model).generator.state_dict()
     there = Model.load(tmp_path / "runs/one").generator.state_dict()
     assert all(here[name].equal(there[name]) for name in here)
     assert [outcome.state for outcome in pairs.train(rows, "cpu", pool=POOL)] == ["skipped", "failed", "skipped"]

@@ -96,8 +96,8 @@ def test_too_little_memory_for_the_program_itself_is_one_line(
     def fails(*_: object) -> None:
         raise error
 
-    monkeypatch.setattr("sincut.model.model.Model.load", fails)
+    monkeypatch.setattr("sincut.translation.loading.load_kind", fails)
     assert_clear_error(in_process("inspect", model_file), 1, "not enough memory")
-    monkeypatch.setattr("sincut.model.model.Model.load", lambda *_: __import__("sincut.none"))
+    monkeypatch.setattr("sincut.translation.loading.load_kind", lambda *_: __import__("sincut.none"))
     with pytest.raises(ImportError, match=r"sincut\.none"):
         in_process("inspect", model_file)

@@ -13,7 +13,7 @@ from sincut.method.loop import train
 from sincut.method.step import Cut
 from sincut.method.term import Progress as Place
 from sincut.method.training import Training
-from sincut.model.model import Model
+from sincut.model.model import Model, with_generator
 
 
 def test_while_another_member_is_trained_the_last_one_is_shown(
@@ -26,8 +26,9 @@ def test_while_another_member_is_trained_the_last_one_is_shown(
     def listen(event: Event) -> None:
         events.append(event)
         if isinstance(event, Checkpoint):
-            assert event.model.projector is not None
-            parts = event.model.generator, event.model.projector
+            model = with_generator(event.model)
+            assert model.projector is not None
+            parts = model.generator, model.projector
             weights[event.step] = torch.cat([p.flatten() for part in parts for p in part.parameters()]).clone()
 
     model = train(*pictures, config, device=CPU, on_event=listen)
@@ -123,8 +124,8 @@ def test_an_ensemble_resumes_bit_for_bit_in_each_of_its_phases(
 ) -> None:
     events = check_that_resumed_equals_uninterrupted(ensemble, pictures, steps)
     stopped, ended = [event for event in events if isinstance(event, Checkpoint)]
-    assert (stopped.model.after == ()) == (steps < 4)  # later there is a member that is at its end
-    assert ended.step == 11 and ended.model.after
+    assert (with_generator(stopped.model).after == ()) == (steps < 4)  # later there is a member that is at its end
+    assert ended.step == 11 and with_generator(ended.model).after
 
 
 def weights_of(model: Model) -> torch.Tensor:
@@ -141,7 +142,7 @@ def test_previews_at_the_end_of_a_phase_show_what_is_saved_there(
 
     def listen(event: Event) -> None:
         if isinstance(event, Preview | Checkpoint):
-            (shown if isinstance(event, Preview) else saved)[event.step] = weights_of(event.model)
+            (shown if isinstance(event, Preview) else saved)[event.step] = weights_of(with_generator(event.model))
 
     train(*pictures, config, device=CPU, on_event=listen)
     assert {4, 8, 12, 15} <= shown.keys()

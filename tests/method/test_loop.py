@@ -30,6 +30,7 @@ from sincut.method.plan import Plan
 from sincut.method.term import Progress as Place
 from sincut.method.training import Training
 from sincut.model.exemplar import exemplar_of
+from sincut.model.model import with_generator
 from sincut.nets.blocks import EqualConv2d
 from sincut.pictures.picture import to_pixels
 
@@ -62,7 +63,7 @@ def test_a_method_without_heads_trains_members_and_distils_bit_for_bit(
     events = check_that_resumed_equals_uninterrupted(config, pictures, 9)
     assert not any("heads" in name or "projector" in name or ".h." in name for name in tensors_of(events))
     models = [event.model for event in events if isinstance(event, Checkpoint)]
-    assert all(model.projector is None for model in models)
+    assert all(with_generator(model).projector is None for model in models)
 
 
 def test_networks_for_sets_resume_bit_for_bit_too(tiny: Config, pictures: tuple[torch.Tensor, torch.Tensor]) -> None:
@@ -116,7 +117,7 @@ def test_a_loss_that_is_not_finite_stops_and_saves_nothing(
         nonlocal done
         events.append(event)
         if isinstance(event, Checkpoint):  # now: the tensors go on changing
-            finite.append(all(value.isfinite().all() for value in event.model.generator.parameters()))
+            finite.append(all(value.isfinite().all() for value in with_generator(event.model).generator.parameters()))
         done = event.step if isinstance(event, Progress) else done
 
     config = overlay(tiny, {"schedule": {"steps": 6}, "output": {"checkpoint_seconds": 0.0}})
@@ -217,7 +218,7 @@ def test_a_finished_translation_has_the_photo_s_strengths(
     own = model.translate(rough, noise), replace(model, after=()).translate(rough, noise)
     now, before = (float(fine(picture) / fine(photo)) for picture in own)
     assert abs(now - 1) < 0.15 < 0.3 < before - 1
-    assert next(e for e in ended if isinstance(e, Preview)).model.after == ()  # until it is closed
+    assert with_generator(next(e for e in ended if isinstance(e, Preview)).model).after == ()  # until it is closed
     again = train(rough, photo, tiny, device=CPU, state=tensors_of(ended))  # nothing is left to do
     (same,) = again.after
     assert torch.equal(same.tensors()["balance.gains"], balance.tensors()["balance.gains"])
@@ -254,7 +255,7 @@ def test_every_model_of_a_training_carries_the_target_as_it_is(
     models = [event.model for event in events if isinstance(event, Preview | Checkpoint)]
     assert len(models) > 4
     wanted = exemplar_of(to_pixels(pictures[1]), config.crops)
-    assert all(model.exemplar is not None and torch.equal(model.exemplar, wanted) for model in [*models, last])
+    assert all(torch.equal(model.exemplars[0], wanted) for model in [*models, last])
     assert not any("exemplar" in name for name in state)  # the two pictures are at hand when a run goes on
 
 

@@ -16,7 +16,7 @@ from sincut.errors import ConfigError, ImageError, Interrupted, RunError
 from sincut.events import Directed, Event, PictureRead, Reading, Warned
 from sincut.method.algorithms import ALGORITHMS, register_algorithm
 from sincut.model.file import load_tensors
-from sincut.model.model import Model
+from sincut.model.model import Model, with_generator
 from sincut.report import compare, run_page
 from sincut.report.history import History
 from sincut.runs.needs import bytes_to_learn
@@ -91,8 +91,8 @@ def test_a_set_of_one_picture_is_that_picture_bit_for_bit(
     for given in (paintings, [paintings / "0.png"], [str(paintings / "0.*")]):
         model = sincut.train(given, photo, config=tiny).model
         assert model.provenance.painting == alone.provenance.painting
-        for name, value in alone.generator.state_dict().items():
-            assert torch.equal(value, model.generator.state_dict()[name])
+        for name, value in with_generator(alone).generator.state_dict().items():
+            assert torch.equal(value, with_generator(model).generator.state_dict()[name])
 
 
 def test_pictures_in_memory_make_a_set_too(tiny: Config, photo: Path) -> None:

@@ -15,7 +15,9 @@ from PIL import Image
 from sincut.config.resolve import resolve
 from sincut.config.sections import overlay
 from sincut.errors import ImageError
+from sincut.model.kinds import Told, untold
 from sincut.model.limits import Limits
+from sincut.model.model import with_generator
 from sincut.pictures.picture import Picture, to_tensor
 from sincut.translation.engine import Engine
 from sincut.translation.halving import TileTooLargeError
@@ -95,7 +97,7 @@ def test_the_middle_of_a_picture_is_the_bare_generator() -> None:
     halo = TRANSLATOR.model.limits.border
     noise = noise_at(torch.arange(120), torch.arange(140))
     with torch.inference_mode():
-        bare = TRANSLATOR.model.translate(image, noise)
+        bare = with_generator(TRANSLATOR.model).translate(image, noise)
     inner = (..., slice(halo, -halo), slice(halo, -halo))
     torch.testing.assert_close(TRANSLATOR.translate(image)[inner], bare[inner], rtol=0, atol=1e-5)
 
@@ -125,7 +127,7 @@ def mask_file(path: Path, values: np.ndarray) -> Path:
 def test_tiles_are_halved_where_the_device_runs_out_of_memory(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     original, sides = Engine.translate_window, []
 
-    def small_device(self: Engine, window: torch.Tensor, noise: torch.Tensor) -> torch.Tensor:
+    def small_device(self: Engine, window: torch.Tensor, noise: torch.Tensor, told: Told) -> torch.Tensor:
         sides.append(max(noise.shape[2:]) - 2 * self.model.noise_reach)
         if sides[-1] > 70:
             raise TileTooLargeError("a tile does not fit into the memory of cuda")
@@ -146,7 +148,7 @@ def test_tiles_are_halved_where_the_device_runs_out_of_memory(tmp_path: Path, mo
 
 def stand_in(limits: Limits) -> tuple[Translator, StandIn]:
     """A translator with these limits, and the stand-in behind it."""
-    model = StandIn(TRANSLATOR.model, limits)
+    model = StandIn(with_generator(TRANSLATOR.model), limits)
     return Translator(model, precision="float32"), model  # type: ignore[arg-type]
 
 
@@ -184,7 +186,7 @@ def test_a_picture_that_cannot_be_cut_is_not_halved_where_the_device_runs_out_of
         translator.apply_picture(PICTURE)
 
 
-def out_of_memory(window: torch.Tensor, noise: torch.Tensor) -> torch.Tensor:
+def out_of_memory(window: torch.Tensor, noise: torch.Tensor, told: Told = untold) -> torch.Tensor:
     raise torch.OutOfMemoryError("CUDA out of memory")
 
 
@@ -194,7 +196,7 @@ def test_tiles_of_any_stride_are_halved_to_the_smallest(stride: int, monkeypatch
     largest = Limits(0, stride).aligned(64)
     original = model.translate_middle
 
-    def small_device(window: torch.Tensor, noise: torch.Tensor) -> torch.Tensor:
+    def small_device(window: torch.Tensor, noise: torch.Tensor, told: Told = untold) -> torch.Tensor:
         if max(window.shape[2:]) > largest:
             out_of_memory(window, noise)
         return original(window, noise)

@@ -13,6 +13,7 @@ from sincut.config.resolve import resolve
 from sincut.config.sections import overlay
 from sincut.errors import ImageError
 from sincut.model.limits import Limits
+from sincut.model.model import with_generator
 from sincut.translation.memory import Tiling
 from sincut.translation.options import Options
 from sincut.translation.translator import Translator
@@ -83,7 +84,7 @@ def test_a_file_beyond_memory_is_refused_where_it_cannot_be_cut(tmp_path: Path) 
 
 
 def test_tiles_are_no_larger_than_a_model_takes() -> None:
-    model = StandIn(TRANSLATOR.model, Limits(8, 8, 100**2))
+    model = StandIn(with_generator(TRANSLATOR.model), Limits(8, 8, 100**2))
     translator = Translator(model, precision="float32")  # type: ignore[arg-type]
     for tile in ("auto", "off", 200):
         assert translator.tile_size(300, 400, Options(tile)) == 80
@@ -92,7 +93,7 @@ def test_tiles_are_no_larger_than_a_model_takes() -> None:
     assert set(model.seen) == {(96, 96)}
 
 
-DRAWN = Translator(with_exemplar(TRANSLATOR.model), precision="float32")
+DRAWN = Translator(with_exemplar(with_generator(TRANSLATOR.model)), precision="float32")
 GIGAPIXEL = 25_000, 40_000
 
 

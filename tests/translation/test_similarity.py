@@ -13,7 +13,7 @@ from safetensors.torch import load_file
 from sincut.config.sections import Config, overlay
 from sincut.errors import ConfigError, ModelError
 from sincut.model.file import CHECKPOINT_FILE, MODEL_FILE, load_tensors, save_tensors
-from sincut.model.model import Model
+from sincut.model.model import Model, with_generator
 from sincut.nets.heads import Projector
 from sincut.pictures.picture import Picture, to_tensor
 from sincut.translation import similarity
@@ -32,7 +32,7 @@ def with_heads(config: Config) -> Model:
 def test_similarity_is_the_cosine_of_projected_features(tiny: Config, size: tuple[int, int]) -> None:
     tiny = overlay(tiny, {"colour": {"smooth": 0.0, "grain": False}, "networks": {"smooth": 0.0, "blocks": 4}})
     translator, picture = Translator(with_heads(tiny), precision="float32"), Picture(scene(*size, 3))
-    model, pad = translator.model, 64
+    model, pad = with_generator(translator.model), 64
     x = to_tensor(picture.pixels)
     h, w = size
 
@@ -76,7 +76,7 @@ def test_similarity_and_components_are_the_same_in_tiles(tiny: Config, monkeypat
 def test_a_model_for_sets_sees_whole_pictures(tiny: Config) -> None:
     tiny = overlay(overlay(tiny, RESNET), {"colour": {"smooth": 0.0, "grain": False}, "networks": {"smooth": 0.0}})
     translator, picture = Translator(with_heads(tiny), precision="float32"), Picture(scene(36, 44, 3))
-    model, x, point = translator.model, to_tensor(picture.pixels), (41, 33)
+    model, x, point = with_generator(translator.model), to_tensor(picture.pixels), (41, 33)
     inputs, outputs = (model.generator.encode(image) for image in (model.before[1](x), translator.translate(x)))
     maps = similarity.similarity_maps(translator, picture, point)
     assert [tuple(maps[layer].shape) for layer in (0, 2, 3, 4, 5)] == [(36, 44), (36, 44), (18, 22), (9, 11), (9, 11)]

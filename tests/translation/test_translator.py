@@ -12,6 +12,7 @@ from PIL import Image
 from sincut.config.resolve import resolve
 from sincut.config.sections import Config, overlay
 from sincut.errors import ConfigError, ImageError
+from sincut.model.model import with_generator
 from sincut.nets.heads import Projector
 from sincut.translation.blend import Blend
 from sincut.translation.options import Options
@@ -65,7 +66,8 @@ def test_a_model_elsewhere_is_copied_and_stays_as_it_is(tiny: Config, monkeypatc
         model.projector = Projector(tiny.networks, tiny.losses.layers)
     networks = model.generator, model.projector
     before = [(name, value.clone()) for network in networks for name, value in network.state_dict().items()]
-    there = Translator(model, "meta", precision="float32").model  # a device that is everywhere, and computes nothing
+    # A device that is everywhere, and computes nothing.
+    there = with_generator(Translator(model, "meta", precision="float32").model)
     assert there.projector is not None and there.config == model.config
     assert all(value.is_meta for value in (*there.generator.parameters(), *there.projector.parameters()))
     after = [(name, value) for network in networks for name, value in network.state_dict().items()]

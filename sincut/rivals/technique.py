@@ -1,0 +1,70 @@
+"""An algorithm that gives a whole picture the look of another one, by a network that was trained on other pictures.
+
+Nothing is learned from the two pictures beforehand: each picture is compared with the target anew. So a model of this
+kind (`model.py`) is the target, the network, and the settings. A further technique derives from `Technique` and stands
+in the table of `techniques.py`.
+"""
+
+from abc import ABC, abstractmethod
+from collections.abc import Mapping
+from pathlib import Path
+from typing import ClassVar
+
+import torch
+from torch import Tensor, nn
+
+from sincut.config.sections import Rival
+from sincut.model.kinds import Told, untold
+
+
+class Technique(nn.Module, ABC):
+    """A network with the algorithm that uses it, and the settings of that; it is never trained itself."""
+
+    unit: ClassVar[str] = "iterations"  # what `rounds` counts
+    most_pixels: ClassVar[int] = 16_000_000  # of a picture: beyond this it takes days
+
+    def __init__(self, settings: Rival) -> None:
+        super().__init__()
+        self.settings = settings
+
+    @classmethod
+    @abstractmethod
+    def files(cls, settings: Rival) -> tuple[Path, ...]:
+        """The user's files that hold the weights. Raises `ModelError`, which says what is missing, if one is not there.
+
+        They are only looked for: nothing is read, and nothing is downloaded.
+        """
+
+    @classmethod
+    @abstractmethod
+    def read(cls, settings: Rival) -> "Technique":
+        """The technique with the weights of `files`. Raises `ModelError` for wrong ones."""
+
+    @classmethod
+    @abstractmethod
+    def of_tensors(cls, tensors: Mapping[str, Tensor], settings: Rival) -> "Technique":
+        """The technique with the tensors of its `state_dict`. Raises ValueError where they do not fit."""
+
+    @abstractmethod
+    def restyled(self, content: Tensor, style: Tensor, random: torch.Generator, told: Told = untold) -> Tensor:
+        """The content in the look of the style, (1, 3, H, W) of the content's size, in [-1, 1].
+
+        Both are (1, 3, H, W) in [-1, 1], of any sizes. `random`, on the CPU, draws all that is drawn at random; `told`
+        hears which share of the work is done. Gradients are on.
+        """
+
+    @abstractmethod
+    def rounds(self, size: tuple[int, int]) -> int:
+        """The number of iterations that a picture (H, W) takes, by which progress is told."""
+
+    @property
+    @abstractmethod
+    def pixel_bytes(self) -> int:
+        """Bytes per pixel of the picture, roughly, of all that is alive at once."""
+
+    def sample(self) -> "tuple[Technique, float] | None":
+        """A technique that does a small part of the work, to time it, and how many times as much this one does.
+
+        None where a small picture is a small part already.
+        """
+        return None
