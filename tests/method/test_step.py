@@ -160,7 +160,7 @@ def plain_contrast(training: Training, q: torch.Tensor, k: torch.Tensor, slot: i
     """-log of the positive's share among it and the negatives, the mean over the queries: all products, then a mask."""
     losses, rows = training.config.losses, len(q)
     internal, bank = losses.negatives != "external", training.cut.kept.get("bank")
-    stored = bank.of(slot) if isinstance(bank, Bank) else k[:0]
+    stored = bank.keys[slot, : bank.queued[slot]].to(k) if isinstance(bank, Bank) else k[:0]
     pool = torch.cat([k, stored]) if internal else stored
     allowed = torch.ones(rows, len(pool), dtype=torch.bool)
     if internal:
@@ -187,7 +187,8 @@ def in_double(training: Training) -> Training:
     )
     training.sides = training.cut.sides = training.sides._replace(source=source, target=target)
     for network in training.cut.networks().values():
-        network.double()
+        if not isinstance(network, Bank):  # heads give float32
+            network.double()
     return training
 
 
@@ -204,13 +205,14 @@ def critics_of(training: Training) -> list[torch.nn.Parameter]:
 @pytest.mark.parametrize(
     ("preset", "changes"),
     [
-        *((name, {}) for name in SINCUT),
+        *((name, UNGUIDED if name == "identity" else {}) for name in SINCUT),
         *((f"standard+{name}", UNGUIDED) for name in ("fastcut", *VARIANTS)),
         ("standard+identity+last-layer", UNGUIDED),
         ("fastcut+external", {"schedule": {"seed": 1}}),
         ("fastcut+internal-and-external", {"schedule": {"seed": 2}}),
         ("standard+identity+internal-and-external+fifteen-negatives", {"losses": {"most_negatives": 3, "guide": 0.0}}),
         ("external+fifteen-negatives+separate-encoders", {}),
+        ("cut+external+separate-encoders", {}),
         ("standard", {"losses": {"identity": True, "same": 1.0, "guide": 0.0, "large": 0.0}}),
         ("standard", {"losses": {"large": 2.5}}),
         ("standard", {"losses": {"nce": 0.0}}),
