@@ -129,6 +129,11 @@ def inspect(model: Path, as_json: bool) -> None:
         carried = {"exemplar": sizes[0] if sizes else None, **({"exemplars": sizes} if sizes[1:] else {})}
         print_json({**provenance, **carried, "config": loaded.config.to_dict()})
         return
+    for role, picture in loaded.provenance.pictures.items():
+        if picture is not None and picture.pictures:  # a line for each
+            provenance[role] = "\n".join(
+                [picture.title, *(f"{each}, {each.width}x{each.height}" for each in picture.each)]
+            )
     rows = [(key, value if isinstance(value, str) else json.dumps(value)) for key, value in provenance.items()]
     rows.append(("exemplar", carried_words(loaded.exemplar_sizes, loaded.provenance)))
     print_table(("", ""), rows)

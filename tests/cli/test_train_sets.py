@@ -47,9 +47,10 @@ def test_sets_are_named_by_folders_patterns_and_options(
     words = ["train", "--painting", photo, "--photo", files[0], "--photo", files[1], "-o", "options", *flags]
     assert in_process(*words).returncode == 0 and len(learned(Path("options"))[1].pictures) == 2
     told = json.loads(in_process("inspect", "options", "--json").stdout)
-    assert [each["name"] for each in told["photo"]["pictures"]] == ["0.png", "1.png"] and "pictures" not in told[
-        "painting"
-    ]
+    assert [each["name"] for each in told["photo"]["pictures"]] == ["0.png", "1.png"]
+    assert "pictures" not in told["painting"]
+    lines = in_process("inspect", "options").stdout
+    assert "0.png and more (2 pictures)" in lines and lines.count(", 70x60") == 2
 
 
 @pytest.mark.parametrize(
