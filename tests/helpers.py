@@ -28,6 +28,7 @@ from sincut.devices import Compute
 from sincut.errors import Interrupted
 from sincut.events import Checkpoint, Event, Listener
 from sincut.method.loop import train
+from sincut.method.sides import Pictures
 from sincut.method.training import Training
 from sincut.model.file import load_tensors, save_tensors
 from sincut.model.kinds import Told, untold
@@ -390,7 +391,7 @@ def shrunk(preset: str) -> Config:
 
 
 def check_that_resumed_equals_uninterrupted(
-    config: Config, pictures: tuple[torch.Tensor, torch.Tensor], steps: int, precision: str = "float32"
+    config: Config, pictures: tuple[Pictures, Pictures], steps: int, precision: str = "float32"
 ) -> list[Event]:
     """All events of a run that was stopped after so many steps and went on; its last state is that of a whole run."""
     whole: list[Event] = []

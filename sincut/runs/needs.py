@@ -35,13 +35,18 @@ def bytes_to_learn(images: Mapping[str, AnyImage | tuple[AnyImage, ...]], config
         seen = max(seen, prod(size) * min(1.0, _excess(size, config)) ** 2)
         held += HELD_BYTES * prod(size)
         band = SMALL_BAND if scaled else band
-    maps = architecture(config.networks).pass_bytes_of(config.networks)  # per pixel that G looks at
+    chosen = architecture(config.networks)
+    maps = chosen.pass_bytes_of(config.networks)  # per pixel that G looks at
     passes = max(1.0, config.translated / 2)  # measured with G(x) alone, and with G(y)
     bank, products = _bank_bytes(config)
     held += bank
     step = round(STEP_MAPS * passes * maps * config.crops.count * config.crops.size**2) + products
-    balance = round(G_MAPS * maps * min(seen, band)) if config.colour.balance else 0
-    return max(most, held + max(BLURRED_BYTES * min(largest, band), balance, step, PREVIEW_BYTES))
+    at_once = seen if chosen.whole_only else min(seen, band)
+    balance = round(G_MAPS * maps * at_once) if config.colour.balance else 0
+    preview = PREVIEW_BYTES
+    if chosen.whole_only and config.output.previews:
+        preview += round(chosen.bytes_of(config.networks) * min(largest, 1e6 * config.output.preview_megapixels))
+    return max(most, held + max(BLURRED_BYTES * min(largest, band), balance, step, preview))
 
 
 def _bank_bytes(config: Config) -> tuple[int, int]:
