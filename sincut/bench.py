@@ -32,7 +32,7 @@ from sincut.batch.plan import make_plans
 from sincut.config.networks import Networks
 from sincut.config.sections import Config
 from sincut.devices import Compute, find_compute, peak_memory, use_fast_kernels
-from sincut.errors import SincutError
+from sincut.errors import ConfigError, SincutError
 from sincut.files import make_folder, write_whole
 from sincut.method.crops import tiles
 from sincut.method.training import Training
@@ -43,6 +43,7 @@ from sincut.pictures.picture import Picture
 from sincut.pictures.reading import load
 from sincut.pictures.resampling import resized
 from sincut.pictures.writing import AS_IT_CAME, save
+from sincut.rivals.techniques import TECHNIQUES
 from sincut.runs import child
 from sincut.synthesis.synthesis import SIDE as SYNTHESIS_SIDE
 from sincut.synthesis.synthesis import Synthesis
@@ -80,6 +81,7 @@ def measure(
     in `apply` and `synthesis` a `peak_tflops` that is forward only. `apply` is G alone, `synthesis` the drawing alone,
     of sizes up to `MOST_DRAWN`, and how many times G's work that is.
     """
+    _check(config)
     on_part("training")
     precision = find_compute(device).precision
     figures: dict[str, Any] = {"device": str(device), "threads": torch.get_num_threads(), "precision": precision}
@@ -114,6 +116,7 @@ def measure_pictures(config: Config, device: torch.device, megapixels: float) ->
     on the clock. `hours` are those of one worker for 10^4, 10^6 and 10^8 pictures; n workers take an n-th of them, as
     long as storage keeps up.
     """
+    _check(config)
     on_cpu = device.type == "cpu"
     costs = _alone(_from_file_to_file, config, device, megapixels, threads=1 if on_cpu else None)
     seconds = costs["processor_seconds" if on_cpu else "clock_seconds"]
@@ -124,6 +127,12 @@ def measure_pictures(config: Config, device: torch.device, megapixels: float) ->
         "pictures_per_second": 1 / seconds,
         "hours": {str(count): count * seconds / 3600 for count in COUNTS},
     })  # fmt: skip
+
+
+def _check(config: Config) -> None:
+    """Raise `ConfigError` for an algorithm that has no G."""
+    if config.method.algorithm in TECHNIQUES:
+        raise ConfigError(f"{config.method.algorithm} has no training and no G to measure; apply tells what it takes")
 
 
 def step_tflop(config: Config) -> float:

@@ -7,14 +7,14 @@ from typing import Any
 
 import pytest
 import torch
-from helpers import in_process
+from helpers import CPU, in_process
 
 from sincut import bench
 from sincut.bench import _forward_tflop, measure, measure_pictures, pixel_tflop, step_tflop
 from sincut.cli.machine import bench_table, pictures_table
 from sincut.config.resolve import resolve
 from sincut.config.sections import Config, overlay
-from sincut.errors import SincutError
+from sincut.errors import ConfigError, SincutError
 from sincut.nets.stylegan2 import StyleGenerator
 
 
@@ -158,3 +158,11 @@ def test_many_pictures_cost_their_number_of_times_one(tiny: Config, at_once: Non
     assert figures["pictures_per_second"] == pytest.approx(1 / seconds, rel=0.01)
     assert figures["hours"]["100000000"] == pytest.approx(1e8 * seconds / 3600, rel=0.01)
     assert dict(pictures_table(figures))["1,000,000 pictures"].endswith("hours of one core")
+
+
+def test_an_algorithm_without_a_training_is_refused() -> None:
+    config = resolve("gatys")
+    with pytest.raises(ConfigError, match="gatys has no training"):
+        measure(config, CPU)
+    with pytest.raises(ConfigError, match="gatys has no training"):
+        measure_pictures(config, CPU, 1.0)

@@ -19,6 +19,7 @@ WEIGHTS = "vgg19-dcbb9e9d.pth"  # as torchvision names it; trained on ImageNet
 URL = f"https://download.pytorch.org/models/{WEIGHTS}"  # 548 MB
 MEAN, DEVIATION = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)  # of ImageNet's colours in 0..1, as torchvision has them
 POOLINGS = ("max", "average")
+WORKING = 6  # maps of the largest size that are at work in a pass backward, as measured
 NAMES = tuple(f"{block}_{number}" for block, count in enumerate(CONVOLUTIONS, 1) for number in range(1, count + 1))
 
 
@@ -64,7 +65,7 @@ class Vgg(nn.Module):
             area = 0.25 ** (int(name[0]) - 1)
             kept += width * area * (1.25 if name.endswith("_1") else 1)  # a quarter of the block before, pooled
             largest = max(largest, width * area)
-        return int(4 * (kept + 3 * largest))
+        return int(4 * (kept + WORKING * largest))
 
 
 def standardised(image: Tensor) -> Tensor:

@@ -53,10 +53,9 @@ def content_loss(features: Tensor, wanted: Tensor) -> Tensor:
     return F.mse_loss(features, wanted)
 
 
-def style_loss(features: Sequence[Tensor], wanted: Sequence[Tensor]) -> Tensor:
-    """The sum over layers of the mean squared difference of their Gram matrices (C, C), divided by C^2."""
-    pairs = zip(features, wanted, strict=True)
-    return torch.stack([F.mse_loss(gram(f), a) / f.shape[1] ** 2 for f, a in pairs]).sum()
+def style_loss(grams: Sequence[Tensor], wanted: Sequence[Tensor]) -> Tensor:
+    """The sum over layers of the mean squared difference of Gram matrices (C, C), divided by C^2."""
+    return torch.stack([F.mse_loss(g, a) / len(a) ** 2 for g, a in zip(grams, wanted, strict=True)]).sum()
 
 
 class Objective:
@@ -69,17 +68,22 @@ class Objective:
             means = [float(a.mean() + b.mean()) / 2 for a, b in zip(of_content, of_style, strict=True)]
             self.scales = [1 / mean if mean > 0 else 1.0 for mean in means]  # of each layer's features
             self.content = of_content[-1] * self.scales[-1]
-            self.grams = [gram(f * s) for f, s in zip(of_style[:-1], self.scales[:-1], strict=True)]
+            self.grams = self._grams(of_style)
 
     def losses(self, image: Tensor) -> tuple[Tensor, Tensor]:
         """The content loss and the style loss, not weighted, of a picture (1, 3, H, W) of the content's size."""
-        seen = [f * s for f, s in zip(self._features(image), self.scales, strict=True)]
-        return content_loss(seen[-1], self.content), style_loss(seen[:-1], self.grams)
+        seen = self._features(image)
+        return content_loss(seen[-1] * self.scales[-1], self.content), style_loss(self._grams(seen), self.grams)
 
     def _features(self, image: Tensor) -> list[Tensor]:
         """What VGG gives at `LAYERS`; it is fastest channels-last."""
         features: list[Tensor] = self.vgg(standardised(image).contiguous(memory_format=torch.channels_last), LAYERS)
         return features
+
+    def _grams(self, features: Sequence[Tensor]) -> list[Tensor]:
+        """Gram matrices of the features at `STYLE`, as scaled; they are small, and copies of features are not."""
+        scaled = zip(features[:-1], self.scales[:-1], strict=True)
+        return [gram(each) * scale**2 for each, scale in scaled]
 
     def __call__(self, image: Tensor) -> Tensor:
         """The weighted sum of the losses of a picture."""
