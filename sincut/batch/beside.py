@@ -1,4 +1,4 @@
-"""What belongs to a picture and does not stand in its file: sidecars of XMP, and the time of its last change."""
+"""Things of a picture outside its file's bytes: sidecars of XMP, the time of its last change, its further names."""
 
 import os
 import time
@@ -29,6 +29,20 @@ def copy_sidecars(source: AnyPath, target: AnyPath) -> tuple[str, ...]:
             note = _copied(source.with_name(old + suffix), target.with_name(new + suffix))
             notes += [note] if note else []
     return tuple(dict.fromkeys(notes))
+
+
+def further_names(source: AnyPath, target: AnyPath) -> tuple[str, ...]:
+    """A note that a file about to be replaced in place has further names (hard links), which will not follow it."""
+    if source != target or not _is_here(source):
+        return ()
+    assert isinstance(source, Path)
+    try:
+        names = source.stat().st_nlink
+    except OSError:  # it cannot be read either, and is told as such
+        return ()
+    if names < 2:
+        return ()
+    return (f"its file had {names} names (hard links); under this one it is a file of its own now",)
 
 
 def keep_time(source: AnyPath, mtime_ns: int, target: AnyPath) -> tuple[str, ...]:

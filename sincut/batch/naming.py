@@ -48,6 +48,16 @@ class Naming:
                 raise ConfigError("--format is for outputs with names of their own; with --in-place they keep theirs")
         if self.is_pattern:
             self._check_pattern()
+        self._check_name()
+
+    def _check_name(self) -> None:
+        name = self.output.name if self.output is not None else ""
+        if self.output is None or self.is_folder or name.lower() not in SUFFIXES | OTHERS or _is_dir(self.output):
+            return
+        raise ConfigError(
+            f"-o {self.output}: is a suffix without a name; give a name too, as in "
+            f"{self.output.with_name(f'picture{name}')}, or, if it is to be a hidden folder, end it with a slash"
+        )
 
     def _check_pattern(self) -> None:
         try:

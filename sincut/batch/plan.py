@@ -138,6 +138,7 @@ def make_plan(
     with listings():
         there = _there(given, naming, left_out)
         root = naming.root(there)
+        _refuse_file_as_folder(naming, root)
         if len(given) > 1 or not there[0].is_file():
             _refuse_one_file(naming)
         jobs = _jobs(there, naming, Filter(tuple(include), tuple(exclude)), left_out, arrived)
@@ -207,6 +208,16 @@ def _refuse_one_file(naming: Naming) -> None:
         raise RunError(f"{naming.output}: several pictures need a folder to go to; give -o a folder")
 
 
+def _refuse_file_as_folder(naming: Naming, root: AnyPath | None) -> None:
+    """Raise `RunError` where the folder of all outputs, or one that it lies in, is a file."""
+    if not isinstance(root, Path):
+        return
+    there = next((path for path in (root, *root.parents) if os.path.lexists(path)), root)
+    if naming.output is not None and os.path.isfile(there):
+        remedy = "give -o a folder, or for one picture a name that ends in .png, .jpg, .webp or .tif"
+        raise RunError(f"{there}: is a file, and no folder for translations; {remedy}")
+
+
 def _jobs(
     inputs: list[AnyPath], naming: Naming, wanted: Filter, left_out: LeftOut, arrived: Collection[Path] | None
 ) -> list[Job]:
@@ -266,7 +277,8 @@ def make_plans(
 ) -> list[tuple[Path, Plan]]:  # fmt: skip
     """Each model with its plan, made as `make_plan` does with these `filters` and a `Naming` of the other arguments.
 
-    Raises `ConfigError` where several models would write to the same files, and for dials that a model has not.
+    Raises `ConfigError` where several models would write to the same files, and for dials that a model has not, and
+    `RunError` where a translation would replace the mask of the options.
     """
     if len(models) > 1 and (stream := next(filter(is_stream, inputs), None)):
         raise ConfigError(f"{stream}: is a stream, which can be read only once; give one model at a time")
@@ -284,7 +296,10 @@ def make_plans(
         taken[name] = model
         naming = Naming(with_model(output, name) if output is not None else None, format_, name, is_folder)
         recipe = recipe_of(memory.model(model), options, saving)
-        planned.append((model, make_plan(inputs, naming, recipe=recipe, memory=memory, **filters)))
+        plan = make_plan(inputs, naming, recipe=recipe, memory=memory, **filters)
+        if options.mask is not None:
+            _refuse_mask(plan, options.mask)
+        planned.append((model, plan))
     return planned
 
 
@@ -380,6 +395,19 @@ def _refuse_collisions(jobs: Sequence[Job], sources: set[str], real: _Real, in_p
                 "them apart, as in 'styled/{folder}/{name}.png', or translate them into two folders"
             )
         taken[key] = job.source
+
+
+def _refuse_mask(plan: Plan, mask: Path) -> None:
+    """Raise `RunError` where a target is the file of the mask, by whatever path or link."""
+    try:
+        of_mask = mask.stat()
+    except OSError:  # it is not there, and told as such when it is read
+        return
+    for job in (*plan.jobs, *plan.skipped, *plan.failed):
+        with suppress(OSError):  # a target that is not there yet
+            if isinstance(job.target, Path) and os.path.samestat(of_mask, job.target.stat()):
+                way = "leave it out by --exclude" if job.source == job.target else "give -o another folder or name"
+                raise RunError(f"{job.target}: the mask would be overwritten by a translation; {way}")
 
 
 def _refuse_unwritten(path: AnyPath) -> None:

@@ -3,7 +3,7 @@
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 
-from sincut.batch.beside import copy_sidecars
+from sincut.batch.beside import copy_sidecars, further_names
 from sincut.batch.naming import Job
 from sincut.batch.remote import stamp_of
 from sincut.batch.staged import Staged
@@ -98,8 +98,9 @@ def save(picture: Picture, staged: Staged, saving: Saving) -> tuple[str, ...]:
 
 def _placed(staged: Staged, saving: Saving, write: Callable[[], tuple[str, ...]]) -> tuple[str, ...]:
     """Have the target written and put it in its place, its sidecars with it; all notes."""
+    names = further_names(*staged.given)
     try:
-        notes = write()
+        notes = write() + names
         staged.publish()
         return notes if saving.strip else notes + copy_sidecars(*staged.given)
     finally:

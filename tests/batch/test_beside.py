@@ -137,3 +137,21 @@ def test_what_is_asked_about_times_makes_no_output_anew() -> None:
 
     recipes = [recipe_of(Known("abc"), Options(), Saving(keep_times=keep)) for keep in (False, True)]
     assert recipes[0] == recipes[1]
+
+
+@pytest.mark.parametrize("memory", [None, 1])
+def test_names_that_part_in_place_are_told(folder: Path, tmp_path: Path, tiny: Config, memory: int | None) -> None:
+    os.link(folder / "b.png", tmp_path / "kept.png")
+    before, events = (tmp_path / "kept.png").read_bytes(), list[Event]()
+    plan = make_plan([folder], Naming(None))
+    run(plan, Translator(make_model(tiny)), Options(tile=32, max_memory=memory), on_event=events.append)
+    parted = "its file had 2 names (hard links); under this one it is a file of its own now"
+    told = {event.source.name: parted in event.notes for event in events if isinstance(event, PictureDone)}
+    assert told == {"a.jpg": False, "b.png": True} and (tmp_path / "kept.png").read_bytes() == before
+
+
+def test_names_of_a_file_that_is_only_read_are_not_told(folder: Path, tmp_path: Path, tiny: Config) -> None:
+    os.link(folder / "b.png", folder / "c.png")
+    events: list[Event] = []
+    run(make_plan([folder], Naming(tmp_path / "out")), Translator(make_model(tiny)), Options(), on_event=events.append)
+    assert not notes_of(events)

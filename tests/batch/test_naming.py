@@ -3,7 +3,7 @@
 from pathlib import Path
 
 import pytest
-from helpers import RECIPE, in_process, make_model, scene, targets
+from helpers import RECIPE, assert_clear_error, in_process, make_model, scene, targets
 from PIL import Image
 
 from sincut.batch.naming import Naming
@@ -127,3 +127,24 @@ def test_folders_that_are_there_may_have_braces(tree: Path, tmp_path: Path, mode
         Naming(tmp_path / "new" / "{guid}" / "out.png")
     with pytest.raises(ConfigError, match="several models need"):
         make_plans([model_file, model_file], [tree], braces / "out", Options(), Saving())
+
+
+@pytest.mark.parametrize("beyond", ["", "deeper", "{stem}.png"])
+def test_a_file_is_no_folder_for_translations(tree: Path, tmp_path: Path, model_file: Path, beyond: str) -> None:
+    there = tmp_path / "notes"
+    there.write_text("words")
+    for source in (tree / "a.jpg", tree):
+        result = in_process("apply", model_file, source, "-o", there / beyond)
+        assert_clear_error(result, 1, f"{there}: is a file, and no folder", "give -o a folder", ".png")
+    assert there.read_text() == "words"
+
+
+@pytest.mark.parametrize("name", [".png", ".JPG", ".psd"])
+def test_a_suffix_alone_is_no_name(tree: Path, tmp_path: Path, name: str) -> None:
+    for output in (tmp_path / name, tmp_path / "{folder}" / name):
+        with pytest.raises(ConfigError, match=rf"{name}: is a suffix without a name; give .*picture{name}"):
+            Naming(output)
+    hidden = Naming(tmp_path / name, is_folder=True)
+    assert make_plan([tree / "a.jpg"], hidden).jobs[0].target == tmp_path / name / "a.jpg"
+    (tmp_path / name).mkdir()
+    assert make_plan([tree / "a.jpg"], Naming(tmp_path / name)).jobs[0].target == tmp_path / name / "a.jpg"

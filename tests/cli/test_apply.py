@@ -82,6 +82,27 @@ def test_a_mask_says_where(source: Path, applied: Any, tmp_path: Path) -> None:
     assert np.abs(out[:, 80:] - applied()[:, 80:]).max() <= 1
 
 
+def test_a_mask_is_never_replaced(source: Path, model_file: Path, tmp_path: Path) -> None:
+    folder = tmp_path / "masks"
+    folder.mkdir()
+    mask = folder / "mask.png"
+    Image.new("L", (120, 96), 255).save(mask)
+    (tmp_path / "soft.png").symlink_to(mask)
+    os.link(mask, tmp_path / "hard.png")
+    before = mask.read_bytes()
+    for name in (mask, folder / ".." / "masks" / "mask.png", tmp_path / "soft.png", tmp_path / "hard.png"):
+        command = ("apply", model_file, source, "--mask", mask, "-o", name)
+        assert_clear_error(
+            in_process(*command, "--overwrite"), 1, str(name), "the mask would be overwritten", "give -o"
+        )
+        assert_clear_error(in_process(*command), 1, "the mask would be overwritten")
+    in_place = ("apply", model_file, folder, "--mask", mask, "--in-place")
+    assert_clear_error(in_process(*in_place), 1, "the mask would be overwritten", "--exclude")
+    assert mask.read_bytes() == before and os.path.samefile(mask, tmp_path / "hard.png")
+    missing = in_process("apply", model_file, source, "--mask", tmp_path / "no.png", "-o", tmp_path / "o.png")
+    assert_clear_error(missing, 1, "no.png")
+
+
 def test_scale_changes_what_is_translated(applied: Any) -> None:
     whole, smaller = applied(), applied("--scale", "0.6")
     assert smaller.shape == whole.shape and np.abs(smaller - whole).mean() > 1
