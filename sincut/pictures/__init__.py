@@ -2,8 +2,8 @@
 
 # In this order: each imports only those before it.
 MODULES = (
-    *("picture", "formats", "profiles", "modes", "ifd", "exif", "xmp", "photoshop", "segments", "jpeg", "chunks"),
-    *("coding", "boxes", "fitting", "tiff_exif", "dressing", "metadata", "resampling", "hidden", "kind", "libvips"),
-    *("tiff_kinds", "kinds"),
+    *("picture", "formats", "profiles", "modes", "ifd", "exif", "xmp", "photoshop", "scans", "segments", "jpeg"),
+    *("chunks", "coding", "boxes", "fitting", "tiff_exif", "dressing", "metadata", "resampling", "hidden", "kind"),
+    *("libvips", "tiff_kinds", "kinds"),
     *("opening", "lossless", "reading", "visible", "strips", "reduced", "learned", "masks", "writing", "large"),
 )

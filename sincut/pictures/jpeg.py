@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, JpegImagePlugin
 
+from sincut.pictures import scans
 from sincut.pictures.formats import FULL_CHROMA
 from sincut.pictures.segments import end_of_picture
 
@@ -90,6 +91,12 @@ def lacks_pixels(path: Path) -> bool:
             return True
         first = pixels
     return False
+
+
+def loses_pixels(path: Path) -> bool:
+    """True if a part of a JPEG file's pixels is missing, as its restart markers or its components show."""
+    with path.open("rb") as file:
+        return scans.lost(file).pixels
 
 
 def options_of(image: Image.Image) -> dict[str, Any]:

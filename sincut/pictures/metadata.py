@@ -14,7 +14,7 @@ from typing import Any, BinaryIO, NamedTuple
 
 from PIL import Image
 
-from sincut.pictures import boxes, chunks, coding, exif, ifd, jpeg, photoshop, segments, tiff_exif, xmp
+from sincut.pictures import boxes, chunks, coding, exif, ifd, jpeg, photoshop, scans, segments, tiff_exif, xmp
 from sincut.pictures.modes import GREY, IN_PROFILE
 from sincut.pictures.picture import Metadata
 from sincut.pictures.profiles import UNUSABLE
@@ -37,6 +37,9 @@ BMP_HEADER, PPM_BYTES = 138, 4096  # bytes that are looked at
 # Two or three numbers, with comments between them (https://netpbm.sourceforge.net/doc/ppm.html).
 PPM_HEADER = re.compile(rb"P[14]((\s|#[^\n]*\n)+\d+){2}|P[2356]((\s|#[^\n]*\n)+\d+){3}")
 LAYERS_DROPPED = "its Photoshop layers were dropped"
+LESS_SHARP = "its last scans are missing, so it is less sharp than it was"
+# As Adobe's programs write CMYK, and Pillow and libvips take all of it; an Adobe marker would tell.
+INKS_INVERTED = "its CMYK, without an Adobe marker, was taken as inverted (0 is all ink)"
 # Pillow's parser of EXIF raises any of these on damaged tags.
 DAMAGED_EXIF = (
     *(ValueError, TypeError, AttributeError, SyntaxError, LookupError, OSError, RuntimeError, ArithmeticError),
@@ -160,6 +163,8 @@ def _of_jpeg(image: Image.Image, file: BinaryIO) -> _Raw:
     notes = [*segments.notes(held, listed=image.format == "MPO"), *_oblong(across, down, unit == 0)]
     icc, comments = image.info.get("icc_profile") or None, tuple(held.comments)
     notes += [UNUSABLE] if held.profile and not icc else []
+    notes += [INKS_INVERTED] if image.mode == "CMYK" and "adobe" not in image.info else []
+    notes += [LESS_SHARP] if "progressive" in image.info and scans.lost(file).precision else []
     return _Raw(icc, held.exif, held.xmp, held.photoshop, dpi, comments, notes=notes)
 
 

@@ -12,7 +12,7 @@ from PIL import Image, ImageCms
 
 from sincut.errors import DamagedError, ImageError, UnsupportedError
 from sincut.pictures import formats, libvips
-from sincut.pictures.jpeg import lacks_pixels, may_lack_pixels, with_an_end
+from sincut.pictures.jpeg import lacks_pixels, loses_pixels, may_lack_pixels, with_an_end
 from sincut.pictures.kind import Kind, Trouble
 from sincut.pictures.kinds import kind_of
 from sincut.pictures.metadata import UPRIGHT, Carried, carried_by, carried_in_info, turned_upright
@@ -38,6 +38,7 @@ FURTHER = "its further channels were dropped"
 FIRST_ONLY = "only the first of its images was taken"
 MADE_EIGHT = "its {bits} bits a channel became 8"
 MISSING_PIXELS = "is damaged or cannot be read (pixels are missing at its end); copy it again or repair it"
+LOST_PIXELS = "is damaged or cannot be read (a part of its pixels is missing); copy it again or repair it"
 SIXTEEN = 16  # bits of the deepest integers that are told about; deeper ones are greys of 16 bits or refused
 
 
@@ -147,9 +148,13 @@ def first_only(image: Image.Image) -> list[str]:
 
 def refuse_missing(image: Image.Image, path: Path) -> None:
     """Raise `DamagedError` where pixels of a JPEG are missing; its image is decoded, or not yet."""
+    if image.format not in ("JPEG", "MPO"):
+        return
     undecoded = bool(getattr(image, "tile", ()))
-    if image.format in ("JPEG", "MPO") and (undecoded or may_lack_pixels(image)) and lacks_pixels(path):
+    if (undecoded or may_lack_pixels(image)) and lacks_pixels(path):
         raise DamagedError(MISSING_PIXELS)
+    if loses_pixels(path):
+        raise DamagedError(LOST_PIXELS)
 
 
 def _has_frames(image: Image.Image) -> bool:
@@ -178,6 +183,7 @@ def _ended(image: Image.Image, source: Path) -> Picture | None:
     whole = with_an_end(source) if image.format in ("JPEG", "MPO") else None
     if whole is None:
         return None
+    refuse_missing(whole, source)
     with whole:
         picture = from_pil(whole, carried_by(whole, source))
     return replace(picture, notes=(*picture.notes, NO_END))

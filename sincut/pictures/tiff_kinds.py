@@ -77,6 +77,7 @@ class _Layout(NamedTuple):
     inks: int
     dots: tuple[int, ...]  # the numbers of no ink and of all ink, where they are told
     palette: tuple[int, ...]
+    slices: int  # of a volume, of which decoders give the first (ImageDepth, TileDepth)
 
     @property
     def deepest(self) -> int:
@@ -244,6 +245,7 @@ def _layout(tags: TiffImagePlugin.ImageFileDirectory_v2) -> _Layout | None:
         inks=_number(tags, 332, 1) if photometric == CMYK else 1,
         dots=_numbers(tags, 336)[:2] if photometric == CMYK else (),
         palette=_numbers(tags, 320),
+        slices=max(_number(tags, 32997, 1), _number(tags, 32998, 1)),
     )
 
 
@@ -260,6 +262,8 @@ def _colours(layout: _Layout) -> str:
 def _of_both(layout: _Layout) -> Trouble | None:
     """What neither library reads rightly, whatever it was built with."""
     bits, samples, other = layout.bits, layout.samples, "convert it to 8 or 16 bits"
+    if layout.slices > 1:
+        return Trouble(f"its volume of {layout.slices} slices (ImageDepth)", "save its slices as pictures of their own")
     if layout.photometric not in READ:
         return Trouble(f"its colours ({_colours(layout)})", "convert it to RGB")
     if layout.photometric == CMYK and layout.inks != 1:

@@ -1,10 +1,13 @@
 """Odd files that decoders garble or lose parts of in silence."""
 
+import re
 import struct
 from collections.abc import Callable
 from functools import partial
+from itertools import pairwise
 
 import numpy as np
+from PIL import Image
 
 from corpus import profiles
 from corpus.files import jpeg, png, segment
@@ -119,6 +122,8 @@ FLOATS = [
 ]
 
 PAGES = [
+    Row("volume.tif", lambda: of(RGB, {32997: (LONG, [3])}), Refused(("3 slices",))),
+    Row("flat-volume.tif", lambda: of(RGB, {32997: (LONG, [1]), 32998: (LONG, [1])}), Done(RGB)),
     # GDAL keeps what is transparent as a page of its own.
     Row(
         "mask-behind.tif",
@@ -137,6 +142,7 @@ PAGES = [
 ]
 
 SHORT_OF_PIXELS = Refused(("damaged", "pixels are missing"), damaged=True)
+LOST_PIXELS = Refused(("damaged", "a part of its pixels is missing"), damaged=True)
 NO_USE = ("ICC profile is damaged",)
 
 
@@ -144,6 +150,47 @@ def _taller(data: bytes) -> bytes:
     """A JPEG file that says that it is three times as high."""
     at = data.index(b"\xff\xc0") + 5
     return data[:at] + struct.pack(">H", 3 * H) + data[at + 2 :]
+
+
+def _intervals(data: bytes) -> list[bytes]:
+    """A JPEG file of one scan, cut in front of its restart markers and of its end."""
+    start = data.index(b"\xff\xda")
+    places = [match.start() for match in re.finditer(rb"\xff[\xd0-\xd7\xd9]", data[start:])]
+    return [data[a:b] for a, b in pairwise([0, *(start + place for place in places), len(data)])]
+
+
+def _without_interval(number: int) -> bytes:
+    """A JPEG file of which an interval between two restart markers is lost."""
+    parts = _intervals(jpeg(RGB, restart_marker_blocks=2))
+    return b"".join(parts[:number] + parts[number + 1 :])
+
+
+def _swapped_intervals() -> bytes:
+    """A JPEG file of which two intervals stand in each other's place."""
+    parts = _intervals(jpeg(RGB, restart_marker_rows=1))
+    return b"".join([parts[0], parts[2], parts[1], *parts[3:]])
+
+
+def _flipped_in_marker() -> bytes:
+    """A JPEG file with a flipped bit that makes a restart marker one byte of the picture's data."""
+    data = jpeg(RGB, restart_marker_rows=1)
+    return data.replace(b"\xff\xd1", b"\x7f\xd1", 1)
+
+
+def _fewer_scans(count: int) -> bytes:
+    """A progressive JPEG file without its last scans."""
+    data = jpeg(RGB, progressive=True)
+    places = [match.start() for match in re.finditer(rb"\xff\xc4|\xff\xda", data)]
+    scans = [place for place in places if data[place + 1] == 0xDA]
+    tables = max(place for place in places if place < scans[-count] and place > scans[-count - 1])  # of that scan
+    return data[:tables] + b"\xff\xd9"
+
+
+def _inks_without_marker() -> bytes:
+    """A CMYK JPEG file that does not say whose numbers these are."""
+    data = jpeg(Image.fromarray(np.dstack([255 - RGB, 0 * RGB[..., 0]]), "CMYK"))
+    at = data.index(b"\xff\xee")
+    return data[:at] + data[at + 2 + int.from_bytes(data[at + 2 : at + 4], "big") :]
 
 
 def _with_key(bits: int) -> bytes:
@@ -170,6 +217,11 @@ JPEGS = [
     Row("half-with-end.jpg", lambda: jpeg(RGB)[: len(jpeg(RGB)) // 2] + b"\xff\xd9", SHORT_OF_PIXELS),
     Row("half-grey-with-end.jpg", lambda: jpeg(GREY)[: len(jpeg(GREY)) // 2] + b"\xff\xd9", SHORT_OF_PIXELS),
     Row("height-lies.jpg", lambda: _taller(jpeg(RGB)), SHORT_OF_PIXELS),
+    *(Row(f"interval-{n}-lost.jpg", partial(_without_interval, n), LOST_PIXELS) for n in (1, 3, 5)),
+    Row("intervals-swapped.jpg", _swapped_intervals, LOST_PIXELS),
+    Row("restart-flipped.jpg", _flipped_in_marker, LOST_PIXELS),
+    Row("last-scan-lost.jpg", partial(_fewer_scans, 1), Done(RGB, ("less sharp",), off=4)),
+    Row("cmyk-unmarked.jpg", _inks_without_marker, Done(RGB, ("CMYK", "taken as inverted"), off=2)),
     Row("of-one-grey.jpg", lambda: jpeg(0 * RGB + 128), Done(0 * RGB + 128, off=1)),
     Row(
         "part-of-profile.jpg",
