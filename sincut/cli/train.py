@@ -90,10 +90,13 @@ lesson_options = gathered(
         default=None,
         help="Let the model carry the pixels of its target, or not; as the preset says by default.",
     ),
+    click.option("--method", metavar="NAME", help="sincut, cyclegan, or another algorithm: gatys, strotss, wct2."),
     click.option(
-        "--method", metavar="NAME", help="sincut, cyclegan, or gatys: another algorithm; as the preset says by default."
+        "--weights",
+        type=PATH,
+        metavar="FILE",
+        help="Of the trained network that gatys and strotss (VGG-19) or wct2 uses.",
     ),
-    click.option("--weights", type=PATH, metavar="FILE", help="Of the trained network that gatys uses, VGG-19."),
 )
 
 

@@ -202,7 +202,9 @@ class Method:
 
     algorithm: str = field(
         default="sincut",
-        metadata={"doc": "sincut, cyclegan, gatys, or the name of an algorithm that is registered in Python"},
+        metadata={
+            "doc": "sincut, cyclegan, gatys, strotss, wct2, or the name of an algorithm that is registered in Python"
+        },
     )
 
 
@@ -214,11 +216,19 @@ class Rival:
         default="",
         metadata={"doc": "file of the weights of the network that they use; empty: where torchvision keeps VGG-19"},
     )
-    iterations: int = number(0, 0, 1_000_000, "iterations for a picture; 0: as published, gatys 500")
+    iterations: int = number(
+        0, 0, 1_000_000, "iterations for a picture, strotss: at each size; 0: as published, gatys 500, strotss 200"
+    )
     content: float = number(1.0, 0, 1e9, "gatys: weight of the content loss")
     style: float = number(1000.0, 0, 1e9, "gatys: weight of the style loss")
+    alpha: float = number(
+        16.0, 1e-6, 1e9, "strotss: weight of the content loss at the first size, halved at each further one"
+    )
     size: int = number(
-        0, 0, 65536, "gatys: longest side in px at which the target is compared; 0: that of the picture, as published"
+        0,
+        0,
+        65536,
+        "gatys, wct2: longest side in px at which the target is compared; 0: that of the picture, as published",
     )
     start: str = choice(
         "content", ("content", "noise"), "gatys: what the optimisation begins with, the picture or noise"

@@ -20,9 +20,8 @@ Where the paper leaves it open, or is not followed to the letter:
   without that it may leap far away from noise. An iteration is one evaluation of the network and its gradient.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import replace
-from pathlib import Path
 
 import torch
 import torch.nn.functional as F
@@ -31,8 +30,8 @@ from torch import Tensor
 from sincut.config.sections import Rival
 from sincut.errors import ImageError
 from sincut.model.kinds import Told, untold
-from sincut.nets.vgg import Vgg, read_vgg, standardised, vgg_of, weights_file
-from sincut.rivals.technique import Technique
+from sincut.nets.vgg import Vgg, standardised
+from sincut.rivals.technique import Technique, VggTechnique, no_longer
 
 CONTENT, STYLE = "relu4_2", ("relu1_1", "relu2_1", "relu3_1", "relu4_1", "relu5_1")
 LAYERS = (*STYLE, CONTENT)
@@ -91,32 +90,15 @@ class Objective:
         return self.settings.content * content + self.settings.style * style
 
 
-class Gatys(Technique):
+class Gatys(VggTechnique):
     """The optimisation with VGG-19 up to relu5_1."""
 
-    def __init__(self, vgg: Vgg, settings: Rival) -> None:
-        super().__init__(settings)
-        self.vgg = vgg
+    last = STYLE[-1]
 
-    @classmethod
-    def files(cls, settings: Rival) -> tuple[Path, ...]:
-        """The file of VGG-19's weights."""
-        return (weights_file(settings.weights),)
-
-    @classmethod
-    def read(cls, settings: Rival) -> "Gatys":
-        """With the weights of that file, as far as they are used."""
-        (file,) = cls.files(settings)
-        return cls(read_vgg(file, STYLE[-1], settings.pooling), settings)
-
-    @classmethod
-    def of_tensors(cls, tensors: Mapping[str, Tensor], settings: Rival) -> "Gatys":
-        """The inverse of `state_dict`."""
-        own = {name.removeprefix("vgg."): value for name, value in tensors.items()}
-        vgg = vgg_of(own, settings.pooling)
-        if len(vgg.widths) != DEPTH:
-            raise ValueError("its network does not end with conv5_1")
-        return cls(vgg, settings)
+    @staticmethod
+    def pooling(settings: Rival) -> str:
+        """As the settings say."""
+        return settings.pooling
 
     def restyled(self, content: Tensor, style: Tensor, random: torch.Generator, told: Told = untold) -> Tensor:
         """The content's pixels, or noise, after so many iterations."""
@@ -160,15 +142,3 @@ class Gatys(Technique):
         if count <= TIMED:
             return None
         return Gatys(self.vgg, replace(self.settings, iterations=TIMED)), count / TIMED
-
-
-DEPTH = 13  # convolutions of VGG-19 up to relu5_1
-
-
-def no_longer(image: Tensor, side: int) -> Tensor:
-    """(1, 3, H, W) with sides of at most `side` px, its aspect kept; smaller ones stay as they are."""
-    factor = side / max(image.shape[2:])
-    if factor >= 1:
-        return image
-    h, w = (max(1, round(length * factor)) for length in image.shape[2:])
-    return F.interpolate(image, (h, w), mode="bilinear", antialias=True)

@@ -8,13 +8,15 @@ in the table of `techniques.py`.
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
 from pathlib import Path
-from typing import ClassVar
+from typing import ClassVar, Self
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor, nn
 
 from sincut.config.sections import Rival
 from sincut.model.kinds import Told, untold
+from sincut.nets.vgg import NAMES, Vgg, read_vgg, vgg_of, weights_file
 
 
 class Technique(nn.Module, ABC):
@@ -68,3 +70,47 @@ class Technique(nn.Module, ABC):
         None where a small picture is a small part already.
         """
         return None
+
+
+class VggTechnique(Technique):
+    """A technique whose network is VGG-19 up to a layer, with the weights of torchvision's file or of another."""
+
+    last: ClassVar[str]  # the deepest layer that is used, such as relu5_1
+
+    def __init__(self, vgg: Vgg, settings: Rival) -> None:
+        super().__init__(settings)
+        self.vgg = vgg
+
+    @staticmethod
+    def pooling(settings: Rival) -> str:
+        """The kind of pooling, as published by default."""
+        return "max"
+
+    @classmethod
+    def files(cls, settings: Rival) -> tuple[Path, ...]:
+        """The file of VGG-19's weights."""
+        return (weights_file(settings.weights),)
+
+    @classmethod
+    def read(cls, settings: Rival) -> Self:
+        """With the weights of that file, as far as they are used."""
+        (file,) = cls.files(settings)
+        return cls(read_vgg(file, cls.last, cls.pooling(settings)), settings)
+
+    @classmethod
+    def of_tensors(cls, tensors: Mapping[str, Tensor], settings: Rival) -> Self:
+        """The inverse of `state_dict`."""
+        own = {name.removeprefix("vgg."): value for name, value in tensors.items()}
+        vgg = vgg_of(own, cls.pooling(settings))
+        if NAMES[len(vgg.widths) - 1] != cls.last.removeprefix("relu"):
+            raise ValueError(f"its network does not end with {cls.last.replace('relu', 'conv')}")
+        return cls(vgg, settings)
+
+
+def no_longer(image: Tensor, side: int) -> Tensor:
+    """(1, 3, H, W) with sides of at most `side` px, its aspect kept; smaller ones stay as they are."""
+    factor = side / max(image.shape[2:])
+    if factor >= 1:
+        return image
+    h, w = (max(1, round(length * factor)) for length in image.shape[2:])
+    return F.interpolate(image, (h, w), mode="bilinear", antialias=True)

@@ -12,7 +12,8 @@ from torch import Tensor
 from sincut.config.sections import Rival
 from sincut.errors import ImageError
 from sincut.nets.vgg import read_vgg
-from sincut.rivals.gatys import STYLE, Gatys, Objective, content_loss, gram, no_longer, style_loss
+from sincut.rivals.gatys import STYLE, Gatys, Objective, content_loss, gram, style_loss
+from sincut.rivals.technique import no_longer
 
 Pair = tuple[Tensor, Tensor]
 FEW = Rival(iterations=25, style=1000.0)
