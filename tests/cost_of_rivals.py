@@ -1,9 +1,10 @@
 """What the other algorithms cost: `python tests/cost_of_rivals.py [SIDE] [NAME ...]`, by default 512 px, all of them.
 
 Each is applied to a made-up square picture in a process of its own, with networks of the full widths and random
-weights, which take as long as trained ones. Printed are the seconds an iteration, on the clock and of the processor
-(of all threads together, which other programs do not lengthen much), the memory that is expected, and the most main
-memory that its process held. Nothing is read or left behind.
+weights, which take as long as trained ones. Printed are the seconds an iteration (of those at several sizes, at the
+last one) or, where there are none, those of the picture, on the clock and of the processor (of all threads together,
+which other programs do not lengthen much), the memory that is expected, and the most main memory that its process held.
+Nothing is read or left behind.
 """
 
 import subprocess
@@ -11,6 +12,7 @@ import sys
 import time
 from collections.abc import Callable
 from dataclasses import replace
+from functools import partial
 
 import numpy as np
 import torch
@@ -19,12 +21,14 @@ from sincut.config.resolve import resolve
 from sincut.config.sections import Rival, overlay
 from sincut.devices import peak_memory
 from sincut.events import Event, TileDone
-from sincut.nets.vgg import CONVOLUTIONS, Vgg
+from sincut.nets.vgg import CONVOLUTIONS, NAMES, Vgg
 from sincut.pictures.picture import Picture
 from sincut.pictures.resampling import resized
-from sincut.rivals.gatys import DEPTH, Gatys
+from sincut.rivals.gatys import Gatys
 from sincut.rivals.model import RivalModel
-from sincut.rivals.technique import Technique
+from sincut.rivals.strotss import Strotss
+from sincut.rivals.technique import Technique, VggTechnique
+from sincut.rivals.wct2 import Wct2
 from sincut.translation.translator import Translator
 
 ITERATIONS = 8  # that are timed; the first ones set up what is set up once
@@ -32,15 +36,20 @@ WARM = 2
 WIDTHS = [width for width, count in zip((64, 128, 256, 512, 512), CONVOLUTIONS, strict=True) for _ in range(count)]
 
 
-def vgg(depth: int) -> Vgg:
-    """VGG-19 up to a convolution, with random weights that keep the strength of what goes through."""
-    network = Vgg(WIDTHS[:depth], "average").requires_grad_(False)
+def with_vgg(technique: type[VggTechnique], settings: Rival) -> Technique:
+    """The technique with VGG-19 as far as it is used, of random weights that keep the strength of what goes through."""
+    depth = NAMES.index(technique.last.removeprefix("relu")) + 1
+    network = Vgg(WIDTHS[:depth], technique.pooling(settings)).requires_grad_(False)
     for layer in network.convs.values():
         torch.nn.init.kaiming_normal_(layer.get_parameter("weight"))
-    return network
+    return technique(network, settings)
 
 
-MADE: dict[str, Callable[[Rival], Technique]] = {"gatys": lambda settings: Gatys(vgg(DEPTH), settings)}
+MADE: dict[str, Callable[[Rival], Technique]] = {
+    "gatys": partial(with_vgg, Gatys),
+    "strotss": partial(with_vgg, Strotss),
+    "wct2": lambda settings: Wct2(settings).eval().requires_grad_(False),
+}
 
 
 def picture(side: int, seed: int) -> np.ndarray:
@@ -66,13 +75,15 @@ def measure(name: str, side: int) -> str:
             used.append(time.process_time())
 
     translator.apply_picture(Picture(picture(side, 0)), on_event=hear)
-    each, busy = ((times[ITERATIONS - 1] - times[WARM]) / (ITERATIONS - 1 - WARM) for times in (clock, used))
+    count = len(clock) - 1
+    told = f"{clock[-1] - clock[0]:.1f} s a picture, {used[-1] - used[0]:.1f} s of the processor"
+    if count < usual:  # only a part of the work was done
+        timed = ITERATIONS - 1 - WARM
+        each, busy = ((times[-1] - times[-1 - timed]) / timed for times in (clock, used))
+        told = f"{each:.2f} s an iteration, {busy:.2f} s of the processor; a picture takes {usual} iterations"
     expected = translator.model.pixel_bytes * side**2
     memory = f"{peak_memory(torch.device('cpu')) / 1e9:.2f} GB at most, {(held + expected) / 1e9:.2f} expected"
-    return (
-        f"{name}, {side}x{side}, {torch.get_num_threads()} threads: {each:.2f} s an iteration, {busy:.2f} s of the "
-        f"processor; a picture takes {usual} iterations; {memory}"
-    )
+    return f"{name}, {side}x{side}, {torch.get_num_threads()} threads: {told}; {memory}"
 
 
 if __name__ == "__main__":

@@ -147,7 +147,7 @@ def test_published_presets_are_faithful() -> None:
         "schedule": {"steps": 100_000, "minutes": 0.0, "least_steps": 0, "enough_steps": 0, "seed": 0},
         "ensemble": {"members": 1, "steps": 300},
         "rival": {
-            **{"weights": "", "iterations": 0, "content": 1.0, "style": 1000.0, "size": 0},
+            **{"weights": "", "iterations": 0, "content": 1.0, "style": 1000.0, "alpha": 16.0, "size": 0},
             **{"start": "content", "pooling": "average"},
         },
         "synthesis": {"exemplar": False},
