@@ -56,6 +56,8 @@ def coerce(key: str, value: Any, default: Any) -> Any:
 
 def parse(text: str) -> Any:
     """The value of a flag: TOML if it parses as such, otherwise a text; `0,2,4` is a list, `.5` a number."""
+    if not text:
+        return text
     text = text.lower() if text in ("True", "False") else text
     for candidate in (text, f"[{text}]"):
         try:

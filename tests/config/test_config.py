@@ -234,6 +234,10 @@ def test_flags_win_over_preset_and_defaults() -> None:
     assert config.crops.scale == "factor"
 
 
+def test_an_empty_flag_is_an_empty_text() -> None:
+    assert resolve("gatys", ["rival.weights=vgg.pth", "rival.weights="]).rival.weights == ""
+
+
 @pytest.mark.parametrize(
     ("flag", "words"),
     [
