@@ -233,7 +233,10 @@ class Strotss(VggTechnique):
 
     @property
     def pixel_bytes(self) -> int:
-        """Bytes of features and gradients at the last size, of the features of content and style, and of colours."""
+        """Bytes of features and gradients at the last size, of the features of content and style, and of colours.
+
+        Another 0.4 GB, for covariances of the whole network's hypercolumns, does not depend on the picture.
+        """
         widths = zip(NAMES, self.vgg.widths, strict=False)
         kept = sum(width / 4 ** (int(name[0]) - 1) for name, width in widths if f"relu{name}" in LAYERS)
         return self.vgg.pixel_bytes + int(4 * (2 * kept + 3 * 12))
