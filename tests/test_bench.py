@@ -26,6 +26,17 @@ def test_work_of_the_release_settings_is_the_published_one() -> None:
     assert step_tflop(config) == pytest.approx(0.98, abs=0.01)
 
 
+def test_work_of_the_networks_for_sets_is_as_by_hand() -> None:
+    full, half, quarter = 256**2, 128**2, 64**2  # places; a step down comes behind its convolution
+    encoder = full * 3 * 64 * 49 + 9 * (full * 64 * 128 + half * 128 * 256) + quarter * 10 * 9 * 256**2
+    decoder = quarter * 8 * 9 * 256**2 + 9 * (half * 256 * 128 + full * 128 * 64) + full * 64 * 3 * 49
+    critic = 16 * (255**2 * 3 * 64 + 127**2 * 64 * 128 + 63**2 * 128 * 256 + 31**2 * 256 * 512 + 30**2 * 512)
+    wanted = [2e-12 * each for each in (encoder, encoder, decoder, critic)]
+    assert _forward_tflop(resolve("cut")) == pytest.approx(wanted)
+    both = 3 * 2 * (wanted[0] + wanted[2]) + 3 * 2 * wanted[1] + 8 * wanted[3]  # G(x) and G(y), queries, D without R1
+    assert step_tflop(resolve("cut")) == pytest.approx(both)
+
+
 def test_work_counts_what_is_asked_for_and_nothing_else() -> None:
     config = resolve()
     seldom = overlay(config, {"losses": {"r1_every": 1024}})
