@@ -86,7 +86,8 @@ def train(
     except RuntimeError as error:
         if not out_of_memory(error):
             raise
-        fewer = f"--set crops.count={config.crops.count // 2 or 1} or --set networks.inner={config.networks.inner // 2}"
+        fewer = f"--set crops.count={config.crops.count // 2} or " if config.crops.count > 1 else ""
+        fewer += f"--set networks.inner={config.networks.inner // 2}"
         raise TrainingError(f"the memory of {device} is not enough for these settings; use {fewer}") from None
     return training.model(loop.provenance())
 

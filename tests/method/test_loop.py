@@ -199,7 +199,9 @@ def test_too_little_memory_is_told_with_what_takes_less(
     schedule = {"steps": 0, "minutes": 1.0, "least_steps": 0}
     with pytest.raises(TrainingError, match="memory of cpu is not enough") as caught:
         train(*pictures, overlay(tiny, {"crops": {"count": 4}, "schedule": schedule}), device=CPU)
-    assert "--set crops.count=2 or " in str(caught.value)
+    assert "use --set crops.count=2 or --set networks.inner=4" in str(caught.value)
+    with pytest.raises(TrainingError, match=r"use --set networks\.inner=4"):  # one crop is the fewest
+        train(*pictures, overlay(tiny, {"crops": {"count": 1}, "schedule": schedule}), device=CPU)
 
 
 def test_a_finished_translation_has_the_photo_s_strengths(
