@@ -35,7 +35,6 @@ class AnyModel(ABC):
     """A learned translation of pictures (N, 3, H, W) in [-1, 1], of any kind, with its settings and provenance."""
 
     kind: ClassVar[str]
-    unit: ClassVar[str] = "tiles"  # what progress is told in
     dials_remedy: ClassVar[str] = REMEDY  # what to do where dials are turned, and there is no exemplar
     config: Config
     provenance: Provenance
@@ -74,6 +73,11 @@ class AnyModel(ABC):
     def rounds(self, size: tuple[int, int]) -> int:
         """Parts of the work on a window of `size` (H, W) that are told one by one, in `unit`; 1 for a tile of G."""
         return 1
+
+    @property
+    def unit(self) -> str:
+        """What `rounds` counts, in words."""
+        return "tiles"
 
     def sample(self) -> "tuple[AnyModel, float] | None":
         """A model that does a small part of the work, to time it, and how many times as much this one does.

@@ -3,11 +3,12 @@
 import time
 from collections.abc import Callable
 from dataclasses import replace
+from pathlib import Path
 
 import torch
 from torch import Tensor
 
-from sincut.config.sections import Config
+from sincut.config.sections import Config, overlay
 from sincut.errors import ConfigError
 from sincut.events import Checkpoint, Listener, Planned, Preview, Progress, Started, Trained, Warned, ignore
 from sincut.files import sha256
@@ -60,7 +61,8 @@ def train(
     on_event(Started(done, str(device), "float32", f"as {name} is published", torch.get_num_threads(), {name: count}))
     told = replace(provenance or Provenance(), steps=1, planned_steps=1, weights=weights)
     told = replace(told, seconds=round(time.monotonic() - began, 1))
-    model = RivalModel(technique, exemplar_of(to_pixels(target), config.crops), config, told)
+    kept = overlay(config, {"rival": {"weights": Path(settings.weights).name}})  # a model file names no folders
+    model = RivalModel(technique, exemplar_of(to_pixels(target), config.crops), kept, told)
     if done:
         on_event(Warned("the target is in the model already; there is nothing to go on with"))
         return model

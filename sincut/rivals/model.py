@@ -42,7 +42,7 @@ class RivalModel(AnyModel):
     provenance: Provenance = field(default_factory=Provenance)
 
     @property
-    def unit(self) -> str:  # type: ignore[override]
+    def unit(self) -> str:
         """What progress is told in: the technique's iterations."""
         return self.technique.unit
 

@@ -51,6 +51,7 @@ def test_from_train_to_pictures_by_commands(
     told = json.loads(trained.stdout)
     assert told["steps"] == told["planned_steps"] == 1 and list(told["weights"]) == [vgg_file.name]
     assert (run / "report.html").exists() and (run / "previews" / "000001.jpg").exists()
+    assert str(vgg_file.parent) not in str(sincut.load(run).model.config.rival) + json.dumps(told["weights"])
     vgg_file.unlink()  # the model has what it needs of it
     applied = in_process("apply", run, painting, "-o", out, "--json")
     assert applied.returncode == 0, applied.stderr
