@@ -21,6 +21,7 @@ from sincut.model.model import Model, with_generator
 from sincut.report import compare, run_page
 from sincut.report.history import History
 from sincut.runs.needs import bytes_to_learn
+from sincut.runs.results import Judge
 from sincut.runs.table import Pair
 
 
@@ -215,3 +216,15 @@ def test_a_pair_of_a_table_may_be_a_set(tiny: Config, paintings: Path, photo: Pa
     told, known = pair.identity().painting, model.provenance.painting
     assert told is not None and known is not None and told.sha256 == known.sha256 and len(told.pictures) == 3
     assert np.array_equal([each.sha256 for each in told.each], [each.sha256 for each in known.each])
+
+
+def test_a_judge_of_curves_and_studies_takes_the_first_source_and_the_targets_together(
+    paintings: Path, photo: Path
+) -> None:
+    judge = Judge.load(photo, paintings)
+    assert [picture.size for picture in judge.targets] == [(60, 90), (72, 64), (80, 70), (20, 24)]  # all that is read
+    assert judge.target is judge.targets[0] and Judge.load(paintings, photo).source.size == (60, 90)
+    (paintings / "only").mkdir()
+    (paintings / "broken.jpg").rename(paintings / "only/broken.jpg")
+    with pytest.raises(ImageError, match="broken"):
+        Judge.load(photo, paintings / "only")
