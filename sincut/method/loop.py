@@ -86,10 +86,14 @@ def train(
     except RuntimeError as error:
         if not out_of_memory(error):
             raise
-        fewer = f"--set crops.count={config.crops.count // 2} or " if config.crops.count > 1 else ""
-        fewer += f"--set networks.inner={config.networks.inner // 2}"
-        raise TrainingError(f"the memory of {device} is not enough for these settings; use {fewer}") from None
+        raise TrainingError(f"the memory of {device} is not enough for these settings; use {_less(config)}") from None
     return training.model(loop.provenance())
+
+
+def _less(config: Config) -> str:
+    """Settings that take less memory, as a command has them."""
+    fewer = f"--set crops.count={config.crops.count // 2} or " if config.crops.count > 1 else ""
+    return f"{fewer}--set networks.inner={config.networks.inner // 2}"
 
 
 class Loop:
