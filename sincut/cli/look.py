@@ -274,8 +274,7 @@ def curve(
     Takes the sum of all minutes; run nothing else meanwhile. The same command goes on where it was stopped.
     """
     reverse = bool(direction.asked)
-    if truth and reverse:
-        raise click.UsageError("--truth is of the painting; it cannot be compared with what --to painting learns")
+    direction.check_truth(truth)
     from sincut.config.resolve import resolve
     from sincut.devices import prepared_device
 

@@ -71,8 +71,7 @@ def study(
     reverse = bool(direction.asked)
     if minutes is not None and steps is not None:
         raise click.UsageError("give --minutes or --steps, not both")
-    if truth and reverse:
-        raise click.UsageError("--truth is of the painting; it cannot be compared with what --to painting learns")
+    direction.check_truth(truth)
     from sincut.runs.lineup import Lineup
 
     lineup = Lineup.of(presets, base, settings, minutes, steps)

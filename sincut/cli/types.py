@@ -215,6 +215,11 @@ class Direction:
 
         return asked_reverse(self.to, self.reverse or None)
 
+    def check_truth(self, truth: Path | None) -> None:
+        """Raise `UsageError` for a truth, which is of the painting, where the look of a painting is learned."""
+        if truth and self.asked:
+            raise click.UsageError("--truth is of the painting; it cannot be compared with what --to painting learns")
+
 
 direction_options = gathered(
     "direction",

@@ -118,9 +118,14 @@ class Networks:
     )
 
     @property
+    def encoder_blocks(self) -> int:
+        """The number of residual blocks of G's encoder: half of them; of an odd number, one more of a resnet."""
+        return (self.blocks + (self.architecture == "resnet")) // 2
+
+    @property
     def deepest_layer(self) -> int:
         """The number of the last layer of G's encoder, from 0 (RGB)."""
-        return 3 + (self.blocks + 1) // 2 if self.architecture == "resnet" else 2 + self.blocks // 2
+        return (3 if self.architecture == "resnet" else 2) + self.encoder_blocks
 
     def check(self, crops: Crops) -> None:
         """Raise `ConfigError` if settings contradict each other or those of the crops."""

@@ -59,16 +59,14 @@ class Side:
 
     def crops(self, settings: Crops, random: torch.Generator) -> tuple[Tensor, dict[str, Tensor]]:
         """Random crops (N, 3, crop, crop) of one picture, and the same parts of those aligned to it, by name."""
-        picture = self.pictures[self._drawn(settings, random) if len(self.pictures) > 1 else 0]
+        number = 0
+        if len(self.pictures) > 1:
+            chances = torch.tensor(self.pool(settings).shares, dtype=torch.float64)
+            number = int(torch.multinomial(chances, 1, generator=random))
+        picture = self.pictures[number]
         crops = random_crops(picture.stack, settings, random, picture.outlines)
         x, *aligned = torch.split(crops.contiguous(memory_format=torch.channels_last), 3, dim=1)
         return x, dict(zip(picture.names, aligned, strict=True))
-
-    def _drawn(self, settings: Crops, random: torch.Generator) -> int:
-        """The number of a random picture, by its chance."""
-        sizes = [(picture.stack.shape[2], picture.stack.shape[3]) for picture in self.pictures]
-        chances = torch.tensor(shares(sizes, settings), dtype=torch.float64)
-        return int(torch.multinomial(chances, 1, generator=random))
 
 
 @dataclass(frozen=True)

@@ -52,7 +52,7 @@ class ResnetGenerator(Generator):
     def __init__(self, config: Networks) -> None:
         super().__init__(config)
         full, half, quarter = widths(config)
-        first = encoder_blocks(config)
+        first = config.encoder_blocks
         self.blur = BlurPool()
         self.stem = Conv2d(3, full, 7)
         self.down = nn.ModuleList([Conv2d(full, half, 3, padding=1), Conv2d(half, quarter, 3, padding=1)])
@@ -65,7 +65,7 @@ class ResnetGenerator(Generator):
     def channels_of(config: Networks) -> tuple[int, ...]:
         """3 of RGB, c after the 7x7 convolution, twice as many at half the resolution, and those of the blocks."""
         full, half, quarter = widths(config)
-        return (3, full, half, quarter, *[quarter] * encoder_blocks(config))
+        return (3, full, half, quarter, *[quarter] * config.encoder_blocks)
 
     @staticmethod
     def bytes_of(config: Networks) -> int:
@@ -128,8 +128,3 @@ class ResnetGenerator(Generator):
 def widths(config: Networks) -> tuple[int, int, int]:
     """Channels at full, half and a quarter of the resolution."""
     return config.stem, 2 * config.stem, config.inner
-
-
-def encoder_blocks(config: Networks) -> int:
-    """The number of residual blocks of the encoder: half of them, and of an odd number one more."""
-    return (config.blocks + 1) // 2

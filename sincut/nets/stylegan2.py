@@ -40,11 +40,10 @@ class StyleGenerator(Generator):
         if config.noise == "auto":
             raise ValueError("networks.noise=auto is settled by two pictures; a generator needs last, all or none")
         c1, c2 = config.stem, config.inner
-        encoder_blocks = config.blocks // 2
         self.stem = EqualConv2d(3, c1, 1, activation=True)
         self.down = ResidualBlock(c1, c2, down=True)
-        self.encoder = nn.ModuleList(ResidualBlock(c2, c2) for _ in range(encoder_blocks))
-        self.decoder = nn.ModuleList(ResidualBlock(c2, c2) for _ in range(config.blocks - encoder_blocks))
+        self.encoder = nn.ModuleList(ResidualBlock(c2, c2) for _ in range(config.encoder_blocks))
+        self.decoder = nn.ModuleList(ResidualBlock(c2, c2) for _ in range(config.blocks - config.encoder_blocks))
         self.noise = nn.ModuleList(EqualConv2d(STRIDE**2, c2, 1) for _ in self.decoder if config.noise == "all")
         for layer in self.noise:
             nn.init.zeros_(layer.weight)  # type: ignore[arg-type]

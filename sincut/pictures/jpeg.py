@@ -2,7 +2,7 @@
 
 import io
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from functools import lru_cache
 from pathlib import Path
 from typing import Any, BinaryIO, NamedTuple
@@ -50,15 +50,14 @@ def with_an_end(path: Path) -> Image.Image | None:
             return None
         file.seek(0)
         data, first = file.read().removesuffix(END[:1]), None
-    for filling in FILLINGS:
-        try:
-            with Image.open(io.BytesIO(data + filling + END), formats=["JPEG", "MPO"]) as image:
-                pixels = image.tobytes()
-        except (OSError, SyntaxError, ValueError):
-            return None
-        if first not in (None, pixels):
-            return None
-        first = pixels
+    try:
+        for image in _filled(data):
+            pixels = image.tobytes()
+            if first not in (None, pixels):
+                return None
+            first = pixels
+    except (OSError, SyntaxError, ValueError):
+        return None
     return Image.open(io.BytesIO(data + END), formats=["JPEG", "MPO"])
 
 
@@ -78,19 +77,25 @@ def lacks_pixels(path: Path) -> bool:
         file.seek(0)
         data = file.read(max(0, end - len(END)))
     first = b""
-    for filling in FILLINGS if end else ():
-        try:
-            with Image.open(io.BytesIO(data + filling + END), formats=["JPEG", "MPO"]) as image:
-                image.draft(None, (1, 1))  # type: ignore[arg-type]
-                pixels = image.tobytes()
-                if not first and not may_lack_pixels(image):
-                    return False
-        except (OSError, SyntaxError, ValueError):
-            return False
-        if first and first != pixels:
-            return True
-        first = pixels
+    try:
+        for image in _filled(data) if end else ():
+            image.draft(None, (1, 1))  # type: ignore[arg-type]
+            pixels = image.tobytes()
+            if not first and not may_lack_pixels(image):
+                return False
+            if first and first != pixels:
+                return True
+            first = pixels
+    except (OSError, SyntaxError, ValueError):
+        pass
     return False
+
+
+def _filled(data: bytes) -> Iterator[Image.Image]:
+    """The image of JPEG data without an end marker, not decoded, with each of `FILLINGS` in front of a new one."""
+    for filling in FILLINGS:
+        with Image.open(io.BytesIO(data + filling + END), formats=["JPEG", "MPO"]) as image:
+            yield image
 
 
 def loses_pixels(path: Path) -> bool:

@@ -8,7 +8,7 @@ import re
 from pathlib import Path
 from typing import BinaryIO
 
-from sincut.pictures import boxes, libvips
+from sincut.pictures import boxes, libvips, scans
 from sincut.pictures.jpeg import has_end
 from sincut.pictures.kind import DEVELOP, Kind, Trouble
 from sincut.pictures.tiff_kinds import MAGIC as TIFF_MAGIC
@@ -75,10 +75,9 @@ NO_PICTURES = {
 }
 # Frame headers of JPEG (T.81, table B.1) whose coding processes no decoder here has.
 HIERARCHICAL = {0xC5, 0xC6, 0xC7, 0xCD, 0xCE, 0xCF}
-FRAMES = {*range(0xC0, 0xD0)} - {0xC4, 0xC8, 0xCC} | {0xF7}
+FRAMES = scans.FRAMES | {0xF7}  # of JPEG-LS (T.87)
 HEADERS_OF_DIB = {bytes((size, 0, 0, 0)) for size in (12, 40, 52, 56, 64, 108, 124)}  # a BMP without its first bytes
 NO_END = Trouble("its end, which is missing,", "copy it again or repair it")
-ALONE = {0x01, *range(0xD0, 0xD9)}  # markers without a length
 
 
 def kind_of(path: Path) -> Kind:
@@ -161,7 +160,7 @@ def _jpeg(file: BinaryIO) -> Kind:
         marker = start[1]
         if start[0] != 0xFF or marker in (0xD9, 0xDA):
             break
-        if marker in ALONE:
+        if marker in scans.ALONE:
             continue
         length = int.from_bytes(file.read(2), "big")
         if marker in FRAMES:

@@ -90,7 +90,7 @@ def measure(
     `psnr` and `ssim` only with a `truth`, `sifid` only if its weights are on the machine. Raises `ImageError` if
     `truth` has another size than the output, or of a picture less than `SMALLEST` can be seen.
     """
-    photos = (photo,) if isinstance(photo, Picture) else tuple(photo)
+    photos = _each(photo)
     painting, photos, output, truth = _as_seen(painting, photos, output, truth)
     x, out, *looks = (_unit(picture) for picture in (painting, output, *photos))
     for name, picture in (("painting", x), *(("photo", y) for y in looks), ("output", out)):
@@ -119,7 +119,7 @@ def measured(
     painting: Picture, photo: Picture | Sequence[Picture], output: Picture, truth: Picture | None = None
 ) -> dict[str, float]:
     """`measure`, and no figures if one of the pictures is too small for them. Raises `ImageError` for the `truth`."""
-    photos = (photo,) if isinstance(photo, Picture) else tuple(photo)
+    photos = _each(photo)
     if min(side for picture in (painting, *photos, output) for side in picture.size) < SMALLEST:
         return {}
     painting, photos, output, truth = _as_seen(painting, photos, output, truth)
@@ -174,6 +174,11 @@ def _of_size(picture: Picture, size: tuple[int, int]) -> Picture:
     return replace(picture, pixels=pixels, alpha=alpha)
 
 
+def _each(photo: Picture | Sequence[Picture]) -> tuple[Picture, ...]:
+    """The photos, of one or several."""
+    return (photo,) if isinstance(photo, Picture) else tuple(photo)
+
+
 def check_truth(truth: Picture, output: Picture) -> None:
     """Raise `ImageError` unless the two can be compared pixel by pixel."""
     if truth.size != output.size:
@@ -190,7 +195,7 @@ def single_image_fid(photo: Picture | Sequence[Picture], output: Picture) -> flo
     pictures' own sizes; the distance is |m1 - m2|^2 + tr(C1 + C2 - 2 (C1 C2)^(1/2)) of their means and covariances.
     Raises `ImageError`, which says what fetches the weights, if they are not there; nothing is downloaded.
     """
-    photos = (photo,) if isinstance(photo, Picture) else tuple(photo)
+    photos = _each(photo)
     (mean_a, cov_a), (mean_b, cov_b) = (_inception_statistics(pictures) for pictures in (photos, (output,)))
     root = symmetric_power(cov_a, 0.5)
     overlap = symmetric_power(root @ cov_b @ root, 0.5)

@@ -31,7 +31,7 @@ from torch import Tensor
 
 from sincut.model.kinds import Told, untold
 from sincut.nets.vgg import NAMES
-from sincut.rivals.technique import Technique, VggTechnique, no_longer
+from sincut.rivals.technique import Technique, VggTechnique, no_longer, resized
 
 # The paper's implementation details.
 PLACES = 1024  # at which a picture's hypercolumns are taken in each update
@@ -247,11 +247,3 @@ class Strotss(VggTechnique):
         if steps <= TIMED:
             return None
         return Strotss(self.vgg, replace(self.settings, iterations=TIMED)), steps / TIMED
-
-
-def resized(image: Tensor, size: tuple[int, int]) -> Tensor:
-    """(1, 3, H, W) at another size, bilinearly, and antialiased where it becomes smaller; differentiable."""
-    if (image.shape[2], image.shape[3]) == size:
-        return image
-    smaller = image.shape[2] > size[0] or image.shape[3] > size[1]
-    return F.interpolate(image, size, mode="bilinear", antialias=smaller)

@@ -113,4 +113,12 @@ def no_longer(image: Tensor, side: int) -> Tensor:
     if factor >= 1:
         return image
     h, w = (max(1, round(length * factor)) for length in image.shape[2:])
-    return F.interpolate(image, (h, w), mode="bilinear", antialias=True)
+    return resized(image, (h, w))
+
+
+def resized(image: Tensor, size: tuple[int, int]) -> Tensor:
+    """(1, 3, H, W) at another size, bilinearly, and antialiased where it becomes smaller; differentiable."""
+    if (image.shape[2], image.shape[3]) == size:
+        return image
+    smaller = image.shape[2] > size[0] or image.shape[3] > size[1]
+    return F.interpolate(image, size, mode="bilinear", antialias=smaller)
