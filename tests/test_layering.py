@@ -121,9 +121,9 @@ def test_every_room_stands_in_the_list() -> None:
     assert {name.split(".")[0] for name in MODULES} == set(ROOMS) | FREE
 
 
-def test_the_readmes_map_names_the_rooms_and_in_their_order() -> None:
-    readme = (PACKAGE.parent / "README.md").read_text(encoding="utf-8")
-    table = readme.partition("### For contributors")[2].partition("\n## ")[0]
+def test_the_map_of_contributing_names_the_rooms_and_in_their_order() -> None:
+    text = (PACKAGE.parent / "CONTRIBUTING.md").read_text(encoding="utf-8")
+    table = text.partition("## The map of the rooms")[2].partition("\n## ")[0]
     named = [
         name for row in re.findall(r"^\| (`[^|]*) \|", table, re.MULTILINE) for name in re.findall(r"`(.*?)`", row)
     ]

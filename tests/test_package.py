@@ -1,4 +1,4 @@
-"""The package as a stranger installs it: the wheel holds the presets; README, help and changelog are in step."""
+"""The package as a stranger installs it: the wheel holds the presets; README, docs, help and changelog are in step."""
 
 import ast
 import configparser
@@ -23,22 +23,24 @@ print(sincut.__file__)
 print(*sorted(preset.name for preset in sincut.presets()))
 """
 README = (ROOT / "README.md").read_text(encoding="utf-8")
+PAGES = {path: path.read_text(encoding="utf-8") for path in sorted((ROOT / "docs").glob("*.md"))}
+GUIDES = README + "".join(PAGES.values())
 
 
-def test_every_command_and_option_stands_in_the_readme() -> None:
+def test_every_command_and_option_stands_in_the_guides() -> None:
     for name, command in main.commands.items():
-        assert f"`sincut {name}" in README, name
+        assert f"## `sincut {name}" in GUIDES, name
         for parameter in command.params:
             if isinstance(parameter, click.Option):
-                assert parameter.opts[-1] in README, f"{name} {parameter.opts[-1]}"
+                assert parameter.opts[-1] in GUIDES, f"{name} {parameter.opts[-1]}"
                 assert parameter.help, f"{name} {parameter.opts[-1]} has no help"
 
 
-def test_readme_names_no_command_or_preset_that_is_not_there() -> None:
-    blocks = "".join(re.findall(r"```sh\n(.*?)```", README, re.DOTALL))
+def test_readme_and_guides_name_no_command_or_preset_that_is_not_there() -> None:
+    blocks = "".join(re.findall(r"```sh\n(.*?)```", GUIDES, re.DOTALL))
     named = re.findall(r"(?:^|/)sincut ([a-z]+)", blocks, re.MULTILINE)
     assert len(named) >= 5 and set(named) <= set(main.commands)
-    for preset in re.findall(r"--preset ([a-z+-]+)", README):
+    for preset in re.findall(r"--preset ([a-z+-]+)", GUIDES):
         assert set(preset.split("+")) <= {p.name for p in sincut.presets()}
 
 
@@ -49,16 +51,26 @@ def test_readme_shows_pictures_that_are_there() -> None:
         assert (ROOT / path).is_file(), path
 
 
-def test_docs_link_to_pictures_and_headings_that_are_there() -> None:
-    anchors = {heading_anchor(title) for title in re.findall(r"^#+ (.*)$", README, re.MULTILINE)}
-    for page in (ROOT / "docs").glob("*.md"):
-        text = page.read_text(encoding="utf-8")
-        own = {heading_anchor(title) for title in re.findall(r"^#+ (.*)$", text, re.MULTILINE)}
-        linked = re.findall(r"\]\(([^)#]*)(?:#([^)]+))?\)", text)
-        assert linked and f"docs/{page.name}" in README
+def test_readme_can_be_read_aloud_in_six_minutes() -> None:
+    assert len(README.splitlines()) <= 150
+    assert len(re.sub(r"```.*?```", "", README, flags=re.DOTALL).split()) <= 900  # at 150 words a minute
+
+
+def test_readme_and_docs_link_to_files_and_headings_that_are_there() -> None:
+    roots = [ROOT / name for name in ("README.md", "CONTRIBUTING.md", "SECURITY.md", "CHANGELOG.md")]
+    for page in (*roots, *PAGES):
+        linked = re.findall(r"\]\(([^)#:]*)(?:#([^)]+))?\)", page.read_text(encoding="utf-8"))
         for path, anchor in linked:
-            assert (page.parent / path).exists(), path
-            assert not anchor or anchor in (anchors if path else own), anchor
+            target = page.parent / path if path else page
+            assert target.exists(), (page.name, path)
+            assert not anchor or anchor in anchors_of(target), (page.name, path, anchor)
+    listed = (ROOT / "docs" / "index.md").read_text(encoding="utf-8")
+    assert all(page.stem in ("index", *listed.split()) for page in PAGES)
+
+
+def anchors_of(page: Path) -> set[str]:
+    titles = re.findall(r"^#+ (.*)$", page.read_text(encoding="utf-8"), re.MULTILINE)
+    return {heading_anchor(title) for title in titles}
 
 
 def heading_anchor(title: str) -> str:

@@ -1,4 +1,4 @@
-"""Pictures from file to file: one case for each cell of README's table of what survives, and what no table shows."""
+"""Pictures from file to file: one case for each cell of the table in docs/formats.md, and what no table shows."""
 
 from collections.abc import Callable
 from pathlib import Path
@@ -117,10 +117,10 @@ def test_every_cell_of_the_table(tmp_path: Path, suffix: str, mode: str, want: t
     assert not np.array_equal(after.pixels, before.pixels)
 
 
-def test_readme_shows_the_table_as_it_is_tested() -> None:
-    readme = (Path(__file__).parents[2] / "README.md").read_text()
+def test_the_docs_show_the_table_as_it_is_tested() -> None:
+    page = (Path(__file__).parents[2] / "docs" / "formats.md").read_text(encoding="utf-8")
     for suffix, row in TABLE.items():
-        shown = readme.partition(f"| `{suffix}` |")[2].partition("\n| `")[0]  # up to the next format
+        shown = page.partition(f"| `{suffix}` |")[2].partition("\n| `")[0]  # up to the next format
         modes = {mode.strip() for line in shown.splitlines() for mode in line.lstrip("| ").split("|")[0].split(",")}
         assert {mode.removesuffix("+alpha") for mode in row} <= modes, suffix
 
