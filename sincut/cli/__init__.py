@@ -15,13 +15,14 @@ from typing import Any
 import click
 
 from sincut import __version__
-from sincut.cli import apply, exemplar, look, machine, study, train
+from sincut.cli import apply, attended, exemplar, look, machine, study, train
 from sincut.errors import ConfigError, Interrupted, SincutError
 
 # In this order: each imports only those before it.
 MODULES = (
     "started",
     "signals",
+    "attended",
     "types",
     "console",
     "children",
@@ -81,6 +82,7 @@ def main() -> None:
     os.environ.setdefault("THP_MEM_ALLOC_ENABLE", "1")
     warnings.filterwarnings("ignore", message=r"`torch.jit.script` is deprecated")  # torch's and kornia's own use of it
     warnings.filterwarnings("ignore", module=r"PIL\.")  # of odd metadata, which stops no picture
+    attended.begin()
 
 
 for command in COMMANDS:

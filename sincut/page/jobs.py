@@ -1,8 +1,9 @@
 """Trainings that the page starts, each the command `sincut train` in a process of its own, and the folder of all runs.
 
-A training goes on when the visitor who started it leaves. Its state is read from its run folder, so what was started
-here is resumed by the command and the other way round. Its two pictures are copied into the run folder, where a resumed
-training finds them; its stderr goes to `training.log`.
+A training goes on when the visitor who started it leaves, and saves and stops when the page ends, even if that is
+killed. Its state is read from its run folder, so what was started here is resumed by the command and the other way
+round. Its two pictures are copied into the run folder, where a resumed training finds them; its stderr goes to
+`training.log`.
 """
 
 import os

@@ -1,6 +1,7 @@
 """A training in a process of its own: the command `sincut train`, started, listened to and asked to stop.
 
-Its minutes are then those a user waits, and it leaves nothing behind for the next one.
+Its minutes are then those a user waits, and it leaves nothing behind for the next one. No process outlives the one that
+has started it, however that ends: each watches its parent (`follow`), and stops as if it had been asked to.
 """
 
 import io
@@ -9,6 +10,7 @@ import signal
 import subprocess
 import sys
 import threading
+import time
 from collections.abc import Callable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
@@ -16,6 +18,7 @@ from typing import IO, Any
 
 SAVED = 130  # exit code of a command that was asked to stop and has saved its work
 TICK = 0.5  # seconds between two questions whether to stop
+PARENT = "SINCUT_PARENT"  # environment variable: number of the process that has started this command
 
 Process = subprocess.Popen[bytes]
 
@@ -43,12 +46,45 @@ def command(*arguments: object) -> list[str]:
 def start(words: Sequence[str], stderr: int | IO[bytes] | None = None, *, apart: bool = False) -> Process:
     """Start a command whose results are files: it has no input, and its stdout is dropped.
 
-    `stderr` is as for `Popen`; None: this process's own. With `apart` no Ctrl-C in this terminal reaches it.
+    `stderr` is as for `Popen`; None: this process's own. With `apart` no Ctrl-C in this terminal reaches it. A command
+    of sincut stops when this process ends (`follow_parent`).
     """
     options: dict[str, Any] = {"start_new_session": apart}
     if os.name == "nt":  # only a process group of its own can be asked to stop
         options = {"creationflags": subprocess.CREATE_NEW_PROCESS_GROUP}  # type: ignore[attr-defined,unused-ignore]
+    options["env"] = {**os.environ, PARENT: str(os.getpid())}
     return subprocess.Popen(words, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=stderr, **options)
+
+
+def follow_parent() -> bool:
+    """Follow the process that has started this command by `start`; False if none has."""
+    pid = os.environ.pop(PARENT, "")  # no concern of what this process starts itself
+    if pid.isdecimal():
+        follow(int(pid))
+    return pid.isdecimal()
+
+
+def follow(pid: int) -> None:
+    """Ask this process to stop, as SIGTERM does, once process `pid` has ended, be it killed. Returns at once.
+
+    The parent is looked for every `TICK` seconds. The kernel's own signal (PR_SET_PDEATHSIG) is for Linux alone, and
+    comes when the parent's thread ends that has started the child.
+    """
+    threading.Thread(target=_stop_behind, args=(pid,), daemon=True).start()
+
+
+def _stop_behind(pid: int) -> None:
+    """Wait until a process has ended, then ask this one to stop."""
+    import psutil
+
+    with suppress(psutil.NoSuchProcess):
+        parent = psutil.Process(pid)
+        while parent.is_running() and parent.status() != psutil.STATUS_ZOMBIE:  # dead, and not yet waited for
+            time.sleep(TICK)
+    if os.name == "nt":
+        signal.raise_signal(signal.SIGBREAK)  # type: ignore[attr-defined,unused-ignore]
+    else:
+        os.kill(os.getpid(), signal.SIGTERM)
 
 
 def ask_to_stop(process: Process) -> None:

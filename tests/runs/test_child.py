@@ -2,14 +2,17 @@
 
 import os
 import signal
+import subprocess
 import sys
 import time
 from collections.abc import Callable
 from pathlib import Path
 
+import psutil
 import pytest
-from helpers import until_stopped
+from helpers import ROOT, until_stopped
 
+from sincut.model.model import Model
 from sincut.runs import child
 from sincut.runs.child import Ended, attend
 
@@ -97,3 +100,50 @@ def test_a_training_apart_has_a_session_of_its_own(capfd: pytest.CaptureFixture[
     for apart in (True, False):
         child.start(program, apart=apart).wait()
         assert capfd.readouterr().err == f"{apart}\n"
+
+
+ATTENDS = """
+import sys
+from sincut.runs.child import attend, command
+attend(command(*sys.argv[1:]), lambda line: print(line, flush=True))
+"""
+
+
+@pytest.mark.skipif(os.name == "nt", reason="has no SIGKILL")
+def test_a_training_whose_parent_is_killed_saves_and_ends(
+    painting: Path, photo: Path, tmp_path: Path, tiny_flags: list[str]
+) -> None:
+    run = tmp_path / "run"
+    words = [str(painting), str(photo), "-o", str(run), "--json", "--device", "cpu", *tiny_flags]
+    words += ["--steps", "1000000", "--set", "output.log_every=1", "--set", "output.previews=0"]
+    env = {**os.environ, "PYTHONPATH": str(ROOT)}
+    with subprocess.Popen([sys.executable, "-c", ATTENDS, *words], stdout=subprocess.PIPE, env=env) as parent:
+        assert parent.stdout is not None
+        next(line for line in parent.stdout if b'"Progress"' in line)
+        (training,) = psutil.Process(parent.pid).children()
+        parent.kill()
+    try:
+        training.wait(60)  # raises where it goes on
+    finally:
+        if training.is_running():
+            training.kill()
+    assert Model.load(run).provenance.steps > 0  # its words had no reader any more, and it has saved
+
+
+@pytest.mark.skipif(os.name == "nt", reason="has no zombies")
+def test_a_parent_that_has_ended_is_noticed_before_anybody_waits_for_it() -> None:
+    follows = """
+import sys, time
+from sincut.runs.child import follow
+print("followed", flush=True)
+follow(int(sys.argv[1]))
+time.sleep(60)
+"""
+    with subprocess.Popen([sys.executable, "-c", ""]) as ended:
+        until = time.monotonic() + 20
+        while psutil.Process(ended.pid).status() != psutil.STATUS_ZOMBIE:
+            assert time.monotonic() < until
+            time.sleep(0.01)
+        env = {**os.environ, "PYTHONPATH": str(ROOT)}
+        done = subprocess.run([sys.executable, "-c", follows, str(ended.pid)], env=env, timeout=20)
+    assert done.returncode == -signal.SIGTERM
