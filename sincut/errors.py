@@ -64,3 +64,11 @@ def listed(names: Sequence[str]) -> str:
     """Names for a message, with commas between; of very many only the first `LISTED`, and how many more there are."""
     more = f" and {len(names) - LISTED} more" if len(names) > LISTED else ""
     return ", ".join(names[:LISTED]) + more
+
+
+def counted(count: int | str, noun: str, nouns: str = "") -> str:
+    """A number, or one that is written already, with its noun: 1 picture, 2 pictures.
+
+    `nouns` is a plural that is made otherwise than by an s.
+    """
+    return f"{count} {noun if str(count) == '1' else nouns or noun + 's'}"

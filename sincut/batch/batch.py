@@ -15,7 +15,7 @@ from sincut.batch.ray_ import Pool, joined
 from sincut.batch.remote import AnyPath
 from sincut.batch.tally import Result, tell
 from sincut.batch.watch import arrivals
-from sincut.errors import Interrupted, RunError, listed
+from sincut.errors import Interrupted, RunError, counted, listed
 from sincut.events import Listener, ignore
 from sincut.pictures.writing import AS_IT_CAME, Saving
 from sincut.translation.options import PLAIN, Options
@@ -93,19 +93,19 @@ def check(result: Result, watched: bool = False) -> None:
     done, failed = len(result.done), [str(job.source) for job, _ in result.failed]
     unread = [str(path) for path in result.unread]
     if watched:
-        raise Interrupted(f"stopped watching; {done} pictures are written; the same command goes on")
+        written = counted(done, "picture is", "pictures are")
+        raise Interrupted(f"stopped watching; {written} written; the same command goes on")
     if result.left:
         raise Interrupted(f"stopped; {done} of {result.jobs} are written; the same command goes on with the rest")
     if failed and result.jobs == 1 and not unread:
         raise RunError(result.failed[0][1])
     if failed or unread:
-        said = [f"{len(failed)} of {result.jobs} pictures failed"] if failed else []
-        said += (
-            [f"{len(unread)} {'inputs or folders' if len(unread) > 1 else 'input or folder'} cannot be read"]
-            if unread
-            else []
-        )
+        said = [f"{len(failed)} of {counted(result.jobs, 'picture')} failed"] if failed else []
+        inputs = counted(len(unread), "input or folder", "inputs or folders")
+        said += [f"{inputs} cannot be read"] if unread else []
         raise RunError(f"{', and '.join(said)}, see above: {listed(failed + unread)}")
     if result.failed_before:
-        count = len(result.failed_before)
-        raise RunError(f"{count} pictures failed before and are as they were; --retry-failed tries them again")
+        one = len(result.failed_before) == 1
+        said = [f"{counted(len(result.failed_before), 'picture')} failed before and {'is' if one else 'are'}"]
+        said += [f"as {'it was' if one else 'they were'}; --retry-failed tries {'it' if one else 'them'} again"]
+        raise RunError(" ".join(said))

@@ -17,7 +17,7 @@ from sincut.cli.types import (
     max_pixels_option,
     settings_option,
 )
-from sincut.errors import Interrupted
+from sincut.errors import Interrupted, counted
 
 
 @click.command()
@@ -94,7 +94,7 @@ def bench_table(figures: dict[str, Any]) -> list[tuple[str, str]]:
     step = f"{f['step_seconds']:.3g} s, {f['crops_per_second']:.3g} crops/s"
     work = f"{f['step_tflop']:.3g} TFLOP necessary, {f['step_utilisation']:.0%} of the peak"
     rows = [
-        ("device", f"{f['device']}, {f['threads']} threads, {f['precision']}"),
+        ("device", f"{f['device']}, {counted(f['threads'], 'thread')}, {f['precision']}"),
         ("peak of a convolution", peaks),
         ("training step", step),
         ("", work),

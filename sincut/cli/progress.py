@@ -15,6 +15,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextC
 
 from sincut import events
 from sincut.cli.console import clock
+from sincut.errors import counted
 from sincut.events import Event
 
 PLAIN_SECONDS = 10.0  # between progress lines where there is no terminal
@@ -73,7 +74,7 @@ class Reporter:
     @_show.register
     def _(self, event: events.Started) -> None:
         counts = ", ".join(f"{name} {count / 1e6:.2f} M" for name, count in event.parameters.items())
-        threads = f", {event.threads} threads" if event.device == "cpu" else ""
+        threads = f", {counted(event.threads, 'thread')}" if event.device == "cpu" else ""
         self.say(f"Training on {event.device}{threads} in {event.precision} ({event.reason}); parameters: {counts}")
         if event.step:
             self.say(f"Going on after step {event.step}")
@@ -86,7 +87,8 @@ class Reporter:
         phase = f"training {event.member} of {event.members}: " if event.members > 1 else ""
         phase = f"learning the median of the {event.members} trainings: " if event.distils else phase
         if event.crops:  # else nothing is learned in steps
-            self.say(f"{phase}{event.phase_steps or event.steps} steps of {event.crops} crops{speed}{early}")
+            steps = counted(event.phase_steps or event.steps, "step")
+            self.say(f"{phase}{steps} of {counted(event.crops, 'crop')}{speed}{early}")
         self._bar("training", event.steps, event.step, "")
 
     @_show.register
@@ -107,9 +109,17 @@ class Reporter:
 
     @_show.register
     def _(self, event: events.BatchStarted) -> None:
-        skipped = f", {event.skipped} there already (--overwrite does them again)" if event.skipped else ""
-        failed = f", {event.failed} failed before (--retry-failed tries them again)" if event.failed else ""
-        pixels = f", {event.pixels / 1e6:.3g} megapixels" if event.pixels or not event.pictures else ""
+        skipped = (
+            f", {event.skipped} there already (--overwrite does {'it' if event.skipped == 1 else 'them'} again)"
+            if event.skipped
+            else ""
+        )
+        failed = (
+            f", {event.failed} failed before (--retry-failed tries {'it' if event.failed == 1 else 'them'} again)"
+            if event.failed
+            else ""
+        )
+        pixels = f", {counted(f'{event.pixels / 1e6:.3g}', 'megapixel')}" if event.pixels or not event.pictures else ""
         self.say(f"{event.pictures} to translate{pixels}{skipped}{failed}")
 
     @_show.register
@@ -117,7 +127,9 @@ class Reporter:
         said = f"{event.width}x{event.height}"
         if event.tiles > 1:
             expected = f", about {clock(event.seconds)}" if event.seconds else ""
-            said += f", {event.tiles} {event.unit}, up to {event.memory / 1e9:.1f} GB{expected}"
+            said += (
+                f", {counted(event.tiles, event.unit.removesuffix('s'))}, up to {event.memory / 1e9:.1f} GB{expected}"
+            )
             self.say(f"{event.source}: {said}")
         self.unit = event.unit.removesuffix("s")
         self._bar(event.source.name, event.tiles, 0, said, anew=True)

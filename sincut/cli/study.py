@@ -19,7 +19,7 @@ from sincut.cli.types import (
     json_option,
     settings_option,
 )
-from sincut.errors import Interrupted, RunError, listed
+from sincut.errors import Interrupted, RunError, counted, listed
 
 if TYPE_CHECKING:
     from sincut.report.study_table import Row, Table
@@ -94,7 +94,7 @@ def study(
     if stopped:
         raise Interrupted("stopped; the same command goes on with the rest")
     if failed:
-        raise RunError(f"{len(failed)} of {len(table.rows)} trainings failed, see above: {listed(failed)}")
+        raise RunError(f"{len(failed)} of {counted(len(table.rows), 'training')} failed, see above: {listed(failed)}")
 
 
 class _Teller:
@@ -110,7 +110,9 @@ class _Teller:
         lineup, count = self.study.lineup, len(self.order)
         for note in lineup.notes:
             self._say(note)
-        self._say(f"{count} trainings of {lineup.length} each: {listed([entry.name for entry in lineup.entries])}")
+        self._say(
+            f"{counted(count, 'training')} of {lineup.length} each: {listed([entry.name for entry in lineup.entries])}"
+        )
         if report_only:
             return
         minutes = 0.0 if lineup.configs[0].schedule.steps else lineup.configs[0].schedule.minutes

@@ -4,6 +4,7 @@ import json
 import shlex
 import shutil
 import sys
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -25,7 +26,7 @@ from sincut.cli.types import (
     gathered,
     settings_option,
 )
-from sincut.errors import Interrupted, RunError, listed
+from sincut.errors import Interrupted, RunError, counted, listed
 
 if TYPE_CHECKING:
     from sincut.config.sections import Config
@@ -213,6 +214,7 @@ def _train_one(
     from sincut.cli.progress import Reporter
     from sincut.devices import prepared_device
     from sincut.events import all_of
+    from sincut.model.file import is_model
     from sincut.report.history import words_of
     from sincut.runs.finding import find
     from sincut.runs.run import train as train_run
@@ -232,9 +234,11 @@ def _train_one(
         try:
             result = train_run(
                 sides["painting"], sides["photo"], folder, config=config, reverse=reverse, resume=resume,
-                device=chosen, on_event=all_of(reporter, *listeners), stop=stop, started=STARTED,
+                device=chosen, on_event=all_of(reporter, *listeners, _until_begun(stop)), stop=stop, started=STARTED,
             )  # fmt: skip
         except Interrupted as error:
+            if not is_model(folder):
+                raise Interrupted(f"{error}; begin again: {shlex.join(again)}") from None
             line = shlex.join([*again, "--resume"])
             raise Interrupted(f"{error}; {folder} holds a usable model; go on: {line}") from None
         role = result.model.provenance.roles[0]
@@ -243,6 +247,17 @@ def _train_one(
         reporter.say(f"apply: {shlex.join([*_program(), 'apply', str(folder), str(source), '-o', 'out.png'])}")
     if as_json:
         print_json({"run": str(folder), **summary(result.model.provenance)})
+
+
+def _until_begun(stop: Callable[[], bool]) -> "Listener":
+    """A listener that raises `Interrupted` where a training is stopped before its first step; it leaves no model."""
+    from sincut.events import Event, Started
+
+    def listen(event: Event) -> None:
+        if isinstance(event, Started) and not event.step and stop():
+            raise Interrupted("stopped before the first step; nothing was learned, and there is no model")
+
+    return listen
 
 
 def _train_pairs(table: Path, output: Path, lesson: Lesson, engine: Engine, device: str, as_json: bool) -> None:
@@ -275,7 +290,7 @@ def _train_pairs(table: Path, output: Path, lesson: Lesson, engine: Engine, devi
     if any(outcome.state == STOPPED for outcome in outcomes):
         raise Interrupted("stopped; the same command goes on with the rest")
     if failed:
-        raise RunError(f"{len(failed)} of {len(outcomes)} pairs failed, see above: {listed(failed)}")
+        raise RunError(f"{len(failed)} of {counted(len(outcomes), 'pair')} failed, see above: {listed(failed)}")
 
 
 def _program() -> list[str]:

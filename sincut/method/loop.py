@@ -15,7 +15,7 @@ from torch import Tensor
 
 from sincut.config.sections import Config
 from sincut.devices import find_compute, out_of_memory
-from sincut.errors import Interrupted, ModelError, TrainingError
+from sincut.errors import Interrupted, ModelError, TrainingError, counted
 from sincut.events import Checkpoint, Listener, Planned, Preview, Progress, Started, Trained, Warned, ignore
 from sincut.method.plan import Plan
 from sincut.method.sides import Pictures
@@ -73,7 +73,7 @@ def train(
     on_event(Started(training.steps_done, str(device), compute.precision, compute.reason, threads, counts))
     loop = Loop(training, plan, on_event, provenance or Provenance())
     if plan.done(training.steps_done):
-        on_event(Warned(f"all {plan.steps} steps are done already; there is nothing to go on with"))
+        on_event(Warned(f"{counted(plan.steps, 'step is', 'steps are')} done already; there is nothing to go on with"))
         training.close()
         return training.model(loop.provenance())
     try:

@@ -9,6 +9,8 @@ from typing import Any
 from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup, escape
 
+from sincut.errors import counted
+
 __all__ = ["Markup", "escape", "render", "short"]
 
 LONGEST_TEXT = 600  # characters; longer ones come from no file system and no setting
@@ -40,4 +42,5 @@ _environment = Environment(
     auto_reload=False,
 )
 _environment.filters["short"] = short
+_environment.globals["counted"] = counted
 _environment.policies["json.dumps_kwargs"] = {"allow_nan": False, "separators": (",", ":")}  # of the filter `tojson`

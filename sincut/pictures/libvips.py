@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
-from sincut.errors import ImageError, UnsupportedError
+from sincut.errors import ImageError, UnsupportedError, counted
 from sincut.pictures.kind import told_by_decoder
 from sincut.pictures.picture import Metadata, Pixels
 from sincut.pictures.profiles import CONVERTED, UNUSABLE, space_of, way_of
@@ -167,7 +167,9 @@ def upright_srgb(image: "pyvips.Image", grey: bool, icc: bytes | None, orientati
     elif image.format not in ("uchar", "ushort"):
         raise UnsupportedError(f"values of type {image.format} are not supported; convert it to 8 or 16 bits")
     if image.bands not in (1, 2, 3, 4):
-        raise UnsupportedError(f"{image.bands} channels of {image.interpretation} are not supported; convert it to RGB")
+        raise UnsupportedError(
+            f"{counted(image.bands, 'channel')} of {image.interpretation} are not supported; convert it to RGB"
+        )
     alpha = image[image.bands - 1] if image.hasalpha() or image.bands in (2, 4) else None
     colours = image[: image.bands - 1] if alpha is not None else image
     deep, converted = image.format == "ushort", False

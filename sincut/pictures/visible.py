@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from sincut.errors import ImageError
+from sincut.errors import ImageError, counted
 from sincut.pictures import reading
 from sincut.pictures.opening import told_with
 from sincut.pictures.picture import Picture, Pixels
@@ -35,10 +35,13 @@ def visible_part(picture: Picture, least: int = 1) -> Picture:
         return replace(picture, alpha=None)
     count = int(seen.sum())
     if count < least:
-        raise ImageError(f"only {count} of its pixels are not transparent, too few to learn from; show more of it")
+        few = counted(count, "of its pixels is", "of its pixels are")
+        raise ImageError(f"only {few} not transparent, too few to learn from; show more of it")
     part = cut_to(picture, seen)
     h, w = part.size
-    note = f"only its visible part is learned from: {count} pixels within {w}x{h}; nothing that is transparent"
+    note = (
+        f"only its visible part is learned from: {counted(count, 'pixel')} within {w}x{h}; nothing that is transparent"
+    )
     return replace(part, notes=(*picture.notes, note))
 
 

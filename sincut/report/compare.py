@@ -10,7 +10,7 @@ from pathlib import Path
 
 import torch
 
-from sincut.errors import ImageError, RunError
+from sincut.errors import ImageError, RunError, counted
 from sincut.files import write_whole
 from sincut.model.file import MODEL_FILE
 from sincut.model.kinds import AnyModel
@@ -142,7 +142,7 @@ def names(paths: Sequence[Path]) -> list[str]:
 
 def page(comparison: Comparison) -> str:
     """The comparison as one HTML document without scripts, its pictures inside, that loads nothing."""
-    title = f"{len(comparison.results)} results compared"
+    title = f"{counted(len(comparison.results), 'result')} compared"
     cells = [{"cell": cell, **compressed(cell.picture, IN_PAGE)} for cell in comparison.cells()]
     styles = ("page.css", "compare.css")
     return document("compare.html", title, styles, cells=cells, meanings=comparison.meanings())

@@ -39,11 +39,13 @@ def test_every_model_translates_every_input_once(tree: Path, tmp_path: Path, tin
 @pytest.mark.parametrize(
     ("result", "watched", "kind", "words"),
     [
-        (Result(done=JOBS[:1], jobs=1), True, Interrupted, "stopped watching; 1 pictures are written"),
+        (Result(done=JOBS[:1], jobs=1), True, Interrupted, "stopped watching; 1 picture is written"),
         (Result(done=JOBS[:1], jobs=3), False, Interrupted, "stopped; 1 of 3 are written"),
         (Result(failed=[(JOBS[0], "0.png: is empty")], jobs=1), False, RunError, "^0.png: is empty$"),
         (Result(failed=[(job, "") for job in JOBS], jobs=30), False, RunError, "30 of 30 .*19.png and 10 more$"),
-        (Result(failed_before=JOBS[:2]), False, RunError, "2 pictures failed before .*--retry-failed"),
+        (Result(failed_before=JOBS[:2]), False, RunError, "2 pictures failed before .*--retry-failed tries them again"),
+        (Result(failed_before=JOBS[:1]), False, RunError, "^1 picture failed before and is .*--retry-failed tries it"),
+        (Result(done=JOBS, jobs=30, unread={Path("a"): ""}), False, RunError, "^1 input or folder cannot be read, see"),
     ],
 )
 def test_a_result_that_is_not_all_done_is_told(

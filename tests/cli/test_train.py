@@ -8,6 +8,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Sequence
+from contextlib import nullcontext
 from pathlib import Path
 
 import pytest
@@ -42,6 +43,24 @@ def test_interrupted_saves_and_resumes(
     assert done >= 1
     refused = in_process("train", painting, photo, "-o", run, "--resume", "--steps", done + 2, *tiny_flags)
     assert_clear_error(refused, 1, "schedule.steps", "cannot be resumed")
+
+
+def test_stopped_before_its_first_step_there_is_no_model(
+    painting: Path, photo: Path, tmp_path: Path, tiny_flags: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """And the same command begins again."""
+    run = tmp_path / "run"
+    command = ["train", painting, photo, "-o", run, "--device", "cpu", *tiny_flags, "--set", "schedule.steps=1"]
+    with monkeypatch.context() as patch:
+        patch.setattr("sincut.cli.train.stoppable", lambda: nullcontext(lambda: True))
+        stopped = in_process(*command)
+    assert_clear_error(stopped, 130, "before the first step", "there is no model", "begin again: ")
+    assert "--resume" not in stopped.stderr and not {path.name for path in run.glob("*.*")} & {
+        "model.safetensors",
+        "checkpoint.safetensors",
+        "report.html",
+    }
+    assert in_process(*command).returncode == 0 and Model.load(run).provenance.steps == 1
 
 
 @pytest.mark.slow
