@@ -177,7 +177,7 @@ def _forward_tflop(config: Config) -> tuple[float, float, float, float]:
         return (
             _tflop(generator, lambda: generator.encode(crop)),
             _tflop(generator, lambda: generator.encode(crop, last=max(config.losses.layers))),
-            _tflop(generator, lambda: generator.decode(crop, features[-1], noise)),
+            _tflop(generator, lambda: generator.decode(features, noise)),
             _tflop(discriminator, lambda: discriminator(tiles(crop, tile)[:1])),
         )
 

@@ -63,8 +63,9 @@ class Networks:
 
     architecture: str = choice(
         "stylegan2",
-        ("stylegan2", "resnet"),
-        "layers of G; stylegan2: as published for single pictures; resnet: as published for sets of pictures, with "
+        ("stylegan2", "pyramid", "resnet"),
+        "layers of G; stylegan2: as published for single pictures; pyramid: the same, with the residual blocks at a "
+        "quarter instead of half the resolution; resnet: as published for sets of pictures, with "
         "instance normalisation, so that pictures are translated whole and not in tiles",
     )
     critic: str = choice(
@@ -77,8 +78,12 @@ class Networks:
         40, 1, 1024, "channels of G at full resolution; architecture=resnet has twice as many at half resolution"
     )
     inner: int = number(
-        80, 1, 2048, "channels of G's residual blocks, at half resolution; with architecture=resnet at a quarter"
+        80,
+        1,
+        2048,
+        "channels of G's residual blocks, at half resolution; with architecture=pyramid or resnet at a quarter",
     )
+    middle: int = number(48, 1, 2048, "architecture=pyramid: channels of G at half resolution")
     blocks: int = number(
         6, 2, 32, "residual blocks of G; the first half, and of an odd number one more of a resnet, is the encoder's"
     )
@@ -125,7 +130,7 @@ class Networks:
     @property
     def deepest_layer(self) -> int:
         """The number of the last layer of G's encoder, from 0 (RGB)."""
-        return (3 if self.architecture == "resnet" else 2) + self.encoder_blocks
+        return (2 if self.architecture == "stylegan2" else 3) + self.encoder_blocks
 
     def check(self, crops: Crops) -> None:
         """Raise `ConfigError` if settings contradict each other or those of the crops."""

@@ -93,8 +93,9 @@ class Losses:
         default=(0, 1, 2, 3, 5),
         metadata={
             "doc": "layers of G's encoder that PatchNCE compares: 0 RGB, 1 full resolution, 2 half resolution, 3.. "
-            "after each residual block; with architecture=resnet 0 RGB, 1 full resolution, 2 and 3 the two "
-            "convolutions before a step down, 4.. after each residual block"
+            "after each residual block; with architecture=pyramid 3 is a quarter of the resolution, 4.. after each "
+            "residual block; with architecture=resnet 0 RGB, 1 full resolution, 2 and 3 the two convolutions before a "
+            "step down, 4.. after each residual block"
         },
     )
     patches: int = number(256, 1, 65536, "patches that PatchNCE compares per crop and layer")

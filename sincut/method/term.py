@@ -108,7 +108,7 @@ def translated(
     """
     inputs = torch.cat([x, y]) if both else x
     features, noise = generator.encode(inputs), noise_for(inputs)
-    outputs = generator.decode(inputs, features[-1], noise)
+    outputs = generator.decode(features, noise)
     return Seen(x, y, inputs, outputs, outputs[: len(x)], outputs[len(x) :], features, aligned, noise)
 
 

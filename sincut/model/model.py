@@ -61,14 +61,13 @@ class Model(AnyModel):
         """
         if self.generator.whole_only:
             return self.translate(window, noise)
-        prepared = without_border(_through(self.before, window), _reach(self.before))
+        prepared = without_border(_through(self.before, window), self._reach(self.before))
         out = _through(self.after, self.generator.translate_middle(prepared, noise))
-        return without_border(out, _reach(self.after))
+        return without_border(out, self._reach(self.after))
 
     def encode_middle(self, window: Tensor, last: int) -> list[Tensor]:
         """G's features of layers 0..last of a filtered window, cropped by `encoder_halo(last)` px on every side."""
-        border = 0 if self.generator.whole_only else _reach(self.before)
-        prepared = without_border(_through(self.before, window), border)
+        prepared = without_border(_through(self.before, window), self._reach(self.before))
         return self.generator.encode_middle(prepared, last)
 
     def encoder_halo(self, last: int) -> int:
@@ -76,7 +75,7 @@ class Model(AnyModel):
 
         0 for a model that takes pictures whole.
         """
-        return 0 if self.generator.whole_only else self.generator.encoder_halo(last) + _reach(self.before)
+        return self.generator.encoder_halo(last) + self._reach(self.before)
 
     @property
     def halo(self) -> int:
@@ -84,7 +83,7 @@ class Model(AnyModel):
 
         0 for a model that takes pictures whole.
         """
-        return 0 if self.generator.whole_only else _reach(self.before) + self.generator.halo + _reach(self.after)
+        return self._reach(self.before) + self.generator.halo + self._reach(self.after)
 
     @property
     def limits(self) -> Limits:
@@ -94,7 +93,12 @@ class Model(AnyModel):
     @property
     def noise_reach(self) -> int:
         """Radius in px within which noise influences an output box aligned to G's stride."""
-        return 0 if self.generator.whole_only else self.generator.noise_reach + _reach(self.after)
+        return self.generator.noise_reach + self._reach(self.after)
+
+    def _reach(self, filters: tuple[Filter, ...]) -> int:
+        """Radius in px within which filters look, rounded up to a multiple of G's stride; 0 if G looks everywhere."""
+        stride, reach = self.generator.stride, sum(filter_.reach for filter_ in filters)
+        return 0 if self.generator.whole_only else -(-reach // stride) * stride
 
     @property
     def pixel_bytes(self) -> int:
@@ -221,10 +225,6 @@ def _through(filters: tuple[Filter, ...], image: Tensor) -> Tensor:
     for filter_ in filters:
         image = filter_(image)
     return image
-
-
-def _reach(filters: tuple[Filter, ...]) -> int:
-    return sum(filter_.reach for filter_ in filters)
 
 
 def _parsed(metadata: Mapping[str, str]) -> tuple[Config, Provenance]:

@@ -5,9 +5,13 @@ from sincut.nets.discriminator import Discriminator, StyleDiscriminator
 from sincut.nets.generator import Generator
 from sincut.nets.patchgan import PatchDiscriminator
 from sincut.nets.resnet import ResnetGenerator
-from sincut.nets.stylegan2 import StyleGenerator
+from sincut.nets.stylegan2 import PyramidGenerator, StyleGenerator
 
-GENERATORS: dict[str, type[Generator]] = {"stylegan2": StyleGenerator, "resnet": ResnetGenerator}
+GENERATORS: dict[str, type[Generator]] = {
+    "stylegan2": StyleGenerator,
+    "pyramid": PyramidGenerator,
+    "resnet": ResnetGenerator,
+}
 
 
 def architecture(networks: Networks) -> type[Generator]:

@@ -10,7 +10,7 @@ Ours: the output may be added to the base, the input without its texture (`netwo
 """
 
 from abc import ABC, abstractmethod
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from typing import ClassVar
 
 import torch
@@ -39,24 +39,24 @@ class Generator(nn.Module, ABC):
         self.config, self.residual, self.smooths_base = config, config.residual, False
         self.register_buffer("texture", torch.zeros(()))  # see `set_base_smoothing`; the name is a format
 
-    @staticmethod
+    @classmethod
     @abstractmethod
-    def channels_of(config: Networks) -> tuple[int, ...]:
+    def channels_of(cls, config: Networks) -> tuple[int, ...]:
         """The channels of each layer of the encoder, from 0 (RGB), for these settings."""
 
-    @staticmethod
+    @classmethod
     @abstractmethod
-    def bytes_of(config: Networks) -> int:
+    def bytes_of(cls, config: Networks) -> int:
         """Bytes per pixel of all feature maps alive at once in a translation, roughly, for these settings."""
 
-    @staticmethod
+    @classmethod
     @abstractmethod
-    def pass_bytes_of(config: Networks) -> int:
+    def pass_bytes_of(cls, config: Networks) -> int:
         """Bytes per pixel of the largest feature maps of one pass, roughly, by which a training's memory is told."""
 
-    @staticmethod
+    @classmethod
     @abstractmethod
-    def step_of(layer: int) -> int:
+    def step_of(cls, layer: int) -> int:
         """Pixels of the picture, along each side, per place of a layer's features."""
 
     @staticmethod
@@ -75,8 +75,8 @@ class Generator(nn.Module, ABC):
         """
 
     @abstractmethod
-    def decode(self, x: Tensor, deepest: Tensor, noise: Tensor) -> Tensor:
-        """The translation (N, 3, H, W) of x (N, 3, H, W), from the features of its deepest layer and noise."""
+    def decode(self, features: Sequence[Tensor], noise: Tensor) -> Tensor:
+        """The translation (N, 3, H, W) of a picture, from the features of all its layers (`encode`) and noise."""
 
     @property
     @abstractmethod
@@ -94,14 +94,14 @@ class Generator(nn.Module, ABC):
         pad = (0, -w % self.stride, 0, -h % self.stride)
         if any(pad):
             x, noise = F.pad(x, pad, mode="replicate"), F.pad(noise, pad)
-        return self.decode(x, self.encode(x)[-1], noise)[:, :, :h, :w]
+        return self.decode(self.encode(x), noise)[:, :, :h, :w]
 
     def translate_middle(self, x: Tensor, noise: Tensor) -> Tensor:
         """`forward` of a window (N, 3, H, W), multiples of `stride`, cropped by `halo` px on every side.
 
         The result is (N, 3, H - 2 halo, W - 2 halo); `noise` (N, 1, ...) covers it and `noise_reach` px around it.
         """
-        return self.decode(x, self.encode(x)[-1], noise)
+        return self.decode(self.encode(x), noise)
 
     def encode_middle(self, x: Tensor, last: int) -> list[Tensor]:
         """`encode` of a window (N, 3, H, W), multiples of `stride`, cropped by `encoder_halo(last)` px a side."""

@@ -53,10 +53,10 @@ def in_bands(local: Callable[[Tensor], Tensor], x: Tensor, reach: int) -> Tensor
     """The operation `local`, of this reach in px, applied band by band to a large (N, C, H, W) to bound its memory.
 
     `local` keeps height and width, or reduces the width to 1; the result does not depend on the bands. These begin at
-    even rows, if `reach` is even, so that G, which has a stride of 2, may be `local`.
+    multiples of 4 rows, if `reach` is one, so that G, which has a stride of 2 or 4, may be `local`.
     """
     h, w = x.shape[2:]
-    rows = max(4 * reach, (_PIXELS.get() or BAND) // w // 2 * 2)
+    rows = max(4 * reach, (_PIXELS.get() or BAND) // w // 4 * 4)
     if torch.compiler.is_compiling() or h <= rows:
         return local(x)
     bands = []

@@ -14,7 +14,7 @@ published code counts the parts of its network instead, and names layers 0, 2, 3
 0 has 3 px of reflected border.
 """
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 
 import torch
 from torch import Tensor, nn
@@ -61,25 +61,25 @@ class ResnetGenerator(Generator):
         self.up = nn.ModuleList([Conv2d(quarter, half, 3, padding=1), Conv2d(half, full, 3, padding=1)])
         self.rgb = Conv2d(full, 3, 7)
 
-    @staticmethod
-    def channels_of(config: Networks) -> tuple[int, ...]:
+    @classmethod
+    def channels_of(cls, config: Networks) -> tuple[int, ...]:
         """3 of RGB, c after the 7x7 convolution, twice as many at half the resolution, and those of the blocks."""
         full, half, quarter = widths(config)
         return (3, full, half, quarter, *[quarter] * config.encoder_blocks)
 
-    @staticmethod
-    def bytes_of(config: Networks) -> int:
+    @classmethod
+    def bytes_of(cls, config: Networks) -> int:
         """The first step down: what was convolved, its result, and this normalised; and the layers that are kept."""
         full, half, _ = widths(config)
         return 4 * (2 * full + 3 * half + 12)
 
-    @staticmethod
-    def pass_bytes_of(config: Networks) -> int:
+    @classmethod
+    def pass_bytes_of(cls, config: Networks) -> int:
         """Twice as many as `bytes_of`, as measured: of what is normalised both copies are kept for the gradient."""
-        return 2 * ResnetGenerator.bytes_of(config)
+        return 2 * cls.bytes_of(config)
 
-    @staticmethod
-    def step_of(layer: int) -> int:
+    @classmethod
+    def step_of(cls, layer: int) -> int:
         """1 px of layers 0 to 2, 2 px of layer 3, 4 px of all others."""
         return 1 if layer < 3 else 2 if layer == 3 else 4
 
@@ -109,9 +109,9 @@ class ResnetGenerator(Generator):
                 features.append(block(y))
         return features
 
-    def decode(self, x: Tensor, deepest: Tensor, noise: Tensor) -> Tensor:
-        """The translation (N, 3, H, W) of x (N, 3, H, W), from its deepest features (N, 4c, H/4, W/4); no noise."""
-        y = deepest
+    def decode(self, features: Sequence[Tensor], noise: Tensor) -> Tensor:
+        """See `Generator.decode`; only the input and the deepest features (N, 4c, H/4, W/4) are read, and no noise."""
+        x, y = features[0], features[-1]
         for block in self.decoder:
             y = block(y)
         for convolution in self.up:

@@ -1,5 +1,6 @@
 """One-sided constraints: hand-computed values, what was measured of the pictures, networks, and going on."""
 
+from collections.abc import Sequence
 from typing import cast
 
 import pytest
@@ -82,7 +83,8 @@ class Ramp(nn.Module):
     def encode(self, x: Tensor) -> list[Tensor]:
         return [x]
 
-    def decode(self, x: Tensor, deepest: Tensor, noise: Tensor) -> Tensor:
+    def decode(self, features: Sequence[Tensor], noise: Tensor) -> Tensor:
+        x = features[0]
         down = torch.arange(x.shape[2]) * 2 // x.shape[2]
         return x + noise + down[:, None]
 
@@ -92,7 +94,7 @@ def test_geometry_by_hand(turn: constraints.Turn) -> None:
     generator = cast(Generator, Ramp())
     x = torch.randn(2, 3, 4, 4, generator=torch.Generator().manual_seed(0))
     term = Geometry(20.0, turn, generator)
-    seen = seen_with(x, generator.decode(x, x, torch.zeros(())))
+    seen = seen_with(x, generator.decode([x], torch.zeros(())))
     way = term.translate_turned(seen)
     assert torch.equal(way.x, turn(x)) and torch.equal(way.y, turn(seen.y))
     (part,) = term.parts(seen._replace(ways={"turned": way}), Progress())
@@ -103,12 +105,12 @@ def test_geometry_by_hand(turn: constraints.Turn) -> None:
 
 def test_noise_is_turned_with_the_picture() -> None:
     class Even(Ramp):
-        def decode(self, x: Tensor, deepest: Tensor, noise: Tensor) -> Tensor:
-            return x + noise
+        def decode(self, features: Sequence[Tensor], noise: Tensor) -> Tensor:
+            return features[0] + noise
 
     generator, random = cast(Generator, Even()), torch.Generator().manual_seed(0)
     x, noise = torch.randn(2, 3, 4, 4, generator=random), torch.randn(4, 1, 4, 4, generator=random)  # of x and y
-    seen = seen_with(x, generator.decode(x, x, noise[:2]))._replace(noise=noise)
+    seen = seen_with(x, generator.decode([x], noise[:2]))._replace(noise=noise)
     term = Geometry(20.0, clockwise, generator)
     (part,) = term.parts(seen._replace(ways={"turned": term.translate_turned(seen)}), Progress())
     assert part.value.item() == 0

@@ -220,6 +220,7 @@ def critics_of(training: Training) -> list[torch.nn.Parameter]:
         ("paper", {"losses": {"geometry": 20.0}}),  # beside G(y)
         ("cut", {"crops": {"count": 1}}),
         ("cut", {"losses": {"gan": "non-saturating", "r1": 2.0}, "networks": {"architecture": "stylegan2"}}),
+        ("standard", {"networks": {"architecture": "pyramid", "middle": 6, "noise": "all"}}),
         ("standard", {"losses": {"gan": "lsgan"}, "networks": {"architecture": "resnet", "noise": "none"}}),
         ("fastcut", {"schedule": {"seed": 1}}),
         ("fastcut", {"schedule": {"seed": 2}}),

@@ -37,8 +37,10 @@ from sincut.nets.filters import (
     tensors_of,
     without_chroma_grain,
 )
-from sincut.nets.stylegan2 import STRIDE
+from sincut.nets.stylegan2 import StyleGenerator
 from sincut.translation.translator import Translator
+
+STRIDE = StyleGenerator.stride
 
 
 def test_smoothed_is_the_guided_filter() -> None:
@@ -245,12 +247,15 @@ def test_the_halo_is_the_sum_of_all_reaches() -> None:
     assert plain.limits.border == plain.halo and plain.encoder_halo(2) == plain.generator.encoder_halo(2) + 4
 
 
-def test_a_reach_that_does_not_fit_the_stride_is_refused() -> None:
+def test_a_reach_that_does_not_fit_the_stride_is_rounded_up() -> None:
     class Odd(Soft):
         reach = 5
 
-    with pytest.raises(ValueError, match="must be a multiple of the stride, 2 px"):
-        Translator(replace(with_soft(), before=(Odd(SOFT.weights, SOFT.shift),)))
+    odd = Odd(SOFT.weights, SOFT.shift)
+    model = replace(with_soft(), before=(odd,), after=(odd,))
+    assert model.halo == model.generator.halo + 6 + 6 and model.noise_reach == model.generator.noise_reach + 6
+    translator, image = Translator(model, precision="float32"), torch.rand(1, 3, 50, 70) * 2 - 1
+    torch.testing.assert_close(translator.translate(image, 16), translator.translate(image, "off"), rtol=0, atol=1e-5)
 
 
 @settings(max_examples=20, deadline=None)

@@ -2,6 +2,7 @@
 
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -46,13 +47,15 @@ def test_tiled_equals_whole(h: int, w: int, tile: int) -> None:
 
 
 @settings(max_examples=12, deadline=None)
-@given(st.integers(1, 90), st.integers(1, 90), st.integers(16, 80), st.integers(2, 5), *[st.booleans()] * 4)
+@given(st.integers(1, 90), st.integers(1, 90), st.integers(16, 80), st.integers(2, 5), *[st.booleans()] * 5)
 def test_tiled_equals_whole_for_any_halo(
-    h: int, w: int, tile: int, blocks: int, base: bool, strokes: bool, grain: bool, balance: bool
+    h: int, w: int, tile: int, blocks: int, base: bool, strokes: bool, grain: bool, balance: bool, deep: bool
 ) -> None:
     colour = {"smooth": float(strokes), "grain": grain, "balance": balance}
     smooth = {"networks": {"smooth": float(base)}, "colour": colour}
-    shape = {"stem": 3, "inner": 4, "blocks": blocks, **smooth["networks"]}
+    shape: dict[str, Any] = {"stem": 3, "inner": 4, "blocks": blocks, **smooth["networks"]}
+    if deep:
+        shape |= {"architecture": "pyramid", "middle": 3}
     config = overlay(resolve(), {"networks": shape, "colour": smooth["colour"], "losses": {"layers": [0, 2]}})
     translator = Translator(make_model(config), precision="float32")
     image = torch.rand(1, 3, h, w, generator=torch.Generator().manual_seed(h * w)) * 2 - 1
