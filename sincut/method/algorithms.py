@@ -14,6 +14,7 @@ from collections.abc import Callable
 from sincut.config.sections import Config
 from sincut.config.values import nearest
 from sincut.errors import ConfigError
+from sincut.method.crops import check_size
 from sincut.method.loop import train
 from sincut.method.methods import METHODS
 from sincut.model.kinds import AnyModel
@@ -42,6 +43,15 @@ def check_sets(config: Config) -> None:
     name = config.method.algorithm
     if name not in OF_SETS:
         raise ConfigError(f"method.algorithm={name}: learns from one painting and one photo; give one of each")
+
+
+def check_picture(name: str, size: tuple[int, int], config: Config) -> None:
+    """Raise `ImageError`, with the remedy, if a picture (H, W) is too small for the crops that the algorithm takes.
+
+    Those of `rivals/` take none, and any picture will do. `name` is the picture's in the message.
+    """
+    if config.method.algorithm not in TECHNIQUES:
+        check_size(name, *size, config.crops)
 
 
 def algorithm(config: Config) -> Algorithm:

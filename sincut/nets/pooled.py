@@ -73,9 +73,9 @@ class Pool:
         samples = [x.flatten()[:: 1 + x.numel() // most] for x in self.pictures]
         weights = [x.new_full(x.shape, share / len(x)) for share, x in zip(self.shares, samples, strict=True)]
         values, order = torch.cat(samples).sort()
-        reached = torch.cat(weights)[order].double().cumsum(0)
-        places = torch.searchsorted(reached, torch.tensor(at, device=reached.device, dtype=reached.dtype))
-        return values[places.clamp(max=len(values) - 1)]
+        reached = torch.cat(weights)[order].cpu().double().cumsum(0)  # on the CPU, since MPS has no float64
+        places = torch.searchsorted(reached, torch.tensor(at, dtype=reached.dtype)).clamp(max=len(values) - 1)
+        return values[places.to(values.device)]
 
 
 def _channel_means(x: Tensor) -> Tensor:

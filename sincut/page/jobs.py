@@ -22,7 +22,7 @@ from sincut.config.resolve import DEFAULT_PRESET, resolve, schedule_flags
 from sincut.config.sections import Config
 from sincut.errors import ConfigError, RunError
 from sincut.files import is_locked, make_folder, sha256, stat_of
-from sincut.method.crops import check_size
+from sincut.method.algorithms import check_picture
 from sincut.model.file import CHECKPOINT_FILE, MODEL_FILE
 from sincut.model.model import describe, exemplar_sizes
 from sincut.model.provenance import ROLES, PictureIdentity, Provenance
@@ -71,7 +71,7 @@ class Order:
             raise ConfigError(f"{self.name!r} is no name for a run; use letters, digits, spaces, - and _")
         config = resolve(self.preset, [*self.settings, *schedule_flags(self.minutes, seed=self.seed)])
         for path in (self.painting, self.photo):
-            check_size(str(path), *reading.size_of(path), config.crops)
+            check_picture(str(path), reading.size_of(path), config)
         return config
 
 

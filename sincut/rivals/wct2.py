@@ -67,7 +67,7 @@ def haar_unpool(parts: Components) -> Components:
 
 
 class Gaussian(NamedTuple):
-    """Mean (C,) and covariance (C, C) of features, in float64."""
+    """Mean (C,) and covariance (C, C) of features, in float64 on the CPU: MPS has no float64."""
 
     mean: Tensor
     covariance: Tensor
@@ -76,9 +76,12 @@ class Gaussian(NamedTuple):
     def of(cls, features: Tensor) -> "Gaussian":
         """Those of features (1, C, H, W), over their places."""
         rows = features[0].flatten(1)  # (C, H*W)
-        mean = rows.mean(1, dtype=torch.float64)
-        centred = rows - mean.to(rows)[:, None]
-        return cls(mean, (centred @ centred.T).double() / max(1, rows.shape[1] - 1))
+        about = rows.mean(1)  # but for rounding, which a second mean makes up for
+        centred = rows - about[:, None]
+        rounding = centred.mean(1)
+        centred = centred - rounding[:, None]
+        mean = about.cpu().double() + rounding.cpu().double()
+        return cls(mean, (centred @ centred.T).cpu().double() / max(1, rows.shape[1] - 1))
 
 
 def whitened_and_coloured(features: Tensor, style: Gaussian, ridge: float = 0.0) -> Tensor:
@@ -88,10 +91,12 @@ def whitened_and_coloured(features: Tensor, style: Gaussian, ridge: float = 0.0)
     has the style's covariance, if Cc has full rank.
     """
     own = Gaussian.of(features)
-    some = ridge * torch.eye(len(own.mean), dtype=torch.float64, device=features.device)
+    some = ridge * torch.eye(len(own.mean), dtype=torch.float64)
     matrix = symmetric_power(style.covariance + some, 0.5) @ symmetric_power(own.covariance + some, -0.5)
-    centred = features - own.mean.to(features)[:, None, None]
-    return torch.einsum("oc,nchw->nohw", matrix.to(features), centred) + style.mean.to(features)[:, None, None]
+    own_mean, style_mean, linear = (
+        each.to(features.dtype).to(features.device) for each in (own.mean, style.mean, matrix)
+    )
+    return torch.einsum("oc,nchw->nohw", linear, features - own_mean[:, None, None]) + style_mean[:, None, None]
 
 
 class Encoder(nn.Module):

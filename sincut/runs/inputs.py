@@ -10,10 +10,11 @@ import numpy as np
 from torch import Tensor
 
 from sincut.config.networks import Crops
+from sincut.config.sections import Config
 from sincut.errors import ImageError, listed
 from sincut.events import Listener, PictureRead, Warned
 from sincut.files import sha256
-from sincut.method.crops import check_size
+from sincut.method.algorithms import check_picture
 from sincut.model.provenance import PictureIdentity, Provenance, direction
 from sincut.pictures import learned, reading, resampling
 from sincut.pictures.picture import Picture, on_white, to_pixels
@@ -130,8 +131,8 @@ class Inputs:
         return json.dumps({**self.identity().to_dict(), "paths": paths})
 
 
-def read_side(found: Found, role: str, crops: Crops, on_event: Listener) -> AnySource:
-    """The pictures of a side, as these crops learn from them; each is told. Raises `ImageError`.
+def read_side(found: Found, role: str, config: Config, on_event: Listener) -> AnySource:
+    """The pictures of a side, as a training with these settings learns from them; each is told. Raises `ImageError`.
 
     Of a set, a picture that cannot be read or is too small is `Warned` of and left out, as long as another one is left.
     """
@@ -139,7 +140,7 @@ def read_side(found: Found, role: str, crops: Crops, on_event: Listener) -> AnyS
     sources, reasons = list[tuple[AnyImage, Source]](), list[str]()
     for number, image in enumerate(found.images, 1):
         try:
-            source = _checked(image, f"{role} {number}" if several else role, crops, several)
+            source = _checked(image, f"{role} {number}" if several else role, config, several)
         except ImageError as error:
             if not several:
                 raise
@@ -152,14 +153,14 @@ def read_side(found: Found, role: str, crops: Crops, on_event: Listener) -> AnyS
         raise ImageError(f"{found.name}: none of its {len(found.images)} pictures can be learned from; {reasons[0]}")
     if len(sources) == 1:  # as if it had been given alone
         (image, source) = sources[0]
-        return _checked(image, role, crops) if several else source
+        return _checked(image, role, config) if several else source
     return SourceSet(found.name, found.words, tuple(source for _, source in sources))
 
 
-def _checked(image: AnyImage, role: str, crops: Crops, in_set: bool = False) -> Source:
-    """A picture that is large enough for these crops. Raises `ImageError`."""
-    source = source_of(image, role, crops, in_set)
-    check_size(source.path, *source.picture.size, crops)
+def _checked(image: AnyImage, role: str, config: Config, in_set: bool = False) -> Source:
+    """A picture that is large enough for the crops of a training. Raises `ImageError`."""
+    source = source_of(image, role, config.crops, in_set)
+    check_picture(source.path, source.picture.size, config)
     return source
 
 

@@ -122,7 +122,7 @@ def _read(
     if needed > free:
         remedy = "close other programs or give smaller pictures"
         on_event(Warned(f"only {free / 1e9:.1f} GB of memory are free, and {needed / 1e9:.1f} GB are needed; {remedy}"))
-    learned = {role: read_side(side, role, config.crops, on_event) for role, side in sides.items()}
+    learned = {role: read_side(side, role, config, on_event) for role, side in sides.items()}
     return Inputs(learned["painting"], learned["photo"], reverse)
 
 

@@ -54,7 +54,7 @@ class Pair:
     def _identity(self, path: Path, role: str) -> PictureIdentity:
         side = find(path, role)
         if len(side.images) > 1:
-            return read_side(side, role, self.config.crops, ignore).identity()
+            return read_side(side, role, self.config, ignore).identity()
         return PictureIdentity(side.name, sha256=sha256(side.paths[0]))
 
 

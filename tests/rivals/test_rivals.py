@@ -103,6 +103,14 @@ def test_several_pictures_of_a_side_are_refused(few: Config) -> None:
         check_sets(few)
 
 
+def test_pictures_smaller_than_a_crop_will_do(few: Config) -> None:
+    small = overlay(few, {"crops": {"size": 128, "tile": 64}, "output": {"previews": 0}})
+    translator = sincut.train(scene(40, 50, 1), scene(30, 20, 2), config=small)
+    assert translator.apply(scene(24, 33, 0)).shape == (24, 33, 3)
+    with pytest.raises(ImageError, match=r"painting: 50x40 is smaller than one 128px crop"):
+        sincut.train(scene(40, 50, 1), scene(30, 20, 2), config=overlay(small, {"method": {"algorithm": "sincut"}}))
+
+
 def test_a_model_comes_back_from_its_file_and_gives_the_same(run: Path, few: Config, tmp_path: Path) -> None:
     translator = sincut.load(run)
     model = translator.model
