@@ -65,23 +65,24 @@ def commands() -> str:
 
 
 def settings() -> str:
-    """A table for each section of the settings: name, default, the values of two presets that differ, sentence."""
-    import sincut
+    """A table for each section of the settings: name, sentence, default, the values of two presets that differ."""
+    from sincut.config.resolve import load_preset
     from sincut.config.sections import Config
     from sincut.config.values import documentation, toml
 
-    shown = {preset.name: preset.config for preset in sincut.presets() if preset.name in ("standard", "quick")}
+    others = {name: load_preset(name).config for name in ("standard", "quick")}
     parts = []
     for section in fields(Config):
         plain = getattr(Config(), section.name)
-        about = " ".join((type(plain).__doc__ or "").split())
-        rows = ["| setting | plain | `standard` | `quick` | meaning |", "|---|---|---|---|---|"]
+        rows = ["| setting | meaning; default |", "|---|---|"]
         for one in fields(plain):
-            values = [getattr(getattr(config, section.name), one.name) for config in (Config(), *shown.values())]
-            first, *others = (toml(value) for value in values)
-            cells = [f"`{first}`", *("" if other == first else f"`{other}`" for other in others)]
-            rows.append(_row(f"`{section.name}.{one.name}`", *cells, documentation(one.metadata)))
-        parts += [f"## {section.name}", about, "\n".join(rows)]
+            default = toml(getattr(plain, one.name))
+            values = [(name, toml(getattr(getattr(config, section.name), one.name))) for name, config in others.items()]
+            differ = "".join(f"; {name} `{value}`" for name, value in values if value != default)
+            rows.append(
+                _row(f"`{section.name}.{one.name}`", f"{documentation(one.metadata)}; plain `{default}`{differ}")
+            )
+        parts += [f"## {section.name}", " ".join((type(plain).__doc__ or "").split()), "\n".join(rows)]
     return "\n\n".join(parts)
 
 

@@ -15,6 +15,7 @@ from helpers import GENTLE, ROOT, TINY, in_process, make_model, scene
 from PIL import Image
 
 from sincut.cli import main
+from sincut.config.resolve import resolve
 from sincut.config.sections import Config, overlay
 
 PAGES = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *sorted((ROOT / "docs").glob("*.md"))]
@@ -154,6 +155,9 @@ def test_the_site_is_built_without_a_warning(tmp_path: Path) -> None:
     for section, values in Config().to_dict().items():
         for key in values:
             assert f"{section}.{key}</span>" in pages["settings"], key
+    row = re.sub(r"<[^>]*>", "", pages["settings"].partition("crops.count</span>")[2].partition("</tr>")[0])
+    counts = [str(resolve(preset).crops.count) for preset in ("standard", "quick")]
+    assert re.findall(r"(?:standard|quick) (\d+)", row) == counts
     for page in pages.values():  # nothing is fetched from elsewhere
         assert not re.search(r"<(?:script|img|iframe)[^>]*src=\"(?:https?:)?//", page)
         assert not re.search(r"<link[^>]*rel=\"stylesheet\"[^>]*href=\"(?:https?:)?//", page)

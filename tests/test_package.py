@@ -5,11 +5,13 @@ import configparser
 import re
 import subprocess
 import sys
+import tarfile
 import zipfile
 from pathlib import Path
 
 import click
 import pytest
+import yaml
 from helpers import ROOT
 
 import sincut
@@ -99,6 +101,33 @@ def test_ci_runs_the_second_command_of_the_readme() -> None:
     second = re.search(r"<!-- checks -->\s*```\w*\n(.*?)```", README, re.DOTALL)
     assert second is not None
     assert second.group(1).strip() in (ROOT / ".ci" / "run").read_text(encoding="utf-8")
+
+
+def test_the_image_runs_both_commands_and_the_citation_is_of_this_version() -> None:
+    dockerfile = (ROOT / "Dockerfile").read_text(encoding="utf-8")
+    first = re.search(r"<!-- first -->\s*```\w*\n(.*?)```", README, re.DOTALL)
+    assert first is not None and f"\nCMD {first.group(1)}" in dockerfile and '\nCMD [".ci/run"]\n' in dockerfile
+    citation = yaml.safe_load((ROOT / "CITATION.cff").read_text(encoding="utf-8"))
+    assert citation["version"] == sincut.__version__ and citation["authors"] == [{"name": "The sincut authors"}]
+    for path in (*(ROOT / ".github").rglob("*.yml"), ROOT / ".pre-commit-config.yaml"):
+        assert yaml.safe_load(path.read_text(encoding="utf-8")), path
+    checks = yaml.safe_load((ROOT / ".github" / "workflows" / "checks.yml").read_text(encoding="utf-8"))
+    assert checks["jobs"]["checks"]["steps"][-1] == {"run": ".ci/run"}
+
+
+def test_the_source_archive_holds_all_that_git_does(tmp_path: Path) -> None:
+    if not (ROOT / ".git").exists():
+        pytest.skip("no repository")
+    tracked = subprocess.run(["git", "ls-files"], cwd=ROOT, capture_output=True, text=True, check=True).stdout.split(
+        "\n"
+    )
+    command = [sys.executable, "-m", "build", "--sdist", "--no-isolation", "--outdir", str(tmp_path), str(ROOT)]
+    built = subprocess.run(command, capture_output=True, text=True)
+    assert built.returncode == 0, built.stderr
+    (archive,) = tmp_path.glob("*.tar.gz")
+    with tarfile.open(archive) as file:
+        inside = {name.partition("/")[2] for name in file.getnames()}
+    assert {path for path in tracked if path and (ROOT / path).exists()} - inside <= {".gitignore"}
 
 
 def test_core_dependencies_have_lower_bounds_and_nothing_else_is_needed() -> None:
