@@ -1,14 +1,19 @@
-"""Devices, precision and memory: asked of torch, never guessed, and with the reason to tell the user.
+"""Devices, precision, memory and threads: asked of torch, never guessed, and with the reason to tell the user.
 
 The library takes a `torch.device` and never picks one; the command line turns `--device auto` into one here.
 """
 
 import ctypes
+import math
+import os
 import sys
-from collections.abc import Iterator
+import threading
+import time
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
+from typing import NamedTuple
 
 import psutil
 import torch
@@ -17,6 +22,11 @@ from sincut.errors import DeviceError
 
 CONTROL_GROUP = Path("/sys/fs/cgroup")  # https://docs.kernel.org/admin-guide/cgroup-v2.html
 STATUS = Path("/proc/self/status")  # https://man7.org/linux/man-pages/man5/proc_pid_status.5.html
+FIXED_BY = ("OMP_NUM_THREADS", "MKL_NUM_THREADS")  # variables by which a user fixes the number of threads
+LEAST_SECONDS = 0.5  # between two looks at the load: its clock ticks each hundredth of a second
+STALE_SECONDS = 30.0  # age from which a load tells nothing of the work that begins now
+CALM_SECONDS = 3.0  # for which processors must be free before there are more threads
+TAKEN, FREE = 0.5, 0.25  # use of a processor by others from which it is left to them, and below which it is free
 SCALE = 1024.0  # initial loss scale in float16; torch's default, 65536, overflows here and costs the first steps
 
 
@@ -184,3 +194,121 @@ def _container_left() -> int | None:
         return max(0, limit - used + int(figures["inactive_file"]))  # cached files make room when asked to
     except (OSError, ValueError, KeyError):  # no group, or its limit is "max"
         return None
+
+
+class Load(NamedTuple):
+    """The work of this machine's processors so far, in seconds."""
+
+    clock: float  # of `time.monotonic()`
+    busy: float  # of all processors that this process may use, by all programs, without those of low priority
+    own: float  # of this process, by all of its threads
+
+
+class FreeProcessors:
+    """The number of processors that other programs leave free, looked at again as time goes by.
+
+    One that others use for more than `TAKEN` is theirs at once. It counts as free again when they have used less than
+    `FREE` of it for `CALM_SECONDS`, so that the number does not follow every short load.
+    """
+
+    def __init__(self, processors: int, read: Callable[[], Load | None]) -> None:
+        """`read` gives the load so far; None where the system does not tell, which leaves all processors free."""
+        self.processors, self.read = processors, read
+        self.free, self.calm = processors, 0.0  # calm: seconds for which more have been free
+        self.last = read()
+        self.lock = threading.Lock()
+
+    def begin(self) -> None:
+        """Forget a load of long ago: work begins."""
+        with self.lock:
+            now = self.read()
+            if now is None or self.last is None or now.clock - self.last.clock > STALE_SECONDS:
+                self.free, self.calm, self.last = self.processors, 0.0, now
+
+    def look(self) -> int:
+        """The number of free processors, at least 1, by the load since the last look."""
+        with self.lock:
+            now = self.read()
+            if now is None or self.last is None or now.clock - self.last.clock < LEAST_SECONDS:
+                return self.free
+            seconds = now.clock - self.last.clock
+            others = (now.busy - self.last.busy - now.own + self.last.own) / seconds
+            self.last, left = now, self.processors - max(0.0, others)
+            fewer, more = math.floor(left + TAKEN), min(self.processors, math.floor(left + FREE))
+            self.calm = self.calm + seconds if more > self.free else 0.0
+            if fewer < self.free:
+                self.free = max(1, fewer)
+            elif self.calm >= CALM_SECONDS:
+                self.free, self.calm = more, 0.0
+            return self.free
+
+
+def read_load() -> Load | None:
+    """The load of the processors that this process may use, as the system counts it; None where it does not tell."""
+    try:
+        process = psutil.Process()
+        times = psutil.cpu_times(percpu=True)
+        if hasattr(os, "sched_getaffinity"):
+            allowed = os.sched_getaffinity(0)
+            times = [each for number, each in enumerate(times) if number in allowed]
+        kinds = ["user", "system", "irq", "softirq", "interrupt", "dpc"]
+        if sys.platform != "win32" and process.nice() > 0:
+            kinds.append("nice")  # else who is of lower priority than this process does not hold it up
+        busy = sum(getattr(each, kind, 0.0) for each in times for kind in kinds)
+    except (psutil.Error, OSError, RuntimeError, NotImplementedError):
+        return None
+    return Load(time.monotonic(), busy, time.process_time())
+
+
+def usable_processors() -> int:
+    """The number of processors that this process may use."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+class Threads:
+    """The number of torch's threads in a block of `considerate`: at most as many as at its beginning."""
+
+    def __init__(self, processors: FreeProcessors | None) -> None:
+        """`processors` None: the number stays."""
+        self.processors, self.most = processors, torch.get_num_threads()
+
+    def adjust(self) -> int:
+        """Have torch use no more threads than processors are free, and return their number."""
+        if self.processors is None:
+            return torch.get_num_threads()
+        count = min(self.most, self.processors.look())
+        if count != torch.get_num_threads():
+            torch.set_num_threads(count)
+        return count
+
+
+_PROCESSORS = FreeProcessors(usable_processors(), read_load)  # the load counts from the import on
+_CURRENT = threading.local()  # `threads` of the outermost block of this thread
+
+
+@contextmanager
+def considerate(device: torch.device) -> Iterator[Threads]:
+    """A block whose work on a CPU keeps to the processors that other programs leave free, by `Threads.adjust`.
+
+    An operation of n threads ends with the slowest of them. If another program runs on the processor of one, all wait
+    for that one, at each operation: on two processors, beside one busy program, a step of a training took 7 times as
+    long as alone with two threads, and 1.6 times with one. `Threads.adjust` is called between parts of the work.
+
+    The number of threads is put back at the end. Nothing changes on other devices, where a variable of `FIXED_BY` is
+    set, or where torch has one thread. What G translates and what is drawn is the same for any number; what a training
+    learns differs in the last bits.
+    """
+    outer: Threads | None = getattr(_CURRENT, "threads", None)
+    if outer is not None:
+        yield outer
+        return
+    fixed = device.type != "cpu" or any(os.environ.get(name) for name in FIXED_BY) or torch.get_num_threads() == 1
+    if not fixed:
+        _PROCESSORS.begin()
+    threads = _CURRENT.threads = Threads(None if fixed else _PROCESSORS)
+    try:
+        yield threads
+    finally:
+        _CURRENT.threads = None
+        if not fixed:
+            torch.set_num_threads(threads.most)

@@ -101,6 +101,7 @@ class Progress(Event):
     step_seconds: float
     seconds: float  # trained so far, over all interruptions
     seconds_left: float
+    threads: int = 0  # of the last step; 0: not known
 
 
 @dataclass(frozen=True)

@@ -14,7 +14,7 @@ import torch
 from torch import Tensor
 
 from sincut.config.sections import Config
-from sincut.devices import find_compute, out_of_memory
+from sincut.devices import Threads, considerate, find_compute, out_of_memory
 from sincut.errors import Interrupted, ModelError, TrainingError, counted
 from sincut.events import Checkpoint, Listener, Planned, Preview, Progress, Started, Trained, Warned, ignore
 from sincut.method.plan import Plan
@@ -52,7 +52,8 @@ def train(
     - `stop`: asked after every step; once it returns True, a last `Checkpoint` is sent and `Interrupted` raised.
     - `started`: time of `time.monotonic()` from which `schedule.minutes` counts; now by default.
     - `state`: that of a `Checkpoint`, to go on from. The steps that follow are those of an uninterrupted training, bit
-      for bit on a CPU of the same machine.
+      for bit on a CPU of the same machine, if they have as many threads (`devices.considerate`): sums of gradients are
+      rounded otherwise for another number.
     - `provenance`: what the model is to say of its making, before the progress of the training is added.
 
     Raises `ImageError` if a picture is too small for crops, `ConfigError` for an unknown loss term, `ModelError` if the
@@ -60,34 +61,43 @@ def train(
     """
     started = time.monotonic() if started is None else started
     compute = find_compute(device, precision)
-    training, plan = Training(source, target, config, compute), Plan(config, started)
-    del source, target  # they are held no longer than preparing them takes
-    if state is not None:
+    with considerate(device) as threads:
+        threads.adjust()
+        training, plan = Training(source, target, config, compute), Plan(config, started)
+        del source, target  # they are held no longer than preparing them takes
+        if state is not None:
+            _go_on(training, plan, state)
+        how, counts = (str(device), compute.precision, compute.reason), training.parameter_counts()
+        on_event(Started(training.steps_done, *how, threads.adjust(), counts))
+        loop = Loop(training, plan, on_event, provenance or Provenance(), threads)
+        if plan.done(training.steps_done):
+            steps = counted(plan.steps, "step is", "steps are")
+            on_event(Warned(f"{steps} done already; there is nothing to go on with"))
+            training.close()
+            return training.model(loop.provenance())
         try:
-            training.load_state(state)
-            plan.load_state(state)
-        except (KeyError, ValueError, RuntimeError, IndexError) as error:
-            what = str(error).splitlines()[0]
-            raise ModelError(f"the checkpoint does not fit its own settings ({what}); train anew") from None
-    threads, counts = torch.get_num_threads(), training.parameter_counts()
-    on_event(Started(training.steps_done, str(device), compute.precision, compute.reason, threads, counts))
-    loop = Loop(training, plan, on_event, provenance or Provenance())
-    if plan.done(training.steps_done):
-        on_event(Warned(f"{counted(plan.steps, 'step is', 'steps are')} done already; there is nothing to go on with"))
-        training.close()
+            while not plan.done(training.steps_done):
+                loop.advance()
+                if stop() and not plan.done(training.steps_done):
+                    loop.checkpoint()
+                    raise Interrupted(f"stopped after step {training.steps_done}")
+            loop.finish()
+        except RuntimeError as error:
+            if not out_of_memory(error):
+                raise
+            remedy = _less(config)
+            raise TrainingError(f"the memory of {device} is not enough for these settings; use {remedy}") from None
         return training.model(loop.provenance())
+
+
+def _go_on(training: Training, plan: Plan, state: dict[str, Tensor]) -> None:
+    """Put a training and its plan into the state of a checkpoint. Raises `ModelError` if it does not fit them."""
     try:
-        while not plan.done(training.steps_done):
-            loop.advance()
-            if stop() and not plan.done(training.steps_done):
-                loop.checkpoint()
-                raise Interrupted(f"stopped after step {training.steps_done}")
-        loop.finish()
-    except RuntimeError as error:
-        if not out_of_memory(error):
-            raise
-        raise TrainingError(f"the memory of {device} is not enough for these settings; use {_less(config)}") from None
-    return training.model(loop.provenance())
+        training.load_state(state)
+        plan.load_state(state)
+    except (KeyError, ValueError, RuntimeError, IndexError) as error:
+        what = str(error).splitlines()[0]
+        raise ModelError(f"the checkpoint does not fit its own settings ({what}); train anew") from None
 
 
 def _less(config: Config) -> str:
@@ -99,8 +109,12 @@ def _less(config: Config) -> str:
 class Loop:
     """The steps of a run one by one, with metrics, previews and checkpoints at the intervals of the settings."""
 
-    def __init__(self, training: Training, plan: Plan, on_event: Listener, provenance: Provenance) -> None:
-        self.training, self.plan, self.on_event = training, plan, on_event
+    def __init__(
+        self, training: Training, plan: Plan, on_event: Listener, provenance: Provenance, threads: Threads
+    ) -> None:
+        self.training, self.plan, self.on_event, self.threads = training, plan, on_event, threads
+        self.threads_now = threads.adjust()  # of the last step
+        self.few_told = False  # True once it is said that the minutes are too few
         self.output = training.config.output
         self.given = provenance  # what the caller knows of the model's making
         self.sums: dict[str, Tensor] = {}  # of losses by name, since they were last reported
@@ -116,6 +130,9 @@ class Loop:
     def advance(self) -> None:
         """Do one step and what is due after it: a report, the next phase, a preview, a checkpoint."""
         training, plan, done = self.training, self.plan, self.training.steps_done
+        before, self.threads_now = self.threads_now, self.threads.adjust()
+        if self.threads_now != before:
+            plan.time_anew()
         began = time.monotonic()
         rate = plan.learning_rate(done)
         losses = training.step(rate, plan.progress(done), plan.crops)
@@ -131,6 +148,7 @@ class Loop:
         closing = 3.0 * self.preview_seconds + drawing + self.save_seconds + CLOSING_SECONDS
         if plan.update(step, time.monotonic() - began, closing):
             self._announce()
+            self._tell_of_few_steps(closing)
             if not known and self.output.previews:
                 self.preview(wanted=False)  # an early one, which also tells how long previews take
         over = 0 < plan.end <= step  # the phase is
@@ -158,7 +176,8 @@ class Loop:
         self.logged, self.logged_step = now, step
         left = max(0, self.plan.steps - step) * each
         rate = self.plan.learning_rate(step - 1)
-        self.on_event(Progress(step, self.plan.steps, self.losses, rate, each, self.plan.elapsed(), left))
+        times = each, self.plan.elapsed(), left
+        self.on_event(Progress(step, self.plan.steps, self.losses, rate, *times, self.threads_now))
         self.sums, self.summed = {}, 0
 
     def preview(self, wanted: bool) -> None:
@@ -221,6 +240,16 @@ class Loop:
         plan = self.plan
         pace, phase = plan.step_seconds(), (plan.end - plan.start, plan.member, plan.members, plan.distils)
         self.on_event(Planned(self.training.steps_done, plan.steps, pace, plan.crops, plan.ends_early, *phase))
+
+    def _tell_of_few_steps(self, closing: float) -> None:
+        """Warn, once, of minutes that give too few steps for a picture worth having, and say how many would do."""
+        minutes = self.plan.minutes_to_learn(self.training.steps_done, closing)
+        if not minutes or self.few_told:
+            return
+        self.few_told = True
+        given = counted(f"{self.plan.budget / 60:g}", "minute")
+        few = f"only {counted(self.plan.steps, 'step fits', 'steps fit')} into {given}, too few to learn a look"
+        self.on_event(Warned(f"{few}; give {counted(minutes, 'minute')}, for about {self.plan.least_steps}"))
 
     def _next_phase(self, closing: float) -> None:
         """Begin the next training or the distillation, if the plan has one."""

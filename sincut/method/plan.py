@@ -23,6 +23,7 @@ LATE_CHECKS = (0.75, 0.9)  # shares of a phase after which the pace is checked, 
 TOLERANCE = 0.015  # share of the minutes by which a late check lets the run end too early or too late
 SURPRISE = (0.2, 0.5)  # shares of the minutes: a pace timed for the first that makes the run late by the second counts
 FEWEST_CROPS = 2  # least crops of a step: with one, PatchNCE would have too few negatives
+TOO_FEW = 0.25  # share of `schedule.least_steps` below which the steps of a run are not worth having
 MARGIN = 1.05  # factor by which the next member may be slower than the last one and still fit
 DISTIL_RATE = 0.5  # learning rate of the distillation, as a share of a training's
 DISTIL_COST = 0.3, 0.1  # seconds of a step of the distillation, as shares of a training's: in any case, for each member
@@ -69,6 +70,23 @@ class Plan:
         """Mean seconds of the steps timed for the calibration; 0 if none were."""
         timed = self.timed[WARM_UP_STEPS:]
         return sum(timed) / len(timed) if timed else 0.0
+
+    def time_anew(self) -> None:
+        """Forget the pace of the steps so far while it is being timed for the calibration: it has just changed."""
+        if not self.steps:
+            self.timed = []
+
+    def minutes_to_learn(self, step: int, closing: float) -> int:
+        """Minutes that give `schedule.least_steps` at the pace of now, if those of the settings give far fewer; else 0.
+
+        `step` steps are done, and `closing` seconds are needed at the end, as for `update`.
+        """
+        if self.given or self.member > 1 or not 0 < self.end < TOO_FEW * self.least_steps:
+            return 0
+        left = self.budget - self.elapsed() - closing
+        pace = max(self.step_seconds(), left / max(1, self.end - step))
+        seconds = self.elapsed() + (self.least_steps - step) * pace + closing
+        return math.ceil(max(seconds, self.budget + 1) / 60)
 
     def done(self, step: int) -> bool:
         """True if the run is over after `step` steps."""

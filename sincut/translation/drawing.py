@@ -15,7 +15,7 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
-from sincut.devices import release_memory
+from sincut.devices import considerate, release_memory
 from sincut.errors import ImageError
 from sincut.events import Listener, TileDone
 from sincut.model.limits import Limits
@@ -117,12 +117,19 @@ def draw_picture(
         return
     place = (folder or Path(tempfile.gettempdir())) if tiling.in_file else None
     course = _Course(tiles, _seconds(drawer, first, size, tiling.drawn, todo), on_event)
-    with LayoutStore(size, place) as layout:
+    with LayoutStore(size, place) as layout, considerate(drawer.device) as threads:
+
+        def tell_coarse(share: float) -> None:
+            threads.adjust()
+            course.tell(1, share)
+
         first.run(layout.write, lambda event: course.hear(event))
         release_memory(torch.device("cpu"))  # feature maps of G
-        pen = _Pen(drawer, layout.read, size, tiling.drawn, lambda share: course.tell(1, share))
+        threads.adjust()
+        pen = _Pen(drawer, layout.read, size, tiling.drawn, tell_coarse)
         done = 0
         for box, asked in boxes:
+            threads.adjust()
             write(box, pen.tile(box) if asked else None)
             if asked and place is not None:  # where memory is scarce; that takes no time beside a tile's
                 release_memory(torch.device("cpu"))

@@ -15,10 +15,10 @@ from itertools import zip_longest
 import torch
 from torch import Tensor
 
-from sincut.devices import Compute
+from sincut.devices import Compute, considerate
 from sincut.events import Listener, TileDone, ignore
 from sincut.model.kinds import AnyModel, Told, untold
-from sincut.model.model import with_generator
+from sincut.model.model import Model, with_generator
 from sincut.translation.drawing import ROUNDING, Drawer, Write, everywhere, running_mean
 from sincut.translation.halving import Halving, told_of_memory
 from sincut.translation.memory import FASTEST_TILE, Memory, Tiling
@@ -56,9 +56,10 @@ class Engine:
         options.check_exemplar(bool(exemplars), self.model.dials_remedy)
         if not exemplars or options.fast:
             return None
-        with self.lock:
+        with self.lock, considerate(self.compute.device) as threads:
             if self.last_drawer is None or self.last_drawer.dials != options.dials:
                 self.last_drawer = None  # not both in memory
+                threads.adjust()
                 self.last_drawer = Drawer(exemplars, options.dials, self.compute.device)
             return self.last_drawer
 
@@ -91,13 +92,15 @@ class Engine:
         halving = Halving[Window](make, side, self.limits, self.compute.device)
         boxes = list(tile_boxes(*size, side))
         pixels = size[0] * size[1]
-        with ThreadPoolExecutor(1) as helper:
+        with ThreadPoolExecutor(1) as helper, considerate(self.compute.device) as threads:
             windows = _ahead(helper, lambda box: self.window(read, size, box) if wanted(box) else None, boxes)
             for done, (box, window) in enumerate(windows, 1):
                 area = (box[2] - box[0]) * (box[3] - box[1])
                 if window is None:
                     write(box, None)
                 else:
+                    if isinstance(self.model, Model):  # others' results differ with the number of threads
+                        threads.adjust()
                     began = time.perf_counter()
                     write(box, halving.tile(box, window))
                     self._note_speed((time.perf_counter() - began) / area, area)

@@ -1,5 +1,6 @@
 """The loop: events, checkpoints, going on exactly where a run stopped."""
 
+import re
 from dataclasses import replace
 from typing import Any
 
@@ -22,9 +23,10 @@ from helpers import (
 from kornia.color import rgb_to_grayscale
 from kornia.filters import gaussian_blur2d
 
+from sincut import devices
 from sincut.config.sections import Config, overlay
 from sincut.errors import Interrupted, TrainingError
-from sincut.events import Checkpoint, Event, Planned, Preview, Progress, Started, Trained
+from sincut.events import Checkpoint, Event, Planned, Preview, Progress, Started, Trained, Warned
 from sincut.method.loop import train
 from sincut.method.plan import Plan
 from sincut.method.term import Progress as Place
@@ -350,3 +352,46 @@ def test_the_time_of_a_drawn_preview_is_kept_for_the_end(
     monkeypatch.setattr(Plan, "update", noted)
     train(*pictures, carrying, device=CPU, on_event=clock.listen)
     assert kept == pytest.approx([0.5, *[7.5] * 3, *[43.5] * 7])
+
+
+def test_a_training_has_as_many_threads_as_processors_are_free(
+    tiny: Config, pictures: tuple[torch.Tensor, torch.Tensor], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Beside another program from its third step on, which ends after the sixth."""
+    for name in devices.FIXED_BY:
+        monkeypatch.delenv(name, raising=False)
+    threads, done, clock, busy = torch.get_num_threads(), 0, 0.0, 0.0
+
+    def read() -> devices.Load:
+        nonlocal clock, busy
+        others = 1.0 if 2 <= done < 6 else 0.0
+        clock, busy = clock + 5.0, busy + 5.0 * others
+        return devices.Load(clock, busy, 0.0)
+
+    def hear(event: Event) -> None:
+        nonlocal done
+        if isinstance(event, Progress):
+            done = event.step
+            used.append(event.threads)
+
+    monkeypatch.setattr(devices, "_PROCESSORS", devices.FreeProcessors(2, read))
+    used: list[int] = []
+    torch.set_num_threads(2)
+    try:
+        config = overlay(tiny, {"schedule": {"steps": 8}, "output": {"log_every": 1, "previews": 0}})
+        train(*pictures, config, device=CPU, on_event=hear)
+        assert torch.get_num_threads() == 2
+    finally:
+        torch.set_num_threads(threads)
+    assert used == [2, 2, 1, 1, 1, 1, 2, 2]
+
+
+def test_minutes_that_are_too_few_are_said_once_and_more_are_offered(
+    tiny: Config, pictures: tuple[torch.Tensor, torch.Tensor]
+) -> None:
+    schedule = {"steps": 0, "minutes": 0.002, "least_steps": 600, "enough_steps": 600}
+    events: list[Event] = []
+    train(*pictures, overlay(tiny, {"schedule": schedule}), device=CPU, on_event=events.append)
+    (warned,) = [event.message for event in events if isinstance(event, Warned)]
+    told = r"only \d+ steps fit into 0.002 minutes, too few to learn a look; give \d+ minutes?, for about 600"
+    assert re.fullmatch(told, warned)

@@ -205,3 +205,48 @@ def test_longer_runs_have_a_lower_learning_rate(steps: int, rate: float) -> None
     assert plan.learning_rate(steps * 3 // 4) == pytest.approx(rate / 2)
     always = overlay(resolve(), {"schedule": {"steps": steps}, "optimisation": settings | {"full_rate_steps": 0}})
     assert Plan(always, 0.0).learning_rate(7) == 0.004
+
+
+def test_steps_that_become_quicker_once_a_program_ends_use_the_minutes(monkeypatch: pytest.MonkeyPatch) -> None:
+    clock = Clock(monkeypatch)
+    settings = {"schedule": {"minutes": 15.0, "enough_steps": 0, "least_steps": 0}}
+    plan = Plan(overlay(resolve(), settings), clock.now)
+    steps = drive(plan, clock, lambda step: 1.5 if step < 100 else 0.3)
+    assert plan.elapsed() + 5 == pytest.approx(900, rel=0.03) and steps > 2000
+
+
+def test_a_pace_that_has_just_changed_is_timed_anew(monkeypatch: pytest.MonkeyPatch) -> None:
+    clock = Clock(monkeypatch)
+    config = overlay(resolve(), {"schedule": {"minutes": 15.0, "enough_steps": 0}})
+    crops: dict[bool, int] = {}
+    for anew in (False, True):
+        plan = Plan(config, clock.now)
+        for step in range(1, 40):
+            if step == 5 and anew:
+                plan.time_anew()
+            clock.now += (seconds := 12.0 if step < 5 else 0.3)
+            if plan.update(step, seconds, 5.0):
+                break
+        crops[anew] = plan.crops
+        assert plan.steps > 2500
+    assert crops == {False: 2, True: 4}  # steps that waited for others seemed too few for four
+    plan.time_anew()  # no longer: its steps are fixed
+    assert plan.step_seconds() == pytest.approx(0.3)
+
+
+@pytest.mark.parametrize(("minutes", "pace", "more"), [(1.5, 0.5, 0), (1.5, 8.0, 80), (0.1, 0.3, 4), (15, 0.3, 0)])
+def test_minutes_that_are_too_few_are_told_how_many_would_do(
+    monkeypatch: pytest.MonkeyPatch, minutes: float, pace: float, more: int
+) -> None:
+    clock = Clock(monkeypatch)
+    plan = Plan(overlay(resolve(), {"schedule": {"minutes": minutes}}), clock.now)
+    step = 0
+    while not plan.steps:
+        clock.now, step = clock.now + pace, step + 1
+        plan.update(step, pace, 5.0)
+    assert plan.minutes_to_learn(step, 5.0) == pytest.approx(more, abs=1)
+    if more:
+        again = Plan(overlay(resolve(), {"schedule": {"minutes": plan.minutes_to_learn(step, 5.0)}}), clock.now)
+        assert drive(again, clock, lambda step: pace) >= 590
+    given = Plan(overlay(resolve(), {"schedule": {"steps": 3}}), clock.now)
+    assert given.minutes_to_learn(1, 5.0) == 0
