@@ -30,10 +30,11 @@ default_role = "code"  # docstrings write `name`, as Markdown does
 autodoc_member_order = "bysource"
 autodoc_typehints = "signature"
 autodoc_typehints_format = "short"
+autodoc_preserve_defaults = True
 python_use_unqualified_type_names = True
 python_display_short_literal_types = True
 maximum_signature_line_length = 88
-nitpicky = False
+highlight_language = "none"  # of blocks that name none: diagrams
 
 
 def read(app: Sphinx, page: str, source: list[str]) -> None:

@@ -10,6 +10,7 @@ ROOT = Path(__file__).resolve().parent.parent
 AT_ROOT = {"contributing": "CONTRIBUTING.md", "security": "SECURITY.md", "changelog": "CHANGELOG.md"}
 HERE = "(made when the site is built)"  # stands in a page where its text will be
 WIDTH = 88  # of help texts, in characters
+MANY = 5  # files of a kind that have a table of their own
 PARTS = re.compile(r"`[^`]*`|[^`]+|`")  # of a line: code, and what is between
 
 
@@ -102,11 +103,15 @@ def odd_files() -> str:
         base = words(row.outcome("base"))
         return _row(f"`{row.name}`", words(row.want), "the same" if base == words(row.want) else base)
 
-    kinds: dict[str, list[str]] = {}
+    kinds: dict[str, list[Row]] = {}
     for row in ROWS:
-        kinds.setdefault(Path(row.name).suffix.lower().lstrip(".") or "without a suffix", []).append(line(row))
+        kinds.setdefault(Path(row.name).suffix.lower().lstrip(".") or "without a suffix", []).append(row)
+    many = {kind: rows for kind, rows in sorted(kinds.items()) if len(rows) >= MANY}
+    many["others"] = [row for kind, rows in sorted(kinds.items()) if len(rows) < MANY for row in rows]
     head = "| file | with all extras | in the base install |\n|---|---|---|\n"
-    return "\n\n".join(f"## {kind} ({len(rows)})\n\n{head}" + "\n".join(rows) for kind, rows in sorted(kinds.items()))
+    return "\n\n".join(
+        f"## {kind} ({len(rows)})\n\n{head}" + "\n".join(line(row) for row in rows) for kind, rows in many.items()
+    )
 
 
 def shipped_presets() -> str:

@@ -11,6 +11,7 @@ import click
 import numpy as np
 import pytest
 import torch
+from corpus.rows import ROWS
 from helpers import GENTLE, ROOT, TINY, in_process, make_model, scene
 from PIL import Image
 
@@ -158,6 +159,8 @@ def test_the_site_is_built_without_a_warning(tmp_path: Path) -> None:
     row = re.sub(r"<[^>]*>", "", pages["settings"].partition("crops.count</span>")[2].partition("</tr>")[0])
     counts = [str(resolve(preset).crops.count) for preset in ("standard", "quick")]
     assert re.findall(r"(?:standard|quick) (\d+)", row) == counts
+    for odd in ROWS:
+        assert f">{odd.name}</span>" in pages["odd-files"], odd.name
     for page in pages.values():  # nothing is fetched from elsewhere
         assert not re.search(r"<(?:script|img|iframe)[^>]*src=\"(?:https?:)?//", page)
         assert not re.search(r"<link[^>]*rel=\"stylesheet\"[^>]*href=\"(?:https?:)?//", page)
