@@ -58,8 +58,8 @@ def train(
     to: the one whose look is learned: "photo", as in the paper, or "painting", to style photos. None: "photo"; with
         `resume` as the run has it.
     reverse: True is another word for to="painting", False for to="photo".
-    resume: go on with the run in `output` from its last checkpoint; on the same machine the same weights follow, bit
-        for bit, as if it had never stopped. A run at its end stays as it is.
+    resume: go on with the run in `output` from its last checkpoint; with as many threads (OMP_NUM_THREADS fixes them)
+        the same weights follow on the same machine, bit for bit, as if it had never stopped. One at its end stays so.
     device: "cpu", "cuda", "cuda:1", "mps", "auto", or a `torch.device`.
     precision: of the training, its previews and the translator: "float32", "bfloat16", "float16", or "auto", the
         fastest that the device multiplies natively.
