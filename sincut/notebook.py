@@ -82,7 +82,7 @@ class Live:
 
 @dataclass(frozen=True)
 class Comparison:
-    """A picture and its translation, which shows both in a notebook."""
+    """A picture and its translation; in a notebook a slider shows both, as in the report."""
 
     source: Image.Image
     output: Image.Image
@@ -92,7 +92,7 @@ class Comparison:
         self.output.save(path)
 
     def _repr_html_(self) -> str:
-        return str(card.side_by_side({"before": _shown(self.source), "after": _shown(self.output)}))
+        return str(card.slider(("before", _shown(self.source)), ("after", _shown(self.output))))
 
 
 def translate(translator: Translator, image: Path | str | Image.Image, options: Options = PLAIN) -> Comparison:

@@ -81,7 +81,7 @@ def measure(name: str, side: int) -> str:
         timed = ITERATIONS - 1 - WARM
         each, busy = ((times[-1] - times[-1 - timed]) / timed for times in (clock, used))
         told = f"{each:.2f} s an iteration, {busy:.2f} s of the processor; a picture takes {usual} iterations"
-    expected = translator.model.pixel_bytes * side**2
+    expected = translator.model.pixel_bytes * side**2 + translator.model.fixed_bytes
     memory = f"{peak_memory(torch.device('cpu')) / 1e9:.2f} GB at most, {(held + expected) / 1e9:.2f} expected"
     return f"{name}, {side}x{side}, {torch.get_num_threads()} threads: {told}; {memory}"
 

@@ -9,7 +9,9 @@ product of PatchNCE runs in the precision of an autocast around it.
 R rows (patches of all crops), M negatives, F features, T tiles.
 """
 
+import warnings
 from collections.abc import Callable
+from functools import cache
 
 import torch
 import torch.nn.functional as F
@@ -48,6 +50,7 @@ def r1_penalty(discriminator: Callable[[Tensor], Tensor], tiles: Tensor) -> tupl
     taken as a constant, the directional derivative of D along v is |v|^2, and its derivative by the weights is that of
     1/2 |grad D|^2. Forward-mode differentiation (torch.autograd.forward_ad) computes it together with the logits.
     """
+    _load_forward_mode()
     tiles = tiles.detach().requires_grad_()
     (v,) = torch.autograd.grad(precise(discriminator(tiles)).flatten(1).mean(1).sum(), tiles)
     with forward_ad.dual_level():
@@ -55,6 +58,14 @@ def r1_penalty(discriminator: Callable[[Tensor], Tensor], tiles: Tensor) -> tupl
         logits, slope = forward_ad.unpack_dual(discriminator(dual))  # type: ignore[no-untyped-call]  # (T, 1, ...)
     square = precise(slope).mean()  # mean of |v|^2 over the tiles
     return logits, square - 0.5 * square.detach()  # the value is half of it, the derivative is whole
+
+
+@cache
+def _load_forward_mode() -> None:
+    """Load what torch needs for its first forward-mode derivative, without its warning of its own code."""
+    with warnings.catch_warnings(), forward_ad.dual_level():
+        warnings.filterwarnings("ignore", message=r"`torch.jit.script` is deprecated")
+        forward_ad.make_dual(torch.zeros(1), torch.zeros(1))  # type: ignore[no-untyped-call]
 
 
 def patch_nce(

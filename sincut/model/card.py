@@ -56,6 +56,15 @@ def side_by_side(pictures: Mapping[str, str]) -> Markup:
     return render("model/assets/pictures.html", pictures=pictures)
 
 
+def slider(left: tuple[str, str], right: tuple[str, str]) -> Markup:
+    """Two pictures of one size, one over the other, each a title and a data URI: a handle says which share shows which.
+
+    Where scripts are off, as in notebooks that are not trusted, each shows its half.
+    """
+    titles = {"left": left[0], "right": right[0]}
+    return render("model/assets/slider.html", **titles, left_uri=left[1], right_uri=right[1])
+
+
 def table(rows: Iterable[tuple[str, Any]]) -> Markup:
     """A table of two columns of text."""
     return render("model/assets/table.html", rows=rows)

@@ -50,6 +50,11 @@ class AnyModel(ABC):
         """Bytes per pixel of all that is alive at once in a translation, roughly."""
 
     @property
+    def fixed_bytes(self) -> int:
+        """Bytes of what is alive whatever the size of the picture, of a model that takes it whole; 0: little is."""
+        return 0
+
+    @property
     @abstractmethod
     def networks(self) -> tuple[nn.Module, ...]:
         """The networks, which are moved to the device that translates."""

@@ -57,6 +57,11 @@ class RivalModel(AnyModel):
         return self.technique.pixel_bytes
 
     @property
+    def fixed_bytes(self) -> int:
+        """Bytes of what the technique holds whatever the size of the picture."""
+        return self.technique.fixed_bytes
+
+    @property
     def networks(self) -> tuple[nn.Module, ...]:
         """The technique, which is a module."""
         return (self.technique,)

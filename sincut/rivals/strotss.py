@@ -40,6 +40,7 @@ FIRST_SIDE, FIRST_ALPHA = 64, 16.0  # long side of the first size, px; the conte
 LEVELS = 5  # of the Laplacian pyramid
 RATE, LAST_RATE = 0.002, 0.001  # learning rates at all sizes but the last, and at the last
 
+COVARIANCES = 21  # matrices of a hypercolumn's length squared that are alive at once, as measured
 TIMED = 3  # updates at each size of a sample of the work
 LAYERS = ("relu1_1", "relu1_2", "relu2_1", "relu2_2", "relu3_1", "relu3_2", "relu3_3", "relu4_1", "relu5_1")
 
@@ -233,13 +234,17 @@ class Strotss(VggTechnique):
 
     @property
     def pixel_bytes(self) -> int:
-        """Bytes of features and gradients at the last size, of the features of content and style, and of colours.
-
-        Another 0.4 GB, for covariances of the whole network's hypercolumns, does not depend on the picture.
-        """
+        """Bytes of features and gradients at the last size, of the features of content and style, and of colours."""
         widths = zip(NAMES, self.vgg.widths, strict=False)
         kept = sum(width / 4 ** (int(name[0]) - 1) for name, width in widths if f"relu{name}" in LAYERS)
         return self.vgg.pixel_bytes + int(4 * (2 * kept + 3 * 12))
+
+    @property
+    def fixed_bytes(self) -> int:
+        """Bytes for covariances of hypercolumns, 0.4 GB with VGG-19's own widths."""
+        channels = zip(NAMES, self.vgg.widths, strict=False)
+        length = 3 + sum(width for name, width in channels if f"relu{name}" in LAYERS)
+        return 4 * COVARIANCES * length**2
 
     def sample(self) -> tuple[Technique, float] | None:
         """The same with few updates."""

@@ -64,6 +64,11 @@ class Technique(nn.Module, ABC):
     def pixel_bytes(self) -> int:
         """Bytes per pixel of the picture, roughly, of all that is alive at once."""
 
+    @property
+    def fixed_bytes(self) -> int:
+        """Bytes of what is alive at once whatever the size of the picture, roughly; 0 where that is little."""
+        return 0
+
     def sample(self) -> "tuple[Technique, float] | None":
         """A technique that does a small part of the work, to time it, and how many times as much this one does.
 

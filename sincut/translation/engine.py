@@ -42,7 +42,7 @@ class Engine:
 
     def __init__(self, model: AnyModel, compute: Compute) -> None:
         self.model, self.compute, self.limits = model, compute, model.limits
-        self.memory = Memory(self.limits, model.pixel_bytes, compute.device)
+        self.memory = Memory(self.limits, model.pixel_bytes, compute.device, model.fixed_bytes)
         self.pixel_seconds = 0.0  # of the last tiles; 0: not known yet
         self.last_drawer: Drawer | None = None
         self.lock = threading.Lock()  # pictures are read, and their sizes judged, beside the one that is translated

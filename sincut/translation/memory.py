@@ -65,13 +65,15 @@ class Tiling:
 class Memory:
     """The bytes that a model takes by the sizes of picture and tile, and the tiles that fit.
 
-    `per_pixel` are the bytes of a pixel's feature maps on `device`. Where a `synthesis` is given, it draws the picture
+    `per_pixel` are the bytes of a pixel's feature maps on `device`; of a model that takes pictures whole, `fixed` are
+    those of what does not depend on the picture. Where a `synthesis` is given, it draws the picture
     after G is done with all of it.
     """
 
     limits: Limits
     per_pixel: int
     device: torch.device
+    fixed: int = 0
 
     def tile_size(self, seen: tuple[int, int], options: Options = PLAIN, source: PurePath | None = None) -> int:
         """Side of the tiles in px, a multiple of the model's stride: as asked, or chosen by the free memory.
@@ -220,8 +222,8 @@ class Memory:
         return max(synthesis.begin_bytes(size), held + tile + beside)
 
     def _whole_needs(self, seen: tuple[int, int]) -> int:
-        """Bytes of the feature maps of a picture that cannot be cut."""
-        return math.prod(map(self.limits.aligned, seen)) * self.per_pixel
+        """Bytes for a picture that cannot be cut: its feature maps, and what does not depend on it."""
+        return math.prod(map(self.limits.aligned, seen)) * self.per_pixel + self.fixed
 
     def _whole(self, seen: tuple[int, int], free: int, source: PurePath | None) -> int:
         """Side in px of the only tile of a picture that cannot be cut, `free` bytes of main memory being left for it.

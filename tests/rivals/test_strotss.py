@@ -2,18 +2,22 @@
 
 import math
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 import torch
 import torch.nn.functional as F
-from helpers import vgg_weights
+from helpers import CPU, PLAIN, vgg_weights
 from torch import Tensor, nn
 
-from sincut.config.sections import Rival
+from sincut.config.sections import Config, Rival
 from sincut.nets.vgg import Vgg
 from sincut.rivals import strotss
+from sincut.rivals.model import RivalModel
 from sincut.rivals.strotss import Strotss
+from sincut.translation.engine import Engine
+from sincut.translation.memory import Memory
 
 
 @pytest.fixture
@@ -272,3 +276,14 @@ def test_the_technique_comes_back_from_its_tensors_and_tells_its_updates(
     assert told == [0.5, 1.0] * 2 and first.rounds((72, 90)) == 2 and first.rounds((512, 300)) == 8
     part = Strotss.read(Rival(weights=str(vgg_file))).sample()
     assert part is not None and part[1] * part[0].rounds((512, 512)) == 800 and first.sample() is None
+
+
+def test_memory_that_does_not_depend_on_the_picture_is_expected_too() -> None:
+    with torch.device("meta"):
+        technique = Strotss(Vgg([64, 64, 128, 128, *[256] * 4, *[512] * 5]), Rival())
+    assert technique.fixed_bytes == pytest.approx(0.4e9, rel=0.02)
+    model = RivalModel(technique, torch.zeros(16, 16, 3, dtype=torch.uint8), Config())
+    seen = (64, 64)
+    memory, without = (Memory(model.limits, 1000, CPU, fixed) for fixed in (model.fixed_bytes, 0))
+    assert memory.needs(seen, seen) - without.needs(seen, seen) == technique.fixed_bytes
+    assert Engine(model, PLAIN).memory == replace(memory, per_pixel=model.pixel_bytes)
