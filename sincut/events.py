@@ -69,6 +69,7 @@ class Started(Event):
     reason: str  # why this device and precision
     threads: int
     parameters: dict[str, int]  # of G, D and H
+    more: float = 0.0  # minutes by which a run was made longer
 
 
 @dataclass(frozen=True)

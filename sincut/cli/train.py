@@ -114,6 +114,12 @@ class Sides:
         """True if any picture is named."""
         return bool(self.pictures or self.painting or self.photo)
 
+    @property
+    def run(self) -> Path | None:
+        """The only thing that is named, without an option: a run folder, where one is to go on; else None."""
+        alone = len(self.pictures) == 1 and not (self.painting or self.photo)
+        return self.pictures[0] if alone else None
+
     def by_role(self) -> dict[str, Path | list[Path]]:
         """Painting and photo, each a path or several. Raises `UsageError` where it is not said which is which."""
         paintings, photos = self.painting, self.photo
@@ -144,6 +150,49 @@ sides_options = gathered(
 )  # fmt: skip
 
 
+@dataclass(frozen=True)
+class Onward:
+    """Options of how a run that is there goes on: as it was planned, or for some minutes more."""
+
+    resume: bool
+    more: float | None
+
+    @property
+    def flag(self) -> str:
+        """The option that is typed; empty for a new run."""
+        return "--more" if self.more else "--resume" if self.resume else ""
+
+    def pictures(self, sides: Sides, output: Path | None) -> "tuple[dict[str, Path | list[Path]], Path | None]":
+        """Painting and photo by role, and the run folder as far as it is said; it alone says its pictures too.
+
+        Raises `UsageError`, and what `sides_of` raises.
+        """
+        if not self.flag or sides.run is None or output is not None:
+            given = sides.by_role()
+            if self.flag and output is None:
+                raise click.UsageError(f"{self.flag} needs the run folder: -o RUN")
+            return given, output
+        from sincut.report.history import run_folder
+        from sincut.runs.again import sides_of
+
+        folder = run_folder(sides.run)
+        known = sides_of(folder)
+        return {r: Path(s) if isinstance(s, str) else [*map(Path, s)] for r, s in known.items()}, folder
+
+
+onward_options = gathered(
+    "onward",
+    Onward,
+    click.option("--resume", is_flag=True, help="Go on with the run in the folder, exactly where it stopped."),
+    click.option(
+        "--more",
+        type=click.FloatRange(0, min_open=True),
+        metavar="MINUTES",
+        help="Go on with a run, finished or not, for so many more: sincut train RUN --more 5.",
+    ),
+)
+
+
 @click.command()
 @sides_options
 @click.option("-o", "--output", type=PATH, metavar="RUN", help="Run folder; runs/SOURCE-to-TARGET by default.")
@@ -154,7 +203,7 @@ sides_options = gathered(
 @direction_options
 @device_option
 @click.option("--tensorboard", is_flag=True, help="Write what TensorBoard shows into the run folder, too.")
-@click.option("--resume", is_flag=True, help="Go on with the run in the folder, exactly where it stopped.")
+@onward_options
 @events_option
 def train(
     sides: Sides,
@@ -165,39 +214,39 @@ def train(
     direction: Direction,
     device: str,
     tensorboard: bool,
-    resume: bool,
+    onward: Onward,
     as_json: bool,
 ) -> None:
     """Learn from PAINTING and PHOTO, these two files alone: paintings will look like the photo.
 
     Either may be a set: a folder, a pattern in quotes, or several files by --painting or --photo. With --to painting,
-    photos will look like the painting. Ctrl-C saves and stops; the same command with --resume goes
-    on. With --pairs, each row of a CSV file with the columns painting and photo (and name, preset, minutes, steps,
-    seed, to, exemplar, or a setting such as crops.count) is trained; the same command goes on with what is not
-    complete.
+    photos will look like the painting. Ctrl-C saves and stops; the same command with --resume goes on, with --more 5
+    for five minutes more. Both also take a run folder alone: sincut train RUN --more 5. With --pairs, each row of a CSV
+    file with the columns painting and photo (and name, preset, minutes, steps, seed, to, exemplar, or a setting such as
+    crops.count) is trained; the same command goes on with what is not complete.
     """
     reverse = direction.asked
     if pairs is not None:
         if sides.named or reverse is not None:
             raise click.UsageError("--pairs names the pictures and their direction in its rows")
-        if resume:
-            raise click.UsageError("--pairs goes on with what is not complete by itself; leave out --resume")
+        if onward.flag:
+            raise click.UsageError("--pairs goes on with what is not complete by itself; leave out --resume and --more")
         if tensorboard:
             raise click.UsageError("--tensorboard is for one training; leave it out, or train without --pairs")
         _train_pairs(pairs, output or Path("runs"), lesson, engine, device, as_json)
         return
-    given = sides.by_role()
+    if onward.more and (lesson.minutes is not None or lesson.steps is not None):
+        raise click.UsageError("--more says how long it goes on; leave out --minutes and --steps")
+    given, output = onward.pictures(sides, output)
     if engine.engine != "local":
         raise click.UsageError("--engine is for --pairs: one training is the work of one machine")
-    if resume and output is None:
-        raise click.UsageError("--resume needs the run folder: -o RUN")
-    config = lesson.config(output if resume else None)
+    config = lesson.config(output if onward.flag else None)
     from sincut.runs.finding import find
     from sincut.runs.folder import default_folder
 
     stems = [find(side, role).stem for role, side in given.items()] if output is None else []
     folder = output or default_folder(*(reversed(stems) if reverse else stems))
-    _train_one(given, folder, config, reverse, device, tensorboard, resume, as_json)
+    _train_one(given, folder, config, reverse, device, tensorboard, onward, as_json)
 
 
 def _train_one(
@@ -207,7 +256,7 @@ def _train_one(
     reverse: bool | None,
     device: str,
     tensorboard: bool,
-    resume: bool,
+    onward: Onward,
     as_json: bool,
 ) -> None:
     """Train into a run folder, and print the commands that go on and that apply the model."""
@@ -233,8 +282,9 @@ def _train_one(
     with Reporter(as_json) as reporter, stoppable() as stop:
         try:
             result = train_run(
-                sides["painting"], sides["photo"], folder, config=config, reverse=reverse, resume=resume,
-                device=chosen, on_event=all_of(reporter, *listeners, _until_begun(stop)), stop=stop, started=STARTED,
+                sides["painting"], sides["photo"], folder, config=config, reverse=reverse, resume=onward.resume,
+                more=onward.more or 0.0, device=chosen, on_event=all_of(reporter, *listeners, _until_begun(stop)),
+                stop=stop, started=STARTED,
             )  # fmt: skip
         except Interrupted as error:
             if not is_model(folder):

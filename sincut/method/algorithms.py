@@ -9,6 +9,7 @@ and chosen by the setting `method.algorithm`. One that is registered with `sets`
 that has several. Those of `rivals/` are `learning.train`.
 """
 
+import math
 from collections.abc import Callable
 
 from sincut.config.sections import Config
@@ -52,6 +53,15 @@ def check_picture(name: str, size: tuple[int, int], config: Config) -> None:
     """
     if config.method.algorithm not in TECHNIQUES:
         check_size(name, *size, config.crops)
+
+
+def check_more(config: Config, more: float) -> None:
+    """Raise `ConfigError` if a training cannot go on for `more` minutes, as none of its algorithm can."""
+    name = config.method.algorithm
+    if not 0 < more < math.inf:
+        raise ConfigError(f"more {more:g}: must be a number of minutes above 0")
+    if ALGORITHMS.get(name) is not train:
+        raise ConfigError(f"method.algorithm={name}: it has no steps that more minutes could go on with")
 
 
 def algorithm(config: Config) -> Algorithm:

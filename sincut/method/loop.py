@@ -40,6 +40,7 @@ def train(
     stop: Callable[[], bool] = lambda: False,
     started: float | None = None,
     state: dict[str, Tensor] | None = None,
+    more: float = 0.0,
     provenance: Provenance | None = None,
 ) -> Model:
     """Learn to translate `source` into the look of `target`, each a picture (1, 3, H, W) in [-1, 1] or several.
@@ -54,6 +55,7 @@ def train(
     - `state`: that of a `Checkpoint`, to go on from. The steps that follow are those of an uninterrupted training, bit
       for bit on a CPU of the same machine, if they have as many threads (`devices.considerate`): sums of gradients are
       rounded otherwise for another number.
+    - `more`: minutes for which a training goes on from `state`, ended or not, as `Plan.extend` says; 0: as planned.
     - `provenance`: what the model is to say of its making, before the progress of the training is added.
 
     Raises `ImageError` if a picture is too small for crops, `ConfigError` for an unknown loss term, `ModelError` if the
@@ -66,9 +68,9 @@ def train(
         training, plan = Training(source, target, config, compute), Plan(config, started)
         del source, target  # they are held no longer than preparing them takes
         if state is not None:
-            _go_on(training, plan, state)
+            _go_on(training, plan, state, more)
         how, counts = (str(device), compute.precision, compute.reason), training.parameter_counts()
-        on_event(Started(training.steps_done, *how, threads.adjust(), counts))
+        on_event(Started(training.steps_done, *how, threads.adjust(), counts, more))
         loop = Loop(training, plan, on_event, provenance or Provenance(), threads)
         if plan.done(training.steps_done):
             steps = counted(plan.steps, "step is", "steps are")
@@ -76,12 +78,7 @@ def train(
             training.close()
             return training.model(loop.provenance())
         try:
-            while not plan.done(training.steps_done):
-                loop.advance()
-                if stop() and not plan.done(training.steps_done):
-                    loop.checkpoint()
-                    raise Interrupted(f"stopped after step {training.steps_done}")
-            loop.finish()
+            loop.run(stop)
         except RuntimeError as error:
             if not out_of_memory(error):
                 raise
@@ -90,11 +87,16 @@ def train(
         return training.model(loop.provenance())
 
 
-def _go_on(training: Training, plan: Plan, state: dict[str, Tensor]) -> None:
-    """Put a training and its plan into the state of a checkpoint. Raises `ModelError` if it does not fit them."""
+def _go_on(training: Training, plan: Plan, state: dict[str, Tensor], more: float) -> None:
+    """Put a training and its plan into the state of a checkpoint, and make it `more` minutes longer.
+
+    Raises `ModelError` if the state does not fit them.
+    """
     try:
         training.load_state(state)
         plan.load_state(state)
+        if more and plan.extend(training.steps_done, 60 * more):
+            training.next_member()
     except (KeyError, ValueError, RuntimeError, IndexError) as error:
         what = str(error).splitlines()[0]
         raise ModelError(f"the checkpoint does not fit its own settings ({what}); train anew") from None
@@ -126,6 +128,15 @@ class Loop:
         self.drawn_seconds = self.all_drawn_seconds = 0.0  # durations of the last drawn preview, and of all together
         if plan.steps:
             self._announce()
+
+    def run(self, stop: Callable[[], bool]) -> None:
+        """Do all steps that are left. Once `stop` is true: send a checkpoint and raise `Interrupted`."""
+        while not self.plan.done(self.training.steps_done):
+            self.advance()
+            if stop() and not self.plan.done(self.training.steps_done):
+                self.checkpoint()
+                raise Interrupted(f"stopped after step {self.training.steps_done}")
+        self.finish()
 
     def advance(self) -> None:
         """Do one step and what is due after it: a report, the next phase, a preview, a checkpoint."""
@@ -216,6 +227,7 @@ class Loop:
             crops=plan.crops,
             members=plan.member,
             seconds=round(plan.elapsed(), 1),
+            more=round(plan.added / 60, 3) or None,
             losses=self.losses,
         )
 
@@ -271,7 +283,7 @@ class Loop:
         if not self.training.exemplars:
             return False
         if wanted:
-            return plan.given or seconds <= DRAWN_MOST * plan.budget
+            return plan.given or seconds <= DRAWN_MOST * plan.allotted
         return 0 < self.all_drawn_seconds + seconds <= DRAWN_SHARE * plan.elapsed()
 
     def _drawing_seconds(self) -> float:

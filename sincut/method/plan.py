@@ -27,6 +27,10 @@ TOO_FEW = 0.25  # share of `schedule.least_steps` below which the steps of a run
 MARGIN = 1.05  # factor by which the next member may be slower than the last one and still fit
 DISTIL_RATE = 0.5  # learning rate of the distillation, as a share of a training's
 DISTIL_COST = 0.3, 0.1  # seconds of a step of the distillation, as shares of a training's: in any case, for each member
+# Of a run that goes on for more minutes, shares of `schedule.enough_steps`: from the first on a training is whole, and
+# the minutes are for another one, if they have room for the second at least.
+WHOLE, LEAST_MEMBER = 0.75, 0.4
+SHORT, LONG = 12, 17  # numbers in the state of a plan, and of one that was made longer
 
 
 class Plan:
@@ -40,6 +44,11 @@ class Plan:
     Before the share `optimisation.decay` of a phase the learning rate depends on the phase's length only through its
     square root, so the length is corrected there from the measured pace. Later it stays, unless the run would miss its
     time by more than `TOLERANCE`; and whenever steps become far slower (`SURPRISE`) the phase is shortened at once.
+
+    A run that has ended, or was stopped, can be made longer (`extend`). The added time begins another phase, which is
+    calibrated anew and has learning rates of its own: that of a further member, then distilled with those before; or
+    the same training goes on, where the settings have no ensemble, its training has not had enough steps, or the time
+    has no room for another.
     """
 
     def __init__(self, config: Config, started: float) -> None:
@@ -51,11 +60,16 @@ class Plan:
         self.least_steps, self.enough_steps = config.schedule.least_steps, config.schedule.enough_steps
         single = self.given or not self.enough_steps
         self.most_members, self.distil_steps = 1 if single else config.ensemble.members, config.ensemble.steps
+        self.each_time = config.ensemble.members if self.enough_steps else 1  # members that added time may begin
         self.members = 1  # number of trainings, as planned now
         self.member = 1  # number of the current training, from 1; of the last one during the distillation
         self.distils = False  # True if the current phase is the distillation
         self.crops = config.crops.count  # of each picture per step
         self.budget = config.schedule.minutes * 60  # s
+        self.allotted = self.budget  # s of these that the run, or what it was last made longer by, was given
+        self.added = 0.0  # s that were added to the run, each time it was made longer
+        self.before = 0  # steps of the current member in earlier phases
+        self.resumed = 0.0  # elapsed seconds when the run was resumed
         self.started = started  # of `time.monotonic()`, moved back by the seconds before an interruption
         self.timed: list[float] = []  # s of each step since the calibration began
         self.checked = 0.0  # share of the phase at which its length was last checked
@@ -79,9 +93,10 @@ class Plan:
     def minutes_to_learn(self, step: int, closing: float) -> int:
         """Minutes that give `schedule.least_steps` at the pace of now, if those of the settings give far fewer; else 0.
 
-        `step` steps are done, and `closing` seconds are needed at the end, as for `update`.
+        `step` steps are done, and `closing` seconds are needed at the end, as for `update`. 0 for a run that was made
+        longer, whose first minutes are over.
         """
-        if self.given or self.member > 1 or not 0 < self.end < TOO_FEW * self.least_steps:
+        if self.given or self.added or self.member > 1 or not 0 < self.end < TOO_FEW * self.least_steps:
             return 0
         left = self.budget - self.elapsed() - closing
         pace = max(self.step_seconds(), left / max(1, self.end - step))
@@ -96,19 +111,22 @@ class Plan:
         """The learning rate of a step, counted from 0.
 
         It is constant for the share `optimisation.decay` of the phase, then falls linearly to 0 after the last step. In
-        phases of more than `optimisation.full_rate_steps` all of it is lower, by the square root of their length.
+        trainings of more than `optimisation.full_rate_steps` all of it is lower, by the square root of their length.
         """
-        at, length = step - self.start, self.end - self.start
+        at, length = step - self.start, self._length
         rate = self.full_rate * (DISTIL_RATE if self.distils else 1)
-        if 0 < self.full_rate_steps < length:
-            rate *= math.sqrt(self.full_rate_steps / length)
+        if 0 < self.full_rate_steps < self.before + length:
+            rate *= math.sqrt(self.full_rate_steps / (self.before + length))
         if not length or at <= self.decay * length:
             return rate
         return rate * (length - at) / (length - self.decay * length)
 
     def progress(self, step: int) -> Progress:
-        """The position of a step, counted from 0, in the run and in its phase."""
-        return Progress(step, step - self.start, self.end - self.start if self.end else 0)
+        """The position of a step, counted from 0, in the run and in the training of its member.
+
+        While a training that goes on is calibrated, it is taken to become twice as long as it was.
+        """
+        return Progress(step, self.before + step - self.start, self.before + (self._length or self.before))
 
     def update(self, step: int, seconds: float, closing: float) -> bool:
         """Correct the plan after `step` steps, of which the last took `seconds`. True if `steps` has changed.
@@ -122,19 +140,19 @@ class Plan:
             return self._calibrate(step, seconds, left)
         if step <= self.since[0]:
             return False
-        at, length, took = step - self.start, self.end - self.start, self.elapsed() - self.since[1]
+        at, length, took = step - self.start, self._length, self.elapsed() - self.since[1]
         pace = max(SHORTEST, took / (step - self.since[0]))
         if self.member > 1 and not self.distils:
             left -= self._distil_seconds(self.member, pace)
         share = next((s for s in (self.decay, *LATE_CHECKS) if self.checked < s <= at / length), None)
         late = (length - at) * pace - left
-        if share is None and (took < SURPRISE[0] * self.budget or late <= SURPRISE[1] * self.budget):
+        if share is None and (took < SURPRISE[0] * self.allotted or late <= SURPRISE[1] * self.allotted):
             return False
         length_now = self._no_more(at + max(1, round(left / pace)))
         self.since = step, self.elapsed()
         if share is not None:
             self.checked = share
-            if share > self.decay and abs(length_now - length) * pace <= TOLERANCE * self.budget:
+            if share > self.decay and abs(length_now - length) * pace <= TOLERANCE * self.allotted:
                 return False
             if share == self.decay and length_now * self.decay > at:
                 self.checked = 0.0  # the phase became longer: check again at `decay` of its new length
@@ -150,10 +168,10 @@ class Plan:
         `closing` are the seconds to be kept for the end, as for `update`.
         """
         took, left = self.elapsed() - self.began, self.budget - self.elapsed() - closing
-        if self.distils or self.most_members == 1 or self.end - self.start < self.enough_steps:
+        if self.distils or self.most_members == 1 or self._length < self._enough:
             more = 0
         else:
-            pace = MARGIN * took / (self.end - self.start)
+            pace = MARGIN * took / self._length
             more = self._fitting(left, pace, self.member) - self.member
         self.members = self.member + more
         if more:
@@ -163,17 +181,38 @@ class Plan:
         else:
             self.steps = step
             return False
+        self.before = 0
         self.start, self.end, self.checked = step, step + self._enough, 0.0
         self.began = self.elapsed()
         self.since = step, self.began
         self._count()
         return True
 
+    def extend(self, step: int, seconds: float) -> bool:
+        """Make a resumed run longer: after `step` steps it goes on for `seconds` since it was resumed.
+
+        Begins a phase, and returns True if that is the training of a further member.
+        """
+        pace, done = self._pace(step), self.before + step - self.start
+        room = seconds - self._distil_seconds(self.member + 1, pace)
+        whole = self.distils or done >= WHOLE * self.enough_steps
+        another = self.each_time > 1 and whole and room >= LEAST_MEMBER * self.enough_steps * pace
+        self.before = 0 if another or self.distils else done
+        self.member += another
+        self.distils = self.distils and not another
+        self.members, self.most_members = self.member, self.member + self.each_time - 1
+        self.given, self.allotted, self.added = False, seconds, self.added + seconds
+        self.budget = self.resumed + seconds
+        self.start, self.end, self.steps, self.checked, self.timed = step, 0, 0, 0.0, []
+        self.began = self.elapsed()
+        return another
+
     def state(self) -> dict[str, Tensor]:
         """The plan as a tensor, by its name in a checkpoint."""
         phases = (self.start, self.end, self.began, self.member, self.members, self.distils)
         values = (self.steps, self.checked, self.elapsed(), *self.since, self.crops, *phases)
-        return {"plan": torch.tensor(values, dtype=torch.float64)}
+        longer = (self.budget, self.allotted, self.added, self.before, self.most_members) if self.added else ()
+        return {"plan": torch.tensor((*values, *longer), dtype=torch.float64)}
 
     def load_state(self, state: Mapping[str, Tensor]) -> None:
         """The inverse of `state`; a number of steps that is a setting stays, minutes go on where they stopped.
@@ -181,35 +220,48 @@ class Plan:
         Plans of earlier versions are shorter: they had a single phase, and the earliest the same crops in every step.
         Raises KeyError without a plan, and ValueError for numbers that no plan of these settings has.
         """
-        steps, checked, elapsed, first, since, crops, start, end, began, member, members, distils = self._stored(state)
+        values, longer = self._stored(state)
+        steps, checked, elapsed, first, since, crops, start, end, began, member, members, distils = values
+        if longer:
+            self.given, (self.budget, self.allotted, self.added) = False, longer[:3]
+            self.before, self.most_members = map(int, longer[3:])
         if not self.given:
             self.steps, self.end = int(steps), int(end)
         self.checked, self.since, self.began = checked, (int(first), since), began
         self.crops, self.start, self.distils = int(crops), int(start), bool(distils)
         self.member, self.members = int(member), int(members)
         self.started -= elapsed
+        self.resumed = elapsed
 
-    def _stored(self, state: Mapping[str, Tensor]) -> list[float]:
-        """The twelve numbers of `state`, checked for what a plan of these settings can have."""
+    def _stored(self, state: Mapping[str, Tensor]) -> tuple[list[float], list[float]]:
+        """The twelve numbers of `state`, and those of a plan that was made longer, else none.
+
+        They are checked for what a plan of these settings can have.
+        """
         plan = state["plan"]
-        if plan.ndim != 1 or not 5 <= len(plan) <= 12:
+        if plan.ndim != 1 or not (5 <= len(plan) <= SHORT or len(plan) == LONG):
             raise ValueError(f"the plan has the shape {list(plan.shape)}")
         stored = plan.double().tolist()
+        stored, longer = stored[:SHORT], stored[SHORT:]
         early = [*[0.0] * 5, self.crops, 0, stored[0], 0.0, 1, 1, False]  # defaults of shorter, earlier plans
         values = [*stored, *early[len(stored) :]]
         steps, checked, elapsed, first, since, crops, start, end, began, member, members, distils = values
         if not min(FEWEST_CROPS, self.crops) <= crops <= self.crops:
             raise ValueError(f"the plan says {crops:g} crops a step, the settings allow at most {self.crops}")
         done = float(state.get("steps_done", torch.tensor(MOST)))
+        budget, allotted, added, before, most = longer or (0.0, 0.0, 0.0, 0, self.most_members)
         ascending = (  # rows of numbers of which none is larger than the next; a NaN fails this
-            *((0, start, end, steps, MOST), (start, done), (0, first, done, MOST), (1, member, members)),
-            *((0, checked, 1), (0, since, elapsed, MOST), (0, began, elapsed), (members, self.most_members)),
+            *((0, start, done), (0, first, done, MOST), (1, member, members, most)),
+            *((0, checked, 1), (0, since, elapsed, MOST), (0, began, elapsed), (0, budget, 2 * MOST)),
+            *((0, allotted, added, MOST), (0, before, start)),
+            (0, most, member + self.each_time - 1 if longer else most),
+            (start, end, steps, MOST) if steps else (0, end, 0),
         )
-        whole = (steps, first, crops, start, end, member, members, distils)
+        whole = (steps, first, crops, start, end, member, members, distils, before, most)
         ordered = all(a <= b for row in ascending for a, b in pairwise(row)) and (start < end or not steps)
         if not ordered or not all(n == int(n) for n in whole):
             raise ValueError("the plan holds numbers that no plan of these settings has")
-        return values
+        return values, longer
 
     def _calibrate(self, step: int, seconds: float, left: float) -> bool:
         """Time the last step, and plan once enough are timed: then True. `left` are the seconds left for steps."""
@@ -218,29 +270,46 @@ class Plan:
         enough = len(timed) >= CALIBRATION[0] and sum(timed) >= CALIBRATION[1]
         if not timed or (not enough and left > 0):
             return False
-        pace = max(SHORTEST, sum(timed) / len(timed))
-        steps = step + max(1, round(left / pace))
-        crops = self._crops(steps) if left > 0 else self.crops
+        pace, at = max(SHORTEST, sum(timed) / len(timed)), step - self.start
+        later = self._distil_seconds(self.member, pace) if self.member > 1 and not self.distils else 0
+        length = at + max(1, round((left - later) / pace))
+        crops = self._crops(length) if left > 0 and not self.added else self.crops
         if crops != self.crops:
             self.crops, self.timed = crops, []
             return False
         self.since = step, self.elapsed()
-        self.end = max(step, self._no_more(steps))
-        if self.end < steps:
-            self.members = self._fitting(left + step * pace, MARGIN * pace, 0)
+        self.end = self.start + max(at, self._no_more(length))
+        if self._length < length and not self.distils:
+            fitting = self._fitting(left + (self.before + at) * pace, MARGIN * pace, self.member - 1)
+            self.members = max(self.member, fitting)
         self._count()
         return True
 
     @property
     def ends_early(self) -> bool:
         """True if the settings' limits end the run before its minutes do: more minutes would give no more steps."""
-        enough = 0 < self._enough <= self.end - self.start
+        enough = 0 < self._enough <= self._length
         return enough and not self.given and self.members == self.most_members
+
+    @property
+    def _length(self) -> int:
+        """Number of steps of the current phase; 0: not known yet."""
+        return max(0, self.end - self.start)
 
     @property
     def _enough(self) -> int:
         """The most steps of the current phase; 0: any number."""
-        return self.distil_steps if self.distils else self.enough_steps
+        if self.distils:
+            return self.distil_steps
+        if self.added and self.each_time == 1:  # the same training is asked to go on
+            return 0
+        return max(0, self.enough_steps - self.before)
+
+    def _pace(self, step: int) -> float:
+        """Mean seconds of a step of a training, over all `step` steps of the run and whatever was done between them."""
+        fixed, each = DISTIL_COST
+        distilled = (step - self.start) * (fixed + each * self.member) if self.distils else step - self.start
+        return max(SHORTEST, self.elapsed() / max(1.0, self.start + distilled))
 
     def _no_more(self, steps: int) -> int:
         """`steps`, limited to the most steps of the current phase."""

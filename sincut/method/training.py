@@ -70,9 +70,12 @@ class Training:
         return losses
 
     def next_member(self) -> None:
-        """Finish the current member, and begin the training of another one, from other initial weights."""
+        """Finish the current member, and begin the training of another one, from other initial weights.
+
+        If members were distilled already, what they gave counts as one more of them.
+        """
         self.members.append(self._member())
-        self.after = ()
+        self.after, self.distillation = (), None
         seed = int(torch.randint(2**62, (), generator=self.random))
         self.cut = self.method(self.sides, self.config, self.compute, self.random, seed)
 

@@ -23,6 +23,7 @@ from sincut.files import write_whole
 FORMAT = "sincut"
 VERSION = 10
 MODEL_FILE = "model.safetensors"
+MODEL_BEFORE = "model-before.safetensors"  # of a run that was made longer: its model until then
 CHECKPOINT_FILE = "checkpoint.safetensors"
 BALANCE = "balance."  # begins the names of a balance's tensors
 

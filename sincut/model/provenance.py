@@ -97,6 +97,7 @@ class Provenance:
     crops: int | None = None  # of a step
     members: int | None = None  # trainings begun
     seconds: float | None = None  # trained
+    more: float | None = None  # minutes by which it was made longer, after it had ended or was stopped
     losses: Mapping[str, float] = field(default_factory=dict)  # by name, means of the last steps
     figures: Mapping[str, float] = field(default_factory=dict)  # by name, of the last preview: `report.measures`
 
@@ -105,7 +106,7 @@ class Provenance:
         """The provenance in a JSON object, as far as it makes sense. Raises ValueError for any other value."""
         if not isinstance(value, Mapping):
             raise ValueError("its provenance is no object")
-        seconds = number(value.get("seconds"))
+        seconds, more = number(value.get("seconds")), number(value.get("more"))
         return cls(
             painting=PictureIdentity.parse(value.get("painting")),
             photo=PictureIdentity.parse(value.get("photo")),
@@ -120,6 +121,7 @@ class Provenance:
             crops=whole(value.get("crops")),
             members=whole(value.get("members")),
             seconds=seconds if seconds is not None and seconds >= 0 else None,
+            more=more if more is not None and more > 0 else None,
             losses=numbers(value.get("losses")),
             figures=numbers(value.get("figures")),
         )

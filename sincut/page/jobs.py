@@ -12,7 +12,7 @@ import shutil
 import subprocess
 import threading
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path, PurePath
@@ -21,18 +21,18 @@ from typing import Any
 from sincut.config.resolve import DEFAULT_PRESET, resolve, schedule_flags
 from sincut.config.sections import Config
 from sincut.errors import ConfigError, RunError
-from sincut.files import is_locked, make_folder, sha256, stat_of
+from sincut.files import is_locked, make_folder, stat_of
 from sincut.method.algorithms import check_picture
 from sincut.model.file import CHECKPOINT_FILE, MODEL_FILE
 from sincut.model.model import describe, exemplar_sizes
-from sincut.model.provenance import ROLES, PictureIdentity, Provenance
+from sincut.model.provenance import ROLES, Provenance
 from sincut.page.status import LOG_FILE, RUNNING, STOPPING, Status, history_of, last_words, status_at_rest
 from sincut.pictures import reading
 from sincut.report.history import METRICS_FILE, History, previews, words_of
 from sincut.runs import child
-from sincut.runs.folder import default_folder, load_inputs
+from sincut.runs.again import INPUTS, sides_of
+from sincut.runs.folder import default_folder
 
-INPUTS = "inputs"  # folder with the copied pictures in a run folder
 RUN_FILES = (MODEL_FILE, LOG_FILE, CHECKPOINT_FILE)  # a folder with one of them is a run
 DEPTH = 2  # levels of folders below that of all runs in which runs are looked for
 CLOSING_SECONDS = 120.0  # time to save that all trainings together have when the page ends
@@ -131,10 +131,7 @@ class Trainings:
         folder = self.path(name)
         if self.status(name).phase in (RUNNING, STOPPING):
             raise RunError(f"{name}: is being trained already; wait for it or stop it")
-        known, earlier = load_inputs(folder)
-        files = _by_hash(folder, [*earlier, *candidates])
-        sides = {role: _inputs_of(folder, known, role, files) for role in ROLES}
-        return self._begin(folder, [*words_of(sides), "--resume"])
+        return self._begin(folder, [*words_of(sides_of(folder, candidates)), "--resume"])
 
     def stop(self, name: str) -> None:
         """Ask a training to save and end. Raises `RunError` if it was started elsewhere."""
@@ -251,24 +248,3 @@ def _copied(path: Path, folder: Path) -> Path:
     except OSError as error:
         raise RunError(f"{target}: cannot be written ({error.strerror}); free some space") from None
     return target
-
-
-def _inputs_of(folder: Path, known: Provenance, role: str, files: Mapping[str, Path]) -> str | list[str]:
-    """The file of the painting or the photo of a run, or those of a set, among `files` by hash. Raises `RunError`."""
-    side = known.pictures[role] or PictureIdentity()
-    for picture in side.each:
-        if picture.sha256 not in files:
-            what = f"its {role} {picture.name} is not where it was; choose it above, then resume"
-            raise RunError(f"{folder.name}: {what}")
-    paths = [str(files[picture.sha256]) for picture in side.each]
-    return paths if side.pictures else paths[0]
-
-
-def _by_hash(folder: Path, candidates: Sequence[Path]) -> dict[str, Path]:
-    """Files by SHA-256: the copies of pictures in a run folder, and of `candidates` those that are there."""
-    files = dict[str, Path]()
-    for path in (*sorted((folder / INPUTS).glob("*/*")), *candidates):
-        with suppress(OSError):
-            if path.is_file():
-                files.setdefault(sha256(path), path)
-    return files

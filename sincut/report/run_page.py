@@ -225,8 +225,9 @@ class _Facts:
         run = str(self.folder)
         device = ["--device", str(session["device"])] if session.get("device") else []
         reverse = ["--to", "painting"] if self.provenance.reverse else []
-        resume = ["sincut", "train", *words_of(sides), "-o", run, *reverse, *device, "--resume"]
-        note = "All steps are done, so this would find nothing to do." if self.provenance.is_finished else ""
+        on = ["--more", "5"] if self.provenance.is_finished else ["--resume"]
+        resume = ["sincut", "train", *words_of(sides), "-o", run, *reverse, *device, *on]
+        note = "All steps are done; this goes on for so many more minutes." if self.provenance.is_finished else ""
         rows = [
             ("Translate a picture", ["sincut", "apply", run, source, "-o", "out.png"], "Any picture, any size."),
             ("Translate a folder", ["sincut", "apply", run, "folder/", "-o", "styled/"], "With everything below it."),
@@ -269,6 +270,7 @@ class _Facts:
         rows = [
             ("Direction", origin.direction),
             *notes,
+            ("Made longer", f"by {origin.more:g} minutes in all" if origin.more else ""),
             ("Seed", "" if origin.seed is None else str(origin.seed)),
             ("Scales seen", ", ".join(scales)),
             ("Versions", ", ".join(f"{name} {version}" for name, version in origin.versions.items())),

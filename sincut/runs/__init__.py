@@ -6,6 +6,7 @@ MODULES = (
     "inputs",
     "needs",
     "folder",
+    "again",
     "recorder",
     "run",
     "child",

@@ -1,6 +1,7 @@
 """A run folder: everything that is known of one training.
 
-`model.safetensors` (always a complete, usable model), `checkpoint.safetensors` (all that is needed to go on exactly),
+`model.safetensors` (always a complete, usable model), `model-before.safetensors` (of a run that was made longer: its
+model until then), `checkpoint.safetensors` (all that is needed to go on exactly),
 `metrics.jsonl`, `previews/`, the two pictures at the size of the previews (of sets the first ones), and `report.html`,
 which shows all that.
 Files are written beside their name and renamed; only the metrics are appended to. One process at a time writes to a
@@ -16,8 +17,8 @@ from torch import Tensor
 
 from sincut.config.sections import Config
 from sincut.errors import ConfigError, ModelError, RunError
-from sincut.files import locked, make_folder, remove_parts
-from sincut.model.file import CHECKPOINT_FILE, MODEL_FILE, load_metadata, load_tensors
+from sincut.files import locked, make_folder, read_whole, remove_parts, write_whole
+from sincut.model.file import CHECKPOINT_FILE, MODEL_BEFORE, MODEL_FILE, load_metadata, load_tensors
 from sincut.model.model import describe
 from sincut.model.provenance import Provenance
 from sincut.report import history
@@ -46,6 +47,12 @@ class RunFolder:
             raise RunError(f"{self.path}: cannot be resumed, this has changed: {what}; use the same, or a new folder")
         history.forget_after(self.path, int(state["steps_done"]))
         return state, config or stored
+
+    def keep_model(self) -> None:
+        """Copy the model beside itself, as `MODEL_BEFORE`, before a run is made longer. Raises `ModelError`."""
+        model = self.path / MODEL_FILE
+        if model.is_file():
+            write_whole(self.path / MODEL_BEFORE, read_whole(model, ModelError), ModelError)
 
     def steps(self) -> int | None:
         """Steps of the model in the folder; None if there is none, or a damaged one."""

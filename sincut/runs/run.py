@@ -15,7 +15,7 @@ from sincut.config.sections import Config
 from sincut.devices import available_memory, find_device, used_memory, within_memory
 from sincut.errors import RunError, TrainingError
 from sincut.events import Directed, Listener, Reading, Warned, ignore
-from sincut.method.algorithms import algorithm, check_sets
+from sincut.method.algorithms import algorithm, check_more, check_sets
 from sincut.method.registry import own_makers
 from sincut.model.kinds import AnyModel
 from sincut.model.provenance import PARTS, ROLES, Provenance, asked_reverse
@@ -38,6 +38,7 @@ def train(
     to: str | None = None,
     reverse: bool | None = None,
     resume: bool = False,
+    more: float = 0.0,
     device: torch.device | str = "cpu",
     precision: str = "auto",
     on_event: Listener = ignore,
@@ -60,6 +61,9 @@ def train(
     reverse: True is another word for to="painting", False for to="photo".
     resume: go on with the run in `output` from its last checkpoint; with as many threads (OMP_NUM_THREADS fixes them)
         the same weights follow on the same machine, bit for bit, as if it had never stopped. One at its end stays so.
+    more: minutes for which the run in `output` goes on from its checkpoint, whether it has ended or was stopped, with
+        learning rates of their own (see `sincut.method.plan`); `resume` goes on with what is left of them. The model
+        until then stays in the folder as `model-before.safetensors`. 0: as planned.
     device: "cpu", "cuda", "cuda:1", "mps", "auto", or a `torch.device`.
     precision: of the training, its previews and the translator: "float32", "bfloat16", "float16", or "auto", the
         fastest that the device multiplies natively.
@@ -73,22 +77,33 @@ def train(
     model that cannot be written; `TrainingError` if a loss is no longer finite or the device's memory is not enough;
     `Interrupted` once it is stopped. All are `SincutError`s, and leave the last model and checkpoint in the folder.
     """
+    resume = resume or bool(more)
     if resume and output is None:
-        raise RunError("there is no run folder to go on in; give output, or leave resume away")
-    reverse = asked_reverse(to, reverse)
-    if reverse is None:
+        raise RunError("there is no run folder to go on in; give output, or leave resume and more away")
+    if (reverse := asked_reverse(to, reverse)) is None:
         reverse = resume and output is not None and load_inputs(Path(output))[0].reverse
-    how = _How(find_device(device), precision, stop, started)
-    if not resume:
-        config = config or resolve()
-        algorithm(config)  # raises before a folder is made, as what follows does
-        own_makers(config)
+    how = _How(find_device(device), precision, stop, started, more)
     with _enough_memory():
-        known = config or (resolve() if output is None else load_config(Path(output)))
+        known = _settings(config, output if resume else None, more)
         inputs = _read(painting, photo, reverse, known, resume, on_event)
         with bands_of(SMALL_BAND if inputs.scaled else 0):
-            model = _learn(output, inputs, config, resume, how, on_event)
+            model = _learn(output, inputs, config if resume else known, resume, how, on_event)
     return Translator(model, how.device, precision)
+
+
+def _settings(config: Config | None, resumed: Path | str | None, more: float) -> Config:
+    """The settings of a training: those given, else of the run folder that is `resumed`, else the default preset's.
+
+    Raises `ConfigError` or `ModelError`, before a folder is made, for an algorithm or a loss term that is not there, or
+    one that cannot go on for `more` minutes.
+    """
+    known = config or (resolve() if resumed is None else load_config(Path(resumed)))
+    if resumed is None:
+        algorithm(known)
+        own_makers(known)
+    if more:
+        check_more(known, more)
+    return known
 
 
 @contextlib.contextmanager
@@ -133,6 +148,7 @@ class _How(NamedTuple):
     precision: str
     stop: Callable[[], bool]
     started: float | None
+    more: float  # minutes by which a run is made longer
 
     def learn(self, inputs: Inputs, config: Config, on_event: Listener, state: State | None = None) -> AnyModel:
         """The model that the algorithm of the settings makes of the pictures, from `state` on."""
@@ -149,6 +165,7 @@ class _How(NamedTuple):
             started=self.started,
             state=state,
             provenance=_provenance(inputs, config),
+            **({"more": self.more} if self.more else {}),  # algorithms of others need not know it
         )
 
 
@@ -160,6 +177,8 @@ def _learn(
         return how.learn(inputs, config or resolve(), on_event)
     with opened(Path(output), resume) as folder:
         state, config = folder.resume(config, inputs.identity()) if resume else (None, config or resolve())
+        if how.more:
+            folder.keep_model()
         recorder = Recorder(folder.path, inputs, config, how.device, how.precision, on_event)
         with contextlib.closing(recorder):
             model = recorder.completed(how.learn(inputs, config, recorder, state))

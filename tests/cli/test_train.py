@@ -15,9 +15,11 @@ import pytest
 from helpers import ROOT, assert_clear_error, in_process, killed_after, scene, sincut
 from PIL import Image
 
+from sincut.config.sections import Config, overlay
 from sincut.model.file import load_tensors
 from sincut.model.model import Model
 from sincut.runs import pairs
+from sincut.runs.run import train as learn
 from sincut.runs.table import TRAINED, Outcome, Pair
 
 
@@ -182,6 +184,10 @@ def test_a_training_has_a_length(
         (("a.png", "b.png", "--steps", 3, "--minutes", 3), "not both"),
         (("a.png", "b.png", "--engine", "ray"), "--engine is for --pairs"),
         (("a.png", "b.png", "--resume"), "--resume needs the run folder"),
+        (("a.png", "b.png", "--more", "5"), "--more needs the run folder"),
+        (("run", "--more", "5", "--steps", "3"), "leave out --minutes and --steps"),
+        (("run", "--more", "0"), "not in the range"),
+        (("--pairs", "x.csv", "--more", "5"), "leave out --resume and --more"),
         (("a.png", "b.png", "--pairs", "x.csv"), "--pairs names the pictures"),
         (("--pairs", "x.csv", "--reverse"), "--pairs names the pictures"),
         (("--pairs", "x.csv", "--to", "photo"), "--pairs names the pictures"),
@@ -228,3 +234,27 @@ def test_the_result_of_pairs_is_one_json_object(
     assert "painting-to-photo: step 3/8, 1:01 min left" in shown.stderr
     assert "painting-to-photo: a line for people" in shown.stderr and "painting-to-photo: [1]" in shown.stderr
     assert "painting-to-photo" in shown.stdout and "line 3" in shown.stdout
+
+
+def test_a_run_folder_alone_says_what_goes_on(ensemble: Config, painting: Path, photo: Path, tmp_path: Path) -> None:
+    run = tmp_path / "run"
+    learn(painting, photo, run, config=overlay(ensemble, {"output": {"previews": 0}}))
+    longer = in_process("train", run, "--more", "2", "--device", "cpu", "--json")
+    assert longer.returncode == 0, longer.stderr
+    told = json.loads(longer.stdout)
+    assert told["more"] == 2 and told["steps"] == told["planned_steps"] > 11 and told["run"] == str(run)
+    again = in_process("train", run / "model.safetensors", "--resume", "--device", "cpu")
+    assert again.returncode == 0 and "done already" in again.stderr
+    painting.unlink()
+    assert_clear_error(in_process("train", run, "--more", "2"), 1, "painting.png is not where it was")
+
+
+def test_what_learns_nothing_has_no_use_for_more_minutes(
+    tmp_path: Path, painting: Path, photo: Path, vgg_file: Path, tiny_flags: list[str]
+) -> None:
+    run, flags = tmp_path / "run", [*tiny_flags, "--set", "output.previews=0", "--exemplar", "--device", "cpu"]
+    gatys = ["--method", "gatys", "--weights", vgg_file]
+    trained = in_process("train", painting, photo, "-o", run, *gatys, *flags)
+    assert trained.returncode == 0, trained.stderr
+    assert_clear_error(in_process("train", run, "--more", "2", "--device", "cpu"), 2, "gatys: it has no steps")
+    assert not (run / "model-before.safetensors").exists()

@@ -395,3 +395,42 @@ def test_minutes_that_are_too_few_are_said_once_and_more_are_offered(
     (warned,) = [event.message for event in events if isinstance(event, Warned)]
     told = r"only \d+ steps fit into 0.002 minutes, too few to learn a look; give \d+ minutes?, for about 600"
     assert re.fullmatch(told, warned)
+
+
+def check_that_longer_resumes(config: Config, pictures: tuple[torch.Tensor, torch.Tensor], stops: list[int]) -> None:
+    """A run that ended goes on for more minutes; stopped on the way it gives the same weights, bit for bit."""
+    first: list[Event] = []
+    train(*pictures, config, device=CPU, on_event=snapshot(first))
+    done = int(tensors_of(first)["steps_done"])
+
+    def state() -> dict[str, torch.Tensor]:
+        return {name: value.clone() for name, value in tensors_of(first).items()}  # a training goes on changing it
+
+    whole: list[Event] = []
+    train(*pictures, config, device=CPU, on_event=snapshot(whole), state=state(), more=60.0)
+    want = tensors_of(whole)
+    assert int(want["steps_done"]) > done
+    assert any(not torch.equal(want[name], value) for name, value in state().items() if name.startswith("average."))
+    for stop in stops:
+        parts: list[Event] = []
+        with pytest.raises(Interrupted):
+            how: dict[str, Any] = {"state": state(), "more": 60.0, "stop": stop_after(stop)}
+            train(*pictures, config, device=CPU, on_event=snapshot(parts), **how)
+        assert int(tensors_of(parts)["steps_done"]) == done + stop
+        train(*pictures, config, device=CPU, on_event=snapshot(parts), state=tensors_of(parts))
+        got = tensors_of(parts)
+        assert set(want) == set(got)
+        assert [name for name in want if name != "plan" and not torch.equal(want[name], got[name])] == [], stop
+    told = next(event.model.provenance for event in reversed(whole) if isinstance(event, Checkpoint))
+    assert (told.more, told.steps, told.is_finished) == (60.0, int(want["steps_done"]), True)
+
+
+def test_a_longer_training_resumes_bit_for_bit(ensemble: Config, pictures: tuple[torch.Tensor, torch.Tensor]) -> None:
+    """Four more steps of the same training, then another one and a distillation."""
+    config = overlay(ensemble, {"schedule": {"steps": 3, "enough_steps": 7}})
+    check_that_longer_resumes(config, pictures, [1, 3])
+
+
+def test_a_longer_ensemble_resumes_bit_for_bit(ensemble: Config, pictures: tuple[torch.Tensor, torch.Tensor]) -> None:
+    """Two further members and another distillation, stopped as it is calibrated and in each phase."""
+    check_that_longer_resumes(ensemble, pictures, [2, 6, 9])

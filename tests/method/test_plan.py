@@ -3,9 +3,10 @@
 from collections.abc import Callable
 
 import pytest
+import torch
 
 from sincut.config.resolve import resolve
-from sincut.config.sections import overlay
+from sincut.config.sections import Config, overlay
 from sincut.method.plan import Plan
 
 
@@ -250,3 +251,80 @@ def test_minutes_that_are_too_few_are_told_how_many_would_do(
         assert drive(again, clock, lambda step: pace) >= 590
     given = Plan(overlay(resolve(), {"schedule": {"steps": 3}}), clock.now)
     assert given.minutes_to_learn(1, 5.0) == 0
+
+
+def ended(config: Config, clock: Clock, pace: Callable[[int], float], stop: int = 10**9) -> tuple[Plan, int]:
+    """A plan that was driven to its end or for `stop` steps, as it is loaded again in another process."""
+    plan, step = Plan(config, clock.now), 0
+    while not plan.done(step) and step < stop:
+        clock.now += pace(step)
+        step += 1
+        plan.update(step, pace(step), 0)
+        if step == plan.end:
+            plan.next_phase(step, 0)
+    later = Plan(config, clock.now)
+    later.load_state({**plan.state(), "steps_done": torch.tensor(step)})
+    return later, step
+
+
+def go_on(plan: Plan, clock: Clock, step: int, pace: float, config: Config) -> int:
+    """Drive a plan that was made longer to its end, stopped and loaded again after each step; returns the step."""
+    while not plan.done(step):
+        clock.now += pace
+        step += 1
+        plan.update(step, pace, 0)
+        if step == plan.end:
+            plan.next_phase(step, 0)
+        if plan.steps:
+            loaded = Plan(config, clock.now)
+            loaded.load_state({**plan.state(), "steps_done": torch.tensor(step)})
+            assert {**vars(loaded), "timed": 0, "resumed": 0} == {**vars(plan), "timed": 0, "resumed": 0}
+    return step
+
+
+@pytest.mark.parametrize("given", [{"steps": 100}, {"minutes": 5.0}, {"minutes": 5.0, "enough_steps": 300}])
+def test_more_minutes_are_for_the_same_training_where_there_is_no_ensemble(
+    monkeypatch: pytest.MonkeyPatch, given: dict[str, float]
+) -> None:
+    clock = Clock(monkeypatch)
+    schedule = {"steps": 0, "enough_steps": 0, "least_steps": 0}
+    config = overlay(resolve(), {"schedule": {**schedule, **given}, "ensemble": {"members": 1}})
+    plan, step = ended(config, clock, lambda _: 1.0)
+    assert plan.done(step)
+    full, before = plan.full_rate, plan.elapsed()
+    assert not plan.extend(step, 240)
+    assert not plan.done(step) and plan.learning_rate(step) == full and not plan.distils
+    last = go_on(plan, clock, step, 1.0, config)
+    assert last - step == pytest.approx(240, rel=0.03) and plan.elapsed() - before == pytest.approx(240, rel=0.03)
+    assert plan.members == 1 and plan.learning_rate(last) == 0
+    assert not plan.extend(last, 60) and plan.added == 300  # and again
+
+
+def test_more_minutes_are_for_further_members_and_another_distillation(monkeypatch: pytest.MonkeyPatch) -> None:
+    clock = Clock(monkeypatch)
+    schedule = {"minutes": 15.0, "enough_steps": 200, "least_steps": 0}
+    config = overlay(resolve(), {"schedule": schedule, "ensemble": {"members": 3, "steps": 30}})
+    plan, step = ended(config, clock, lambda _: 1.0)
+    assert plan.done(step) and (plan.member, plan.distils) == (3, True) and step == 630
+    assert plan.extend(step, 600) and (plan.member, plan.distils) == (4, False)
+    last = go_on(plan, clock, step, 1.0, config)
+    assert (plan.member, plan.distils) == (5, True) and last == step + 2 * 200 + 30
+    assert plan.extend(last, 60_000)
+    assert go_on(plan, clock, last, 1.0, config) == last + 3 * 200 + 30  # no more at a time than the settings have
+    short, step = ended(config, clock, lambda _: 1.0)
+    assert short.extend(step, 170)  # less than a whole member
+    assert 80 < go_on(short, clock, step, 1.0, config) - step - 30 < 170 and short.member == 4
+    tiny, step = ended(config, clock, lambda _: 1.0)
+    assert not tiny.extend(step, 60) and tiny.distils  # the median is learned more exactly
+    assert go_on(tiny, clock, step, 1.0, config) == step + 30
+
+
+def test_a_training_that_was_stopped_has_enough_steps_first(monkeypatch: pytest.MonkeyPatch) -> None:
+    clock = Clock(monkeypatch)
+    schedule = {"minutes": 60.0, "enough_steps": 400, "least_steps": 0}
+    config = overlay(resolve(), {"schedule": schedule, "ensemble": {"members": 2, "steps": 30}})
+    plan, step = ended(config, clock, lambda _: 1.0, stop=150)
+    assert not plan.extend(step, 900) and plan.before == 150
+    assert plan.progress(step).done == 150 and plan.progress(step).length == 300
+    last = go_on(plan, clock, step, 1.0, config)
+    assert plan.distils and plan.member == 2 and last == 400 + 400 + 30

@@ -1,6 +1,7 @@
 """Trainings through `sincut.train`: with and without files, stopped and resumed, of earlier versions."""
 
 import json
+import math
 from pathlib import Path
 
 import numpy as np
@@ -12,8 +13,8 @@ import sincut
 from sincut.config.sections import Config, overlay
 from sincut.errors import ConfigError, Interrupted, RunError
 from sincut.events import Directed, Event, Warned
-from sincut.model.file import CHECKPOINT_FILE, load_tensors, save_tensors
-from sincut.model.model import with_generator
+from sincut.model.file import CHECKPOINT_FILE, MODEL_BEFORE, MODEL_FILE, load_tensors, save_tensors
+from sincut.model.model import describe, with_generator
 
 
 def test_library_trains_and_applies_without_files(tiny: Config) -> None:
@@ -112,3 +113,40 @@ def test_a_run_that_smooths_under_its_output_goes_on_so(
     assert all(with_generator(model).generator.smooths_base for model in (translator.model, loaded))
     image = torch.rand(1, 3, 40, 50) * 2 - 1
     assert torch.equal(translator.translate(image), sincut.load(tmp_path / "run").translate(image))
+
+
+def test_a_run_goes_on_for_more_minutes_and_keeps_the_model_before(
+    ensemble: Config, painting: Path, photo: Path, tmp_path: Path
+) -> None:
+    run, config = tmp_path / "run", overlay(ensemble, {"output": {"previews": 0}})
+    sincut.train(painting, photo, run, config=config, to="painting")
+    first, lines = (run / MODEL_FILE).read_bytes(), logged_steps(run)
+    with pytest.raises(Interrupted):
+        sincut.train(painting, photo, run, more=60.0, stop=stop_after(3))
+    assert (run / MODEL_BEFORE).read_bytes() == first and not describe(run)[1].is_finished
+    sincut.train(painting, photo, run, resume=True)
+    told = describe(run)[1]
+    assert (told.steps, told.members, told.more, told.is_finished) == (11 + 4 + 4 + 3, 4, 60.0, True)
+    assert (run / MODEL_BEFORE).read_bytes() == first != (run / MODEL_FILE).read_bytes()
+    assert logged_steps(run)[: len(lines)] == lines and logged_steps(run)[-1] == told.steps
+    sessions = [json.loads(line).get("session") for line in (run / "metrics.jsonl").read_text().splitlines()]
+    assert [session["more"] for session in sessions if session] == [0.0, 60.0, 0.0]
+    assert "Made longer" in (run / "report.html").read_text() and "--more 5" in (run / "report.html").read_text()
+
+
+@pytest.mark.parametrize("more", [-1.0, math.nan, math.inf])
+def test_more_minutes_are_a_number_above_0(
+    more: float, tiny: Config, painting: Path, photo: Path, tmp_path: Path
+) -> None:
+    sincut.train(painting, photo, tmp_path / "run", config=tiny)
+    before = sorted((path, path.stat().st_mtime_ns) for path in (tmp_path / "run").rglob("*"))
+    with pytest.raises(ConfigError, match="above 0"):
+        sincut.train(painting, photo, tmp_path / "run", more=more)
+    assert sorted((path, path.stat().st_mtime_ns) for path in (tmp_path / "run").rglob("*")) == before
+
+
+def test_more_minutes_need_a_run(painting: Path, photo: Path, tmp_path: Path) -> None:
+    with pytest.raises(RunError, match="no checkpoint"):
+        sincut.train(painting, photo, tmp_path / "run", more=1.0)
+    with pytest.raises(RunError, match="no run folder"):
+        sincut.train(painting, photo, more=1.0)
