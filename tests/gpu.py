@@ -64,7 +64,7 @@ WCT2_OFF = 1.0  # levels, mean, of WCT2 on the device and on the CPU
 
 SMALL = {
     "crops": {"size": 32, "tile": 16, "count": 2, "low": 40.0, "high": 64.0},
-    "networks": {"stem": 4, "inner": 8, "blocks": 2, "discriminator": 0.05, "features": 8},
+    "networks": {"stem": 4, "middle": 6, "inner": 8, "blocks": 2, "discriminator": 0.05, "features": 8},
     "losses": {"layers": [0, 2, 3], "r1_every": 2, "guide": 0.0},
 }
 

@@ -51,7 +51,7 @@ PLAIN = Compute(CPU, torch.float32, "test")
 
 TINY: dict[str, dict[str, Any]] = {
     "crops": {"size": 32, "tile": 16, "count": 2, "low": 40.0, "high": 64.0},
-    "networks": {"stem": 4, "inner": 8, "blocks": 2, "discriminator": 0.05, "features": 8},
+    "networks": {"stem": 4, "middle": 6, "inner": 8, "blocks": 2, "discriminator": 0.05, "features": 8},
     "losses": {"layers": [0, 2, 3], "identity": True, "same": 1.0, "guide": 0.0},
     "optimisation": {"learning_rate": 0.002},
     "schedule": {"steps": 4},
@@ -378,7 +378,7 @@ def shrunk(preset: str) -> Config:
     tile = 16 if config.crops.tile < config.crops.size else 32
     widths = {"low": 40.0, "high": 64.0} if config.crops.in_pixels else {"low": 0.8, "high": 1.0}
     layers = tuple(layer for layer in config.losses.layers if layer < 4) or (3,)
-    networks = {"stem": 4, "inner": 8, "blocks": 2, "discriminator": 0.05, "features": 8}
+    networks = {"stem": 4, "middle": 6, "inner": 8, "blocks": 2, "discriminator": 0.05, "features": 8}
     if config.networks.architecture == "resnet":  # of fewer channels normalisation makes much of their rounding
         networks |= {"stem": 8, "inner": 32, "discriminator": 0.1, "features": 16}
     return overlay(

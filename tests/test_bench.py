@@ -65,7 +65,8 @@ def test_work_of_cyclegan_is_that_of_six_translations_and_two_discriminators() -
 def test_work_of_a_pixel_agrees_with_torch_s_own_counter(tiny: Config) -> None:
     from torch.utils.flop_counter import FlopCounterMode
 
-    tiny = overlay(tiny, {"networks": {"smooth": 0.0, "noise": "all"}})  # filters are left out
+    networks = {"architecture": "stylegan2", "smooth": 0.0, "noise": "all"}  # filters are left out
+    tiny = overlay(tiny, {"networks": networks})
     generator, side = StyleGenerator(tiny.networks), 64
     blurs = 2 * 16 * tiny.networks.stem * ((side + 1) ** 2 + (side // 2) ** 2 + side**2)  # which `bench` leaves out
     with FlopCounterMode(display=False) as counter:  # with gradients: it does not know fused calls

@@ -105,7 +105,7 @@ def test_an_error_of_a_composed_preset_names_its_part(name: str, words: list[str
 
 
 def test_settings_that_contradict_those_below_are_told_of_their_file(tmp_path: Path) -> None:
-    (tmp_path / "small.toml").write_text("[networks]\nblocks = 2\n")
+    (tmp_path / "small.toml").write_text("[networks]\narchitecture = 'stylegan2'\nblocks = 2\n")
     with pytest.raises(ConfigError, match=r"small\.toml: losses\.layers=\[0, 2, 4\] must be .* 0 to 3"):
         load_preset(f"standard+{tmp_path / 'small.toml'}")
 
@@ -250,7 +250,7 @@ def test_an_empty_flag_is_an_empty_text() -> None:
         ("losses.nce=nan", ["losses.nce", "0 to 1000"]),
         ("losses.nce=-1", ["losses.nce=-1", "0 to 1000"]),
         ("losses.identity=1", ["losses.identity", "true or false"]),
-        ("losses.layers=0,9", ["losses.layers", "0 to 5"]),
+        ("losses.layers=0,9", ["losses.layers", "0 to 6"]),
         ("losses.negatives=extern", ["losses.negatives=extern", "external"]),
         ("networks.encoders=two", ["networks.encoders", "separate"]),
         ("losses.bank=8", ["losses.bank_step=256", "losses.bank=8"]),

@@ -60,6 +60,12 @@ def test_rows_are_the_features_at_the_positions() -> None:
     torch.testing.assert_close(rows, torch.stack([features[n, :, i // 5, i % 5] for n in (0, 1) for i in (7, 0)]))
 
 
+@pytest.fixture
+def tiny(tiny: Config) -> Config:
+    """One layer a resolution: layer 2 and all after it are at half."""
+    return overlay(tiny, {"networks": {"architecture": "stylegan2"}})
+
+
 def symmetric(config: Config) -> StyleGenerator:
     """A generator whose features of a mirrored picture are the mirrored features: each of its filters is symmetric."""
     with torch.random.fork_rng():
