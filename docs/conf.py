@@ -47,7 +47,15 @@ def rewrite(app: Sphinx, what: str, name: str, obj: object, options: object, lin
     lines[:] = made.docstring(lines)
 
 
+def mend(app: Sphinx, page: str, template: str, context: dict[str, object], doctree: object) -> None:
+    """Make a page usable by keyboard and screen reader where the generator's HTML is not."""
+    for part in ("body", "furo_navigation_tree"):
+        if isinstance(context.get(part), str):
+            context[part] = made.accessible(str(context[part]))
+
+
 def setup(app: Sphinx) -> None:
     """Called by Sphinx."""
+    app.connect("html-page-context", mend, priority=900)  # after the theme
     app.connect("source-read", read)
     app.connect("autodoc-process-docstring", rewrite)

@@ -33,6 +33,17 @@ def _of_root(text: str) -> str:
     return text.replace("](../docs/", "](")
 
 
+def accessible(html: str) -> str:
+    """A page's HTML with levels for its captions, blocks that scroll by keyboard, and signatures that are no lists."""
+
+    def signature(match: re.Match[str]) -> str:
+        return '<span class="parameters">' + match[1].replace("<dd>", "<span>").replace("</dd>", "</span>") + "</span>"
+
+    html = html.replace('class="caption" role="heading"', 'class="caption" role="heading" aria-level="2"')
+    html = re.sub(r"<dl>\n((?:<dd>.*</dd>\n)+)</dl>", signature, html)
+    return html.replace("<pre>", '<pre tabindex="0">')
+
+
 def docstring(lines: list[str]) -> list[str]:
     """The reStructuredText of a docstring: "name: text" at its margin is a definition; stars are stars."""
     out = []

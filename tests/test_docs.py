@@ -161,6 +161,9 @@ def test_the_site_is_built_without_a_warning(tmp_path: Path) -> None:
     assert re.findall(r"(?:standard|quick) (\d+)", row) == counts
     for odd in ROWS:
         assert f">{odd.name}</span>" in pages["odd-files"], odd.name
+    api = pages["api"]
+    assert "<pre>" not in api and '<span class="parameters">' in api and "<dl>\n<dd>" not in api
+    assert 'role="heading"><' not in api
     for page in pages.values():  # nothing is fetched from elsewhere
         assert not re.search(r"<(?:script|img|iframe)[^>]*src=\"(?:https?:)?//", page)
         assert not re.search(r"<link[^>]*rel=\"stylesheet\"[^>]*href=\"(?:https?:)?//", page)
