@@ -1,5 +1,6 @@
 """Settings, presets, flags, and the errors that name what is wrong."""
 
+import re
 import tomllib
 from pathlib import Path
 from typing import Any
@@ -316,3 +317,12 @@ def test_minutes_count_even_where_the_preset_fixes_a_number_of_steps() -> None:
     assert (by_minutes.minutes, by_minutes.steps, by_minutes.seed) == (5.0, 0, 3)
     assert resolve("paper", schedule_flags(steps=7)).schedule == resolve("paper", ["schedule.steps=7"]).schedule
     assert schedule_flags() == []
+
+
+def test_the_preset_file_that_docs_show_is_one(tmp_path: Path) -> None:
+    (shown,) = re.findall(r"```toml\n(.*?)```", (ROOT / "docs" / "presets.md").read_text(encoding="utf-8"), re.DOTALL)
+    (tmp_path / "mine.toml").write_text(shown)
+    (tmp_path / "other.toml").write_text('extends = "mine.toml"\n[losses]\nlarge = 0.0\n')
+    mine, other, quick = (load_preset(str(name)) for name in (tmp_path / "mine.toml", tmp_path / "other.toml", "quick"))
+    assert set(mine.config.changes(quick.config)) == {"crops.count"} and "16 cores" in mine.why["crops.count"]
+    assert set(other.config.changes(mine.config)) == {"losses.large"}
