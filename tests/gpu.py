@@ -24,9 +24,8 @@ import torch
 from cost_of_rivals import MADE
 from torch import Tensor
 
-from sincut.bench import _peaks as peaks
-from sincut.bench import _seconds as seconds_of
-from sincut.bench import pixel_tflop, step_tflop
+from sincut.bench.timing import peaks, seconds_of
+from sincut.bench.work import pixel_tflop, step_tflop
 from sincut.config.resolve import resolve
 from sincut.config.sections import Config, overlay
 from sincut.devices import Compute, find_compute, find_device, release_memory, use_fast_kernels
@@ -394,7 +393,7 @@ def main(words: list[str]) -> int:
     use_fast_kernels(device)
     scope = quick() if given.quick else whole(device == CPU)
     if given.quick:
-        mock.patch("sincut.bench.BURST_SECONDS", 0.01).start()
+        mock.patch("sincut.bench.timing.BURST_SECONDS", 0.01).start()
     alarm = threading.Timer(MOST_SECONDS, _give_up)
     alarm.daemon = True
     alarm.start()

@@ -8,14 +8,16 @@ from collections.abc import Callable, Iterator
 
 import click
 
+SAVING = "stopping as soon as the work in hand is saved; press Ctrl-C again to stop at once"
 STOPPING = [getattr(signal, name) for name in ("SIGINT", "SIGTERM", "SIGHUP", "SIGBREAK") if hasattr(signal, name)]
 
 
 @contextlib.contextmanager
-def stoppable() -> Iterator[Callable[[], bool]]:
+def stoppable(told: str = SAVING) -> Iterator[Callable[[], bool]]:
     """Within it, Ctrl-C, SIGTERM, Ctrl-Break and a terminal that closes ask to stop; a second Ctrl-C stops at once.
 
-    Gives `stop()`, which is True once that was asked. A hangup that is ignored, as under nohup, stays ignored.
+    Gives `stop()`, which is True once that was asked; `told` is then printed. A hangup that is ignored, as under nohup,
+    stays ignored.
     """
     asked, hangup = False, getattr(signal, "SIGHUP", None)
 
@@ -25,7 +27,7 @@ def stoppable() -> Iterator[Callable[[], bool]]:
             raise KeyboardInterrupt
         asked = True
         with contextlib.suppress(OSError):
-            click.echo("stopping as soon as the work in hand is saved; press Ctrl-C again to stop at once", err=True)
+            click.echo(told, err=True)
         if number == hangup:
             _leave_terminal()
 

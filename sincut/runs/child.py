@@ -38,9 +38,9 @@ class Ended:
         return self.code == SAVED or (self.code < 0 and self.asked)
 
 
-def command(*arguments: object) -> list[str]:
-    """`sincut train` with these arguments, by this Python."""
-    return [sys.executable, "-m", "sincut", "train", *map(str, arguments)]
+def command(*arguments: object, name: str = "train") -> list[str]:
+    """The command `sincut train`, or another of sincut by its name, with these arguments, by this Python."""
+    return [sys.executable, "-m", "sincut", name, *map(str, arguments)]
 
 
 def start(words: Sequence[str], stderr: int | IO[bytes] | None = None, *, apart: bool = False) -> Process:

@@ -7,7 +7,8 @@ from pathlib import Path
 import pytest
 from helpers import in_process
 
-import sincut.bench
+import sincut.bench.measure
+import sincut.bench.neighbours
 import sincut.page.serve
 
 
@@ -31,14 +32,18 @@ def test_presets_are_listed_and_printed(tmp_path: Path) -> None:
         ("--megapixels", "nan"),
         ("--pictures", 0),
         ("--pictures", 2, "--megapixels", "4"),
+        ("--neighbours", "0"),
+        ("--neighbours", "1.5"),
+        ("--neighbours", "1", "--pictures", "2"),
     ],
 )
 def test_bench_refuses_what_makes_no_sense(flags: Sequence[object], monkeypatch: pytest.MonkeyPatch) -> None:
     def measured(*arguments: object) -> None:
         raise AssertionError("nothing is to be measured")
 
-    monkeypatch.setattr(sincut.bench, "measure", measured)
-    monkeypatch.setattr(sincut.bench, "measure_pictures", measured)
+    monkeypatch.setattr(sincut.bench.measure, "measure", measured)
+    monkeypatch.setattr(sincut.bench.measure, "measure_pictures", measured)
+    monkeypatch.setattr(sincut.bench.neighbours, "measure_neighbours", measured)
     result = in_process("bench", *flags)
     assert result.returncode == 2 and str(flags[0]) in result.stderr
 
@@ -46,11 +51,13 @@ def test_bench_refuses_what_makes_no_sense(flags: Sequence[object], monkeypatch:
 def test_bench_takes_sizes_and_none_of_them(monkeypatch: pytest.MonkeyPatch) -> None:
     asked: list[list[float]] = []
 
-    def measure(config: object, device: object, sizes: Sequence[float], on_part: object) -> dict[str, object]:
+    def measure(
+        config: object, device: object, sizes: Sequence[float], on_part: object, stop: object
+    ) -> dict[str, object]:
         asked.append(list(sizes))
         return {"apply": []}
 
-    monkeypatch.setattr(sincut.bench, "measure", measure)
+    monkeypatch.setattr(sincut.bench.measure, "measure", measure)
     for flags in ((), ("--megapixels", "0"), ("--megapixels", "0.5,2")):
         assert json.loads(in_process("bench", "--json", *flags).stdout) == {"apply": []}
     assert asked == [[1.0, 4.0, 16.0, 64.0], [], [0.5, 2.0]]
