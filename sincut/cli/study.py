@@ -1,5 +1,6 @@
 """`sincut study`: presets compared on two pictures, from training to the page."""
 
+import time
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -104,6 +105,8 @@ class _Teller:
         self.study, self.as_json = study, as_json
         self.order = [pair.name for pair in study.pairs]
         self.left = [name for name in self.order if name not in study.finished]
+        self.heard: float | None = None  # time of the last line of a training
+        self.translating = 0.0  # seconds from there to its row: translating and measuring, as the last one took
 
     def begin(self, report_only: bool) -> None:
         """Say how much there is to do, and how long it takes."""
@@ -122,12 +125,14 @@ class _Teller:
 
     def line(self, name: str, line: str) -> None:
         """Tell a line of a training."""
+        self.heard = time.monotonic()
         if self.as_json:
             tell_as_json(name, line, "training")
             return
         text, event = words(line), parsed(line) or {}
         if text and event.get("event") == "Progress" and event["steps"]:
             others = sum(other != name for other in self.left) * (event["seconds"] + event["seconds_left"])
+            others += len(self.left) * self.translating
             text += f", {clock(event['seconds_left'] + others)} for all"
         known = event.get("event") == "Directed" or text.startswith("sincut: ")  # as of all; or what its row will say
         if text and not known:
@@ -135,6 +140,8 @@ class _Teller:
 
     def row(self, row: "Row") -> None:
         """Tell what became of a training."""
+        if row.picture and self.heard is not None:
+            self.translating, self.heard = time.monotonic() - self.heard, None
         self.left = [name for name in self.left if name != row.run]
         self._say(f"{self.order.index(row.run) + 1} of {len(self.order)}, {row.error or f'{row.run}: {row.state}'}")
 
