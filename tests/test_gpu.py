@@ -12,7 +12,11 @@ import pytest
 SCRIPT = Path(gpu.__file__).with_suffix(".sh")
 PARTS = (
     *("a step of", "losses of 2 steps, and on the CPU", "in float16, and in float32", "interrupted, resumed, and not"),
-    *("translation in bfloat16, and in float32", "translating 0.02 MP in float32", "drawing, and on the CPU"),
+    *(
+        "translation in bfloat16, and in float32",
+        "translating 0.02 MP in float32",
+        "drawing near its layout, and on the CPU",
+    ),
     *("drawing 0.01 MP", "memory ends for G", "memory ends for the drawing"),
 )
 
