@@ -87,13 +87,16 @@ class Scope:
     halved: float
     seconds: float  # for which each kind of work is timed, at least
     others: int  # px of the square picture that other algorithms work on; 0: they are left out
+    precisions: tuple[str, ...] = PRECISIONS
 
 
 def whole(on_cpu: bool) -> Scope:
     """What fits into eight minutes: on an accelerator the published settings and large pictures too."""
     config = overlay(resolve("standard"), {"output": {"previews": 0}})
     if on_cpu:
-        return Scope(("standard",), config, 6, 512, (1.0,), (0.5,), 0.1, 0.5, 3.0, 128)
+        return Scope(
+            ("standard",), config, 6, 512, (1.0,), (0.5,), 0.1, 0.5, 3.0, 128, PRECISIONS[:2]
+        )  # float16 is slow there
     return Scope(("standard", "paper", "release"), config, 24, 1024, (1.0, 16.0), (1.0, 4.0), 0.25, 4.0, 5.0, 512)
 
 
@@ -180,7 +183,7 @@ def compare_training(table: Table, scope: Scope, device: torch.device) -> None:
     off = max(abs(a - b) / max(abs(a), 0.1) for a, b in zip(_flat(here), _flat(there), strict=True))
     table.add("losses of 2 steps, and on the CPU", f"{len(_flat(here))} losses in float32", off, STEPS_OFF)
     means = dict[str, float]()
-    for name in PRECISIONS:
+    for name in scope.precisions:
         told = losses(scope, find_compute(device, name), scope.steps)
         means[name] = statistics.mean(step["NCE"] for step in told)
         off = abs(means[name] / means["float32"] - 1)
@@ -255,7 +258,7 @@ def translate(table: Table, scope: Scope, device: torch.device) -> None:
         plain = applied(model, device, small, "float32")
     most = float((exact[0] - exact[1]).abs().max()) * 127.5
     table.add("translation in float32, and on the CPU", f"{scope.compared:g} MP", most, SAME_FLOATS)
-    for name in PRECISIONS:
+    for name in scope.precisions:
         compute, translator = find_compute(device, name), Translator(model, device, name)
         bound = HALF_OFF.get(name, TF32_OFF)
         off = levels(applied(model, device, small, name), plain)[0]
