@@ -33,6 +33,22 @@ def _plain_inference(x: Tensor) -> bool:
     return plain and not torch.is_grad_enabled()
 
 
+def drawn(*shape: int) -> Tensor:
+    """Weights of this shape, drawn from N(0, 1).
+
+    On the device `meta`, which has shapes alone, nothing is drawn: for that torch loads its compiler, which takes a
+    second. So it does for arithmetic there, see `binomial`.
+    """
+    weight = torch.empty(shape)
+    return weight if weight.is_meta else weight.normal_()
+
+
+def binomial(taps: tuple[float, ...], gain: float = 1.0) -> Tensor:
+    """The square filter (n, n) of these n taps in both directions, of sum `gain`."""
+    factor = gain / sum(taps) ** 2
+    return torch.tensor([[a * b * factor for b in taps] for a in taps])
+
+
 class EqualConv2d(nn.Module):
     """(N, C_in, H, W) -> (N, C_out, H', W'): a convolution with equalised learning rate.
 
@@ -53,7 +69,7 @@ class EqualConv2d(nn.Module):
         scale: float = 1.0,
     ) -> None:
         super().__init__()
-        self.weight = nn.Parameter(torch.randn(c_out, c_in, kernel, kernel))
+        self.weight = nn.Parameter(drawn(c_out, c_in, kernel, kernel))
         self.bias = nn.Parameter(torch.zeros(c_out)) if activation else None
         self.scale = scale * math.sqrt(2) if activation else scale
         self.gain = self.scale / math.sqrt(c_in * kernel**2)
@@ -86,7 +102,7 @@ class EqualLinear(nn.Module):
 
     def __init__(self, f_in: int, f_out: int, *, activation: bool = False) -> None:
         super().__init__()
-        self.weight = nn.Parameter(torch.randn(f_out, f_in))
+        self.weight = nn.Parameter(drawn(f_out, f_in))
         self.bias = nn.Parameter(torch.zeros(f_out))
         self.scale = math.sqrt(2) if activation else 1.0
         self.gain = self.scale / math.sqrt(f_in)
@@ -112,8 +128,7 @@ class Blur(nn.Module):
     def __init__(self, channels: int, padding: int, stride: int = 1, gain: float = 1.0) -> None:
         super().__init__()
         for name, taps in (("kernel", BINOMIAL), ("small", (1.0, 2.0, 1.0))):
-            square = torch.outer(torch.tensor(taps), torch.tensor(taps))
-            square = square * (gain / square.sum())
+            square = binomial(taps, gain)
             self.register_buffer(name, square.expand(channels, 1, -1, -1).contiguous(), persistent=False)
         self.channels, self.padding, self.stride = channels, padding, stride
 
@@ -182,7 +197,7 @@ class UpBlock(nn.Module):
 
     def __init__(self, c_in: int, c_out: int) -> None:
         super().__init__()
-        self.weight = nn.Parameter(torch.randn(c_in, c_out, 3, 3))
+        self.weight = nn.Parameter(drawn(c_in, c_out, 3, 3))
         self.blur = Blur(c_out, padding=1, gain=4.0)  # a quarter of the pixels of a stride-2 grid are filled
         self.noise_gain = nn.Parameter(torch.zeros(1))
         self.bias = nn.Parameter(torch.zeros(c_out))

@@ -15,12 +15,16 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from sincut.nets.blocks import binomial
+
 GAIN = 0.02  # of the initial weights
 EPSILON = 1e-5  # added to a variance before it divides
 SHORT = (1.0, 2.0, 1.0)  # the binomial filter before every second place is taken
 
 
 def _initialise(layer: nn.Conv2d | nn.Linear) -> None:
+    if layer.weight.is_meta:  # shapes alone, as in `blocks.drawn`
+        return
     nn.init.xavier_normal_(layer.weight, gain=GAIN)
     if layer.bias is not None:
         nn.init.zeros_(layer.bias)
@@ -49,9 +53,7 @@ class BlurPool(nn.Module):
 
     def __init__(self) -> None:
         super().__init__()
-        taps = torch.tensor(SHORT)
-        kernel = torch.outer(taps, taps)
-        self.register_buffer("kernel", (kernel / kernel.sum())[None, None], persistent=False)
+        self.register_buffer("kernel", binomial(SHORT)[None, None], persistent=False)
 
     def forward(self, x: Tensor) -> Tensor:
         """The layer applied to (N, C, H, W); borders are continued by reflection."""

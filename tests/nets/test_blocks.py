@@ -1,14 +1,17 @@
 """Blocks against plain float64 formulas, and the reach of layers against gradients."""
 
 import math
+import os
+import subprocess
+import sys
 
 import pytest
 import torch
 import torch.nn.functional as F
-from helpers import gradient_of
+from helpers import ROOT, gradient_of
 
 from sincut.nets import blocks
-from sincut.nets.blocks import Blur, EqualConv2d, EqualLinear, ResidualBlock, UpBlock
+from sincut.nets.blocks import Blur, EqualConv2d, EqualLinear, ResidualBlock, UpBlock, binomial
 
 
 def plain_activation(x: torch.Tensor, bias: torch.Tensor) -> torch.Tensor:
@@ -117,3 +120,29 @@ def test_without_gradients_the_convolution_is_the_same(
         torch.testing.assert_close(layer(x, padded), expected)
         monkeypatch.setattr(blocks, "FUSED", None)  # a torch without it
         torch.testing.assert_close(layer(x, padded), expected)
+
+
+def test_binomial_filters_have_their_sum() -> None:
+    for taps in ((1.0, 3.0, 3.0, 1.0), (1.0, 2.0, 1.0)):
+        plain = torch.outer(torch.tensor(taps), torch.tensor(taps))
+        assert torch.equal(binomial(taps, 4.0), plain * 4 / plain.sum())
+
+
+SHAPES = """
+import sys
+import torch
+from sincut.config.networks import Networks
+from sincut.nets.architectures import make_generator
+for architecture in ("stylegan2", "pyramid", "resnet"):
+    with torch.device("meta"):
+        network = make_generator(Networks(architecture=architecture, noise="none"))
+    assert all(weight.is_meta for weight in network.parameters())
+print(sorted({"torch._dynamo", "sympy"} & set(sys.modules)))
+"""
+
+
+def test_shapes_alone_do_without_torch_s_compiler() -> None:
+    """Each model that is loaded makes them, and torch takes a second to load its compiler."""
+    env = {**os.environ, "PYTHONPATH": str(ROOT)}
+    done = subprocess.run([sys.executable, "-c", SHAPES], env=env, capture_output=True, text=True, timeout=120)
+    assert done.stdout == "[]\n", done.stderr
