@@ -111,7 +111,7 @@ def make_model(config: Config, seed: int = 0) -> Model:
         noise = "all" if config.networks.noise == "auto" else config.networks.noise
         generator = make_generator(replace(config.networks, noise=noise)).eval().requires_grad_(False)
         if isinstance(generator, StyleGenerator):
-            for block in (generator.up, *generator.higher):
+            for block in (generator.up, *(generator.higher if noise == "all" else ())):
                 block.get_parameter("noise_gain").fill_(0.3)
             for layer in generator.noise:
                 torch.nn.init.normal_(layer.get_parameter("weight"), 0, 0.3)

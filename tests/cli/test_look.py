@@ -18,7 +18,7 @@ def test_features_draws_a_picture_and_tells_of_it_in_json(painting: Path, model_
     out = tmp_path / "pca.png"
     told = in_process("features", model_file, painting, "-o", out, "--device", "cpu", "--json")
     assert told.returncode == 0, told.stderr
-    assert json.loads(told.stdout) == {"output": str(out), "layer": 3, "map": {"width": 45, "height": 36}}
+    assert json.loads(told.stdout) == {"output": str(out), "layer": 3, "map": {"width": 23, "height": 18}}
     with Image.open(out) as image:
         assert image.size == (90, 72)
     plain = in_process("features", model_file, painting, "-o", out, "--layer", 0, "--device", "cpu")

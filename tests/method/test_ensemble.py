@@ -101,7 +101,7 @@ def test_a_member_that_went_wrong_has_no_say(tiny: Config, pictures: tuple[torch
     training = Training(*pictures, tiny, PLAIN)
     for _ in range(2):
         training.next_member()
-    for member, shift in zip(training.members, (5.0, 0.0), strict=True):
+    for member, shift in zip(training.members, (9.0, 0.0), strict=True):
         style(member.generator).rgb_bias.data.fill_(shift)
     average_of(training).rgb_bias.data.fill_(0.1)
     training.begin_to_distil()

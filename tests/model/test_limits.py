@@ -5,9 +5,9 @@ from helpers import make_model
 
 from sincut.config.sections import Config
 from sincut.model.limits import Limits
-from sincut.nets.stylegan2 import StyleGenerator
+from sincut.nets.stylegan2 import PyramidGenerator
 
-STRIDE = StyleGenerator.stride
+STRIDE = PyramidGenerator.stride
 
 
 def test_a_model_tells_its_halo_and_stride(tiny: Config) -> None:

@@ -134,7 +134,10 @@ class Soft:
 
 
 SOFT, SOFTER = Soft(torch.arange(1.0, 10.0), torch.tensor([0.1, 0.0, -0.1])), Soft(torch.ones(9), torch.zeros(3))
-NETWORKS = {"networks": {"stem": 3, "inner": 4, "blocks": 2, "smooth": 0.0}, "losses": {"layers": [0, 2]}}
+NETWORKS: dict[str, dict[str, object]] = {
+    "networks": {"architecture": "stylegan2", "stem": 3, "inner": 4, "blocks": 2, "smooth": 0.0},
+    "losses": {"layers": [0, 2]},
+}
 
 
 @pytest.fixture

@@ -83,7 +83,7 @@ def test_page_tells_the_whole_run(tiny: Config, tmp_path: Path) -> None:
     run = str(tmp_path / "run")
     assert (
         commands["Go on with the training"]
-        == f"sincut train 'in put/painting.png' photo.png -o {run} --device cpu --resume"
+        == f"sincut train 'in put/painting.png' photo.png -o {run} --device cpu --more 5"
     )
     assert commands["Translate a picture"] == f"sincut apply {run} 'in put/painting.png' -o out.png"
     assert data["inputs"][0]["sha256"] == "ab" * 32 and ["Seed", "7"] in data["origin"]
@@ -100,7 +100,7 @@ def test_what_differs_is_told_of_any_run_since_none_records_its_preset(tmp_path:
         rows = [row for row in data["settings"] if row["changed"]]
         own = {f"{row['section']}.{row['key']}": (row["value"], row["preset"]) for row in rows}
         assert data["preset"] == "standard"
-        assert own == {"networks.stem": ("4", "16"), "networks.inner": ("8", "48"), **changed}
+        assert own == {"networks.stem": ("4", "16"), "networks.inner": ("8", "128"), **changed}
 
 
 def test_page_is_self_contained_and_hostile_names_are_text(tiny: Config, tmp_path: Path) -> None:

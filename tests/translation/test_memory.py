@@ -24,7 +24,7 @@ TRANSLATOR = Translator(make_model(overlay(resolve(), NETWORKS)), precision="flo
 
 def test_tile_size_follows_request_and_memory(monkeypatch: pytest.MonkeyPatch) -> None:
     assert TRANSLATOR.tile_size(1000, 901, Options("off")) == 1000
-    assert TRANSLATOR.tile_size(1000, 901, Options(77)) == 78
+    assert TRANSLATOR.tile_size(1000, 901, Options(77)) == 80
     assert TRANSLATOR.tile_size(50, 60) == 60
     sizes = []
     for free in (10**5, 10**8, 10**12):
@@ -115,8 +115,8 @@ def test_drawn_tiles_follow_request_and_memory(monkeypatch: pytest.MonkeyPatch) 
     memory, size, brush = DRAWN.engine.memory, (3000, 4000), a_brush()
     monkeypatch.setattr("sincut.translation.memory.used_memory", lambda: 0)
     assert memory.in_memory(size, size, Options("off"), brush) == Tiling(4000, 4000)
-    assert memory.in_memory(size, size, Options(77), brush) == Tiling(78, 77)
-    assert memory.in_memory((30, 50), (30, 50), Options(), brush) == Tiling(50, 50)
+    assert memory.in_memory(size, size, Options(77), brush) == Tiling(80, 77)
+    assert memory.in_memory((30, 50), (30, 50), Options(), brush) == Tiling(52, 50)
     assert memory.in_memory(size, size, Options()) == Tiling(512)
     tilings = [memory.in_memory(size, size, Options(max_memory=most), brush) for most in (10**6, 10**9, 10**12)]
     assert [tiling.drawn for tiling in tilings] == sorted(tiling.drawn for tiling in tilings)

@@ -20,6 +20,12 @@ from sincut.translation import similarity
 from sincut.translation.translator import Translator
 
 
+@pytest.fixture
+def tiny(tiny: Config) -> Config:
+    """Layer 2 and all after it are at half the resolution."""
+    return overlay(tiny, {"networks": {"architecture": "stylegan2"}})
+
+
 def with_heads(config: Config) -> Model:
     model = make_model(config)
     with torch.random.fork_rng(devices=[]):
@@ -56,13 +62,17 @@ def test_similarity_is_the_cosine_of_projected_features(tiny: Config, size: tupl
             torch.testing.assert_close(maps[layer], keys @ query, atol=2e-4, rtol=0)
 
 
-def test_similarity_and_components_are_the_same_in_tiles(tiny: Config, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize("architecture", ["stylegan2", "pyramid"])
+def test_similarity_and_components_are_the_same_in_tiles(
+    tiny: Config, architecture: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    tiny = overlay(tiny, {"networks": {"architecture": architecture}})
     translator, picture = Translator(with_heads(tiny)), Picture(scene(61, 75, 3))
     whole = (
         similarity.similarity_maps(translator, picture, (70, 5)),
         similarity.principal_components(translator, picture),
     )
-    monkeypatch.setattr(translator, "tile_size", lambda h, w: 22)
+    monkeypatch.setattr(translator, "tile_size", lambda h, w: 24)
     monkeypatch.setattr(similarity, "ROWS_AT_ONCE", 100)
     tiled = (
         similarity.similarity_maps(translator, picture, (70, 5)),
