@@ -89,6 +89,7 @@ class Planned(Event):
     member: int = 1  # the one that is trained, from 1
     members: int = 1  # as many as the minutes seem to have room for
     distils: bool = False  # the phase that goes on is the distillation
+    doing: str = "training"  # the phase in words
 
 
 @dataclass(frozen=True)
@@ -103,6 +104,17 @@ class Progress(Event):
     seconds: float  # trained so far, over all interruptions
     seconds_left: float
     threads: int = 0  # of the last step; 0: not known
+
+
+@dataclass(frozen=True)
+class Advanced(Event):
+    """A step of a training is done; sent once a second or so, or after each step where steps take longer."""
+
+    step: int  # done
+    steps: int  # planned; 0: not known yet, while the machine is measured
+    seconds: float  # trained so far, over all interruptions
+    seconds_left: float  # 0 if that is not known yet
+    doing: str  # in words, such as "training 2 of 3"
 
 
 @dataclass(frozen=True)

@@ -11,7 +11,9 @@ from pathlib import PurePath
 from typing import Any
 
 from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn
+from rich.progress import BarColumn, Progress, ProgressColumn, SpinnerColumn, Task, TaskID, TextColumn
+from rich.table import Column
+from rich.text import Text
 
 from sincut import events
 from sincut.cli.console import clock
@@ -19,6 +21,28 @@ from sincut.errors import counted
 from sincut.events import Event
 
 PLAIN_SECONDS = 10.0  # between progress lines where there is no terminal
+NOTES_FROM = 110  # columns of a terminal that has room for losses behind the bar
+LONGEST_NAME = 24  # columns of what is being done; the rest of a longer name is left out
+
+
+class TimeLeft(ProgressColumn):
+    """The time left, as last told by an event and counted down since; `...` while it is not known."""
+
+    def render(self, task: Task) -> Text:
+        """The text of a task with the fields `left` (s, or None) and `told` (of `time.monotonic()`)."""
+        left = task.fields.get("left")
+        if left is None:
+            return Text("...")
+        return Text(f"{clock(max(0.0, left - (time.monotonic() - task.fields['told'])))} left")
+
+
+class Count(ProgressColumn):
+    """Done and all, such as 20/45."""
+
+    def render(self, task: Task) -> Text:
+        """The text of a task; nothing while its total is not known and nothing is done."""
+        total = f"{task.total:.0f}" if task.total else "?"
+        return Text(f"{task.completed:.0f}/{total}" if task.total or task.completed else "")
 
 
 class Reporter:
@@ -27,8 +51,13 @@ class Reporter:
     def __init__(self, as_json: bool = False) -> None:
         self.console = Console(stderr=True, highlight=False, soft_wrap=True)
         self.as_json = as_json
-        columns = TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TextColumn("{task.fields[note]}")
-        self.bar = Progress(*columns, console=self.console, disable=as_json or not self.console.is_terminal)
+        first = SpinnerColumn(), TimeLeft(Column(no_wrap=True)), BarColumn(bar_width=None, table_column=Column(ratio=1))
+        name = TextColumn("{task.description}", markup=False, table_column=Column(no_wrap=True, max_width=LONGEST_NAME))
+        note = TextColumn("{task.fields[note]}", markup=False, table_column=Column(no_wrap=True))
+        columns = *first, Count(Column(no_wrap=True)), name, *([note] if self.console.width >= NOTES_FROM else [])
+        self.bar = Progress(
+            *columns, console=self.console, disable=as_json or not self.console.is_terminal, expand=True
+        )
         self.task: TaskID | None = None
         self.shown = 0.0
         self.unit = "tile"  # of the current picture
@@ -89,14 +118,20 @@ class Reporter:
         if event.crops:  # else nothing is learned in steps
             steps = counted(event.phase_steps or event.steps, "step")
             self.say(f"{phase}{steps} of {counted(event.crops, 'crop')}{speed}{early}")
-        self._bar("training", event.steps, event.step, "")
+        self._bar(event.doing, event.steps or None, event.step, "")
+
+    @_show.register
+    def _(self, event: events.Advanced) -> None:
+        left = event.seconds_left if event.steps or event.seconds_left else None
+        self._bar(event.doing, event.steps or None, event.step, None, left)
 
     @_show.register
     def _(self, event: events.Progress) -> None:
         losses = " ".join(f"{name} {value:.3f}" for name, value in event.losses.items())
-        note = f"{losses}  {event.step_seconds:.2f} s/step, {clock(event.seconds_left)} left"
-        self._bar("training", event.steps or None, event.step, note)
-        self._plain(f"step {event.step}/{event.steps or '?'}  {note}", last=event.step == event.steps)
+        note = f"{losses}  {event.step_seconds:.2f} s/step"
+        self._bar(None, event.steps or None, event.step, note, event.seconds_left)
+        left = f"{clock(event.seconds_left)} left"
+        self._plain(f"step {event.step}/{event.steps or '?'}  {note}, {left}", last=event.step == event.steps)
 
     @_show.register
     def _(self, event: events.Saved) -> None:
@@ -137,7 +172,7 @@ class Reporter:
     @_show.register
     def _(self, event: events.TileDone) -> None:
         left = f"{clock(event.seconds_left)} left" if event.seconds_left else ""
-        self._bar(None, event.tiles, event.done, left or None)
+        self._bar(None, event.tiles, event.done, None, event.seconds_left or None)
         if event.tiles > 1:
             self._plain(f"{self.unit} {event.done}/{event.tiles}  {left}", last=False)
 
@@ -155,14 +190,24 @@ class Reporter:
     def _(self, event: events.Warned) -> None:
         self.say(f"warning: {event.message}")
 
-    def _bar(self, description: str | None, total: int | None, done: int, note: str | None, anew: bool = False) -> None:
-        """Move the bar, or begin another one; a description or note that is None stays as it is."""
+    def _bar(
+        self,
+        description: str | None,
+        total: int | None,
+        done: int,
+        note: str | None,
+        left: float | None = None,
+        anew: bool = False,
+    ) -> None:
+        """Move the bar, or begin another one; a description, note or number of seconds left that is None stays."""
         if self.task is None or anew:
             if self.task is not None:
                 self.bar.remove_task(self.task)
-            self.task = self.bar.add_task(description or "", total=total, note=note or "")
-        changes = {"note": note} if note is not None else {}
-        self.bar.update(self.task, total=total, completed=done, **changes)  # type: ignore[arg-type]
+            self.task = self.bar.add_task(description or "", total=total, note=note or "", left=None, told=0.0)
+        changes: dict[str, Any] = {"note": note} if note is not None else {}
+        changes |= {"description": description} if description is not None else {}
+        changes |= {"left": left, "told": time.monotonic()} if left is not None else {}
+        self.bar.update(self.task, total=total, completed=done, **changes)
 
     def _plain(self, text: str, last: bool) -> None:
         """Print a line of progress where there is no bar, at most every `PLAIN_SECONDS` and at the end."""

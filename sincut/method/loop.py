@@ -16,7 +16,7 @@ from torch import Tensor
 from sincut.config.sections import Config
 from sincut.devices import Threads, considerate, find_compute, out_of_memory
 from sincut.errors import Interrupted, ModelError, TrainingError, counted
-from sincut.events import Checkpoint, Listener, Planned, Preview, Progress, Started, Trained, Warned, ignore
+from sincut.events import Advanced, Checkpoint, Listener, Planned, Preview, Progress, Started, Trained, Warned, ignore
 from sincut.method.plan import Plan
 from sincut.method.sides import Pictures
 from sincut.method.training import Training
@@ -24,6 +24,7 @@ from sincut.model.model import Model
 from sincut.model.provenance import Provenance
 
 CLOSING_SECONDS = 0.5  # s kept for the end of the process
+TELL_SECONDS = 1.0  # s between two `Advanced` events; a step more where steps take longer
 # Previews that are drawn from the exemplar: expected seconds, as a multiple of a preview of G alone; the share of the
 # minutes that one at a phase's end may take; the share of the time gone by that all others together may take.
 DRAWN_COST, DRAWN_MOST, DRAWN_SHARE = 4.0, 0.15, 0.05
@@ -124,6 +125,8 @@ class Loop:
         self.losses: dict[str, float] = {}  # means by name, as last reported
         self.logged = self.saved = time.monotonic()  # when losses were reported, and a checkpoint was sent
         self.logged_step = training.steps_done  # number of steps at the last report
+        self.told = 0.0  # when the last `Advanced` event was sent
+        self.pace = 0.0  # s of a step, as last reported
         self.preview_seconds = self.save_seconds = 0.0  # durations of the last preview of G alone and checkpoint
         self.drawn_seconds = self.all_drawn_seconds = 0.0  # durations of the last drawn preview, and of all together
         if plan.steps:
@@ -162,6 +165,7 @@ class Loop:
             self._tell_of_few_steps(closing)
             if not known and self.output.previews:
                 self.preview(wanted=False)  # an early one, which also tells how long previews take
+        self._tell()
         over = 0 < plan.end <= step  # the phase is
         if step % self.output.log_every == 0 or over:
             self.report()
@@ -183,13 +187,22 @@ class Loop:
         """Send a `Progress` event with the mean losses since the last one. Raises `TrainingError`, if not finite."""
         self._finite_losses()
         step, now = self.training.steps_done, time.monotonic()
-        each = (now - self.logged) / max(1, step - self.logged_step)
+        each = self.pace = (now - self.logged) / max(1, step - self.logged_step)
         self.logged, self.logged_step = now, step
-        left = max(0, self.plan.steps - step) * each
+        left = self.plan.seconds_left(step, each)
         rate = self.plan.learning_rate(step - 1)
         times = each, self.plan.elapsed(), left
         self.on_event(Progress(step, self.plan.steps, self.losses, rate, *times, self.threads_now))
         self.sums, self.summed = {}, 0
+
+    def _tell(self) -> None:
+        """Send an `Advanced` event, if the last one is `TELL_SECONDS` old."""
+        now, step, plan = time.monotonic(), self.training.steps_done, self.plan
+        if now - self.told < TELL_SECONDS:
+            return
+        self.told = now
+        pace = self.pace or (now - self.logged) / max(1, step - self.logged_step)
+        self.on_event(Advanced(step, plan.steps, plan.elapsed(), plan.seconds_left(step, pace), plan.doing))
 
     def preview(self, wanted: bool) -> None:
         """Send a `Preview` event with the model so far: drawn if that is `wanted`, or takes little of the time."""
@@ -251,7 +264,9 @@ class Loop:
     def _announce(self) -> None:
         plan = self.plan
         pace, phase = plan.step_seconds(), (plan.end - plan.start, plan.member, plan.members, plan.distils)
-        self.on_event(Planned(self.training.steps_done, plan.steps, pace, plan.crops, plan.ends_early, *phase))
+        self.on_event(
+            Planned(self.training.steps_done, plan.steps, pace, plan.crops, plan.ends_early, *phase, plan.doing)
+        )
 
     def _tell_of_few_steps(self, closing: float) -> None:
         """Warn, once, of minutes that give too few steps for a picture worth having, and say how many would do."""

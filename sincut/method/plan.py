@@ -107,6 +107,24 @@ class Plan:
         """True if the run is over after `step` steps."""
         return 0 < self.steps <= step
 
+    def seconds_left(self, step: int, pace: float) -> float:
+        """Seconds that are left after `step` steps, of which the last took `pace` each.
+
+        Of a run by minutes these are what is left of them, unless its settings end it earlier. 0 if not known yet.
+        """
+        if self.given or self.ends_early:
+            return max(0, self.steps - step) * pace
+        return max(0.0, self.budget - self.elapsed())
+
+    @property
+    def doing(self) -> str:
+        """The phase of the run, in words."""
+        if not self.steps:
+            return "measuring this machine"
+        if self.distils:
+            return f"learning the median of {self.members}"
+        return f"training {self.member} of {self.members}" if self.members > 1 else "training"
+
     def learning_rate(self, step: int) -> float:
         """The learning rate of a step, counted from 0.
 

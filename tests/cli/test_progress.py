@@ -1,23 +1,59 @@
-"""Events in words."""
+"""Progress on a terminal: what stands in a line of 80 columns, and what on a wide one."""
+
+import io
+import time
 
 import pytest
+from rich.console import Console
 
-from sincut.cli.progress import Reporter
-from sincut.events import BatchStarted, Event, Planned, Started
+from sincut.cli.progress import Reporter, TimeLeft
+from sincut.events import Advanced, Planned, Progress
+
+LOSSES = {"D": 0.7471, "D_large": 0.6393, "G": 1.0883, "G_large": 0.9694, "NCE": 0.4452, "guide": 0.1394}
 
 
-@pytest.mark.parametrize(
-    ("event", "words"),
-    [
-        (BatchStarted(1, 1, 1, 1_000_000), "1 to translate, 1 megapixel, 1 there already (--overwrite does it again)"),
-        (BatchStarted(1, 0, 1, 0), "1 failed before (--retry-failed tries it again)"),
-        (BatchStarted(2, 2, 2, 2_500_000), "2.5 megapixels, 2 there already (--overwrite does them again), 2 failed"),
-        (Planned(0, 1, 0.0, 1), "1 step of 1 crop\n"),
-        (Planned(0, 20, 0.0, 2), "20 steps of 2 crops\n"),
-        (Started(0, "cpu", "float32", "asked for", 1, {}), "on cpu, 1 thread in float32"),
-    ],
-)
-def test_numbers_agree_with_their_nouns(event: Event, words: str, capsys: pytest.CaptureFixture[str]) -> None:
-    with Reporter() as reporter:
+def line(columns: int, *events: Advanced | Planned | Progress) -> str:
+    """The bar after these events, on a terminal of so many columns."""
+    reporter = Reporter()
+    for event in events:
         reporter(event)
-    assert words in capsys.readouterr().err
+    out = io.StringIO()
+    console = Console(file=out, width=columns, force_terminal=True, color_system=None)
+    for column in reporter.bar.columns[:1]:
+        assert type(column).__name__ == "SpinnerColumn"  # moves whatever the training does
+    console.print(reporter.bar.get_renderable())
+    return out.getvalue().rstrip()
+
+
+@pytest.fixture
+def columns(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> int:
+    monkeypatch.setenv("COLUMNS", str(request.param))
+    return int(request.param)
+
+
+@pytest.mark.parametrize("columns", [80, 60], indirect=True)
+def test_a_narrow_terminal_has_time_bar_and_step(columns: int) -> None:
+    planned = Planned(6, 45, 1.16, 4, members=3, doing="training 1 of 3")
+    shown = line(columns, planned, Progress(20, 45, LOSSES, 0.006, 1.16, 23.0, 51.0))
+    assert len(shown.splitlines()) == 1 and len(shown) <= columns
+    assert shown.index("51 s left") < shown.index("━") < shown.index("20/45") < shown.index("training 1 of 3")
+    assert shown.count("━") >= columns // 6 and "NCE" not in shown  # 20 of 45
+
+
+@pytest.mark.parametrize("columns", [160], indirect=True)
+def test_a_wide_terminal_has_losses_too(columns: int) -> None:
+    shown = line(columns, Planned(6, 45, 1.16, 4), Progress(20, 45, LOSSES, 0.006, 1.16, 23.0, 51.0))
+    assert len(shown) <= columns and "NCE 0.445" in shown and "1.16 s/step" in shown and "51 s left" in shown
+
+
+@pytest.mark.parametrize("columns", [80], indirect=True)
+def test_steps_move_the_bar_between_lines_of_metrics(columns: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    measured = line(columns, Advanced(3, 0, 4.0, 176.0, "measuring this machine"))
+    assert "2:56 min left" in measured and "measuring this machine" in measured and "3/?" in measured
+    shown = line(columns, Planned(6, 45, 1.16, 4), Advanced(7, 45, 9.0, 44.0, "training"))
+    assert "7/45" in shown and "44 s left" in shown
+    now = time.monotonic()
+    reporter = Reporter()
+    reporter(Advanced(7, 45, 9.0, 44.0, "training"))
+    monkeypatch.setattr("sincut.cli.progress.time.monotonic", lambda: now + 10)  # counted down while a step takes long
+    assert str(TimeLeft().render(reporter.bar.tasks[0])) in ("34 s left", "35 s left")

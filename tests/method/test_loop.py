@@ -26,7 +26,7 @@ from kornia.filters import gaussian_blur2d
 from sincut import devices
 from sincut.config.sections import Config, overlay
 from sincut.errors import Interrupted, TrainingError
-from sincut.events import Checkpoint, Event, Planned, Preview, Progress, Started, Trained, Warned
+from sincut.events import Advanced, Checkpoint, Event, Planned, Preview, Progress, Started, Trained, Warned
 from sincut.method.loop import train
 from sincut.method.plan import Plan
 from sincut.method.term import Progress as Place
@@ -434,3 +434,17 @@ def test_a_longer_training_resumes_bit_for_bit(ensemble: Config, pictures: tuple
 def test_a_longer_ensemble_resumes_bit_for_bit(ensemble: Config, pictures: tuple[torch.Tensor, torch.Tensor]) -> None:
     """Two further members and another distillation, stopped as it is calibrated and in each phase."""
     check_that_longer_resumes(ensemble, pictures, [2, 6, 9])
+
+
+def test_steps_are_told_between_lines_of_metrics(
+    tiny: Config, pictures: tuple[torch.Tensor, torch.Tensor], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Each step takes longer than `TELL_SECONDS` here; lines of metrics stay at their interval."""
+    monkeypatch.setattr("sincut.method.loop.TELL_SECONDS", 0.0)
+    events: list[Event] = []
+    config = overlay(tiny, {"schedule": {"steps": 6}, "output": {"log_every": 4, "previews": 0}})
+    train(*pictures, config, device=CPU, on_event=events.append)
+    told = [event for event in events if isinstance(event, Advanced)]
+    assert [(event.step, event.steps, event.doing) for event in told] == [(n, 6, "training") for n in range(1, 7)]
+    assert all(event.seconds_left > 0 for event in told[:-1]) and told[-1].seconds_left == 0
+    assert [event.step for event in events if isinstance(event, Progress)] == [4, 6]
