@@ -70,7 +70,7 @@ TOUCH_FILES = {
         "pictures.lossless",
         "pictures.opening",
     ),
-    *("pictures.metadata", "pictures.resampling"),
+    *("pictures.imprint", "pictures.metadata", "pictures.resampling"),
     *("files", "devices", "config.resolve", "model.model", "translation.layout"),
     *(
         "batch.manifest",

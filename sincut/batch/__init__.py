@@ -2,6 +2,6 @@
 
 # In this order: each imports only those before it.
 MODULES = (
-    *("remote", "staged", "manifest", "naming", "recipe", "sources", "plan", "watch", "beside"),
+    *("remote", "staged", "manifest", "naming", "existing", "sources", "plan", "watch", "beside"),
     *("work", "tally", "pipe", "ray_", "worker", "driver", "batch"),
 )

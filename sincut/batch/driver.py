@@ -84,7 +84,7 @@ class _Driver:
     def __init__(
         self, ray: Any, plan: Plan, model: Path, pool: Pool, options: Options, saving: Saving, on_event: Listener
     ) -> None:
-        self.ray, self.plan, self.pool, self.saving, self.on_event = ray, plan, pool, saving, on_event
+        self.ray, self.plan, self.pool, self.saving, self.on_event = ray, plan, pool, plan.signed(saving), on_event
         self.max_pixels = options.max_pixels
         weights = read_whole(model_path(model), ModelError)
         mask = (str(options.mask), read_whole(options.mask, ImageError)) if options.mask else None

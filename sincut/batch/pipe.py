@@ -38,8 +38,8 @@ def run(
     is held by another process, or the manifest cannot be written.
     """
     with held(plan), _executor(plan) as decoder, _executor(plan) as encoder:
-        pipe = _Pipe(plan, translator, options, saving, on_event, encoder)
-        hashed = plan.manifest is not None
+        pipe = _Pipe(plan, translator, options, plan.signed(saving), on_event, encoder)
+        hashed = plan.manifest is not None or pipe.saving.imprint is not None
         coming = _decoding(plan.jobs, decoder, lambda job: read(job, translator, options, hashed))
         with contextlib.closing(coming):
             for job, picture in coming:
@@ -123,7 +123,7 @@ class _Pipe:
         if translated is None:
             self._stream(job, source, began)
         else:
-            notes = self.encoder.submit(save, translated, source.staged, self.saving)
+            notes = self.encoder.submit(save, translated, source.staged, source.signed(self.saving))
             self.encoding = _Encoding(job, source, began, notes)
 
     def _translated(self, job: Job, picture: Picture) -> Picture:
@@ -134,7 +134,7 @@ class _Pipe:
         """Translate from file to file."""
         listener = _renamed(self.on_event, job)
         try:
-            notes = apply_staged(source.staged, self.translator, self.options, self.saving, listener)
+            notes = apply_staged(source.staged, self.translator, self.options, source.signed(self.saving), listener)
         except (SincutError, MemoryError) as error:
             self._fail(job, source, error, began)
         else:

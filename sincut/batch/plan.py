@@ -13,9 +13,9 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
+from sincut.batch.existing import REMEDY, is_made
 from sincut.batch.manifest import BEGUN, DONE, FAILED, MANIFEST_FILE, Manifest
 from sincut.batch.naming import Job, Naming, split_pattern, with_model
-from sincut.batch.recipe import Known, known_model, recipe_of
 from sincut.batch.remote import AnyPath, Url, exists, listings
 from sincut.batch.sources import REPEATED, REPLACED, TWICE, Filter, LeftOut, jobs_of
 from sincut.batch.staged import Staged, is_stream
@@ -23,9 +23,11 @@ from sincut.errors import ConfigError, ImageError, RunError
 from sincut.model.file import is_model
 from sincut.pictures import reading
 from sincut.pictures.formats import writable_format
+from sincut.pictures.imprint import Imprint
 from sincut.pictures.opening import MAX_PIXELS
 from sincut.pictures.writing import Saving
 from sincut.translation.options import PLAIN, Options
+from sincut.translation.recipe import Known, imprint_by, known_model, recipe_of
 from sincut.translation.translator import Translator
 
 SAMPLED = 1000  # pictures whose size is looked at, to say how much there is to do
@@ -46,9 +48,14 @@ class Plan:
     failed: tuple[Job, ...] = ()
     manifest: Manifest | None = None
     recipe: Mapping[str, Any] = field(default_factory=dict)
+    imprint: Imprint | None = None  # of each output, but its source
     warnings: tuple[str, ...] = ()
     left_out: Mapping[str, int] = field(default_factory=dict)
     unread: tuple[tuple[AnyPath, str], ...] = ()
+
+    def signed(self, saving: Saving) -> Saving:
+        """The choices of a user with what outputs say of their making, as far as it is the same for all."""
+        return saving if self.imprint is None else replace(saving, imprint=self.imprint)
 
     def pixels(self, max_pixels: int = MAX_PIXELS) -> int:
         """Pixels of all jobs, by the sizes that their files declare; of very many, estimated from a sample."""
@@ -145,14 +152,15 @@ def make_plan(
         manifest = memory.manifest(root) if root is not None and recipe is not None else None
         if isinstance(root, Url):
             deque(root.files(), 0)  # one listing, instead of asking for each output
-        states = _States(manifest, recipe or {}, overwrite, retry_failed)
+        states = _States(manifest, recipe, overwrite, retry_failed)
         sorted_: dict[str, list[Job]] = {TO_DO: [], DONE: [], FAILED: []}
         for job in jobs:
             sorted_[states.of(job)].append(job)
     todo, done, failed = (tuple(sorted_[state]) for state in (TO_DO, DONE, FAILED))
     kinds = left_out.kinds if arrived is None else left_out.kinds.keys() - memory.told
     warnings, unread = memory.news(left_out, kinds)
-    return Plan(todo, done, failed, manifest, recipe or {}, warnings, left_out.kinds, unread)
+    told = (*states.told, *warnings)
+    return Plan(todo, done, failed, manifest, recipe or {}, None, told, left_out.kinds, unread)
 
 
 def _stream_plan(inputs: Sequence[AnyPath], naming: Naming, overwrite: bool, stream: AnyPath) -> Plan:
@@ -174,8 +182,9 @@ def _stream_plan(inputs: Sequence[AnyPath], naming: Naming, overwrite: bool, str
     file = naming.file()
     if file is None:
         raise ConfigError(f"-o {target}: is no file, and a picture from {source} has no name of its own; {usage}")
-    job = Job(source, file)
-    return Plan((), (job,)) if exists(file) and not overwrite else Plan((job,))
+    if exists(file) and not overwrite:
+        raise RunError(f"{file}: is there already, and {source} can be read only once, to make it; {REMEDY}")
+    return Plan((Job(source, file),))
 
 
 def _there(inputs: Sequence[AnyPath], naming: Naming, left_out: LeftOut) -> list[AnyPath]:
@@ -296,7 +305,11 @@ def make_plans(
         taken[name] = model
         naming = Naming(with_model(output, name) if output is not None else None, format_, name, is_folder)
         recipe = recipe_of(memory.model(model), options, saving)
+        if options.mask is not None and naming.is_file:  # before what is there is looked at
+            assert naming.output is not None
+            _refuse_mask(Plan((Job(inputs[0], naming.output),)), options.mask)
         plan = make_plan(inputs, naming, recipe=recipe, memory=memory, **filters)
+        plan = replace(plan, imprint=imprint_by(memory.model(model), recipe))
         if options.mask is not None:
             _refuse_mask(plan, options.mask)
         planned.append((model, plan))
@@ -321,9 +334,10 @@ class _States:
     """Tells jobs to do from those that are done or failed before, by the manifest and by the outputs that exist."""
 
     manifest: Manifest | None
-    recipe: Mapping[str, Any]
+    recipe: Mapping[str, Any] | None  # without one, nothing is known of outputs
     overwrite: bool
     retry_failed: bool
+    told: list[str] = field(default_factory=list)  # why outputs are made anew
     others: dict[Path, Manifest] = field(default_factory=dict)  # of folders around sources that are replaced
 
     def of(self, job: Job) -> str:
@@ -331,8 +345,10 @@ class _States:
         in_place = job.source == job.target
         if self.overwrite:
             return TO_DO
-        if self.manifest is None:
-            return DONE if not in_place and _is_taken(job.target) else TO_DO
+        if self.manifest is None or self.recipe is None:
+            if in_place or not _is_taken(job.target):
+                return TO_DO
+            return DONE if self.recipe is None or is_made(job, self.recipe, self.told) else TO_DO
         status = self.manifest.status(job.target)
         if in_place and isinstance(job.source, Path) and self._is_translated(job.source.absolute()):
             return DONE

@@ -46,6 +46,11 @@ class Read:
     pixels: int = 0
     error: SincutError | MemoryError | None = None
 
+    def signed(self, saving: Saving) -> Saving:
+        """The choices of a user for its translation, whose imprint names this source."""
+        imprint = saving.imprint
+        return saving if imprint is None else replace(saving, imprint=replace(imprint, source_sha256=self.sha256))
+
     def outcome(self, seconds: float, notes: tuple[str, ...] = (), written: tuple[int, int] | None = None) -> Outcome:
         """The outcome of a picture that was translated."""
         return Outcome(self.before, self.sha256, self.pixels, seconds, notes, written)
@@ -67,7 +72,9 @@ def read(job: Job, translator: Translator, options: Options, hashed: bool = True
         result = replace(result, before=stamp_of(job.source) or (0, 0))
         staged.fetch()
         staged.name_target(reading.suffix_of)
-        result = replace(result, sha256=sha256(staged.source) if hashed and result.before[0] else "")
+        result = replace(
+            result, sha256=sha256(staged.source) if hashed and (result.before[0] or staged.streams[0]) else ""
+        )
         h, w = reading.size_of(staged.source, options.max_pixels)
         formats.check_fits_format(staged.target, (h, w))
         fits = translator.fits((h, w), options, reading.bytes_in_memory(staged.source))

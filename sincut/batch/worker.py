@@ -80,6 +80,7 @@ class Worker:
         """Translate a picture that was read into its place; the notes on it. Raises `ImageError`."""
         if read.error is not None:
             raise read.error
+        saving = read.signed(saving)
         make_folder(read.staged.target.parent, ImageError)
         with self.turn:
             if read.picture is None:

@@ -1,7 +1,7 @@
 """Results on stdout: as JSON, or as tables for people."""
 
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -26,6 +26,40 @@ def print_table(titles: tuple[str, ...], rows: Sequence[tuple[str, ...]]) -> Non
     for row in rows:
         table.add_row(*row)
     Console(markup=False, highlight=False).print(table)
+
+
+def nested(values: Mapping[str, Any], depth: int = 0) -> list[tuple[str, str]]:
+    """Plain values as rows of titles and texts; those of an object, or of each object in a list, stand below its title.
+
+    Sizes of pictures are one row, as in 320x256, and numbers in a list stand behind each other.
+    """
+    rows: list[tuple[str, str]] = []
+    for title, value in values.items():
+        title = "  " * depth + title
+        if isinstance(value, Mapping):
+            rows += [(title, ""), *nested(_sized(value), depth + 1)]
+        elif isinstance(value, list | tuple) and any(isinstance(each, Mapping) for each in value):
+            rows.append((title, ""))
+            for number, each in enumerate(value, 1):
+                rows += nested({str(number): each}, depth + 1)
+        else:
+            rows.append((title, _in_words(value)))
+    return rows
+
+
+def _sized(values: Mapping[str, Any]) -> dict[str, Any]:
+    """The values with width and height as one text; a set of pictures has none."""
+    if not {"width", "height"} <= values.keys():
+        return dict(values)
+    whole = {"size": f"{values['width']}x{values['height']}"} if values["width"] else {}
+    return {name: value for name, value in values.items() if name not in ("width", "height")} | whole
+
+
+def _in_words(value: Any) -> str:
+    """A plain value for people: numbers with six digits, those of a list with commas between."""
+    if isinstance(value, list | tuple):
+        return ", ".join(map(_in_words, value))
+    return f"{value:.6g}" if isinstance(value, float) else str(value)
 
 
 def clock(seconds: float) -> str:

@@ -1,12 +1,12 @@
 """The commands that look at results: figures, comparisons, reports, and what a model file or its encoder holds."""
 
-import json
+from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
 
-from sincut.cli.console import print_json, print_table, summary
+from sincut.cli.console import nested, print_json, print_table, summary
 from sincut.cli.signals import stoppable
 from sincut.cli.types import (
     PATH,
@@ -115,28 +115,60 @@ def report(run: Path, output: Path | None, painting: Path | None, photo: Path | 
 
 
 @click.command()
-@click.argument("model", type=PATH)
+@click.argument("file", type=PATH, metavar="MODEL|PICTURE")
 @json_option
-def inspect(model: Path, as_json: bool) -> None:
-    """Print what a MODEL file says of its training: inputs, settings, steps, losses, versions, and what it carries."""
+def inspect(file: Path, as_json: bool) -> None:
+    """Print what a MODEL says of its training, or a PICTURE of what made it.
+
+    Of a model: inputs, settings, steps, losses, versions, and what it carries. Of a picture that sincut wrote: model
+    and options, and if it was changed since.
+    """
+    from sincut.model.file import is_model
+    from sincut.pictures.opening import UnknownFormatError
+
+    if not file.is_dir() and not is_model(file):
+        try:
+            _inspect_picture(file, as_json)
+            return
+        except UnknownFormatError:  # a model by another name, or neither
+            pass
+    _inspect_model(file, as_json)
+
+
+def _inspect_picture(path: Path, as_json: bool) -> None:
+    """Print what a picture says of its making. Raises `ImageError`, `UnknownFormatError` for what is no picture."""
+    from sincut.pictures.imprint import is_sealed
+    from sincut.pictures.reading import imprint_of, size_of
+
+    imprint, (h, w) = imprint_of(path), size_of(path)
+    unchanged = imprint is not None and is_sealed(path)
+    if as_json:
+        print_json({"picture": str(path), "width": w, "height": h,
+                    "made": imprint and {**asdict(imprint), "unchanged": unchanged}})  # fmt: skip
+        return
+    rows = [("picture", str(path)), ("size", f"{w}x{h}")]
+    if imprint is None:
+        why = "not made by it, or written with --strip or as BMP, or its metadata were taken out since"
+        print_table(("", ""), [*rows, ("made by", f"says nothing of sincut: {why}")])
+        return
+    since = "nothing, it is as sincut wrote it" if unchanged else "its pixels or metadata are not as sincut wrote them"
+    print_table(("", ""), [*rows, *imprint.rows(), ("changed since", since)])
+
+
+def _inspect_model(path: Path, as_json: bool) -> None:
+    """Print what a model file says of its training. Raises `ModelError`."""
     from sincut.model.card import carried_words
     from sincut.translation.loading import load_model
 
-    loaded = load_model(model)
+    loaded = load_model(path)
     provenance = summary(loaded.provenance)
     if as_json:
         sizes = [{"width": w, "height": h} for h, w in loaded.exemplar_sizes]
         carried = {"exemplar": sizes[0] if sizes else None, **({"exemplars": sizes} if sizes[1:] else {})}
         print_json({**provenance, **carried, "config": loaded.config.to_dict()})
         return
-    for role, picture in loaded.provenance.pictures.items():
-        if picture is not None and picture.pictures:  # a line for each
-            provenance[role] = "\n".join(
-                [picture.title, *(f"{each}, {each.width}x{each.height}" for each in picture.each)]
-            )
-    rows = [(key, value if isinstance(value, str) else json.dumps(value)) for key, value in provenance.items()]
-    rows.append(("exemplar", carried_words(loaded.exemplar_sizes, loaded.provenance)))
-    print_table(("", ""), rows)
+    provenance["exemplar"] = carried_words(loaded.exemplar_sizes, loaded.provenance)
+    print_table(("", ""), nested(provenance))
     click.echo("\n" + loaded.config.to_toml(), nl=False)
 
 

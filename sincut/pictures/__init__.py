@@ -3,7 +3,19 @@
 # In this order: each imports only those before it.
 MODULES = (
     *("picture", "formats", "profiles", "modes", "ifd", "exif", "xmp", "photoshop", "scans", "segments", "jpeg"),
-    *("chunks", "coding", "boxes", "fitting", "tiff_exif", "dressing", "metadata", "resampling", "hidden", "kind"),
+    *(
+        "chunks",
+        "coding",
+        "boxes",
+        "imprint",
+        "fitting",
+        "tiff_exif",
+        "dressing",
+        "metadata",
+        "resampling",
+        "hidden",
+        "kind",
+    ),
     *("libvips", "tiff_kinds", "kinds"),
     *("opening", "lossless", "reading", "visible", "strips", "reduced", "learned", "masks", "writing", "large"),
 )

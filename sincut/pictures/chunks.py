@@ -3,6 +3,7 @@
 import struct
 import zlib
 from collections.abc import Iterable, Iterator
+from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import BinaryIO
 
@@ -22,6 +23,7 @@ XMP = b"XML:com.adobe.xmp"
 PROFILE = b"Raw profile type "  # keywords of what ImageMagick and ExifTool write into PNG as hex digits
 EXIF_PROFILES, IPTC_PROFILES, XMP_PROFILE = (b"exif", b"APP1"), (b"iptc", b"8bim"), b"xmp"
 COMMENT = b"Comment"
+OWN = b"sincut"  # keyword of what a translation says of its making, see `imprint.py`
 CREDENTIALS = "caBX"  # of C2PA
 MOST_BYTES = 2**24  # of a chunk of metadata
 MOST_TEXT = 2**24  # bytes of a text that is unpacked
@@ -41,6 +43,7 @@ class Chunks:
     colours: dict[bytes, bytes] = field(default_factory=dict)  # contents of `COLOURS` by their kind
     others: list[str] = field(default_factory=list)  # kinds that are not known
     damaged: bool = False  # some could not be read
+    own: bytes = b""  # the text `OWN`
 
 
 def read(file: BinaryIO) -> Chunks:
@@ -152,6 +155,10 @@ def density_in(file: BinaryIO) -> tuple[int, int] | None:
 def _take(chunks: Chunks, kind: bytes, data: bytes) -> None:
     """Put a text where it belongs: XMP, profiles in hex digits, or a text like any other."""
     keyword = data.partition(b"\0")[0]
+    if keyword == OWN:
+        with suppress(ValueError):
+            chunks.own = text_of(kind, data)
+        return
     if keyword != XMP and not keyword.startswith(PROFILE):
         chunks.texts.append((kind, data))
         return

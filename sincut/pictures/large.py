@@ -1,6 +1,7 @@
 """Pictures beyond memory, with libvips: read by regions, written row by row."""
 
 import contextlib
+import mmap
 import queue
 import struct
 import tempfile
@@ -19,9 +20,9 @@ from sincut.errors import ImageError, UnsupportedError
 from sincut.files import writing, written_whole
 from sincut.pictures.chunks import SIGNATURE, chunk
 from sincut.pictures.dressing import dress
-from sincut.pictures.fitting import what_fits
 from sincut.pictures.formats import DEFAULT_QUALITY, pixels_lost, writable_format
 from sincut.pictures.hidden import Filling
+from sincut.pictures.imprint import seal
 from sincut.pictures.jpeg import Compression, compression_of
 from sincut.pictures.kinds import kind_of
 from sincut.pictures.libvips import (
@@ -45,7 +46,7 @@ from sincut.pictures.picture import Metadata, Pixels
 from sincut.pictures.profiles import UNUSABLE, Way, way_of
 from sincut.pictures.reading import FURTHER, first_only, refuse_missing, size_of
 from sincut.pictures.resampling import ROWS_AT_ONCE
-from sincut.pictures.writing import Saving
+from sincut.pictures.writing import Saving, to_write
 
 if TYPE_CHECKING:
     import pyvips
@@ -277,7 +278,7 @@ def open_large(source: Path, target: Path, saving: Saving, max_pixels: int = MAX
     way, bands = way_of(carried.metadata.icc) if of_rgb else Way(carried.metadata.icc), kind_of(source).bands
     reader = Reader(source, carried.grey, way.applied, carried.orientation, bands)
     metadata = carried.metadata._replace(icc=way.kept)
-    metadata, lost = what_fits(Metadata() if saving.strip else metadata, format_)
+    metadata, lost = to_write(metadata, format_, saving)
     notes = [*([UPRIGHT] if carried.orientation != 1 else []), *carried.notes, *reader.notes]
     notes += [way.note] if way.note == UNUSABLE else []  # what is applied, the reader tells
     notes += [*([FURTHER] if bands else []), *lost]
@@ -289,6 +290,10 @@ def open_large(source: Path, target: Path, saving: Saving, max_pixels: int = MAX
             yield Large(reader, writer, tuple(notes))
         with writing(target, ImageError), temporary.open("r+b") as file:
             dress(file, format_, metadata)
+            if saving.imprint is not None and not saving.strip:
+                file.flush()
+                with mmap.mmap(file.fileno(), 0) as data:
+                    seal(data, saving.imprint)
 
 
 def whole_only(source: Path) -> str:

@@ -14,7 +14,7 @@ from typing import Any, BinaryIO, NamedTuple
 
 from PIL import Image
 
-from sincut.pictures import boxes, chunks, coding, exif, ifd, jpeg, photoshop, scans, segments, tiff_exif, xmp
+from sincut.pictures import boxes, chunks, coding, exif, ifd, imprint, jpeg, photoshop, scans, segments, tiff_exif, xmp
 from sincut.pictures.modes import GREY, IN_PROFILE
 from sincut.pictures.picture import Metadata
 from sincut.pictures.profiles import UNUSABLE
@@ -70,14 +70,24 @@ class _Raw:
     chunks: tuple[tuple[bytes, bytes], ...] = ()
     notes: list[str] = field(default_factory=list)
     orientation: int = 0  # 0: none
+    own: bytes = b""  # the text that says of a PNG file how sincut made it
 
 
 def carried_by(image: Image.Image, source: Path) -> Carried:
     """The metadata of the file of a lazy image; damaged parts are left out. Raises OSError of the system."""
+    return _carried(image, _raw(image, source))
+
+
+def imprint_in(image: Image.Image, source: Path) -> imprint.Imprint | None:
+    """What the file of a lazy image says of its making by sincut; None if nothing. Raises OSError of the system."""
+    raw = _raw(image, source)
+    return imprint.read(raw.xmp, raw.own)
+
+
+def _raw(image: Image.Image, source: Path) -> _Raw:
     with source.open("rb") as file:
         reader = _READERS.get(str(image.format))
-        raw = reader(image, file) if reader else _of_info(image)
-    return _carried(image, raw)
+        return reader(image, file) if reader else _of_info(image)
 
 
 def carried_in_info(image: Image.Image) -> Carried:
@@ -129,7 +139,7 @@ def _kept(raw: _Raw) -> tuple[Metadata, tuple[str, ...], int]:
     if raw.photoshop:
         resources, lost = photoshop.kept(raw.photoshop, orientation != 1)
         notes += lost
-    packet = xmp.upright(raw.xmp) if raw.xmp else None
+    packet = xmp.upright(raw.xmp) or None
     dpi = _resolution(raw.dpi) or _resolution(exif.resolution_in(tags))
     dpi = dpi[::-1] if dpi and orientation >= 5 else dpi
     metadata = Metadata(raw.icc, data, packet, dpi, resources, raw.comments, raw.chunks)
@@ -176,7 +186,7 @@ def _of_png(image: Image.Image, file: BinaryIO) -> _Raw:
     colours = coding.of_png(held.colours, icc, is_grey(image))
     kept, notes = (*colours.kept, *held.texts), [*chunks.notes(held), *colours.notes, *_oblong(across, down, unit == 0)]
     notes += [UNUSABLE] if b"iCCP" in held.colours and not icc else []
-    return _Raw(colours.icc, held.exif, held.xmp, held.photoshop, dpi, chunks=kept, notes=notes)
+    return _Raw(colours.icc, held.exif, held.xmp, held.photoshop, dpi, chunks=kept, notes=notes, own=held.own)
 
 
 def _of_tiff(image: Image.Image, file: BinaryIO) -> _Raw:

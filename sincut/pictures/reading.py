@@ -12,10 +12,11 @@ from PIL import Image, ImageCms
 
 from sincut.errors import DamagedError, ImageError, UnsupportedError
 from sincut.pictures import formats, libvips
+from sincut.pictures.imprint import Imprint
 from sincut.pictures.jpeg import lacks_pixels, loses_pixels, may_lack_pixels, with_an_end
 from sincut.pictures.kind import Kind, Trouble
 from sincut.pictures.kinds import kind_of
-from sincut.pictures.metadata import UPRIGHT, Carried, carried_by, carried_in_info, turned_upright
+from sincut.pictures.metadata import UPRIGHT, Carried, carried_by, carried_in_info, imprint_in, turned_upright
 from sincut.pictures.modes import GREYS_BECAME_RGB, IN_PROFILE, alpha_of, has_alpha, to_rgb
 from sincut.pictures.opening import (
     MAX_PIXELS,
@@ -40,6 +41,12 @@ MADE_EIGHT = "its {bits} bits a channel became 8"
 MISSING_PIXELS = "is damaged or cannot be read (pixels are missing at its end); copy it again or repair it"
 LOST_PIXELS = "is damaged or cannot be read (a part of its pixels is missing); copy it again or repair it"
 SIXTEEN = 16  # bits of the deepest integers that are told about; deeper ones are greys of 16 bits or refused
+
+
+def imprint_of(path: Path, max_pixels: int = MAX_PIXELS) -> Imprint | None:
+    """What a picture file says of its making by sincut; None where it says nothing. Raises `ImageError` as `load`."""
+    with opened(path, max_pixels) as image:
+        return imprint_in(image, path)
 
 
 def load(path: Path, max_pixels: int = MAX_PIXELS) -> Picture:

@@ -22,6 +22,7 @@ from sincut.pictures.formats import (
     refuse_long,
     writable_format,
 )
+from sincut.pictures.imprint import Imprint, imprinted, seal
 from sincut.pictures.picture import Metadata, Picture, eight_bit, on_white
 from sincut.pictures.profiles import transforms_of
 
@@ -36,6 +37,7 @@ class Saving:
     strip: bool = False  # leave all metadata out
     greys: str = "colour"  # "keep" makes greys, by their luma, of pictures that came as greys
     keep_times: bool = False  # files of a batch get the time of the last change of their sources
+    imprint: Imprint | None = None  # what a file says of its making, unless metadata are left out
 
     def __post_init__(self) -> None:
         if self.quality is not None and not 1 <= self.quality <= 100:
@@ -69,7 +71,7 @@ def encode(
     Raises `ImageError`, which begins with `name`.
     """
     refuse_long(name, format_, picture.size)
-    metadata, notes = what_fits(Metadata() if saving.strip else picture.metadata, format_)
+    metadata, notes = to_write(picture.metadata, format_, saving)
     picture, deep = replace(picture, **metadata._asdict()), picture.pixels.dtype == np.uint16
     notes += pixels_lost(format_, picture.alpha is not None, deep)
     if format_ not in WITH_ALPHA:
@@ -80,7 +82,20 @@ def encode(
     file = io.BytesIO((_deep if as_deep else _eight_bits)(picture, format_, saving, name))  # which nobody else holds
     if format_ in DRESSED:
         dress(file, format_, metadata)
-    return file.getvalue(), tuple(notes)
+    if saving.imprint is None or saving.strip:
+        return file.getvalue(), tuple(notes)
+    data = bytearray(file.getbuffer())
+    seal(data, saving.imprint)
+    return bytes(data), tuple(notes)
+
+
+def to_write(metadata: Metadata, format_: str, saving: Saving) -> tuple[Metadata, list[str]]:
+    """The metadata that go into a file of a format, with the imprint, and notes on what it cannot hold."""
+    if saving.strip:
+        return Metadata(), []
+    metadata, notes = what_fits(metadata, format_)
+    metadata, lost = imprinted(metadata, format_, saving.imprint)
+    return metadata, [*notes, *lost]
 
 
 def to_pil(picture: Picture) -> Image.Image:

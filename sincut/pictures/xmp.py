@@ -23,17 +23,26 @@ CAMERA = b"http://ns.google.com/photos/1.0/camera/"
 OF_VIDEO = re.compile(rb"MotionPhoto|MicroVideo")  # begin names of Google's camera namespace
 BASIC = b"http://ns.adobe.com/xap/1.0/"
 NOTE = b"http://ns.adobe.com/xmp/note/"  # of a packet whose rest stands elsewhere
-STALE = {*BEHIND, CAMERA, BASIC, NOTE}
+OWN_SPACE = b"sincut:ns:imprint/1.0/"  # of what a translation says of its making, see `imprint.py`
+OWN = re.compile(rb'<rdf:Description [^<>]*xmlns:sincut="' + OWN_SPACE + rb'"[^<>]*/>')
+STALE = {*BEHIND, CAMERA, BASIC, NOTE, OWN_SPACE}
 NAMESPACE = re.compile(rb"""xmlns:([\w.-]+)\s*=\s*["']([^"']*)["']""")
 ATTRIBUTE = re.compile(rb"""\s+([\w.-]+):([\w.-]+)\s*=\s*("[^"]*"|'[^']*')""")
 RDF = re.compile(rb"(<(?:\w+:)?RDF\b[^>]*>)(.*)(</(?:\w+:)?RDF\s*>)", re.DOTALL)
+EMPTY_RDF = re.compile(rb"(<\?xpacket[^>]*>)?<x:xmpmeta[^>]*><rdf:RDF[^>]*></rdf:RDF></x:xmpmeta>(<\?xpacket[^>]*>)?")
 WHOLE = re.compile(rb"<(\w+:xmpmeta|\w+:RDF)\b.*</\1\s*>", re.DOTALL)
 TAG = re.compile(rb"""<(?:[^"'>]|"[^"]*"|'[^']*')*>""")
 CLOSING = re.compile(rb"</[^>]*>")
 
 
 def upright(xmp: bytes) -> bytes:
-    """XMP of a picture that was turned upright, without what speaks of pictures behind it."""
+    """XMP of a picture that was turned upright, without what speaks of pictures behind it and of its own making.
+
+    Nothing where all of it was that.
+    """
+    if OWN.search(xmp):
+        xmp = OWN.sub(b"", xmp)
+        xmp = b"" if EMPTY_RDF.fullmatch(xmp) else xmp
     xmp = ORIENTATION.sub(rb"\g<1>1", xmp)
     prefixes = {prefix: space for prefix, space in NAMESPACE.findall(xmp) if space in STALE or _is_depth(space)}
     return _without(xmp, prefixes) if prefixes else xmp
@@ -57,21 +66,32 @@ def joined(packet: bytes, rest: bytes) -> bytes:
     return packet[: whole.start()] + opened + whole[2] + other[2] + packet[whole.start(3) :]
 
 
+def with_description(packet: bytes, element: bytes) -> bytes | None:
+    """A packet with one more description at the end of its RDF; None where it has no RDF."""
+    rdf = RDF.search(packet)
+    return packet[: rdf.start(3)] + element + packet[rdf.start(3) :] if rdf else None
+
+
 def can_be_split(packet: bytes) -> bool:
     """True if a packet is made as it should be, so that `joined` would find again what `split` takes apart."""
     return bool(WHOLE.search(packet) and RDF.search(packet))
 
 
 def split(packet: bytes) -> tuple[bytes, bytes, bytes]:
-    """A short packet that refers to the rest by a digest, the rest, and that digest (XMP part 3, 1.1.3.1)."""
+    """A short packet that refers to the rest by a digest, the rest, and that digest (XMP part 3, 1.1.3.1).
+
+    What sincut says of the making is in the short one, since its seal may not change the digest.
+    """
+    own = b"".join(OWN.findall(packet))
+    packet = OWN.sub(b"", packet)
     match = WHOLE.search(packet)
     rest = match[0] if match else packet
     digest = hashlib.md5(rest, usedforsecurity=False).hexdigest().upper().encode()
     short = (
         b'<x:xmpmeta xmlns:x="adobe:ns:meta/"><rdf:RDF xmlns:rdf="http://www.w3.org/1999/02/22-rdf-syntax-ns#">'
         b'<rdf:Description rdf:about="" xmlns:xmpNote="' + NOTE + b'" xmpNote:HasExtendedXMP="' + digest + b'"/>'
-        b"</rdf:RDF></x:xmpmeta>"
-    )
+        + own + b"</rdf:RDF></x:xmpmeta>"
+    )  # fmt: skip
     return short, rest, digest
 
 

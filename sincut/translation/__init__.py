@@ -2,6 +2,19 @@
 
 # In this order: each imports only those before it.
 MODULES = (
-    *("blend", "options", "tiles", "noise", "layout", "memory", "halving", "drawing", "engine", "light", "scene"),
+    *(
+        "blend",
+        "options",
+        "recipe",
+        "tiles",
+        "noise",
+        "layout",
+        "memory",
+        "halving",
+        "drawing",
+        "engine",
+        "light",
+        "scene",
+    ),
     *("loading", "rescaled", "pipeline", "streamed", "translator", "similarity"),
 )

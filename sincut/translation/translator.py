@@ -28,6 +28,7 @@ from sincut.translation.loading import load_model
 from sincut.translation.memory import Tiling
 from sincut.translation.options import PLAIN, Options, Tile
 from sincut.translation.pipeline import announce, translate_scene
+from sincut.translation.recipe import Known, hash_of, imprint_by, known_model, recipe_of
 from sincut.translation.rescaled import Widths
 from sincut.translation.scene import Scene
 from sincut.translation.streamed import apply_streamed
@@ -48,6 +49,7 @@ class Translator:
         self.compute = find_compute(find_device(device), precision)
         self.model = _on_device(model, self.compute.device)
         self.engine = Engine(self.model, self.compute)
+        self.origin: Known | None = None  # of its file, where it was loaded from one
 
     def _repr_html_(self) -> str:
         """The model's card, shown in a notebook."""
@@ -109,8 +111,12 @@ class Translator:
     ) -> tuple[str, ...]:
         """Translate a file into a file, whole or not at all; returns notes on conversions. Raises `ImageError`.
 
-        A picture that does not fit into `options.max_memory` goes from file to file in rows of tiles.
+        A picture that does not fit into `options.max_memory` goes from file to file in rows of tiles. The target says
+        what made it (see `Imprint`), where the model was loaded from a file and `saving` leaves metadata in.
         """
+        if self.origin is not None and saving.imprint is None and not saving.strip:
+            imprint = imprint_by(self.origin, recipe_of(self.origin, options, saving))
+            saving = replace(saving, imprint=replace(imprint, source_sha256=hash_of(source, ImageError)))
         size = reading.size_of(source, options.max_pixels)
         formats.check_fits_format(target, size)
         if not self.fits(size, options, reading.bytes_in_memory(source)):
@@ -248,7 +254,9 @@ def load(
 
     With the projection `heads` for `sincut.translation.similarity`. Raises `ModelError`.
     """
-    return Translator(load_model(Path(path), heads), device, precision)
+    translator = Translator(load_model(Path(path), heads), device, precision)
+    translator.origin = known_model(Path(path))
+    return translator
 
 
 def _on_device(model: AnyModel, device: torch.device) -> AnyModel:

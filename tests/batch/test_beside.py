@@ -133,7 +133,7 @@ def test_a_time_that_cannot_be_kept_is_said(tmp_path: Path, monkeypatch: pytest.
 
 
 def test_what_is_asked_about_times_makes_no_output_anew() -> None:
-    from sincut.batch.recipe import Known, recipe_of
+    from sincut.translation.recipe import Known, recipe_of
 
     recipes = [recipe_of(Known("abc"), Options(), Saving(keep_times=keep)) for keep in (False, True)]
     assert recipes[0] == recipes[1]

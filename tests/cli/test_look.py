@@ -1,6 +1,7 @@
 """The commands that look at results."""
 
 import json
+import re
 import signal
 from collections.abc import Callable
 from pathlib import Path
@@ -12,6 +13,7 @@ from PIL import Image
 
 import sincut.runs.curve
 from sincut.errors import Interrupted
+from sincut.files import sha256
 
 
 def test_features_draws_a_picture_and_tells_of_it_in_json(painting: Path, model_file: Path, tmp_path: Path) -> None:
@@ -67,3 +69,29 @@ def test_features_show_nothing_that_is_hidden(painting: Path, model_file: Path, 
     Image.fromarray(np.dstack([colours, 0 * alpha])).save(hiding)
     told = in_process("features", model_file, hiding, "-o", out, "--device", "cpu")
     assert_clear_error(told, 1, "hiding.png", "transparent everywhere")
+
+
+def test_a_picture_tells_what_made_it(painting: Path, model_file: Path, tmp_path: Path) -> None:
+    out, dial = tmp_path / "out.jpg", ("--strength", "0.5")
+    assert in_process("apply", model_file, painting, "-o", out, "--device", "cpu", *dial).returncode == 0
+    told = in_process("inspect", out).stdout
+    parts = [re.split(r" {2,}", f"{line}  ") for line in told.splitlines()]
+    rows = {part[0]: part[1].strip() for part in parts}
+    assert rows["model"] == model_file.stem and rows["strength"] == "0.5"
+    assert "as sincut wrote it" in rows["changed since"]
+    made = json.loads(in_process("inspect", out, "--json").stdout)["made"]
+    assert made["model_sha256"] == sha256(model_file) and made["source_sha256"] == sha256(painting)
+    assert made["options"]["strength"] == 0.5 and made["unchanged"]
+    with out.open("ab") as file:
+        file.write(b"\0")
+    assert not json.loads(in_process("inspect", out, "--json").stdout)["made"]["unchanged"]
+    assert "not as sincut wrote" in in_process("inspect", out).stdout
+
+
+def test_a_picture_that_says_nothing_is_said_to(painting: Path, tmp_path: Path) -> None:
+    told = in_process("inspect", painting)
+    assert told.returncode == 0 and "says nothing of sincut" in told.stdout
+    assert json.loads(in_process("inspect", painting, "--json").stdout)["made"] is None
+    (tmp_path / "notes.txt").write_text("no model and no picture")
+    assert_clear_error(in_process("inspect", tmp_path / "notes.txt"), 1, "notes.txt", "no model")
+    assert_clear_error(in_process("inspect", tmp_path / "nothing.png"), 1, "no such file")

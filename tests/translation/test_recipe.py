@@ -9,12 +9,12 @@ from PIL import Image
 
 from sincut.batch import pipe
 from sincut.batch.plan import make_plans
-from sincut.batch.recipe import Known, known_model, recipe_of
 from sincut.config.sections import Config
 from sincut.errors import ConfigError, ImageError
 from sincut.pictures.writing import AS_IT_CAME, Saving
 from sincut.synthesis.synthesis import Dials
 from sincut.translation.options import PLAIN, Options
+from sincut.translation.recipe import Known, known_model, recipe_of
 from sincut.translation.translator import load
 
 
