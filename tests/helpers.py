@@ -3,8 +3,10 @@
 import itertools
 import json
 import os
+import shutil
 import subprocess
 import sys
+import tempfile
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
@@ -166,6 +168,38 @@ def vgg_weights(widths: tuple[int, ...] = (4, 6, 8, 8, 8), seed: int = 0) -> dic
             place, inputs = place + 2, width  # a ReLU behind each
         place += 1  # a pooling
     return weights
+
+
+@contextmanager
+def chromium(*flags: str, **preferences: object) -> Iterator[Any]:
+    """Chromium without a window, by its driver; a test is skipped where these or selenium are not installed.
+
+    It starts as root (`--no-sandbox`) and with a small /dev/shm. A proxy of the environment is not asked for the
+    driver, which listens on this machine. The profile lies below /tmp: the path of a socket in it, which Chromium makes
+    below TMPDIR, must be shorter than 108 characters, and test folders are longer.
+    """
+    webdriver = pytest.importorskip("selenium.webdriver", reason="selenium is not installed")
+    names = ("chromium", "chromium-browser", "google-chrome", "chrome")
+    binary, driver = next(filter(None, map(shutil.which, names)), None), shutil.which("chromedriver")
+    if binary is None or driver is None:
+        pytest.skip("needs Chromium and its chromedriver on this machine")
+    options = webdriver.ChromeOptions()
+    options.binary_location = binary
+    for flag in ("--headless=new", "--no-sandbox", "--disable-dev-shm-usage", "--disable-gpu", *flags):
+        options.add_argument(flag)
+    options.set_capability("goog:loggingPrefs", {"browser": "ALL", "performance": "ALL"})
+    options.add_experimental_option("prefs", dict(preferences))
+    short = "/tmp" if os.path.isdir("/tmp") else None
+    with tempfile.TemporaryDirectory(prefix="sincut-", dir=short, ignore_cleanup_errors=True) as place:
+        environment = {**os.environ, "TMPDIR": place, "HOME": place}
+        with pytest.MonkeyPatch.context() as patch:
+            for name in ("NO_PROXY", "no_proxy"):
+                patch.setenv(name, "localhost,127.0.0.1")
+            chrome = webdriver.Chrome(options=options, service=webdriver.ChromeService(driver, env=environment))
+        try:
+            yield chrome
+        finally:
+            chrome.quit()
 
 
 class StandIn:

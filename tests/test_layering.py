@@ -56,7 +56,7 @@ ONLY_IN = {  # modules, or whole rooms
     "markupsafe": {"model.markup"},
     "gradio": {
         *("page.desk", "page.run_view", "page.train_tab", "page.models_tab", "page.apply_tab", "page.similar_tab"),
-        "page.ui",
+        *("page.before_after", "page.ui"),
     },
 }
 TOUCH_FILES = {

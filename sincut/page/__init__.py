@@ -2,6 +2,19 @@
 
 # In this order: each imports only those before it.
 MODULES = (
-    *("status", "jobs", "uploads", "desk", "run_view", "train_tab", "models_tab", "apply_tab", "similar_tab", "ui"),
-    *("guard", "serve"),
+    *(
+        "status",
+        "jobs",
+        "uploads",
+        "proof",
+        "desk",
+        "before_after",
+        "run_view",
+        "train_tab",
+        "models_tab",
+        "apply_tab",
+        "similar_tab",
+        "ui",
+    ),
+    *("guard", "pages", "serve"),
 )

@@ -5,14 +5,17 @@ from pathlib import Path
 from typing import Any
 
 import gradio as gr
+import numpy as np
 
 from sincut.errors import ConfigError, ImageError, RunError
 from sincut.events import Event, PictureDone, PictureStarted, TileDone
 from sincut.model.markup import escape
 from sincut.page import uploads
-from sincut.page.desk import COMPUTE, HIDDEN, Desk, clock, plain, told
+from sincut.page.before_after import before_after
+from sincut.page.desk import COMPUTE, HIDDEN, Desk, clock, in_short, plain, told
 from sincut.page.models_tab import chosen_words, model_gallery
-from sincut.pictures import formats
+from sincut.pictures import formats, reading
+from sincut.pictures.picture import Picture
 from sincut.pictures.writing import Saving
 from sincut.synthesis.synthesis import Dials
 from sincut.translation.blend import Blend
@@ -31,12 +34,84 @@ def apply_tab(desk: Desk, chosen: Any) -> tuple[Any, Any, Any]:
     `chosen` is the state with the name of the visitor's model.
     """
     gallery, names, said = _choose_model(desk, chosen)
-    sources, options = _source_fields(desk), _option_fields()
-    with gr.Row():
-        style = gr.Button("Style", variant="primary", elem_id="style", scale=3)
-        stop = gr.Button("Stop after this picture", elem_id="stop-styling", scale=1)
-    _connect(desk, style, stop, [chosen, *sources, *options], _result_fields(desk))
+    sources = _source_fields(desk)
+    looks, saving = _look_fields(), _saving_fields()
+    mask = _mask_field()
+    shown = gr.HTML("", elem_id="shown", padding=False)
+    subject = gr.State("")  # the file of the picture that is shown
+    with gr.Row(elem_classes="buttons"):
+        style = gr.Button("Style", variant="primary", elem_id="style")
+        stop = gr.Button("Stop after this picture", elem_id="stop-styling")
+    results = _result_fields(desk, shown)
+    _connect_proofs(desk, chosen, sources, [*looks, mask], shown, subject)
+    _connect(desk, style, stop, [chosen, *sources, *looks, mask, *saving], results)
     return gallery, names, said
+
+
+def _connect_proofs(desk: Desk, chosen: Any, sources: list[Any], looks: list[Any], shown: Any, subject: Any) -> None:
+    """Show a proof of the first picture as soon as it is there, and again with every change of a field."""
+
+    def take(files: list[str] | None, typed: str | None) -> str:
+        if files:
+            return str(files[0])
+        path = uploads.inside(desk.root, typed) if typed and typed.strip() else None
+        return str(path) if path is not None and path.is_file() else ""
+
+    def make(name: str, path: str, *given: Any) -> Any:
+        return _proof(desk, name, path, given, True)
+
+    def mix(name: str, path: str, *given: Any) -> Any:
+        return _proof(desk, name, path, given, False)
+
+    files, typed, *_ = sources
+    strength, keep, scale, fast, stroke_scale, fidelity, mask = looks
+    fields = [chosen, subject, *looks]
+    for event in (files.change, typed.submit, typed.blur):
+        event(told(take), [files, typed], subject, **HIDDEN)
+    computing: dict[str, Any] = {"concurrency_limit": 1, "concurrency_id": COMPUTE, "api_visibility": "private"}
+    for event in (subject.change, chosen.change, scale.change, fast.change, stroke_scale.release, fidelity.release):
+        event(told(make), fields, shown, trigger_mode="always_last", **computing)
+    for event in (strength.change, keep.change, mask.change):
+        event(told(mix), fields, shown, trigger_mode="always_last", **HIDDEN)
+
+
+def _proof(desk: Desk, name: str, path: str, given: Sequence[Any], may_compute: bool) -> Any:
+    """The update that shows how a picture looks with these fields; it is only mixed anew unless it `may_compute`."""
+    if not name or not path:
+        return "" if may_compute else gr.skip()
+    options, version = _options(desk, *given), desk.version(name)
+    proof = desk.proofs.there(version, Path(path), options)
+    if proof is None:
+        if not may_compute:
+            return gr.skip()
+        with desk.translator(name) as translator:
+            proof = desk.proofs.make(version, Path(path), options, translator)
+    mixed = proof.mixed(options.blend, options.mask)
+    before, after = (uploads.as_file(picture, Path(path).stem, desk.place) for picture in (proof.source, mixed))
+    (h, w), (full_h, full_w) = proof.source.size, proof.size
+    small = f" This is a sketch of {w}×{h}; Style makes all {full_w}×{full_h}." if (h, w) != proof.size else ""
+    return before_after(before, after, f"{Path(path).name} with {name}, not made yet.{small}")
+
+
+def _options(
+    desk: Desk,
+    strength: float,
+    keep: str,
+    scale: Any,
+    fast: bool,
+    stroke_scale: float,
+    fidelity: float,
+    mask: dict[str, Any] | None,
+) -> Options:
+    """What the fields of the look say. Raises `ConfigError`."""
+    return Options(
+        max_pixels=desk.max_pixels,
+        blend=Blend(float(strength), KEEP[keep]),
+        scale=_scale(str(scale)),
+        fast=bool(fast),
+        dials=AS_LEARNED if fast else Dials(float(stroke_scale), float(fidelity)),
+        mask=_painted(desk, mask),
+    )
 
 
 def _connect(desk: Desk, style: Any, stop: Any, fields: list[Any], results: list[Any]) -> None:
@@ -54,22 +129,22 @@ def _connect(desk: Desk, style: Any, stop: Any, fields: list[Any], results: list
         fast: bool,
         stroke_scale: float,
         fidelity: float,
+        mask: Any,
         format_: str,
+        quality: float | None,
+        grey: bool,
         strip: bool,
         request: gr.Request,
         progress: Any = gr.Progress(),  # noqa: B008
     ) -> list[Any]:
         tab, named = str(request.session_hash), (source or "", output or "", overwrite)
         with desk.stops.running(tab):
-            options = Options(
-                max_pixels=desk.max_pixels,
-                blend=Blend(float(strength), KEEP[keep]),
-                scale=_scale(str(scale)),
-                fast=bool(fast),
-                dials=AS_LEARNED if fast else Dials(float(stroke_scale), float(fidelity)),
+            options = _options(desk, strength, keep, scale, fast, stroke_scale, fidelity, mask)
+            saving = Saving(
+                strip=bool(strip), quality=int(quality) if quality else None, greys="keep" if grey else "colour"
             )
-            given = options, Saving(strip=bool(strip)), None if format_ == SAME else format_
-            return _batch_shown(desk, _style(desk, tab, name, uploaded or [], named, given, progress))
+            given = options, saving, None if format_ == SAME else format_
+            return _batch_shown(desk, name, _style(desk, tab, name, uploaded or [], named, given, progress))
 
     def expect(request: gr.Request) -> None:
         desk.stops.expect(str(request.session_hash))
@@ -125,11 +200,11 @@ def _source_fields(desk: Desk) -> list[Any]:
     return [files, source, output, overwrite]
 
 
-def _option_fields() -> list[Any]:
-    """Fields for strength, what is kept of the source, scale, drawing, format, and whether metadata are left out."""
+def _look_fields() -> list[Any]:
+    """Fields for strength, what is kept of the source, scale, and how the result is drawn."""
     with gr.Row():
         strength = gr.Slider(0, 1, 1, step=0.05, label="Strength", info="0: the source, 1: the translation")
-        keep = gr.Radio(list(KEEP), value=next(iter(KEEP)), label="Take")
+        keep = gr.Radio(list(KEEP), value=next(iter(KEEP)), label="Take", elem_id="keep")
         scale = gr.Dropdown(
             ["1", "auto", "0.5", "2"],
             value="1",
@@ -149,20 +224,55 @@ def _option_fields() -> list[Any]:
         fast = gr.Checkbox(
             label="Fast", info="Translate only: do not draw the result from the picture that was learned from"
         )
+    return [strength, keep, scale, fast, stroke_scale, fidelity]
+
+
+def _mask_field() -> Any:
+    """The field to paint where a picture is styled; its value is a dict with the files of its layers."""
+    with gr.Accordion("Only a part of the picture: paint where it is styled", open=False, elem_id="mask"):
+        return gr.ImageEditor(
+            type="filepath",
+            format="png",
+            image_mode="RGBA",
+            sources=[],
+            transforms=[],
+            layers=False,
+            brush=gr.Brush(default_size=40, colors=["#14b8a6"], default_color="#14b8a6", color_mode="fixed"),
+            eraser=gr.Eraser(default_size=40),
+            buttons=[],
+            label="Paint where the picture is styled; nothing painted: everywhere",
+            elem_id="paint",
+        )
+
+
+def _painted(desk: Desk, value: dict[str, Any] | None) -> Path | None:
+    """The mask that was painted, white where something was: a file in the desk's place, or None if nothing was."""
+    layers = [reading.load(Path(path)).alpha for path in (value or {}).get("layers") or ()]
+    painted = [layer for layer in layers if layer is not None and layer.any()]
+    if not painted:
+        return None
+    grey = np.maximum.reduce(painted)[:, :, None].repeat(3, axis=2)
+    return uploads.as_file(Picture(grey), "mask", desk.place)
+
+
+def _saving_fields() -> list[Any]:
+    """Fields for the format, its quality, greys, and whether metadata are left out."""
     with gr.Accordion("Files", open=False), gr.Row():
         format_ = gr.Dropdown(FORMATS, value=SAME, label="Format")
+        quality = gr.Number(
+            None, label="Quality", precision=0, minimum=1, maximum=100,
+            info="Of JPEG, WebP and AVIF, 1 to 100. Empty: as it came, others 95.",
+        )  # fmt: skip
+        grey = gr.Checkbox(label="Keep pictures grey that came so")
         strip = gr.Checkbox(label="Leave metadata out")
-    return [strength, keep, scale, fast, stroke_scale, fidelity, format_, strip]
+    return [format_, quality, grey, strip]
 
 
-def _result_fields(desk: Desk) -> list[Any]:
-    """Words, a list of the results, the chosen one before and after, and downloads."""
-    words = gr.Markdown("Nothing styled yet.", elem_id="styled", min_height=110, container=True)
+def _result_fields(desk: Desk, shown: Any) -> list[Any]:
+    """Words, a list of the results, and downloads; the chosen result is shown where the proofs are."""
+    words = gr.Markdown("Nothing styled yet.", elem_id="styled", min_height=60, container=True)
     pairs = gr.State([])
     which = gr.Dropdown([], label="Show", visible=False, elem_id="which", filterable=False)
-    slider = gr.ImageSlider(
-        label="Before and after: move the handle", interactive=False, max_height=620, visible=False, elem_id="slider"
-    )
     with gr.Row():
         archive = gr.DownloadButton("Download all (zip)", visible=False, variant="primary", elem_id="zip")
     downloads = gr.File(label="Results: download one", interactive=False, visible=False, elem_id="results", height=240)
@@ -170,8 +280,8 @@ def _result_fields(desk: Desk) -> list[Any]:
     def look(index: int, pairs: list[tuple[str, str]]) -> Any:
         return _compared(desk, pairs[index])
 
-    which.input(told(look), [which, pairs], slider, api_visibility="private")
-    return [words, pairs, which, slider, archive, downloads]
+    which.input(told(look), [which, pairs], shown, api_visibility="private")
+    return [words, pairs, which, shown, archive, downloads]
 
 
 def _scale(text: str) -> float | str:
@@ -209,7 +319,8 @@ def _style(
             return uploads.translate_uploads(files, desk.place, model, translator, *given, **common)
         path = uploads.inside(desk.root, source)
         target = uploads.inside(desk.root, output.strip() or f"styled/{path.stem}")
-        return uploads.translate_folder(path, target, model, translator, *given, overwrite, **common)
+        batch = uploads.translate_folder(path, target, model, translator, *given, overwrite, **common)
+        return uploads.packed(batch, target, desk.place)
 
 
 def _listener(progress: Any) -> Callable[[Event], None]:
@@ -230,29 +341,31 @@ def _listener(progress: Any) -> Callable[[Event], None]:
     return listen
 
 
-def _batch_shown(desk: Desk, batch: uploads.Batch) -> list[Any]:
-    """Updates for `_result_fields` after a styling."""
+def _batch_shown(desk: Desk, name: str, batch: uploads.Batch) -> list[Any]:
+    """Updates for `_result_fields` after a styling with the model of this name."""
     said = [f"{len(batch.done)} styled"]
     said += [f"{len(batch.skipped)} were there already"] if batch.skipped else []
     said += [f"{batch.left} not reached: stopped"] if batch.left else []
     said += [f"{len(batch.failed)} failed"] if batch.failed else []
     words = f"**{', '.join(said)}.**"
-    if batch.archive is None and batch.shown:
+    if batch.shown and not batch.shown[0].target.is_relative_to(desk.place):
         words += f" The results lie in {plain(str(batch.shown[0].target.parent))}."
-    words += "".join(f"\n- {plain(reason)}" for reason in (*batch.failed[:LISTED], *batch.left_out))
+    words += "".join(f"\n- {plain(in_short(reason))}" for reason in (*batch.failed[:LISTED], *batch.left_out))
     pairs = [(str(job.source), str(job.target)) for job in batch.shown]
     choices = [(Path(target).name, index) for index, (_, target) in enumerate(pairs[:LISTED])]
     which = gr.update(choices=choices, value=0 if choices else None, visible=len(choices) > 1)
-    slider = _compared(desk, pairs[0]) if pairs else gr.update(value=None, visible=False)
+    shown = _compared(desk, pairs[0]) if pairs else gr.skip()
     files = [target for _, target in pairs[:LISTED]] if batch.archive else None
     archive = gr.update(value=str(batch.archive) if batch.archive else None, visible=batch.archive is not None)
-    return [words, pairs, which, slider, archive, gr.update(value=files, visible=bool(files))]
+    return [words, pairs, which, shown, archive, gr.update(value=files, visible=bool(files))]
 
 
-def _compared(desk: Desk, pair: tuple[str, str]) -> Any:
-    """An update for the slider: source and output of this pair, or nothing if one of them cannot be shown."""
+def _compared(desk: Desk, pair: tuple[str, str]) -> str:
+    """HTML that compares source and output of this pair on the screen, or says why one of them cannot be shown."""
+    source, target = map(Path, pair)
     try:
-        return gr.update(value=tuple(desk.shown(Path(path)) for path in pair), visible=True)
+        before, after = (Path(desk.shown(path)) for path in (source, target))
+        h, w = reading.size_of(target, desk.max_pixels)
     except ImageError as error:  # too large to be shown, say; it is styled all the same
-        gr.Info(str(escape(error)))
-        return gr.update(value=None, visible=False)
+        return f"<p>{escape(error)}</p>"
+    return before_after(before, after, f"{target.name}, {w}×{h}. Download it below.")

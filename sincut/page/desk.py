@@ -1,6 +1,8 @@
 """The desk that all tabs of the page share: trainings, the loaded model, folders; and how errors are shown."""
 
 import functools
+import os
+import re
 import threading
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
@@ -17,12 +19,14 @@ from sincut.model.file import model_path
 from sincut.model.markup import escape
 from sincut.page import uploads
 from sincut.page.jobs import Trainings
+from sincut.page.proof import Proofs
 from sincut.pictures import reading, resampling, writing
 from sincut.pictures.opening import MAX_PIXELS
 from sincut.report.history import is_drawn, previews
 from sincut.translation.translator import Translator, load
 
 COVER_MEGAPIXELS = 0.12
+TOAST_SECONDS = 6.0
 COMPUTE = "compute"  # queue of the events that compute; they run one at a time
 HIDDEN: dict[str, Any] = {"api_visibility": "private", "show_progress": "hidden"}  # options of events that take no time
 
@@ -45,9 +49,15 @@ def told(function: Callable[..., Any]) -> Callable[..., Any]:
 
 
 def _toast(text: str) -> Exception:
-    """The exception that Gradio shows as this text for 20 s."""
-    error: Exception = gr.Error(str(escape(text)), duration=20, print_exception=False)
+    """The exception that Gradio shows as this text for `TOAST_SECONDS`."""
+    error: Exception = gr.Error(str(escape(in_short(text))), duration=TOAST_SECONDS, print_exception=False)
     return error
+
+
+def in_short(text: str) -> str:
+    """The text with the files of visitors named as they name them: without the folders that hold uploads here."""
+    place = os.environ.get("GRADIO_TEMP_DIR")
+    return re.sub(rf"{re.escape(place)}[\\/](?:[^\\/:]+[\\/])*", "", text) if place else text
 
 
 class Stops:
@@ -93,10 +103,11 @@ class Desk:
     device: Any
     max_pixels: int = MAX_PIXELS  # of one picture
     computing: threading.Lock = field(default_factory=threading.Lock)  # held while a model computes
-    loaded: dict[tuple[str, Any], Translator] = field(default_factory=dict)  # one model, by name, `stat_of` and parts
+    loaded: dict[tuple[Any, ...], Translator] = field(default_factory=dict)  # one model, by name, `stat_of` and parts
     closing: bool = False  # the server is about to end
     covers: dict[tuple[str, Any], Any] = field(default_factory=dict)  # by name and `stat_of` of the file they show
     stops: Stops = field(default_factory=Stops)  # of the tab of styling
+    proofs: Proofs = field(default_factory=Proofs)
 
     @contextmanager
     def translator(self, name: str, **parts: bool) -> Iterator[Translator]:
@@ -104,14 +115,17 @@ class Desk:
 
         The last one is kept loaded. `parts` are options of `sincut.load`, as in `heads=True`.
         """
-        path = self.trainings.path(name)
-        key = name, (stat_of(model_path(path)), *parts)
+        key = *self.version(name), *parts
         with self.computing:
             if key not in self.loaded:
-                translator = load(path, self.device, **parts)  # type: ignore[arg-type]
+                translator = load(self.trainings.path(name), self.device, **parts)  # type: ignore[arg-type]
                 self.loaded.clear()
                 self.loaded[key] = translator
             yield self.loaded[key]
+
+    def version(self, name: str) -> tuple[Any, ...]:
+        """The name of a model and `stat_of` its file, which tell it from any other. Raises `RunError`."""
+        return name, stat_of(model_path(self.trainings.path(name)))
 
     def given(self, upload: str | None, typed: str | None, what: str) -> Path:
         """The file that was dropped, or else the one that was typed; `what` names it in the error if there is neither.

@@ -6,6 +6,7 @@ round. Its two pictures are copied into the run folder, where a resumed training
 `training.log`.
 """
 
+import json
 import os
 import re
 import shutil
@@ -18,17 +19,17 @@ from dataclasses import dataclass, field
 from pathlib import Path, PurePath
 from typing import Any
 
-from sincut.config.resolve import DEFAULT_PRESET, resolve, schedule_flags
+from sincut.config.resolve import DEFAULT_PRESET, closest, resolve, schedule_flags
 from sincut.config.sections import Config
-from sincut.errors import ConfigError, RunError
-from sincut.files import is_locked, make_folder, stat_of
+from sincut.errors import ConfigError, RunError, SincutError
+from sincut.files import is_locked, make_folder, sha256, stat_of
 from sincut.method.algorithms import check_picture
 from sincut.model.file import CHECKPOINT_FILE, MODEL_FILE
 from sincut.model.model import describe, exemplar_sizes
 from sincut.model.provenance import ROLES, Provenance
 from sincut.page.status import LOG_FILE, RUNNING, STOPPING, Status, history_of, last_words, status_at_rest
 from sincut.pictures import reading
-from sincut.report.history import METRICS_FILE, History, previews, words_of
+from sincut.report.history import METRICS_FILE, REPORT_FILE, History, previews, words_of
 from sincut.runs import child
 from sincut.runs.again import INPUTS, sides_of
 from sincut.runs.folder import default_folder
@@ -65,6 +66,10 @@ class Order:
         flags += [] if self.exemplar else ["--no-exemplar"]
         return flags + [flag for setting in self.settings for flag in ("--set", setting)]
 
+    def content(self) -> tuple[str, ...]:
+        """All that decides what is learned: the hashes of the two pictures and the options, but no name of a run."""
+        return sha256(self.painting), sha256(self.photo), *self.flags()
+
     def check(self) -> Config:
         """The configuration of the training. Raises `ConfigError` or `ImageError` if the training would refuse it."""
         if self.name and (not NAME.fullmatch(self.name) or self.name.endswith((".", " "))):
@@ -85,6 +90,7 @@ class Trainings:
     runs: Path
     device: str = "auto"
     processes: dict[str, child.Process] = field(default_factory=dict)
+    orders: dict[str, tuple[str, ...]] = field(default_factory=dict)  # `Order.content` of those started, by name
     asked: set[str] = field(default_factory=set)  # names of those that were asked to stop
     known: dict[str, tuple[tuple[Any, ...], Status]] = field(default_factory=dict)  # `stat_of` run files, status then
     closed: bool = False  # no training can be started any more
@@ -96,10 +102,13 @@ class Trainings:
         return [self._name(path) for path in sorted(folders, key=_changed, reverse=True)]
 
     def models(self) -> list[str]:
-        """The names of all models, the one last written to first: runs with a model, and model files beside them."""
+        """The names of all models, the one last written to first: runs with a model, and model files beside them.
+
+        A run that was stopped before its first step has a model file, but none to use.
+        """
         paths = {path.parent for path in _below(self.runs, (MODEL_FILE,))}
         paths |= set(self.runs.glob(f"*{Path(MODEL_FILE).suffix}"))
-        return [self._name(path) for path in sorted(paths, key=_changed, reverse=True)]
+        return [self._name(path) for path in sorted(paths, key=_changed, reverse=True) if _has_learned(path)]
 
     def path(self, name: str) -> Path:
         """The path of a run or model that stands in `names` or `models`. Raises `RunError` for any other name."""
@@ -113,25 +122,68 @@ class Trainings:
         return path
 
     def start(self, order: Order) -> str:
-        """Start a new training; returns the run's name. Raises `SincutError`."""
+        """Start a new training; returns the run's name.
+
+        Raises `RunError` while the very same is being trained already, and any other `SincutError`.
+        """
         order.check()
+        content = order.content()
         with self.lock:
+            for name, process in self.processes.items():
+                if process.poll() is None and self.orders.get(name) == content:
+                    raise RunError(f"{name}: is just this training, and it runs; change something, or another seed")
             source, target = order.by_part
             folder = default_folder(source.stem, target.stem, self.runs, order.name)
             make_folder(folder, RunError)
-        given = zip(ROLES, (order.painting, order.photo), strict=True)
-        pictures = [_copied(path, folder / INPUTS / role) for role, path in given]
-        return self._begin(folder, [*map(str, pictures), *order.flags()])
+            given = zip(ROLES, (order.painting, order.photo), strict=True)
+            pictures = [_copied(path, folder / INPUTS / role) for role, path in given]
+            name = self._begin(folder, [*map(str, pictures), *order.flags()])
+            self.orders[name] = content
+        return name
+
+    def again(self, name: str, candidates: Sequence[Path] = ()) -> str:
+        """Start what a run has trained once more, with the next seed; returns the new run's name.
+
+        Raises `SincutError`, as for pictures that are not found, see `resume`.
+        """
+        sides = [side for side in sides_of(self.path(name), candidates).values() if isinstance(side, str)]
+        if len(sides) < len(ROLES):
+            raise RunError(f"{name}: has learned from a set; train it again by the command, with another --seed")
+        config, provenance = self.about(name)
+        preset = closest(config)
+        changed = {key: value for key, (value, _) in config.changes(preset.config).items() if key != "schedule.seed"}
+        painting, photo = map(Path, sides)
+        return self.start(
+            Order(
+                painting,
+                photo,
+                "painting" if provenance.reverse else "photo",
+                preset.name,
+                seed=config.schedule.seed + 1,
+                settings=[f"{key}={json.dumps(value)}" for key, value in changed.items()],
+            )
+        )
 
     def resume(self, name: str, candidates: Sequence[Path] = ()) -> str:
         """Go on with a run that was stopped; returns its name. Raises `SincutError`.
 
         Pictures that are neither in its folder nor where they were are looked for among `candidates`.
         """
+        return self._go_on(name, candidates, "--resume")
+
+    def train_longer(self, name: str, minutes: float | None, candidates: Sequence[Path] = ()) -> str:
+        """Go on with a run, be it finished or stopped, for some more minutes; returns its name. Raises as `resume`."""
+        schedule_flags(minutes)  # says what is wrong with the number
+        if minutes is None:
+            raise ConfigError("minutes: say for how many more the run shall be trained")
+        return self._go_on(name, candidates, "--more", f"{minutes:g}")
+
+    def _go_on(self, name: str, candidates: Sequence[Path], *flags: str) -> str:
+        """Start `sincut train` with these options for a run that is there; returns its name. Raises `SincutError`."""
         folder = self.path(name)
         if self.status(name).phase in (RUNNING, STOPPING):
             raise RunError(f"{name}: is being trained already; wait for it or stop it")
-        return self._begin(folder, [*words_of(sides_of(folder, candidates)), "--resume"])
+        return self._begin(folder, [*words_of(sides_of(folder, candidates)), *flags])
 
     def stop(self, name: str) -> None:
         """Ask a training to save and end. Raises `RunError` if it was started elsewhere."""
@@ -172,7 +224,7 @@ class Trainings:
         process = self.processes.get(name)
         own = process is not None and process.poll() is None
         if own or is_locked(folder):
-            return Status(STOPPING if own and name in self.asked else RUNNING, *last_words(folder))
+            return last_words(folder, STOPPING if own and name in self.asked else RUNNING)
         files = tuple(stat_of(folder / file) for file in (MODEL_FILE, CHECKPOINT_FILE, METRICS_FILE, LOG_FILE))
         if self.known.get(name, ((), None))[0] != files:
             self.known[name] = files, status_at_rest(folder)
@@ -185,6 +237,11 @@ class Trainings:
     def previews(self, name: str) -> list[Path]:
         """The files of a run's previews, in the order of their steps. Raises `RunError`."""
         return list(previews(self.path(name)).values())
+
+    def report(self, name: str) -> Path | None:
+        """The report of a run, None as long as it has none. Raises `RunError`."""
+        path = self.path(name) / REPORT_FILE
+        return path if path.is_file() else None
 
     def picture(self, name: str, role: str) -> Path | None:
         """The painting or the photo of a run (see `ROLES`), None if no copy lies in its folder. Raises `RunError`."""
@@ -228,6 +285,14 @@ def _below(runs: Path, names: Sequence[str]) -> Iterator[Path]:
     for depth in range(1, DEPTH + 1):
         for name in names:
             yield from runs.glob("/".join(["*"] * depth + [name]))
+
+
+def _has_learned(path: Path) -> bool:
+    """False for the model of a training that has not done its first step."""
+    with suppress(SincutError):
+        provenance = describe(path)[1]
+        return provenance.steps > 0 or not provenance.planned_steps
+    return True  # why it cannot be read is told where it is chosen
 
 
 def _changed(path: Path) -> float:

@@ -1,19 +1,33 @@
 """The runs as the page shows them: a list, how the chosen one is doing, its previews and curves."""
 
+import re
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
+from urllib.parse import quote
 
 import gradio as gr
 import pandas as pd
 
 from sincut.files import stat_of
 from sincut.model.markup import render
+from sincut.page.before_after import served
 from sincut.page.desk import Desk, clock
 from sincut.page.status import DONE, RUNNING, STOPPED, STOPPING, Status
 from sincut.report.history import is_drawn
+from sincut.report.measures import FIGURES
+from sincut.report.run_page import LOSSES
 
 POINTS = 400  # steps of a curve, at most
+EXPLAINED = ("colour", "texture", "structure", "tone", "sharpness")  # figures that every training takes
+# Warnings of a training on the figures of a preview, see `recorder.Recorder` and `measures.complaints`.
+COMPLAINT = re.compile(r"step (?P<step>\d+): (?P<figure>colour|texture|structure|tone) .*; another --seed .*")
+SEEN = {
+    "colour": "The colours have moved away from those that were to be learned",
+    "texture": "The result has lost the texture that was to be learned",
+    "structure": "The shapes of the picture are getting lost",
+    "tone": "Light and dark no longer follow the picture",
+}
 
 
 class Shown(NamedTuple):
@@ -27,6 +41,11 @@ class Shown(NamedTuple):
     figures: Any
     stop: Any
     resume: Any
+    minutes: Any  # to train longer
+    longer: Any
+    again: Any  # another training with the next seed
+    report: Any  # link to the run's report
+    section: Any  # all of it but the status, hidden while there are no runs
     seen: Any  # `Seen`, kept by the server for the tab; None: show everything anew
 
 
@@ -40,29 +59,49 @@ class Seen(NamedTuple):
 
 
 def run_fields() -> Shown:
-    """The components, laid out: the list of runs, Stop and Resume, status, previews, curves."""
-    runs = gr.Dropdown([], label="Run", elem_id="runs", filterable=False)
-    with gr.Row():
+    """The components, laid out: status, what can be done with the run, the list of runs, previews, curves."""
+    status = gr.HTML("", elem_classes="status", elem_id="status")
+    with gr.Column(visible=False) as section:
+        return _section(section, status)
+
+
+def _section(section: Any, status: Any) -> Shown:
+    """The components of runs, laid out in a section that is hidden while there are none, with the `status` above it."""
+    with gr.Row(elem_classes="buttons"):
         stop = gr.Button("Stop and save", elem_id="stop", interactive=False, size="md")
         resume = gr.Button("Resume", elem_id="resume", interactive=False, size="md")
-    status = gr.HTML("", elem_classes="status", elem_id="status")
+        minutes = gr.Number(5, label="More minutes", minimum=0.1, elem_id="more-minutes", min_width=120)
+        longer = gr.Button("Train longer", elem_id="longer", interactive=False, size="md")
+        again = gr.Button("Try again with another seed", elem_id="again", interactive=False, size="md")
+        report = gr.HTML("", elem_id="report", padding=False)
+    gr.Markdown("## Runs")
+    runs = gr.Dropdown([], label="Run", elem_id="runs", filterable=False)
     with gr.Row():
         latest = gr.Image(label="Latest preview", interactive=False, height=420, buttons=["download", "fullscreen"])
         previews = gr.Gallery(
             label="All previews", columns=3, height=420, fit_columns=False, interactive=False, buttons=["fullscreen"]
         )
-    with gr.Row():
-        losses = gr.LinePlot(x="step", y="value", color="loss", title="Losses", height=260, min_width=300)
-        figures = gr.LinePlot(
-            x="step",
-            y="value",
-            color="figure",
-            height=260,
-            min_width=300,
-            title="Figures of the previews",
-            caption="Colour and texture should fall, structure and tone stay high. Of what the network gives (--fast).",
-        )
-    return Shown(runs, status, latest, previews, losses, figures, stop, resume, gr.State(None))
+    gr.HTML(str(render("page/assets/figures.html", figures={name: FIGURES[name].meaning for name in EXPLAINED})))
+    figures = gr.LinePlot(x="step", y="value", color="figure", height=260, title="Figures of the previews")
+    with gr.Accordion("Losses: what the networks are told while they learn", open=False):
+        gr.HTML(str(render("page/assets/losses.html", losses=LOSSES)))
+        losses = gr.LinePlot(x="step", y="value", color="loss", title="Losses", height=260)
+    return Shown(
+        runs,
+        status,
+        latest,
+        previews,
+        losses,
+        figures,
+        stop,
+        resume,
+        minutes,
+        longer,
+        again,
+        report,
+        section,
+        gr.State(None),
+    )
 
 
 def run_updates(desk: Desk, run: str | None, seen: Any) -> list[Any]:
@@ -80,11 +119,13 @@ def run_updates(desk: Desk, run: str | None, seen: Any) -> list[Any]:
     updates = Shown(*[gr.skip()] * len(Shown._fields))
     if now == seen:
         return list(updates)
-    updates = updates._replace(runs=gr.update(choices=choices, value=run), seen=now)
+    updates = updates._replace(
+        runs=gr.update(choices=choices, value=run), section=gr.update(visible=bool(run)), seen=now
+    )
     if run is None:
-        return list(updates._replace(status="<p>No runs yet. Choose two pictures above.</p>"))
+        return list(updates._replace(status="<p>No runs yet. Choose two pictures, then start.</p>"))
     if seen is None or seen[1] != run or seen[3] != now.previews:
-        pictures = [(_cached(path), _caption(path, previews)) for path in previews]
+        pictures = [(served(path), _caption(path, previews)) for path in previews]
         updates = updates._replace(latest=pictures[-1][0] if pictures else None, previews=pictures)
     history = desk.trainings.history(run)
     return list(
@@ -94,6 +135,9 @@ def run_updates(desk: Desk, run: str | None, seen: Any) -> list[Any]:
             figures=_curve("figure", history.figures),
             stop=gr.update(interactive=statuses[run].phase == RUNNING),
             resume=gr.update(interactive=statuses[run].is_resumable),
+            longer=gr.update(interactive=statuses[run].phase in (DONE, STOPPED)),
+            again=gr.update(interactive=statuses[run].phase in (DONE, STOPPED)),
+            report=report_link(desk, run),
         )
     )
 
@@ -104,36 +148,49 @@ def _caption(path: Path, previews: Sequence[Path]) -> str:
     return f"step {int(path.stem)}{', before it is drawn' if alone else ''}"
 
 
-def _cached(path: Path) -> str:
-    """A copy where Gradio serves files from, named by its content."""
-    from gradio.processing_utils import save_file_to_cache
-    from gradio.utils import get_upload_folder
-
-    return str(save_file_to_cache(path, get_upload_folder()))
+def report_link(desk: Desk, run: str) -> str:
+    """HTML: a link to the report of a run, empty while it has none."""
+    if not desk.trainings.report(run):
+        return ""
+    return str(render("page/assets/link.html", address=f"report/{quote(run)}", words="Open the report"))
 
 
 def _in_short(name: str, status: Status) -> str:
     """A line of the list of runs, as in `sea – running 40%`."""
-    share = f" {status.step / status.steps:.0%}" if status.steps and status.phase != DONE else ""
-    return f"{name} – {status.phase}{share}"
+    known = status.share is not None and status.phase != DONE
+    return f"{name} – {status.phase}{f' {status.share:.0%}' if known else ''}"
 
 
 def _in_full(name: str, status: Status) -> str:
-    """HTML: the status in words, a bar, and the last warnings."""
+    """HTML: the status in words, a bar over the time, and the last warnings."""
     words = status.phase
-    if status.phase == RUNNING and not status.step:
-        words += ", getting ready"
-    elif status.steps:
+    if status.phase == RUNNING and status.doing:
+        words += f", {status.doing}"
+    if status.steps and (status.step or status.phase != RUNNING):
         words += f", step {status.step} of {status.steps}"
     if status.phase == RUNNING and status.seconds_left:
         words += f", about {clock(status.seconds_left)} left"
     if status.phase == STOPPED:
         words += " (Resume goes on exactly there)"
-    return str(render("page/assets/status.html", name=name, words=words, status=status))
+    said = [_in_plain_words(text) for text in status.said[-3:]]
+    page_title = f"{status.share or 0:.0%} – sincut" if status.phase == RUNNING else f"{status.phase} – sincut"
+    values = {"name": name, "words": words, "share": status.share, "said": said, "page_title": page_title}
+    return str(render("page/assets/status.html", **values, going_on=status.phase in (RUNNING, STOPPING)))
 
 
-def _curve(title: str, by_step: Mapping[int, Mapping[str, float]]) -> pd.DataFrame:
-    """Numbers by step and name as rows (step, name, value), the names in a column with this title."""
+def _in_plain_words(warning: str) -> str:
+    """A warning of a training; one on a figure of a preview as what can be seen, and what to do about it."""
+    match = COMPLAINT.fullmatch(warning)
+    if match is None:
+        return warning
+    return f"{SEEN[match['figure']]} (step {match['step']}). Try again with another seed."
+
+
+def _curve(title: str, by_step: Mapping[int, Mapping[str, float]]) -> pd.DataFrame | None:
+    """Numbers by step and name as rows (step, name, value), the names in a column with this title; None without any.
+
+    A plot that is given an empty table keeps the types that it has guessed of its columns, and never draws later ones.
+    """
     lines = list(by_step.items())[:: max(1, len(by_step) // POINTS)]
     rows = [(step, name, value) for step, values in lines for name, value in values.items()]
-    return pd.DataFrame(rows, columns=["step", title, "value"])
+    return pd.DataFrame(rows, columns=["step", title, "value"]) if rows else None

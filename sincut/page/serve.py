@@ -49,7 +49,7 @@ def serve(
         os.environ["GRADIO_TEMP_DIR"] = place
         desk = Desk(Path.cwd(), Path(place), Trainings(runs.absolute(), device), compute, max_pixels)
         page = ui.build(desk)
-        url = _listen(ui, page, host, port, max_upload, open_)
+        url = _listen(ui, page, host, port, max_upload, open_, desk)
         try:
             say(f"sincut is at {url} (Ctrl-C stops it)")
             while not stop():
@@ -72,15 +72,17 @@ def _imported_ui() -> Any:
     return ui
 
 
-def _listen(ui: Any, page: Any, host: str, port: int | None, max_upload: int, open_: bool) -> str:
-    """Serve the page in a thread; returns its address. Raises `RunError` if nobody can listen or be reached there."""
+def _listen(ui: Any, page: Any, host: str, port: int | None, max_upload: int, open_: bool, desk: Any) -> str:
+    """Serve a desk's page in a thread; returns its address. Raises `RunError` where nobody can listen or be reached."""
     from httpx import HTTPError, InvalidURL
 
     from sincut.page.guard import middleware
+    from sincut.page.pages import routes
 
     before = middleware(LOCAL if host in LOCAL else None, UPLOADED_AT_ONCE * max_upload)
+    app = {"middleware": before, "routes": routes(report=desk.trainings.report)}
     try:
-        _, url, _ = ui.launch(page, host, port, max_upload, open_, {"middleware": before})
+        _, url, _ = ui.launch(page, host, port, max_upload, open_, app)
     except OSError:
         where = "ports 7860 to 7959" if port is None else f"port {port}"
         raise RunError(f"{host}: {where} cannot be listened on; give another one with --port") from None

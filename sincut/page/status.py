@@ -2,7 +2,7 @@
 
 import json
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +16,10 @@ LOG_FILE = "training.log"  # stderr of a training that the page has started
 RUNNING, STOPPING, DONE, STOPPED, FAILED = "running", "stopping", "finished", "stopped", "failed"  # phases
 
 
+# The words for what a training is doing, by the event that began it.
+READING, MEASURING, FINISHING = "reading the pictures", "measuring how fast this machine is", "making the last picture"
+
+
 @dataclass(frozen=True)
 class Status:
     """Phase and progress of a run."""
@@ -25,39 +29,71 @@ class Status:
     steps: int = 0  # planned; 0: not known yet
     seconds_left: float = 0.0
     said: tuple[str, ...] = ()  # notes on the pictures, warnings, and the last words of a training that failed
+    seconds: float = 0.0  # trained so far
+    doing: str = ""  # at the moment, in words; "": a training that is at rest or has said nothing yet
 
     @property
     def is_resumable(self) -> bool:
         """True if a training can go on from the run's checkpoint."""
         return self.phase == STOPPED
 
+    @property
+    def share(self) -> float | None:
+        """The share in [0, 1] of the time that is over, or without times of the steps; None: nothing is known yet."""
+        if self.phase == DONE:
+            return 1.0
+        if self.seconds_left and self.seconds:
+            return self.seconds / (self.seconds + self.seconds_left)
+        return min(1.0, self.step / self.steps) if self.steps and self.step else None
+
 
 def status_at_rest(folder: Path) -> Status:
     """The status of a run that no process trains."""
-    _, steps, _, said = last_words(folder)
+    last = last_words(folder, STOPPED)
     done, planned = _steps_of(folder)
     if planned and done >= planned:
-        return Status(DONE, done, planned, 0.0, said)
+        return Status(DONE, done, planned, 0.0, last.said)
     resumable = (folder / CHECKPOINT_FILE).is_file()
-    return Status(STOPPED if resumable else FAILED, done, planned or steps, 0.0, said)
+    return Status(STOPPED if resumable else FAILED, done, planned or last.steps, 0.0, last.said)
 
 
-def last_words(folder: Path) -> tuple[int, int, float, tuple[str, ...]]:
-    """The fields of `Status` after its phase, from the metrics and the log of a training. Never fails."""
+def last_words(folder: Path, phase: str) -> Status:
+    """The status of a run in this phase, from the metrics and the log of its training. Never fails."""
     step, steps, left = _progress(folder)
-    said = []
+    status = Status(phase, step, steps, left)
     for line in _lines(folder / LOG_FILE):
         if line.startswith("sincut: ") and "go on: " not in line:
-            said.append(line.removeprefix("sincut: "))
-        with suppress(ValueError, RecursionError, KeyError):
+            status = replace(status, said=(*status.said, line.removeprefix("sincut: ")))
+        with suppress(ValueError, RecursionError, KeyError, TypeError):
             event = json.loads(line) if line.startswith("{") else {}
-            if event.get("event") == "Warned":
-                said.append(str(event.get("message")))
-            if event.get("event") == "PictureRead" and event.get("notes"):
-                said.append(f"{event['role']} {event['name']}: {'; '.join(map(str, event['notes']))}")
-            if event.get("event") == "Planned":
-                steps = _count(event["steps"])
-    return step, steps, left, tuple(said)
+            status = _after(status, event)
+    return status
+
+
+def _after(status: Status, event: dict[str, Any]) -> Status:
+    """The status after a line of the log, an event as `--json` writes it. Raises `KeyError` for an incomplete one."""
+    kind = event.get("event")
+    if kind == "Warned":
+        return replace(status, said=(*status.said, str(event.get("message"))))
+    if kind == "PictureRead" and event.get("notes"):
+        words = f"{event['role']} {event['name']}: {'; '.join(map(str, event['notes']))}"
+        return replace(status, said=(*status.said, words))
+    if kind == "Reading":
+        return replace(status, doing=READING)
+    if kind == "Started":
+        return replace(status, doing=MEASURING, step=max(status.step, _count(event["step"])))
+    if kind == "Planned":
+        return replace(status, steps=_count(event["steps"]), doing=str(event.get("doing") or "training"))
+    if kind in ("Progress", "Preview", "Advanced"):
+        steps, doing = _count(event["steps"]) or status.steps, str(event.get("doing") or status.doing)
+        known = replace(status, step=max(status.step, _count(event["step"])), steps=steps, doing=doing)
+        if kind == "Preview":
+            return known
+        seconds, left = (number(event[name]) or 0.0 for name in ("seconds", "seconds_left"))
+        return replace(known, seconds=seconds, seconds_left=left)
+    if kind == "Trained":
+        return replace(status, doing=FINISHING, seconds_left=0.0)
+    return status
 
 
 def history_of(folder: Path) -> History:

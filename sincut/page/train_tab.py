@@ -6,10 +6,7 @@ from typing import Any
 import gradio as gr
 
 from sincut.config.resolve import DEFAULT_PRESET, load_preset, presets
-from sincut.errors import RunError
-from sincut.files import read_whole
-from sincut.model.card import data_uri
-from sincut.model.markup import escape, render
+from sincut.model.markup import escape
 from sincut.model.provenance import ROLES
 from sincut.page.desk import HIDDEN, Desk, told
 from sincut.page.jobs import Order
@@ -18,6 +15,10 @@ from sincut.page.status import RUNNING
 from sincut.pictures import formats
 
 POLL_SECONDS = 2.0
+DROP_HEIGHT = 120  # px of an empty field
+NAME_HEIGHT = 86  # px of one with the name of a file
+# A script of the browser.
+TO_STATUS = "() => {document.querySelector('#status').scrollIntoView({block: 'center', behavior: 'smooth'})}"
 DIRECTIONS = [  # labels, and words of the option --to
     ("to photo: the painting will look like the photo", "photo"),
     ("to painting: the photo will look like the painting", "painting"),
@@ -26,12 +27,9 @@ DIRECTIONS = [  # labels, and words of the option --to
 
 def train_tab(desk: Desk, page: Any) -> None:
     """Lay the tab out on the page: fields for a new training, and the runs."""
-    with gr.Accordion("What looks like what", open=not desk.trainings.names()):
-        gr.HTML(_directions())
     pictures = _picture_fields(desk)
     settings = _setting_fields()
     start = gr.Button("Start training", variant="primary", elem_id="start")
-    gr.Markdown("## Runs")
     _connect(desk, page, start, pictures, settings, run_fields())
 
 
@@ -49,9 +47,17 @@ def _connect(desk: Desk, page: Any, start: Any, pictures: list[Any], settings: l
             gr.Warning(str(escape(f"{', '.join(others)} is being trained too; both take longer")))
         return watch(name, None)
 
+    def chosen(given: Any) -> list[Path]:
+        return [desk.given(*pair, "") for pair in zip(given[:2], given[2:], strict=True) if any(pair)]
+
     def go_on(run: str, *given: Any) -> list[Any]:
-        candidates = [desk.given(*pair, "") for pair in zip(given[:2], given[2:], strict=True) if any(pair)]
-        return watch(desk.trainings.resume(run, candidates), None)
+        return watch(desk.trainings.resume(run, chosen(given)), None)
+
+    def longer(run: str, minutes: float | None, *given: Any) -> list[Any]:
+        return watch(desk.trainings.train_longer(run, minutes, chosen(given)), None)
+
+    def once_more(run: str, *given: Any) -> list[Any]:
+        return watch(desk.trainings.again(run, chosen(given)), None)
 
     def halt(run: str) -> list[Any]:
         desk.trainings.stop(run)
@@ -61,20 +67,28 @@ def _connect(desk: Desk, page: Any, start: Any, pictures: list[Any], settings: l
         return watch(run, None)
 
     outputs = list(shown)
-    start.click(told(begin), [*pictures, *settings], outputs, **HIDDEN)
-    shown.resume.click(told(go_on), [shown.runs, *pictures], outputs, **HIDDEN)
+
+    def try_to(*given: Any) -> list[Any]:
+        try:
+            return [*told(begin)(*given), ready]
+        except gr.Error as error:  # raised, it would leave Start grey
+            gr.Warning(error.message, duration=error.duration, title="Not started")
+            return [*[gr.skip()] * len(outputs), ready]
+
+    # Start is grey until the run shows or what is wrong is told.
+    ready, grey = gr.update(interactive=True), gr.update(interactive=False)
+    begun = start.click(lambda: grey, None, start, **HIDDEN).then(
+        try_to, [*pictures, *settings], [*outputs, start], **HIDDEN
+    )
+    begun.success(None, None, None, js=TO_STATUS)
+    shown.longer.click(told(longer), [shown.runs, shown.minutes, *pictures], outputs, **HIDDEN)
+    for button, act in ((shown.resume, go_on), (shown.again, once_more)):
+        button.click(told(act), [shown.runs, *pictures], outputs, **HIDDEN)
     shown.stop.click(told(halt), shown.runs, outputs, **HIDDEN)
     shown.runs.input(told(choose), shown.runs, outputs, **HIDDEN)
     timer = gr.Timer(POLL_SECONDS)
     for event in (timer.tick, page.load):
         event(told(watch), [shown.runs, shown.seen], outputs, concurrency_limit=None, **HIDDEN)
-
-
-def _directions() -> str:
-    """HTML: the two directions side by side, as `examples/gallery.py` has made them of the examples."""
-    data = read_whole(Path(__file__).parent / "assets" / "directions.jpg", RunError)
-    told = "A painting beside its translation to photo, and a photo beside its translation to painting"
-    return str(render("page/assets/directions.html", picture=data_uri(data), told=told))
 
 
 def _picture_fields(desk: Desk) -> list[Any]:
@@ -92,8 +106,8 @@ def _drop_field(role: str) -> tuple[Any, Any]:
     """A field to drop one picture, and the one that shows it then."""
     label = role.capitalize()
     with gr.Column(min_width=280):
-        file = gr.File(label=label, file_types=sorted(formats.SUFFIXES), height=140, elem_id=f"drop-{role}")
-        return file, gr.Image(label=label, interactive=False, height=260, visible=False, buttons=["fullscreen"])
+        file = gr.File(label=label, file_types=sorted(formats.SUFFIXES), height=DROP_HEIGHT, elem_id=f"drop-{role}")
+        return file, gr.Image(label=label, interactive=False, height=200, visible=False, buttons=["fullscreen"])
 
 
 def _path_field(desk: Desk, role: str) -> Any:
@@ -112,11 +126,12 @@ def _show_choice(desk: Desk, role: str, file: Any, text: Any, picture: Any) -> N
 
     def look(upload: str | None, typed: str | None) -> Any:
         if not upload and not (typed or "").strip():
-            return gr.update(value=None, visible=False)
-        return gr.update(value=desk.shown(desk.given(upload, typed, role)), visible=True)
+            return gr.update(height=DROP_HEIGHT), gr.update(value=None, visible=False)
+        picture = desk.shown(desk.given(upload, typed, role))
+        return gr.update(height=NAME_HEIGHT if upload else DROP_HEIGHT), gr.update(value=picture, visible=True)
 
     for event in (file.change, text.submit, text.blur):
-        event(told(look), [file, text], picture, **HIDDEN)
+        event(told(look), [file, text], [file, picture], **HIDDEN)
 
 
 def _setting_fields() -> list[Any]:

@@ -4,36 +4,34 @@ It works on the same run folders as the commands. A visitor's choices belong to 
 is read from its run folder, so visitors come and go without disturbing it.
 """
 
+from pathlib import Path
 from typing import Any
 
 import gradio as gr
 
+from sincut.errors import RunError
+from sincut.files import read_whole
+from sincut.model.card import data_uri
 from sincut.page.apply_tab import apply_tab
 from sincut.page.desk import HIDDEN, Desk, told
 from sincut.page.models_tab import about_words, chosen_words, models_tab
 from sincut.page.similar_tab import similar_tab
 from sincut.page.train_tab import train_tab
 
-CSS = """
-.gradio-container {max-width: 1180px !important; width: 100%; margin: 0 auto !important}
-.status progress {width: 100%; height: 0.7rem; appearance: none; border: 0; border-radius: 0.35rem; overflow: hidden}
-.status progress::-webkit-progress-bar {background: var(--border-color-primary)}
-.status progress::-webkit-progress-value {background: var(--color-accent)}
-.status progress::-moz-progress-bar {background: var(--color-accent)}
-.status p, .about p {margin: 0.3rem 0}
-.about table, .about tr, .about td {border: 0 !important}
-.about table {width: 100%; margin: 0.2rem 0 0.8rem}
-.about td {padding: 0.15rem 0.9rem 0.15rem 0 !important; overflow-wrap: anywhere; vertical-align: top}
-.about td:first-child {color: var(--body-text-color-subdued); width: 45%}
-.warning {color: #b45309}
-.dark {color-scheme: dark}
-.dark .warning {color: #fbbf24}
-#choose-model .grid-container, #models .grid-container {
-  grid-template-columns: repeat(auto-fill, minmax(150px, 1fr)) !important}
-.caption-label {max-width: 95%}
-#results .label-clear-button {display: none}
-footer {display: none !important}
-"""
+CARDS_SIZE = 232, 1160  # px (H, W) of directions.jpg: to photo in its left half, to painting in its right
+ASSETS = Path(__file__).parent / "assets"
+
+
+def _style() -> str:
+    """The page's CSS, with the picture of both directions for the two choices, each of which shows a half of it."""
+    cards = data_uri(read_whole(ASSETS / "directions.jpg", RunError))
+    h, w = CARDS_SIZE
+    return f":root {{--cards: url({cards}); --card-shape: {w // 2} / {h}}}\n{_asset('page.css')}"
+
+
+def _asset(name: str) -> str:
+    """The text of a file that the page ships."""
+    return read_whole(ASSETS / name, RunError).decode()
 
 
 def build(desk: Desk) -> Any:
@@ -84,6 +82,14 @@ def launch(page: Any, host: str, port: int | None, max_upload: int, open_: bool,
         body_text_color_subdued_dark="*neutral_300",
         block_info_text_color="*neutral_600",
         block_info_text_color_dark="*neutral_300",
+        # White on these is at least 4.5:1, and so are these on white.
+        button_primary_background_fill="*primary_700",
+        button_primary_background_fill_dark="*primary_700",
+        button_primary_background_fill_hover="*primary_800",
+        button_primary_background_fill_hover_dark="*primary_800",
+        button_primary_text_color="white",
+        button_primary_text_color_dark="white",
+        color_accent="*primary_700",
     )
     return page.queue(api_open=False).launch(
         server_name=host,
@@ -103,5 +109,6 @@ def launch(page: Any, host: str, port: int | None, max_upload: int, open_: bool,
         pwa=False,
         mcp_server=False,
         theme=theme,
-        css=CSS,
+        css=_style(),
+        head=f"<script>{_asset('page.js')}</script>",
     )

@@ -29,6 +29,7 @@ from sincut.pictures.writing import Saving
 from sincut.translation.options import Options
 from sincut.translation.translator import Translator
 
+DOWNLOADED_BYTES = 2_000_000_000  # of all results together that are packed; more are left where they lie
 SCREEN_MEGAPIXELS = 2.0  # size at which a picture is shown; larger ones are reduced to it
 TOO_LARGE_TO_SHOW = 200e6  # pixels; larger pictures are not decoded only to be shown
 KEPT_SECONDS = 86_400.0  # age at which results are removed
@@ -45,7 +46,7 @@ class Batch:
     skipped: tuple[Job, ...]  # their outputs were there already
     failed: tuple[str, ...]  # a line for each
     left: int  # pictures not reached when it was stopped
-    archive: Path | None = None  # zip file of all results of uploads
+    archive: Path | None = None  # zip file of all results
     left_out: tuple[str, ...] = ()  # a line for each reason to leave something out
 
     @property
@@ -86,10 +87,13 @@ def translate_uploads(
     _forget_old(place)
     here = Path(tempfile.mkdtemp(prefix=PREFIX, dir=place))
     sources = _staged(files, here / "sources")
+    name = (model if model.is_dir() else model.with_suffix("")).name
+    named = "{folder}/{stem}-" + name.replace("{", "{{").replace("}", "}}")
+    make_folder(here / "results", RunError)
     batch = translate_folder(
-        sources, here / "results", model, translator, options, saving, format_, on_event=on_event, stop=stop
+        sources, here / "results" / named, model, translator, options, saving, format_, on_event=on_event, stop=stop
     )
-    return replace(batch, archive=_packed(batch, here) if batch.done else None)
+    return packed(batch, here / "results", here)
 
 
 def translate_folder(
@@ -114,12 +118,32 @@ def translate_folder(
     return Batch(tuple(result.done), tuple(result.skipped), tuple(failed), result.left, left_out=plan.warnings)
 
 
+def packed(batch: Batch, results: Path, place: Path) -> Batch:
+    """The batch with a zip file in `place` of all results, which are stored as they are: pictures are compressed.
+
+    Names in it are paths below the folder `results`. There is none of more than `DOWNLOADED_BYTES`.
+    """
+    if not batch.shown or sum(Path(job.target).stat().st_size for job in batch.shown) > DOWNLOADED_BYTES:
+        return batch
+    target = Path(tempfile.mkdtemp(prefix=PREFIX, dir=place)) / ZIP
+    with zipfile.ZipFile(target, "w", zipfile.ZIP_STORED) as archive:
+        for job in batch.shown:
+            archive.write(job.target, job.target.relative_to(results))
+    return replace(batch, archive=target)
+
+
 def on_screen(path: Path, place: Path, max_pixels: int = MAX_PIXELS) -> Path:
     """The path of a reduced copy in `place` that any browser can show. Raises `ImageError`."""
+    size_to_show(path, max_pixels)
+    return as_file(reading.viewable(path, SCREEN_MEGAPIXELS, max_pixels), path.stem, place)
+
+
+def size_to_show(path: Path, max_pixels: int = MAX_PIXELS) -> tuple[int, int]:
+    """The size (H, W) of a picture file. Raises `ImageError` for one that is too large to be shown."""
     h, w = reading.size_of(path, max_pixels)
     if h * w > TOO_LARGE_TO_SHOW:
         raise ImageError(f"{path.name}: {w}x{h} pixels are too many to be shown here; open the file instead")
-    return as_file(reading.viewable(path, SCREEN_MEGAPIXELS, max_pixels), path.stem, place)
+    return h, w
 
 
 def as_file(picture: Picture, name: str, place: Path) -> Path:
@@ -130,27 +154,24 @@ def as_file(picture: Picture, name: str, place: Path) -> Path:
 
 
 def _staged(files: Sequence[Path], target: Path) -> Path:
-    """Link or copy the files into the folder `target`, which is made and returned; equal names are numbered."""
+    """Link or copy the files into the folder `target`, which is made and returned; equal names are numbered.
+
+    So are those that differ in their suffix alone: formats that are not written become JPEG, and names would be equal.
+    """
     make_folder(target, RunError)
+    stems = set[str]()
     for path in files:
-        name = UNSAFE.sub("_", path.name).lstrip(".") or "picture"
-        link, number = target / name, 1
-        while link.exists():
+        name = Path(UNSAFE.sub("_", path.name).lstrip(".") or "picture")
+        stem, number = name.stem, 1
+        while stem.lower() in stems:
             number += 1
-            link = target / f"{Path(name).stem}-{number}{Path(name).suffix}"
+            stem = f"{name.stem}-{number}"
+        stems.add(stem.lower())
+        link = target / f"{stem}{name.suffix}"
         try:
             os.link(path, link)
         except OSError:  # another disk, or a file system without links
             shutil.copyfile(path, link)
-    return target
-
-
-def _packed(batch: Batch, folder_: Path) -> Path:
-    """The path of a zip file with all results, which are stored as they are: pictures are compressed already."""
-    target = folder_ / ZIP
-    with zipfile.ZipFile(target, "w", zipfile.ZIP_STORED) as archive:
-        for job in batch.done:
-            archive.write(job.target, job.target.relative_to(folder_ / "results"))
     return target
 
 

@@ -7,14 +7,17 @@ import threading
 import time
 from collections.abc import Callable
 from contextlib import nullcontext
+from dataclasses import replace
+from itertools import pairwise
 from pathlib import Path
 from typing import IO
 
 import pytest
 from click.testing import CliRunner
-from helpers import make_model
+from helpers import make_model, save_telling
 
 from sincut.cli import main
+from sincut.config.resolve import resolve
 from sincut.config.sections import Config
 from sincut.errors import ConfigError, ImageError, Interrupted, RunError
 from sincut.files import is_locked, locked
@@ -89,6 +92,11 @@ def test_pictures_of_a_run_are_known_by_their_bytes(painting: Path, photo: Path,
     trainings._begin = lambda folder, arguments: begun.append(arguments) or "moved"  # type: ignore[method-assign,func-returns-value]
     trainings.resume("moved")
     assert begun[0] == [str(painting), str(photo), "--resume"]
+    trainings.train_longer("moved", 2.5)
+    assert begun.pop() == [str(painting), str(photo), "--more", "2.5"]
+    for minutes in (0, -1, None):
+        with pytest.raises(ConfigError, match="minutes"):
+            trainings.train_longer("moved", minutes)
     elsewhere = painting.rename(tmp_path / "elsewhere.png")
     with pytest.raises(RunError, match=r"painting\.png is not where it was"):
         trainings.resume("moved", [photo])
@@ -266,3 +274,49 @@ def test_closing_tells_what_can_be_resumed(tmp_path: Path) -> None:
         (tmp_path / "runs" / name / file).touch()
         trainings.processes[name] = subprocess.Popen([sys.executable, "-c", "import time; time.sleep(60)"])
     assert trainings.close() == ["saved"]
+
+
+def test_the_same_training_is_not_started_twice_and_again_takes_the_next_seed(
+    painting: Path, photo: Path, tmp_path: Path, tiny: Config, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder = tmp_path / "runs" / "one"
+    stopped_run(painting, photo, folder, tiny, reverse=True)
+    trainings, started = Trainings(tmp_path / "runs"), list[list[str]]()
+
+    class Started(FakeProcess):
+        def __init__(self, command: list[str], **options: object) -> None:
+            super().__init__()
+            started.append(command)
+
+    monkeypatch.setattr(subprocess, "Popen", Started)
+    assert trainings.again("one") == "photo-to-painting"
+    words = started[0][4:]
+    assert words[words.index("--to") + 1] == "painting" and words[words.index("--seed") + 1] == "1"
+    flags = [word for flag, word in pairwise(words) if flag == "--set"]
+    preset = words[words.index("--preset") + 1]
+    again = resolve(preset, [*flags, "schedule.seed=0"])
+    assert again == tiny
+    with pytest.raises(RunError, match="photo-to-painting: is just this training"):
+        trainings.again("one")
+    order = Order(painting, photo, "painting", preset, seed=1, settings=flags)
+    with pytest.raises(RunError, match="photo-to-painting: is just this training"):
+        trainings.start(replace(order, name="another name"))
+    assert trainings.start(replace(order, seed=2)) == "photo-to-painting-2"
+    trainings.processes["photo-to-painting"].send_signal(15)
+    assert trainings.again("one") == "photo-to-painting-3"
+
+
+def test_models_have_done_a_step_and_reports_are_of_runs(tmp_path: Path, tiny: Config) -> None:
+    runs = tmp_path / "runs"
+    for name, steps, planned in (("ready", 3, 4), ("begun", 0, 4), ("older", 0, 0)):
+        (runs / name).mkdir(parents=True)
+        save_telling(make_model(tiny), runs / name / "model.safetensors", steps=steps, planned_steps=planned)
+    (runs / "broken").mkdir()
+    (runs / "broken" / "model.safetensors").write_text("no model")
+    trainings = Trainings(runs)
+    assert set(trainings.models()) == {"ready", "older", "broken"} and "begun" in trainings.names()
+    assert trainings.report("ready") is None
+    (runs / "ready" / "report.html").touch()
+    assert trainings.report("ready") == runs / "ready" / "report.html"
+    with pytest.raises(RunError):
+        trainings.report("../ready")

@@ -19,7 +19,7 @@ def test_only_what_is_new_is_sent(tmp_path: Path, tiny: Config) -> None:
 
     desk = Desk(tmp_path, tmp_path, Trainings(tmp_path / "runs", "cpu"), "cpu")
     first = Shown(*run_updates(desk, None, None))
-    assert first.status == "<p>No runs yet. Choose two pictures above.</p>" and first.stop == gr.skip()
+    assert first.status == "<p>No runs yet. Choose two pictures, then start.</p>" and first.stop == gr.skip()
     assert run_updates(desk, None, first.seen) == [gr.skip()] * len(first)
     (tmp_path / "runs" / "sea").mkdir(parents=True)
     (tmp_path / "runs" / "sea" / "metrics.jsonl").write_text('{"step": 1, "losses": {"D": 0.5, "NCE": 2}}\n')
@@ -27,7 +27,7 @@ def test_only_what_is_new_is_sent(tmp_path: Path, tiny: Config) -> None:
     second = Shown(*run_updates(desk, None, first.seen))
     assert second.runs["value"] == "sea" and second.runs["choices"] == [("sea – failed", "sea")]
     assert second.losses.to_dict("list") == {"step": [1, 1], "loss": ["D", "NCE"], "value": [0.5, 2]}
-    assert second.figures.empty and second.latest is None and second.previews == []
+    assert second.figures is None and second.latest is None and second.previews == []
     assert not second.stop["interactive"] and not second.resume["interactive"]
     assert run_updates(desk, "sea", second.seen) == [gr.skip()] * len(second)
     with (tmp_path / "runs" / "sea" / "metrics.jsonl").open("a") as metrics:
@@ -60,10 +60,23 @@ def test_the_status_is_told_in_words_of_which_none_is_html() -> None:
     from sincut.page.run_view import _in_full
     from sincut.page.status import DONE, RUNNING, STOPPED, Status
 
-    told = _in_full("<b>&", Status(RUNNING, 3, 10, 400.0, ("first", "<script>", "x", "y")))
+    told = _in_full("<b>&", Status(RUNNING, 3, 10, 400.0, ("first", "<script>", "x", "y"), 100.0))
     assert "<strong>&lt;b&gt;&amp;</strong>: running, step 3 of 10, about 7 min left</p>" in told
-    assert 'value="3" max="10"' in told and told.count("warning") == 3
+    assert 'value="0.200" max="1"' in told and 'data-title="20% – sincut"' in told and told.count("warning") == 3
     assert "&lt;script&gt;" in told and "<script>" not in told and "first" not in told
-    assert ": running, getting ready</p>" in _in_full("a", Status(RUNNING))
+    told = _in_full("a", Status(RUNNING, doing="measuring"))
+    assert ": running, measuring</p>" in told and "<progress" in told and "value=" not in told
     assert ": stopped, step 3 of 10 (Resume goes on exactly there)</p>" in _in_full("a", Status(STOPPED, 3, 10))
     assert ": finished, step 9 of 9</p>" in _in_full("a", Status(DONE, 9, 9))
+
+
+def test_a_warning_on_figures_says_what_can_be_seen_and_what_helps() -> None:
+    from sincut.page.run_view import SEEN, _in_plain_words
+    from sincut.report.measures import complaints
+
+    said = complaints({"colour": 9.0, "texture": 9.0, "structure": 0.0, "tone": -1.0})
+    assert len(said) == len(SEEN) == 4
+    for complaint, words in zip(said, SEEN.values(), strict=True):
+        told = _in_plain_words(f"step 8: {complaint}; another --seed may do better")
+        assert told == f"{words} (step 8). Try again with another seed."
+    assert _in_plain_words("the disk is full; another --seed") == "the disk is full; another --seed"

@@ -46,3 +46,32 @@ def test_numbers_of_strangers_disturb_nobody(tmp_path: Path, tiny: Config) -> No
     assert len(statuses) == 5 and {status.phase for status in statuses.values()} == {FAILED}
     assert {(status.step, status.steps) for status in statuses.values()} == {(0, 0)}
     assert status_._progress(runs / "nan") == (3, 0, 0.0)
+
+
+def test_what_a_training_is_doing_is_told_by_its_events(tmp_path: Path) -> None:
+    log, told = tmp_path / "training.log", list[tuple[str, int, int, float | None]]()
+    planned = {"event": "Planned", "step": 0, "steps": 40}
+    for event in (
+        {"event": "Reading", "painting": "a", "photo": "b", "memory": 1},
+        {"event": "Started", "step": 0},
+        planned,
+        {"event": "Preview", "step": 6, "steps": 40},
+        {"event": "Progress", "step": 10, "steps": 40, "seconds": 5.0, "seconds_left": 15.0},
+        {**planned, "doing": "training 2 of 3"},
+        {"event": "Advanced", "step": 12, "steps": 40, "seconds": 6.0, "seconds_left": 14.0, "doing": "all in one"},
+        {"event": "Trained", "steps": 40, "seconds": 20.0},
+    ):
+        with log.open("a") as file:
+            file.write(json.dumps(event) + "\n")
+        status = status_.last_words(tmp_path, status_.RUNNING)
+        told.append((status.doing, status.step, status.steps, status.share))
+    assert told == [
+        ("reading the pictures", 0, 0, None),
+        ("measuring how fast this machine is", 0, 0, None),
+        ("training", 0, 40, None),
+        ("training", 6, 40, 0.15),
+        ("training", 10, 40, 0.25),
+        ("training 2 of 3", 10, 40, 0.25),
+        ("all in one", 12, 40, 0.3),
+        ("making the last picture", 12, 40, 0.3),
+    ]

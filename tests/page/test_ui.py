@@ -18,7 +18,7 @@ from urllib.parse import urlsplit
 from urllib.request import ProxyHandler, Request, build_opener
 
 import pytest
-from helpers import ROOT, TINY, make_model, scene
+from helpers import ROOT, TINY, chromium, make_model, scene
 from PIL import Image
 
 from sincut.config.resolve import resolve
@@ -32,8 +32,6 @@ pytestmark = pytest.mark.slow
 
 SETTINGS = [f"{s}.{k}={json.dumps(v)}" for s, values in TINY.items() for k, v in values.items() if k != "steps"]
 WAIT = 120
-CHROMIUM = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
-DRIVER = shutil.which("chromedriver")
 
 
 @dataclass
@@ -174,7 +172,7 @@ def test_larger_uploads_are_refused(server: Server) -> None:
 
 
 def test_visitors_have_their_own_choices_and_results(server: Server) -> None:
-    options = ["everything from the translation", "1", False, 1, 0.5, "as it came", False]
+    options = ["everything from the translation", "1", False, 1, 0.5, None, "as it came", None, False, False]
     fields: dict[str, list[Any]] = {}
     for session, name, strength in (("one", "painting.png", 1), ("two", "other.png", 0)):
         fields[session] = ["ignored: the model of a tab is kept by the server", None, name, f"styled-{session}", False,
@@ -198,7 +196,8 @@ def test_stop_counts_for_styling_that_waits_for_its_turn(server: Server) -> None
     (server.folder / "many").mkdir()
     for number in range(100):
         shutil.copy(server.folder / "painting.png", server.folder / "many" / f"{number}.png")
-    options = [False, 1, "everything from the translation", "1", False, 1, 0.5, "as it came", False]
+    looks = [1, "everything from the translation", "1", False, 1, 0.5, None]
+    options = [False, *looks, "as it came", None, False, False]
     for session in ("busy", "patient"):  # one styles, the other waits until it is done
         assert server.call("refresh", session, "")["success"]
         *first, last = server.clicked("style")
@@ -225,18 +224,8 @@ def eventually(condition: Callable[[], Any], seconds: float = WAIT) -> Any:
 
 @pytest.fixture
 def browser(tmp_path: Path) -> Iterator[Any]:
-    if CHROMIUM is None or DRIVER is None:
-        pytest.skip("needs Chromium and its chromedriver on this machine")
-    webdriver = pytest.importorskip("selenium.webdriver")
-    options = webdriver.ChromeOptions()
-    options.binary_location = CHROMIUM
-    for flag in ("--headless=new", "--no-sandbox", "--disable-dev-shm-usage", "--window-size=1280,2400"):
-        options.add_argument(flag)
-    options.set_capability("goog:loggingPrefs", {"performance": "ALL"})
-    options.add_experimental_option("prefs", {"download.default_directory": str(tmp_path)})
-    chrome = webdriver.Chrome(options=options, service=webdriver.ChromeService(DRIVER))
-    yield chrome
-    chrome.quit()
+    with chromium("--window-size=1280,2400", **{"download.default_directory": str(tmp_path)}) as chrome:
+        yield chrome
 
 
 @dataclass
@@ -282,6 +271,8 @@ TEXT = ":is(input, textarea)"
 
 
 def test_a_visitor_trains_styles_compares_and_downloads(server: Server, browser: Any, tmp_path: Path) -> None:
+    from selenium.webdriver import ActionChains, Keys
+
     visitor, folder = Visitor(browser), server.folder
     browser.get(server.url)
     visitor.give("#drop-painting", folder / "painting.png")
@@ -289,6 +280,7 @@ def test_a_visitor_trains_styles_compares_and_downloads(server: Server, browser:
     visitor.click("button.label-wrap", "More settings")
     visitor.train("first", "crops.sise=3")
     visitor.read("body", "did you mean crops.size?")  # a toast, and nothing is begun
+    assert visitor.one("#start:enabled")
     assert not (folder / "runs" / "first").exists()
     visitor.train("first", "schedule.steps=4")
     visitor.read("#status", "first: finished, step 4 of 4")
@@ -301,20 +293,20 @@ def test_a_visitor_trains_styles_compares_and_downloads(server: Server, browser:
     visitor.give("#drop-pictures", folder / "other.png", folder / "photo.png")
     visitor.click("#style")
     visitor.read("#styled", "2 styled.")
-    assert eventually(lambda: len(visitor.all("#slider img")) >= 2)
-    handle = eventually(lambda: visitor.all("#slider .outer"))[0]
-    before = handle.get_attribute("style"), handle.location
-    from selenium.webdriver import ActionChains
-
-    ActionChains(browser).drag_and_drop_by_offset(visitor.all("#slider .icon")[0], 150, 0).perform()
-    assert eventually(lambda: (handle.get_attribute("style"), handle.location) != before)
+    visitor.read("#shown", "other-first.png, 90×72. Download it below.")
+    assert len(visitor.all("#shown img")) == 2 and not visitor.all("#shown :is(a, button)")
+    figure, handle = visitor.one("#shown figure"), visitor.one("#shown input[type=range]")
+    handle.send_keys(Keys.ARROW_RIGHT * 10)
+    assert eventually(lambda: "60%" in figure.get_attribute("style"))
+    ActionChains(browser).drag_and_drop_by_offset(handle, -20, 0).perform()
+    assert eventually(lambda: "60%" not in figure.get_attribute("style"))
     visitor.click("#zip")
     archive = eventually(lambda: list(tmp_path.glob("*.zip")))[0]
     with zipfile.ZipFile(archive) as packed:
-        assert packed.namelist() == ["other.png", "photo.png"] and packed.testzip() is None
+        assert packed.namelist() == ["other-first.png", "photo-first.png"] and packed.testzip() is None
     load(folder / "runs" / "first").apply_file(folder / "other.png", tmp_path / "o.png")
     with zipfile.ZipFile(archive) as packed:
-        assert packed.read("other.png") == (tmp_path / "o.png").read_bytes()
+        assert packed.read("other-first.png") == (tmp_path / "o.png").read_bytes()
     assert visitor.requested() == {urlsplit(server.url).netloc}
 
 
@@ -322,7 +314,7 @@ def test_a_visitor_trains_styles_compares_and_downloads(server: Server, browser:
 def test_ctrl_c_saves_a_training_that_a_closed_tab_has_left(server: Server) -> None:
     paths = None, None, "painting.png", "photo.png"
     settings = "\n".join([*SETTINGS, "schedule.steps=100000", "output.log_every=1"])
-    begun = server.call("begin", "gone", *paths, "photo", "quick", 3, "long", 0, settings, True)
+    begun = server.call("try_to", "gone", *paths, "photo", "quick", 3, "long", 0, settings, True)
     assert begun["success"], begun
     run = server.folder / "runs" / "long"
     eventually(lambda: (run / "metrics.jsonl").exists())

@@ -40,15 +40,26 @@ def test_uploads_keep_names_formats_and_metadata(tmp_path: Path, model_file: Pat
     exif[0x013B] = "somebody"
     files = [upload(place, "a.jpg", 1, exif=exif, dpi=(300, 300)), upload(place, "a.jpg", 2), upload(place, "b.png", 3)]
     batch = uploads.translate_uploads(files, place, model_file, translator, *PLAIN)
-    assert [job.target.name for job in batch.done] == ["a-2.jpg", "a.jpg", "b.png"] and not batch.failed
-    first = Path(next(job.target for job in batch.done if job.target.name == "a.jpg"))
+    names = ["a-2-some.jpg", "a-some.jpg", "b-some.png"]
+    assert [job.target.name for job in batch.done] == names and not batch.failed
+    first = Path(next(job.target for job in batch.done if job.target.name == "a-some.jpg"))
     with Image.open(first) as image:
         assert image.format == "JPEG" and image.getexif()[0x013B] == "somebody" and image.info["dpi"] == (300, 300)
     translator.apply_file(files[0], tmp_path / "direct.jpg")
     assert first.read_bytes() == (tmp_path / "direct.jpg").read_bytes()
     assert batch.archive is not None
     with zipfile.ZipFile(batch.archive) as archive:
-        assert archive.namelist() == ["a-2.jpg", "a.jpg", "b.png"] and archive.read("a.jpg") == first.read_bytes()
+        assert archive.namelist() == names and archive.read("a-some.jpg") == first.read_bytes()
+
+
+def test_results_are_named_by_picture_and_model_whatever_is_in_their_names(
+    tmp_path: Path, model_file: Path, translator: Translator
+) -> None:
+    model = model_file.rename(model_file.with_name("{x} 1.5.safetensors"))
+    files = [upload(tmp_path, name, number) for number, name in enumerate(("v1.2.png", "p.bmp", "p.gif", "q.gif"))]
+    batch = uploads.translate_uploads(files, tmp_path, model, translator, *PLAIN)
+    names = ["p-2-{x} 1.5.png", "p-{x} 1.5.bmp", "q-{x} 1.5.png", "v1.2-{x} 1.5.png"]
+    assert [job.target.name for job in batch.done] == names, batch
 
 
 def test_uploads_that_fail_are_told_and_the_others_go_on(
@@ -83,6 +94,21 @@ def test_folders_go_on_where_they_were(tmp_path: Path, model_file: Path, transla
     assert len(batch.done) == 2 and (output / "upload1" / "x.png").is_file() and batch.archive is None
     again = uploads.translate_folder(source, output, model_file, translator, *PLAIN)
     assert len(again.skipped) == 2 and again.shown == batch.done
+
+
+def test_results_in_a_named_folder_are_packed_unless_they_are_too_many(
+    tmp_path: Path, model_file: Path, translator: Translator, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    source, output = tmp_path / "in", tmp_path / "out"
+    upload(source, "x.png", 1)
+    batch = uploads.translate_folder(source, output, model_file, translator, *PLAIN)
+    packed = uploads.packed(batch, output, tmp_path)
+    assert packed.archive is not None and packed.archive.parent.name.startswith(uploads.PREFIX)
+    with zipfile.ZipFile(packed.archive) as archive:
+        assert archive.namelist() == ["upload1/x.png"] and archive.testzip() is None
+    monkeypatch.setattr(uploads, "DOWNLOADED_BYTES", 10)
+    assert uploads.packed(batch, output, tmp_path) == batch
+    assert uploads.packed(uploads.Batch((), (), (), 0), output, tmp_path).archive is None
 
 
 def test_a_picture_goes_into_a_folder_with_dots_and_what_is_left_out_is_told(

@@ -12,7 +12,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from helpers import make_model, scene
+from helpers import chromium, make_model, scene
 from PIL import Image
 
 import sincut
@@ -255,20 +255,8 @@ def test_runs_without_copies_take_the_files_they_are_given(tiny: Config, paintin
 
 @pytest.fixture(scope="module")
 def browser() -> Iterator[Any]:
-    webdriver = pytest.importorskip("selenium.webdriver", reason="selenium is not installed")
-    names = ("chromium", "chromium-browser", "google-chrome", "chrome")
-    found = next((path for path in map(shutil.which, names) if path), None)
-    chromedriver = shutil.which("chromedriver")
-    if not found or not chromedriver:
-        pytest.skip("no Chromium with its chromedriver on this machine")
-    options = webdriver.ChromeOptions()
-    options.binary_location = found
-    for flag in ("--headless=new", "--no-sandbox", "--disable-gpu", "--hide-scrollbars", "--window-size=1200,1000"):
-        options.add_argument(flag)
-    options.set_capability("goog:loggingPrefs", {"browser": "ALL", "performance": "ALL"})
-    driver = webdriver.Chrome(options=options, service=webdriver.ChromeService(chromedriver))
-    yield driver
-    driver.quit()
+    with chromium("--hide-scrollbars", "--window-size=1200,1000") as chrome:
+        yield chrome
 
 
 def opened(browser: Any, run: Path, width: int = 1200, scheme: str = "light") -> None:

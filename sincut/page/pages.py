@@ -1,0 +1,45 @@
+"""Pages that the server hands out beside its own: reports of runs, and comparisons of models.
+
+A run folder may come from a stranger, and its report may hold any script. It is served as a sandbox (Content Security
+Policy, https://www.w3.org/TR/CSP3/#directive-sandbox): of an origin of its own, whose requests `guard.Guard` refuses.
+"""
+
+from collections.abc import Callable
+from pathlib import Path
+
+from starlette.requests import Request
+from starlette.responses import HTMLResponse, PlainTextResponse, Response
+from starlette.routing import Route
+
+from sincut.errors import RunError
+from sincut.files import read_whole
+
+SANDBOX = {
+    "Content-Security-Policy": "sandbox allow-scripts allow-modals allow-downloads",
+    "X-Content-Type-Options": "nosniff",
+    "Cache-Control": "no-store",
+}
+
+
+def routes(**pages: Callable[[str], Path | None]) -> list[Route]:
+    """Routes such as /report/NAME, by the first word of their path: a function gives the HTML file of a name.
+
+    Where it gives none, or raises `RunError`, the answer is status 404.
+    """
+    return [Route(f"/{word}/{{name:path}}", _answering(file_of), methods=["GET"]) for word, file_of in pages.items()]
+
+
+def _answering(file_of: Callable[[str], Path | None]) -> Callable[[Request], Response]:
+    """The endpoint of a route whose pages are these files."""
+
+    def answer(request: Request) -> Response:
+        try:
+            path = file_of(request.path_params["name"])
+            page = read_whole(path, RunError) if path is not None else None
+        except RunError:
+            page = None
+        if page is None:
+            return PlainTextResponse("no such page", 404)
+        return HTMLResponse(page, headers=SANDBOX)
+
+    return answer
