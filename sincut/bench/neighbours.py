@@ -18,7 +18,7 @@ import torch
 
 from sincut.bench.alone import STOPPED
 from sincut.bench.measure import SECONDS, Measuring, OnPart, Stop
-from sincut.bench.starts import event_of, training_command
+from sincut.bench.starts import GRACE, event_of, training_command
 from sincut.config.sections import Config
 from sincut.devices import find_compute
 from sincut.errors import Interrupted, SincutError, counted
@@ -52,7 +52,7 @@ def measure_neighbours(
     with tempfile.TemporaryDirectory() as made:
         words = [*training_command(config, device, Path(made)), *ENDLESS]
         try:
-            ended = child.attend(words, turns.hear, turns.over)
+            ended = child.attend(words, turns.hear, turns.over, GRACE)
         finally:
             turns.close()
     if stop():

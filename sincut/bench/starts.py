@@ -18,6 +18,7 @@ from sincut.pictures.picture import Picture
 from sincut.pictures.writing import save
 from sincut.runs import child
 
+GRACE = 2.0  # seconds in which a command may end by itself; what it makes is of no use
 SMALL = 64  # px of the picture that `apply` begins with
 
 
@@ -72,7 +73,7 @@ def _heard(words: Sequence[str], event: str, limit: float, stop: Callable[[], bo
     def over() -> bool:
         return bool(heard) or stop() or time.perf_counter() - began > limit
 
-    ended = child.attend(words, hear, over)
+    ended = child.attend(words, hear, over, GRACE)
     if heard:
         return heard[0]
     if stop():

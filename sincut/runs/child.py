@@ -5,6 +5,7 @@ has started it, however that ends: each watches its parent (`follow`), and stops
 """
 
 import io
+import math
 import os
 import signal
 import subprocess
@@ -96,22 +97,28 @@ def ask_to_stop(process: Process) -> None:
 
 
 def attend(
-    words: Sequence[str], on_line: Callable[[str], None] | None = None, stop: Callable[[], bool] = lambda: False
+    words: Sequence[str],
+    on_line: Callable[[str], None] | None = None,
+    stop: Callable[[], bool] = lambda: False,
+    grace: float = math.inf,
 ) -> Ended:
-    """Run a training's command to its end; once `stop` is true, it is asked to save and end.
+    """Run a training's command to its end; once `stop` is true, it is asked to save and end, and killed if it has not
+    done so in `grace` seconds.
 
     `on_line` is called, in another thread, with each line of its stderr; without it the training writes to this
     process's stderr. If `on_line` or `stop` raises, or Ctrl-C interrupts this, the training is stopped in the same way,
     and the exception raised when it has ended.
     """
-    asked = False
+    asked, until = False, math.inf
     with start(words, subprocess.PIPE if on_line else None) as process:
         listener = _Listener(process.stderr, on_line) if process.stderr is not None and on_line else None
         try:
             while process.poll() is None:
                 if not asked and (stop() or (listener is not None and listener.error is not None)):
-                    asked = True
+                    asked, until = True, time.monotonic() + grace
                     ask_to_stop(process)
+                if time.monotonic() > until:
+                    process.kill()
                 with suppress(subprocess.TimeoutExpired):
                     process.wait(TICK)
             asked = asked or stop()  # it may have heard of that first, as of a Ctrl-C in their common terminal

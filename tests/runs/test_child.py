@@ -86,6 +86,14 @@ def test_whatever_ends_the_waiting_stops_the_training(
     assert (tmp_path / "saved").exists()
 
 
+@pytest.mark.skipif(os.name == "nt", reason="has no SIGTERM that can be ignored")
+def test_one_that_does_not_end_when_asked_to_is_killed_after_its_grace(tmp_path: Path) -> None:
+    deaf = "import pathlib, signal, sys, time; signal.signal(signal.SIGTERM, signal.SIG_IGN);"
+    deaf += " pathlib.Path(sys.argv[1], 'begun').touch(); time.sleep(60)"
+    ended = attend([sys.executable, "-c", deaf, str(tmp_path)], stop=once_begun(tmp_path), grace=0.1)
+    assert ended == Ended(-signal.SIGKILL, True)
+
+
 def test_one_that_is_killed_before_it_can_listen_was_stopped() -> None:
     sleeps = [sys.executable, "-c", "import time; time.sleep(60)"]
     assert attend(sleeps, stop=lambda: True) == Ended(-signal.SIGTERM, True)
