@@ -66,7 +66,7 @@ def test_models_that_are_not_given_are_trained(tiny_flags: list[str], tmp_path: 
 
 
 def test_what_is_published_stands_in_readme_docs_or_page() -> None:
-    pages = [ROOT / "README.md", *(ROOT / "docs").glob("*.md"), ROOT / "sincut" / "page" / "train_tab.py"]
+    pages = [ROOT / "README.md", *(ROOT / "docs").glob("*.md"), ROOT / "sincut" / "page" / "ui.py"]
     text = "".join(path.read_text(encoding="utf-8") for path in pages)
     for path in PUBLISHED:
         assert Path(path).name in text and (ROOT / path).stat().st_size < 300_000, path
