@@ -79,7 +79,7 @@ def _proof(desk: Desk, name: str, path: str, given: Sequence[Any], may_compute: 
     """The update that shows how a picture looks with these fields; it is only mixed anew unless it `may_compute`."""
     if not name or not path:
         return "" if may_compute else gr.skip()
-    options, version = _options(desk, *given), desk.version(name)
+    options, version = _options(desk, given), desk.version(name)
     proof = desk.proofs.there(version, Path(path), options)
     if proof is None:
         if not may_compute:
@@ -93,17 +93,9 @@ def _proof(desk: Desk, name: str, path: str, given: Sequence[Any], may_compute: 
     return before_after(before, after, f"{Path(path).name} with {name}, not made yet.{small}")
 
 
-def _options(
-    desk: Desk,
-    strength: float,
-    keep: str,
-    scale: Any,
-    fast: bool,
-    stroke_scale: float,
-    fidelity: float,
-    mask: dict[str, Any] | None,
-) -> Options:
-    """What the fields of the look say. Raises `ConfigError`."""
+def _options(desk: Desk, given: Sequence[Any]) -> Options:
+    """What the fields of the look and the mask say. Raises `ConfigError`."""
+    strength, keep, scale, fast, stroke_scale, fidelity, mask = given
     return Options(
         max_pixels=desk.max_pixels,
         blend=Blend(float(strength), KEEP[keep]),
@@ -114,37 +106,22 @@ def _options(
     )
 
 
+def _saving(format_: str, quality: float | None, grey: bool, strip: bool) -> tuple[Saving, str | None]:
+    """What the fields of the files say: how to save, and a format other than that of the source."""
+    greys = "keep" if grey else "colour"
+    saving = Saving(strip=bool(strip), quality=int(quality) if quality else None, greys=greys)
+    return saving, None if format_ == SAME else format_
+
+
 def _connect(desk: Desk, style: Any, stop: Any, fields: list[Any], results: list[Any]) -> None:
     """Say what the two buttons do: one styles as the fields say and fills the results, the other stops that."""
 
-    def run(
-        name: str,
-        uploaded: Any,
-        source: str,
-        output: str,
-        overwrite: bool,
-        strength: float,
-        keep: str,
-        scale: Any,
-        fast: bool,
-        stroke_scale: float,
-        fidelity: float,
-        mask: Any,
-        format_: str,
-        quality: float | None,
-        grey: bool,
-        strip: bool,
-        request: gr.Request,
-        progress: Any = gr.Progress(),  # noqa: B008
-    ) -> list[Any]:
+    def run(request: gr.Request, progress: Any = gr.Progress(), *given: Any) -> list[Any]:  # noqa: B008
+        (name, uploaded, source, output, overwrite), looks, saving = given[:5], given[5:-4], given[-4:]
         tab, named = str(request.session_hash), (source or "", output or "", overwrite)
         with desk.stops.running(tab):
-            options = _options(desk, strength, keep, scale, fast, stroke_scale, fidelity, mask)
-            saving = Saving(
-                strip=bool(strip), quality=int(quality) if quality else None, greys="keep" if grey else "colour"
-            )
-            given = options, saving, None if format_ == SAME else format_
-            return _batch_shown(desk, name, _style(desk, tab, name, uploaded or [], named, given, progress))
+            how = _options(desk, looks), *_saving(*saving)
+            return _batch_shown(desk, name, _style(desk, tab, name, uploaded or [], named, how, progress))
 
     def expect(request: gr.Request) -> None:
         desk.stops.expect(str(request.session_hash))
