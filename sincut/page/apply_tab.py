@@ -17,7 +17,7 @@ from sincut.page.models_tab import chosen_words, model_gallery
 from sincut.pictures import formats, reading
 from sincut.pictures.picture import Picture
 from sincut.pictures.writing import Saving
-from sincut.synthesis.synthesis import Dials
+from sincut.synthesis.synthesis import STROKE_SCALES, Dials
 from sincut.translation.blend import Blend
 from sincut.translation.options import AS_LEARNED, Options
 
@@ -191,7 +191,7 @@ def _look_fields() -> list[Any]:
         )
     with gr.Row():
         stroke_scale = gr.Slider(
-            0.25, 4, AS_LEARNED.stroke_scale, step=0.05, label="Size of strokes",
+            *STROKE_SCALES, AS_LEARNED.stroke_scale, step=0.05, label="Size of strokes",
             info="And of texture; 2: twice as large as in the picture learned from",
         )  # fmt: skip
         fidelity = gr.Slider(

@@ -15,14 +15,13 @@ from sincut.page import uploads
 from sincut.pictures import reading
 from sincut.pictures.masks import load_mask
 from sincut.pictures.picture import Picture, to_pixels, to_tensor
-from sincut.synthesis.synthesis import Dials
+from sincut.synthesis.synthesis import STROKE_SCALES, Dials
 from sincut.translation.blend import WHOLE, Blend
 from sincut.translation.options import Options
 from sincut.translation.translator import Translator
 
 MEGAPIXELS = 0.35  # of a proof
 KEPT = 6  # proofs that are kept
-SMALLEST_STROKES, LARGEST_STROKES = 0.25, 4.0  # range of `Dials.stroke_scale`
 
 
 @dataclass(frozen=True)
@@ -81,7 +80,7 @@ def reduced(options: Options, factor: float, draws: bool) -> Options:
     """
     dials = options.dials
     if draws and not options.fast:
-        scale = min(max(dials.stroke_scale / factor, SMALLEST_STROKES), LARGEST_STROKES)
-        dials = Dials(scale, dials.fidelity)
+        least, most = STROKE_SCALES
+        dials = Dials(min(max(dials.stroke_scale / factor, least), most), dials.fidelity)
     seen = options.scale if isinstance(options.scale, str) else min(1.0, options.scale * factor)
     return replace(options, blend=WHOLE, mask=None, dials=dials, scale=seen)

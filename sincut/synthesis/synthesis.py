@@ -62,6 +62,7 @@ COUNTED = 4  # coarsest levels, at which uses are counted
 LOW, LOW_BUSY = (0.5, 0.1), (0.8, 0.2)  # below a level's finest octave, at calm and at busy places
 FINE, FINE_BUSY = (0.2, 0.0), (1.2, 0.5)  # in that octave
 LARGEST = 1 << 22  # px of an enlarged exemplar; for still larger strokes the layout is halved instead
+STROKE_SCALES = 0.25, 4.0  # least and greatest size at which an exemplar is used
 LAST = 1  # px: radius of the last vote; little is averaged, so it is crisp
 
 Read = Callable[[int, int, int, int], Tensor]  # top, left, bottom, right of a layout -> uint8 (h, w, 3), on the CPU
@@ -78,8 +79,11 @@ class Dials:
     fidelity: float = 0.5
 
     def __post_init__(self) -> None:
-        if not 0.25 <= self.stroke_scale <= 4:
-            raise ConfigError(f"a stroke scale of {self.stroke_scale:g} is out of range: it must be 0.25 to 4")
+        least, most = STROKE_SCALES
+        if not least <= self.stroke_scale <= most:
+            raise ConfigError(
+                f"a stroke scale of {self.stroke_scale:g} is out of range: it must be {least:g} to {most:g}"
+            )
         if not 0 <= self.fidelity <= 1:
             raise ConfigError(f"a fidelity of {self.fidelity:g} is out of range: it must be 0 to 1")
 
