@@ -117,7 +117,8 @@ class StyleGenerator(Generator):
         y = features[-1]
         for index, block in enumerate(self.decoder):
             y = block(self._with_noise(y, noise, index))
-        return self._paint(self._base(features[0]), self._raised(y, features, noise), noise)
+        skips = features[2 : 2 + len(self.higher)]
+        return self._paint(self._base(features[0]), self._raised(y, skips, noise), noise)
 
     def translate_middle(self, x: Tensor, noise: Tensor) -> Tensor:
         """`forward` of a window (N, 3, H, W), multiples of `stride`, cropped by `halo` px on every side.
@@ -128,18 +129,17 @@ class StyleGenerator(Generator):
         """
         trim = self.stride * ResidualBlock.TRIM  # px that each block takes from every side
         trimmed = trim * (len(self.encoder) + len(self.decoder))
-        y = self.down(self.stem(x))
-        skips = [y]
-        for block in self.deeper:
-            skips.append(y := block(y))
-        skips = [without_border(y, trimmed // 2**level) for level, y in enumerate(skips[:-1], 1)]
+        y, skips = self.down(self.stem(x)), list[Tensor]()
+        for level, block in enumerate(self.deeper, 1):
+            skips.append(without_border(y, trimmed // 2**level))
+            y = block(y)
         for block in self.encoder:
             y = block(y, padded=False)
         noise = F.pad(noise, (self.halo - trim * len(self.encoder) - self.noise_reach,) * 4)  # to the size of y
         for index, block in enumerate(self.decoder):
             y = block(self._with_noise(y, noise, index), padded=False)
             noise = without_border(noise, trim)
-        y = self._raised(y, (x, x, *skips), noise)
+        y = self._raised(y, skips, noise)
         seen = min(trimmed, SMOOTH_REACH)
         base = without_border(self._base(without_border(x, trimmed - seen)), seen)
         return without_border(self._paint(base, y, noise), self.halo - trimmed)
@@ -155,15 +155,15 @@ class StyleGenerator(Generator):
         out: Tensor = y + self.noise[index](F.pixel_unshuffle(noise, self.stride).to(y.dtype))
         return out
 
-    def _raised(self, y: Tensor, features: Sequence[Tensor], noise: Tensor) -> Tensor:
+    def _raised(self, y: Tensor, skips: Sequence[Tensor], noise: Tensor) -> Tensor:
         """Innermost features y at half the resolution (N, c2, H/2, W/2), each step up joined by the encoder's features.
 
-        `features` are those of the encoder's layers, `noise` (N, 1, H, W). Without `deeper` blocks y is half as large
-        as the picture already.
+        `skips` are those before each of the `deeper` blocks, the largest first; `noise` is (N, 1, H, W). Without such
+        blocks y is half as large as the picture already.
         """
-        for level, block in zip(range(len(self.higher), 0, -1), self.higher, strict=True):
+        for level, block in zip(range(len(skips), 0, -1), self.higher, strict=True):
             cells = 2**level  # px, along each side: means of noise over them, of unit variance again
-            y = (block(y, cells * F.avg_pool2d(noise, cells)) + features[1 + level]) * math.sqrt(0.5)
+            y = (block(y, cells * F.avg_pool2d(noise, cells)) + skips[level - 1]) * math.sqrt(0.5)
         return y
 
     def _paint(self, base: Tensor, y: Tensor, noise: Tensor) -> Tensor:
