@@ -4,7 +4,9 @@ Every message is one line that says where, what, and what to do. The command lin
 wrong usage); anything else that is raised is a bug and keeps its traceback.
 """
 
+import os
 from collections.abc import Sequence
+from pathlib import PurePath
 
 LISTED = 20  # names at most in one message
 
@@ -72,3 +74,8 @@ def counted(count: int | str, noun: str, nouns: str = "") -> str:
     `nouns` is a plural that is made otherwise than by an s.
     """
     return f"{count} {noun if str(count) == '1' else nouns or noun + 's'}"
+
+
+def within(message: str, folder: PurePath) -> str:
+    """A message in which what lies below a folder is named by its path there, as a user knows it."""
+    return message.replace(f"{folder}{os.sep}", "")

@@ -19,7 +19,7 @@ from sincut.batch import pipe
 from sincut.batch.naming import Job
 from sincut.batch.plan import make_plans
 from sincut.batch.tally import Result
-from sincut.errors import ImageError, RunError
+from sincut.errors import ImageError, RunError, within
 from sincut.events import Listener, ignore
 from sincut.files import make_folder
 from sincut.pictures import reading, writing
@@ -115,7 +115,8 @@ def translate_folder(
     result.add(plan, *pipe.run(plan, translator, options, saving, on_event, stop))
     failed = [*(reason for _, reason in result.failed), *result.unread.values()]
     failed += [f"{job.source}: failed before and is as it was" for job in result.failed_before]
-    return Batch(tuple(result.done), tuple(result.skipped), tuple(failed), result.left, left_out=plan.warnings)
+    failed, left_out = ([within(line, source) for line in lines] for lines in (failed, plan.warnings))
+    return Batch(tuple(result.done), tuple(result.skipped), tuple(failed), result.left, left_out=tuple(left_out))
 
 
 def packed(batch: Batch, results: Path, place: Path) -> Batch:
