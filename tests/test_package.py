@@ -173,8 +173,10 @@ def test_a_built_wheel_finds_its_presets(tmp_path: Path) -> None:
     (wheel,) = tmp_path.glob("*.whl")
     with zipfile.ZipFile(wheel) as archive:
         archive.extractall(tmp_path / "site")
-        shipped = {Path(name).name for name in archive.namelist() if "/assets/" in name}
-    assert shipped == {path.name for path in (ROOT / "sincut").glob("*/assets/*")}
+        shipped = {name for name in archive.namelist() if "/assets/" in name}
+    assets = [path for path in (ROOT / "sincut").glob("*/assets/**/*") if path.is_file()]
+    assert shipped == {path.relative_to(ROOT).as_posix() for path in assets}
+    assert wheel.stat().st_size < 3_000_000
     inside = {path.stem for path in (tmp_path / "site" / "sincut").iterdir()}
     assert "_presets" in inside and not inside & set(sincut.__all__)  # a module would take the place of a function
     ran = subprocess.run([sys.executable, "-c", LOOKS_AROUND], capture_output=True, text=True, cwd=tmp_path,

@@ -2,19 +2,7 @@
 
 # In this order: each imports only those before it.
 MODULES = (
-    *(
-        "status",
-        "jobs",
-        "uploads",
-        "proof",
-        "desk",
-        "before_after",
-        "run_view",
-        "train_tab",
-        "models_tab",
-        "apply_tab",
-        "similar_tab",
-        "ui",
-    ),
+    *("status", "jobs", "example", "uploads", "proof", "desk", "before_after"),
+    *("run_view", "train_tab", "models_tab", "apply_tab", "similar_tab", "ui"),
     *("guard", "pages", "serve"),
 )

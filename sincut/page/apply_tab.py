@@ -28,8 +28,9 @@ SAME = "as it came"
 FORMATS = [SAME, "png", "jpg", "webp", "tif"]
 
 
-def apply_tab(desk: Desk, chosen: Any) -> tuple[Any, Any, Any]:
-    """Lay the tab out. Returns the gallery of models, the state with their names, and the text on the chosen one.
+def apply_tab(desk: Desk, chosen: Any) -> tuple[Any, Any, Any, Any]:
+    """Lay the tab out. Returns the gallery of models, the state with their names, the text on the chosen one, and the
+    field in which pictures are dropped.
 
     `chosen` is the state with the name of the visitor's model.
     """
@@ -45,7 +46,7 @@ def apply_tab(desk: Desk, chosen: Any) -> tuple[Any, Any, Any]:
     results = _result_fields(desk, shown)
     _connect_proofs(desk, chosen, sources, [*looks, mask], shown, subject)
     _connect(desk, style, stop, [chosen, *sources, *looks, mask, *saving], results)
-    return gallery, names, said
+    return gallery, names, said, sources[0]
 
 
 def _connect_proofs(desk: Desk, chosen: Any, sources: list[Any], looks: list[Any], shown: Any, subject: Any) -> None:

@@ -25,12 +25,16 @@ DIRECTIONS = [  # labels, and words of the option --to
 ]
 
 
-def train_tab(desk: Desk, page: Any) -> None:
-    """Lay the tab out on the page: fields for a new training, and the runs."""
+def train_tab(desk: Desk, page: Any) -> list[Any]:
+    """Lay the tab out on the page: fields for a new training, and the runs.
+
+    Returns the fields in which painting and photo are dropped.
+    """
     pictures = _picture_fields(desk)
     settings = _setting_fields()
     start = gr.Button("Start training", variant="primary", elem_id="start")
     _connect(desk, page, start, pictures, settings, run_fields())
+    return pictures[: len(ROLES)]
 
 
 def _connect(desk: Desk, page: Any, start: Any, pictures: list[Any], settings: list[Any], shown: Shown) -> None:

@@ -14,6 +14,7 @@ from sincut.files import read_whole
 from sincut.model.card import data_uri
 from sincut.page.apply_tab import apply_tab
 from sincut.page.desk import HIDDEN, Desk, told
+from sincut.page.example import MODEL, put_example
 from sincut.page.models_tab import about_words, chosen_words, models_tab
 from sincut.page.similar_tab import similar_tab
 from sincut.page.train_tab import train_tab
@@ -38,14 +39,16 @@ def build(desk: Desk) -> Any:
     """The page with all its tabs, not yet served."""
     with gr.Blocks(title="sincut", analytics_enabled=False, delete_cache=(3600, 86_400)) as page:
         gr.Markdown(
-            "# sincut\nLearns the look of one picture, and gives it to others. It asks the network for nothing."
+            "# sincut\nTwo pictures are enough: sincut learns the look of one and gives it to the other, or to any"
+            " picture like it. All of it happens on this machine."
         )
+        example = gr.Button("Try it with our example", elem_id="example", size="sm", visible=False)
         chosen = gr.State("")  # the model of this tab
         with gr.Tabs() as tabs:
             with gr.Tab("Train", id="train"):
-                train_tab(desk, page)
+                drops = train_tab(desk, page)
             with gr.Tab("Apply", id="apply") as apply_page:
-                apply_models, apply_names, said = apply_tab(desk, chosen)
+                apply_models, apply_names, said, files = apply_tab(desk, chosen)
             with gr.Tab("Models", id="models") as models_page:
                 models, names, about = models_tab(desk, chosen, tabs, said)
             with gr.Tab("Similarity", id="similarity"):
@@ -58,11 +61,18 @@ def build(desk: Desk) -> Any:
             selected = listed.index(current) if listed else None
             galleries = [gr.update(value=covers, selected_index=selected) for _ in range(2)]
             words = chosen_words(desk, current), about_words(desk, current)
-            return [current, galleries[0], listed, words[0], galleries[1], listed, words[1]]
+            more = gr.update(visible=MODEL not in listed)
+            return [current, galleries[0], listed, words[0], galleries[1], listed, words[1], more]
 
-        outputs = [chosen, apply_models, apply_names, said, models, names, about]
+        def show_example() -> list[Any]:
+            shown = put_example(desk.trainings, desk.place / "example")
+            return [gr.update(selected="apply"), shown.model, [shown.photo], shown.painting, shown.photo]
+
+        outputs = [chosen, apply_models, apply_names, said, models, names, about, example]
         for event in (page.load, apply_page.select, models_page.select):
             event(told(refresh), chosen, outputs, **HIDDEN)
+        shown = example.click(told(show_example), None, [tabs, chosen, files, *drops], **HIDDEN)
+        shown.success(told(refresh), chosen, outputs, **HIDDEN)
     return page
 
 

@@ -288,7 +288,7 @@ def test_a_visitor_trains_styles_compares_and_downloads(server: Server, browser:
 
     browser.refresh()
     visitor.click("button[role=tab]", "Apply")
-    eventually(lambda: len(visitor.all("#choose-model button.thumbnail-item")) == 2)
+    eventually(lambda: len(visitor.all("#choose-model button.thumbnail-item")) >= 2)
     visitor.read("body", "Chosen: first, which takes paintings")
     visitor.give("#drop-pictures", folder / "other.png", folder / "photo.png")
     visitor.click("#style")
@@ -308,6 +308,19 @@ def test_a_visitor_trains_styles_compares_and_downloads(server: Server, browser:
     with zipfile.ZipFile(archive) as packed:
         assert packed.read("other-first.png") == (tmp_path / "o.png").read_bytes()
     assert visitor.requested() == {urlsplit(server.url).netloc}
+
+
+def test_the_example_is_one_click_away(server: Server, browser: Any) -> None:
+    visitor = Visitor(browser)
+    browser.get(server.url)
+    visitor.click("#example", "Try it with our example")
+    visitor.read("#shown figcaption", "photo.jpg with example.safetensors, not made yet.")
+    visitor.read("body", "Chosen: example.safetensors, which takes photos")
+    assert (server.folder / "runs" / "example.safetensors").is_file()
+    eventually(lambda: not visitor.all("#example"))
+    visitor.click("button[role=tab]", "Train")
+    visitor.read("#drop-painting", "painting")
+    visitor.read("#drop-photo", "photo")
 
 
 @pytest.mark.skipif(os.name == "nt", reason="Windows has no POSIX signals")
