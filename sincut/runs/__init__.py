@@ -7,6 +7,7 @@ MODULES = (
     "needs",
     "folder",
     "again",
+    "shelf",
     "recorder",
     "run",
     "child",
