@@ -8,6 +8,7 @@ MODULES = (
     "folder",
     "again",
     "shelf",
+    "hub_card",
     "recorder",
     "run",
     "child",
