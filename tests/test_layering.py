@@ -56,7 +56,7 @@ ONLY_IN = {  # modules, or whole rooms
     "markupsafe": {"model.markup"},
     "gradio": {
         *("page.desk", "page.run_view", "page.train_tab", "page.models_tab", "page.apply_tab", "page.similar_tab"),
-        *("page.before_after", "page.ui"),
+        *("page.before_after", "page.last_choices", "page.ui"),
     },
 }
 TOUCH_FILES = {
@@ -79,7 +79,6 @@ TOUCH_FILES = {
         "report.history",
         "report.html",
         "runs.folder",
-        "runs.shelf",
         "page.status",
         "page.jobs",
     ),

@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import gradio as gr
 import numpy as np
@@ -13,7 +13,9 @@ from sincut.model.markup import escape
 from sincut.page import uploads
 from sincut.page.before_after import before_after
 from sincut.page.desk import COMPUTE, HIDDEN, Desk, clock, in_short, plain, told
+from sincut.page.last_choices import remember
 from sincut.page.models_tab import chosen_words, model_gallery
+from sincut.page.recall import Made, made_by_sincut
 from sincut.pictures import formats, reading
 from sincut.pictures.picture import Picture
 from sincut.pictures.writing import Saving
@@ -28,15 +30,26 @@ SAME = "as it came"
 FORMATS = [SAME, "png", "jpg", "webp", "tif"]
 
 
-def apply_tab(desk: Desk, chosen: Any) -> tuple[Any, Any, Any, Any]:
-    """Lay the tab out. Returns the gallery of models, the state with their names, the text on the chosen one, and the
-    field in which pictures are dropped.
+class Parts(NamedTuple):
+    """What other parts of the page need of the tab: Gradio components, and one of its events."""
 
-    `chosen` is the state with the name of the visitor's model.
+    gallery: Any
+    names: Any  # state with the names of the models in the gallery
+    said: Any  # text on the chosen one
+    files: Any  # field in which pictures are dropped
+    recalled: Any  # event after which another model is chosen
+
+
+def apply_tab(desk: Desk, chosen: Any, page: Any, last: Any) -> Parts:
+    """Lay the tab out on the page.
+
+    `chosen` is the state with the name of the visitor's model, `last` that of the browser that keeps the choices.
     """
     gallery, names, said = _choose_model(desk, chosen)
     sources = _source_fields(desk)
+    made, told_by, recall = _made_fields()
     looks, saving = _look_fields(), _saving_fields()
+    remember(page, last, [*looks, *saving])
     mask = _mask_field()
     shown = gr.HTML("", elem_id="shown", padding=False)
     subject = gr.State("")  # the file of the picture that is shown
@@ -46,7 +59,45 @@ def apply_tab(desk: Desk, chosen: Any) -> tuple[Any, Any, Any, Any]:
     results = _result_fields(desk, shown)
     _connect_proofs(desk, chosen, sources, [*looks, mask], shown, subject)
     _connect(desk, style, stop, [chosen, *sources, *looks, mask, *saving], results)
-    return gallery, names, said, sources[0]
+    recalled = _connect_recall(desk, sources[0], (made, told_by, recall), [chosen, *looks, *saving[1:3]])
+    return Parts(gallery, names, said, sources[0], recalled)
+
+
+def _made_fields() -> tuple[Any, Any, Any]:
+    """The state with what a dropped picture says of its making, the words on it, and the button to choose the same."""
+    made = gr.State(None)
+    with gr.Row(elem_classes="buttons"):
+        words = gr.HTML("", visible=False, elem_id="made", elem_classes="made")
+        button = gr.Button("Choose its model and options", visible=False, elem_id="recall", size="md")
+    return made, words, button
+
+
+def _connect_recall(desk: Desk, files: Any, fields: tuple[Any, Any, Any], values: list[Any]) -> Any:
+    """Say what made the first dropped picture of sincut's, and choose the same when the button is pressed.
+
+    `values` are the state of the model, the fields of the look, quality and greys. Returns the event after the choice.
+    """
+
+    def tell(listed: list[str] | None) -> list[Any]:
+        made = made_by_sincut(listed or [], desk.trainings, desk.max_pixels)
+        words = made.words() if made else ""
+        return [made, gr.update(value=words, visible=bool(made)), gr.update(visible=bool(made))]
+
+    made, _, button = fields
+    files.change(told(tell), files, list(fields), **HIDDEN)
+    return button.click(told(_recalled), made, values, **HIDDEN).success
+
+
+def _recalled(made: Made | None) -> list[Any]:
+    """The model that made a picture, skipped where it is not here, and the values of the fields that did."""
+    if made is None:
+        return [gr.skip()] * 9
+    given, look = made.imprint.options, made.look
+    keep = next(words for words, kept in KEEP.items() if kept == look["keep"])
+    scale = look["scale"] if look["scale"] == "auto" else f"{look['scale']:g}"
+    drawn = look["fast"], look["stroke_scale"], look["fidelity"]
+    values = made.model or gr.skip(), look["strength"], keep, scale, *drawn
+    return [*values, given.get("quality"), given.get("greys") == "keep"]
 
 
 def _connect_proofs(desk: Desk, chosen: Any, sources: list[Any], looks: list[Any], shown: Any, subject: Any) -> None:

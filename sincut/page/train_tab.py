@@ -10,11 +10,13 @@ from sincut.model.markup import escape
 from sincut.model.provenance import ROLES
 from sincut.page.desk import HIDDEN, Desk, told
 from sincut.page.jobs import Order
+from sincut.page.last_choices import remember
 from sincut.page.run_view import Shown, run_fields, run_updates
 from sincut.page.status import RUNNING
 from sincut.pictures import formats
 
 POLL_SECONDS = 2.0
+REMEMBERED = 3  # of the fields of settings: direction, preset, minutes
 DROP_HEIGHT = 120  # px of an empty field
 NAME_HEIGHT = 86  # px of one with the name of a file
 # A script of the browser.
@@ -25,13 +27,15 @@ DIRECTIONS = [  # labels, and words of the option --to
 ]
 
 
-def train_tab(desk: Desk, page: Any) -> list[Any]:
+def train_tab(desk: Desk, page: Any, last: Any) -> list[Any]:
     """Lay the tab out on the page: fields for a new training, and the runs.
 
-    Returns the fields in which painting and photo are dropped.
+    `last` is the state of the browser that keeps the choices. Returns the fields in which painting and photo are
+    dropped.
     """
     pictures = _picture_fields(desk)
     settings = _setting_fields()
+    remember(page, last, settings[:REMEMBERED])
     start = gr.Button("Start training", variant="primary", elem_id="start")
     _connect(desk, page, start, pictures, settings, run_fields())
     return pictures[: len(ROLES)]
@@ -163,15 +167,20 @@ def _setting_fields() -> list[Any]:
             elem_id="no-exemplar",
             info="For those who may not pass it on. Pictures are then not drawn from it: they keep their own strokes.",
         )
-    preset.change(_preset_updates, preset, [preset, minutes], **HIDDEN)
+    preset.change(told(_about_preset), preset, preset, **HIDDEN)
+    preset.input(told(_minutes_of), preset, minutes, **HIDDEN)
     return [direction, preset, minutes, name, seed, settings, alone]
 
 
-def _preset_updates(name: str) -> tuple[Any, Any]:
-    """Updates for the fields of preset and minutes when another preset is chosen."""
-    preset = load_preset(name)
-    schedule = preset.config.schedule
-    return gr.update(info=preset.about), gr.update(value=None if schedule.steps else schedule.minutes)
+def _about_preset(name: str) -> Any:
+    """The update of the field of the preset that says what this one is for."""
+    return gr.update(info=load_preset(name).about)
+
+
+def _minutes_of(name: str) -> float | None:
+    """The minutes of a preset, None for one of so many steps."""
+    schedule = load_preset(name).config.schedule
+    return None if schedule.steps else schedule.minutes
 
 
 def _order(

@@ -15,6 +15,7 @@ from sincut.model.card import data_uri
 from sincut.page.apply_tab import apply_tab
 from sincut.page.desk import HIDDEN, Desk, told
 from sincut.page.example import MODEL, put_example
+from sincut.page.last_choices import browser_state
 from sincut.page.models_tab import about_words, chosen_words, models_tab
 from sincut.page.similar_tab import similar_tab
 from sincut.page.train_tab import train_tab
@@ -44,13 +45,15 @@ def build(desk: Desk) -> Any:
         )
         example = gr.Button("Try it with our example", elem_id="example", size="sm", visible=False)
         chosen = gr.State("")  # the model of this tab
+        last = browser_state("model", "")
+        last_order, last_look = browser_state("train", []), browser_state("apply", [])
         with gr.Tabs() as tabs:
             with gr.Tab("Train", id="train"):
-                drops = train_tab(desk, page)
+                drops = train_tab(desk, page, last_order)
             with gr.Tab("Apply", id="apply") as apply_page:
-                apply_models, apply_names, said, files = apply_tab(desk, chosen)
+                styling = apply_tab(desk, chosen, page, last_look)
             with gr.Tab("Models", id="models") as models_page:
-                models, names, about = models_tab(desk, chosen, tabs, said)
+                models, names, about = models_tab(desk, chosen, tabs, styling.said)
             with gr.Tab("Similarity", id="similarity"):
                 similar_tab(desk, chosen)
 
@@ -68,10 +71,12 @@ def build(desk: Desk) -> Any:
             shown = put_example(desk.trainings, desk.place / "example")
             return [gr.update(selected="apply"), shown.model, [shown.photo], shown.painting, shown.photo]
 
-        outputs = [chosen, apply_models, apply_names, said, models, names, about, example]
-        for event in (page.load, apply_page.select, models_page.select):
+        outputs = [chosen, styling.gallery, styling.names, styling.said, models, names, about, example]
+        page.load(told(refresh), last, outputs, **HIDDEN)
+        chosen.change(lambda name: name, chosen, last, **HIDDEN)
+        for event in (apply_page.select, models_page.select, styling.recalled):
             event(told(refresh), chosen, outputs, **HIDDEN)
-        shown = example.click(told(show_example), None, [tabs, chosen, files, *drops], **HIDDEN)
+        shown = example.click(told(show_example), None, [tabs, chosen, styling.files, *drops], **HIDDEN)
         shown.success(told(refresh), chosen, outputs, **HIDDEN)
     return page
 

@@ -7,8 +7,6 @@ MODULES = (
     "needs",
     "folder",
     "again",
-    "shelf",
-    "hub_card",
     "recorder",
     "run",
     "child",

@@ -252,6 +252,10 @@ class Visitor:
     def read(self, selector: str, text: str) -> str:
         return str(eventually(lambda: next((e.text for e in self.all(selector) if text in e.text), "")))
 
+    def stored(self) -> dict[str, str]:
+        """What the browser keeps for the page, encrypted."""
+        return dict(self.browser.execute_script("return {...localStorage}"))
+
     def train(self, name: str, *settings: str) -> None:
         """Start a training with these settings."""
         for label, text in ((f"#name {TEXT}", name), (f"#settings {TEXT}", "\n".join([*SETTINGS, *settings]))):
@@ -310,7 +314,7 @@ def test_a_visitor_trains_styles_compares_and_downloads(server: Server, browser:
     assert visitor.requested() == {urlsplit(server.url).netloc}
 
 
-def test_the_example_is_one_click_away(server: Server, browser: Any) -> None:
+def test_the_example_is_one_click_away_and_last_choices_come_back(server: Server, browser: Any) -> None:
     visitor = Visitor(browser)
     browser.get(server.url)
     visitor.click("#example", "Try it with our example")
@@ -321,6 +325,16 @@ def test_the_example_is_one_click_away(server: Server, browser: Any) -> None:
     visitor.click("button[role=tab]", "Train")
     visitor.read("#drop-painting", "painting")
     visitor.read("#drop-photo", "photo")
+    visitor.click("button[role=tab]", "Apply")
+    before = visitor.stored()
+    visitor.click("#choose-model button.thumbnail-item", "ready")
+    visitor.read("body", "Chosen: ready")
+    visitor.click("#keep label", "keep my colours")
+    eventually(lambda: all(visitor.stored()[name] != before[name] for name in ("sincut-apply", "sincut-model")))
+    browser.refresh()
+    visitor.click("button[role=tab]", "Apply")
+    visitor.read("#keep label.selected", "keep my colours")
+    visitor.read("body", "Chosen: ready")
 
 
 @pytest.mark.skipif(os.name == "nt", reason="Windows has no POSIX signals")
