@@ -65,14 +65,13 @@ def commands() -> str:
     import click
 
     from sincut.cli import main
+    from sincut.cli.helping import every_command
 
     parts = []
-    top = click.Context(main, info_name="sincut", terminal_width=WIDTH, max_content_width=WIDTH)
-    for name in (None, *main.list_commands(top)):
-        command = main if name is None else main.commands[name]
-        context = top if name is None else click.Context(command, top, name, terminal_width=WIDTH)
-        context.max_content_width = WIDTH
-        parts += [f"## `{context.command_path}`", f"```text\n{command.get_help(context)}\n```"]
+    for name, command in (("", main), *every_command(main)):
+        path = f"sincut {name}".strip()
+        context = click.Context(command, info_name=path, terminal_width=WIDTH, max_content_width=WIDTH)
+        parts += [f"## `{path}`", f"```text\n{command.get_help(context)}\n```"]
     return "\n\n".join(parts)
 
 

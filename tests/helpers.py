@@ -7,7 +7,6 @@ import shutil
 import subprocess
 import sys
 import tempfile
-import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
@@ -317,20 +316,6 @@ def without_extras(patch: pytest.MonkeyPatch) -> None:
     """Put the extras that read pictures out of reach, as where they are not installed."""
     for extra in ("pyvips", "pillow_heif"):
         patch.setitem(sys.modules, extra, None)
-
-
-def killed_after(command: list[str], said: bytes, seconds: float) -> bool:
-    """Kill a command so long after a line of its stderr that holds `said`; whether it was still at work."""
-    env = {**os.environ, "PYTHONPATH": str(ROOT)}
-    with subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, env=env) as process:
-        assert process.stderr is not None
-        for line in process.stderr:
-            if said in line:
-                break
-        time.sleep(seconds)
-        at_work = process.poll() is None
-        process.kill()
-    return at_work
 
 
 def assert_clear_error(result: subprocess.CompletedProcess[str], code: int, *words: str) -> None:

@@ -4,6 +4,7 @@ import re
 import shlex
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 from typing import NamedTuple
 
@@ -16,9 +17,11 @@ from helpers import GENTLE, ROOT, TINY, in_process, make_model, scene
 from PIL import Image
 
 from sincut.cli import main
+from sincut.cli.helping import every_command
 from sincut.config.resolve import resolve
 from sincut.config.sections import Config, overlay
 
+COMMANDS = dict(every_command(main))
 PAGES = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *sorted((ROOT / "docs").glob("*.md"))]
 BLOCK = re.compile(r"(?:<!-- (?P<mark>[^>]*) -->\n)?```(?:sh|bash)\n(?P<code>.*?)```", re.DOTALL)
 # Why a command, or one with such an option, is not run here; it is parsed, so that its words and options are right.
@@ -65,9 +68,12 @@ def words_of(line: str) -> list[list[str]]:
 
 def parse(words: list[str]) -> None:
     """Parse words as the command line does, without running them. Raises click.UsageError."""
-    command = main.commands.get(words[0])
+    command, rest = main.commands.get(words[0]), words[1:]
     assert command is not None, f"no command {words[0]}"
-    with command.make_context(words[0], words[1:], parent=click.Context(main, info_name="sincut")):
+    if isinstance(command, click.Group):  # without the name of one of its commands it stands for the first
+        named = rest[0] if rest and rest[0] in command.commands else ""
+        command, rest = command.commands[named or next(iter(command.commands))], rest[1:] if named else rest
+    with command.make_context(" ".join(words[:2]), rest, parent=click.Context(main, info_name="sincut")):
         pass
 
 
@@ -84,9 +90,11 @@ def desk(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     Path("my.toml").write_text('extends = "quick"\n')
     model = make_model(overlay(overlay(Config(), TINY), GENTLE))
     model.exemplar = torch.from_numpy(scene(66, 96, 0))
+    model.provenance = replace(model.provenance, planned_steps=model.provenance.steps)
     for name in ("first", "back", "monet", "one", "two"):
         (tmp_path / "runs" / name).mkdir(parents=True)
         model.save(tmp_path / "runs" / name / "model.safetensors")
+        (tmp_path / "runs" / name / "checkpoint.safetensors").write_bytes(b"to be freed")
     return tmp_path
 
 
@@ -132,7 +140,7 @@ def test_options_in_running_text_belong_to_their_command() -> None:
         text = BLOCK.sub("", path.read_text(encoding="utf-8"))
         for code in re.findall(r"`(sincut [a-z][^`]*)`", text):
             name, *rest = code.split()[1:]
-            command = main.commands.get(name)
+            command = COMMANDS.get(" ".join([name, *rest[:1]])) or main.commands.get(name)
             assert command is not None, (path.name, code)
             known = {option for parameter in command.params for option in (*parameter.opts, *parameter.secondary_opts)}
             for word in rest:
@@ -148,8 +156,8 @@ def test_the_site_is_built_without_a_warning(tmp_path: Path) -> None:
     pages = {path.stem: path.read_text(encoding="utf-8") for path in (tmp_path / "site").glob("*.html")}
     for path in (ROOT / "docs").glob("*.md"):
         assert path.stem in pages
-    for name, command in main.commands.items():
-        assert f'href="#sincut-{name}"' in pages["commands"], name
+    for name, command in COMMANDS.items():
+        assert f'href="#sincut-{name.replace(" ", "-")}"' in pages["commands"], name
         for parameter in command.params:
             if isinstance(parameter, click.Option) and not parameter.hidden:
                 assert parameter.opts[-1] in pages["commands"], (name, parameter.opts)

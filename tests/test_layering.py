@@ -79,6 +79,7 @@ TOUCH_FILES = {
         "report.history",
         "report.html",
         "runs.folder",
+        "runs.shelf",
         "page.status",
         "page.jobs",
     ),

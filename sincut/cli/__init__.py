@@ -15,7 +15,8 @@ from typing import Any
 import click
 
 from sincut import __version__
-from sincut.cli import apply, attended, exemplar, look, machine, study, train
+from sincut.cli import apply, attended, exemplar, look, machine, models, study, train
+from sincut.cli.helping import InGroups
 from sincut.errors import ConfigError, Interrupted, SincutError
 
 # In this order: each imports only those before it.
@@ -25,6 +26,7 @@ MODULES = (
     "attended",
     "types",
     "console",
+    "helping",
     "children",
     "progress",
     "train",
@@ -32,20 +34,31 @@ MODULES = (
     "look",
     "study",
     "exemplar",
+    "models",
     "machine",
 )
 LIBRARY_TOO_LARGE = "failed to map segment"  # says the system's loader
 CONTEXT = {"help_option_names": ["-h", "--help"], "max_content_width": 110}
-COMMANDS = (
-    *(train.train, apply.apply),
-    *(look.evaluate, look.compare, look.report, look.inspect, look.similarity, look.features, look.export, look.curve),
-    *(study.study, exemplar.exemplar, machine.presets, machine.bench, machine.ui),
-)
+COMMANDS = {  # by the title that they stand under in the help, all in the order of use
+    "Everyday": (train.train, apply.apply, machine.ui, models.models, look.inspect),
+    "Look at results": (look.compare, look.report, look.evaluate, look.similarity, look.features),
+    "Experiments": (study.study, look.curve),
+    "Model files": (exemplar.exemplar, look.export),
+    "This machine": (machine.presets, machine.bench),
+}
+EPILOG = """\b
+Examples:
+  sincut train painting.jpg photo.jpg -o runs/first
+  sincut apply runs/first painting.jpg -o out.png
+
+\b
+Each command has its own --help. Guides and recipes: docs/index.md in the
+clone of sincut's repository, or the site that is made of docs/."""
 
 __all__ = ["STARTED", "main"]
 
 
-class Commands(click.Group):
+class Commands(InGroups):
     """The one place where errors become exit codes."""
 
     def invoke(self, ctx: click.Context) -> Any:
@@ -74,16 +87,15 @@ class Commands(click.Group):
             sys.exit(130)
 
 
-@click.group(cls=Commands, context_settings=CONTEXT)
+@click.group(cls=Commands, titles=COMMANDS, context_settings=CONTEXT, epilog=EPILOG, invoke_without_command=True)
 @click.version_option(__version__, prog_name="sincut")
-def main() -> None:
+@click.pass_context
+def main(ctx: click.Context) -> None:
     """Learn to turn a painting into the look of a photo, or back, then translate pictures of any size."""
     # Large tensors in huge pages: on a CPU, page faults else take a good part of every step. Read when torch loads.
     os.environ.setdefault("THP_MEM_ALLOC_ENABLE", "1")
     warnings.filterwarnings("ignore", message=r"`torch.jit.script` is deprecated")  # torch's and kornia's own use of it
     warnings.filterwarnings("ignore", module=r"PIL\.")  # of odd metadata, which stops no picture
     attended.begin()
-
-
-for command in COMMANDS:
-    main.add_command(command)
+    if ctx.invoked_subcommand is None:
+        click.echo(ctx.get_help())

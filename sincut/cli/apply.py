@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from sincut.cli.console import print_json, print_table
+from sincut.cli.helping import Sectioned
 from sincut.cli.signals import stoppable
 from sincut.cli.types import (
     PATH,
@@ -29,6 +30,14 @@ if TYPE_CHECKING:
     from sincut.pictures.writing import Saving
     from sincut.translation.options import Options
 
+SECTIONS = {  # of the help: titles, and parameters in the order of use
+    "Where to": ("output", "in_place", "overwrite", "dry_run"),
+    "The look": ("strength", "stroke_scale", "fidelity", "keep", "mask", "fast", "scale", "greys"),
+    "Files": ("format_", "quality", "strip", "keep_times"),
+    "Folders": ("include", "exclude", "retry_failed", "watch"),
+    "This machine, and programs": ("device", "max_memory", "tile", "max_pixels", "as_json"),
+    "Many machines": ("engine", "workers", "worker_cpus", "worker_gpus", "ray_address"),
+}
 KERNELS_KEPT = "128"  # by torch; it keeps 1024 by default, of every size of picture in a folder
 
 
@@ -113,7 +122,7 @@ limit_options = gathered(
 )  # fmt: skip
 
 
-@click.command()
+@click.command(cls=Sectioned, sections=SECTIONS, short_help="Translate pictures and folders with a model.")
 @click.argument("paths", type=Place(), nargs=-1, required=True, metavar="MODEL... INPUT...")
 @click.option(
     "-o", "--output", metavar="PATH",

@@ -10,7 +10,7 @@ from sincut.cli.types import PATH, json_option
 SUFFIX = ".safetensors"
 
 
-@click.command()
+@click.command(short_help="Put the picture of its look into a model, or take it out.")
 @click.argument("model", type=PATH)
 @click.argument("targets", type=PATH, nargs=-1, metavar="[TARGET]...")
 @click.option("--remove", is_flag=True, help="Take the picture out instead, for those who may not pass it on.")

@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from sincut.report.compare import Result
 
 
-@click.command()
+@click.command(short_help="Measure a translation: its look, and what it keeps.")
 @click.argument("painting", type=PATH)
 @click.argument("photo", type=PATH)
 @click.argument("output", type=PATH)
@@ -49,7 +49,7 @@ def evaluate(painting: Path, photo: Path, output: Path, truth: Path | None, as_j
     print_table(("figure", "value"), rows if "sifid" in figures else [*rows, ("sifid", missing_inception())])
 
 
-@click.command()
+@click.command(short_help="Put models or pictures side by side, with figures.")
 @click.argument("outputs", type=PATH, nargs=-1, required=True, metavar="OUTPUT...")
 @click.option("-o", "--output", "sheet", type=PATH, required=True, metavar="FILE",
               help="The sheet: a picture, or a page where it ends in .html.")  # fmt: skip
@@ -96,7 +96,7 @@ def compare(
     click.echo(f"sheet: {sheet}")
 
 
-@click.command()
+@click.command(short_help="Write the page that explains a run: pictures, curves, settings.")
 @click.argument("run", type=PATH)
 @click.option("-o", "--output", type=PATH, metavar="FILE", help="report.html in the run folder by default.")
 @click.option("--painting", type=PATH, metavar="FILE", help="The painting, for a run folder that holds no copy.")
@@ -114,7 +114,7 @@ def report(run: Path, output: Path | None, painting: Path | None, photo: Path | 
         click.echo(f"report: {path}")
 
 
-@click.command()
+@click.command(short_help="Say what a model learned from, or what made a picture.")
 @click.argument("file", type=PATH, metavar="MODEL|PICTURE")
 @json_option
 def inspect(file: Path, as_json: bool) -> None:
@@ -172,7 +172,7 @@ def _inspect_model(path: Path, as_json: bool) -> None:
     click.echo("\n" + loaded.config.to_toml(), nl=False)
 
 
-@click.command()
+@click.command(short_help="Draw which patches of a picture a model takes for similar.")
 @click.argument("model", type=PATH)
 @click.argument("image", type=PATH)
 @click.option("--point", type=Point(), required=True, metavar="X,Y", help="Of the output, in px from left and top.")
@@ -216,7 +216,7 @@ def similarity(
         print_json({"point": point, "all_layers": everywhere, "layers": rows})
 
 
-@click.command()
+@click.command(short_help="Draw what a model's encoder sees, as colours.")
 @click.argument("model", type=PATH)
 @click.argument("image", type=PATH)
 @click.option("--layer", type=int, help="Of the encoder, from 0; the deepest of PatchNCE by default.")
@@ -243,7 +243,7 @@ def features(model: Path, image: Path, layer: int | None, output: Path, device: 
         print_json({"output": str(output), "layer": layer, "map": {"width": width, "height": height}})
 
 
-@click.command()
+@click.command(short_help="Write a model as ONNX, for programs without torch.")
 @click.argument("model", type=PATH)
 @click.option("-o", "--output", type=PATH, required=True, metavar="FILE.onnx", help="The file to write.")
 @json_option
@@ -266,7 +266,7 @@ def export(model: Path, output: Path, as_json: bool) -> None:
     click.echo(f"{output}: written, {checked}; it holds {HOLDS}", err=True)
 
 
-@click.command()
+@click.command(short_help="Train for several times: time against quality.")
 @click.argument("painting", type=PATH)
 @click.argument("photo", type=PATH)
 @click.option("-o", "--output", type=PATH, required=True, metavar="FOLDER", help="Takes a run folder per training.")

@@ -20,7 +20,7 @@ from sincut.cli.types import (
 from sincut.errors import Interrupted, counted
 
 
-@click.command()
+@click.command(short_help="List the presets, or print one as a file.")
 @click.argument("name", required=False)
 @json_option
 def presets(name: str | None, as_json: bool) -> None:
@@ -41,7 +41,7 @@ def presets(name: str | None, as_json: bool) -> None:
         print_table(("preset", "about"), [(preset.name, preset.about) for preset in shipped()])
 
 
-@click.command()
+@click.command(short_help="Measure this machine: training and translating.")
 @click.option("--preset", default="standard", show_default=True, help="Settings to measure.")
 @settings_option
 @device_option
@@ -172,7 +172,7 @@ def _memory(part: dict[str, Any]) -> str:
     return f"{part['peak_rss_mb']:.0f} MB"
 
 
-@click.command()
+@click.command(short_help="Do all of this in a browser.")
 @click.option("--host", default="127.0.0.1", show_default=True, help="Address to listen on; 0.0.0.0 is all of them.")
 @click.option("--port", type=click.IntRange(1, 65535), help="7860 by default, or the next that is free.")
 @click.option("--runs", type=PATH, default=Path("runs"), show_default=True, help="Folder of the run folders.")

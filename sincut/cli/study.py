@@ -30,7 +30,7 @@ PRESETS_HELP = "As --preset of train takes them, also A+B; the variants that the
 BASE_HELP = "Trained too, and each of --presets is laid over it; standard where --presets is not given."
 
 
-@click.command()
+@click.command(short_help="Train presets on the same pictures and compare them.")
 @click.argument("painting", type=PATH)
 @click.argument("photo", type=PATH)
 @click.option("-o", "--output", type=PATH, required=True, metavar="FOLDER", help="Takes the page and all trainings.")

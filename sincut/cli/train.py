@@ -13,6 +13,7 @@ import click
 
 from sincut.cli.children import tell_as_json, words
 from sincut.cli.console import clock, print_json, print_table, summary
+from sincut.cli.helping import Sectioned
 from sincut.cli.signals import stoppable
 from sincut.cli.started import STARTED
 from sincut.cli.types import (
@@ -31,6 +32,16 @@ from sincut.errors import Interrupted, RunError, counted, listed
 if TYPE_CHECKING:
     from sincut.config.sections import Config
     from sincut.events import Listener
+
+
+SECTIONS = {  # of the help: titles, and parameters in the order of use
+    "What to learn": ("output", "to", "preset", "minutes", "settings"),
+    "To go on with a run": ("more", "resume"),
+    "Several pictures of a side": ("painting", "photo"),
+    "More of this training": ("steps", "seed", "reverse", "exemplar", "method", "weights"),
+    "This machine, and programs": ("device", "tensorboard", "as_json"),
+    "Many trainings": ("pairs", "engine", "workers", "worker_cpus", "worker_gpus", "ray_address"),
+}
 
 
 @dataclass(frozen=True)
@@ -193,7 +204,9 @@ onward_options = gathered(
 )
 
 
-@click.command()
+@click.command(
+    cls=Sectioned, sections=SECTIONS, short_help="Learn a look from a painting and a photo, for some minutes."
+)
 @sides_options
 @click.option("-o", "--output", type=PATH, metavar="RUN", help="Run folder; runs/SOURCE-to-TARGET by default.")
 @click.option("--pairs", type=PATH, metavar="FILE.csv",

@@ -7,6 +7,8 @@ MODULES = (
     "needs",
     "folder",
     "again",
+    "shelf",
+    "hub_card",
     "recorder",
     "run",
     "child",

@@ -7,13 +7,13 @@ import os
 import pkgutil
 import random
 import resource
-import sys
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
-from helpers import RECIPE, killed_after, lines_of, make_model, scene, sincut
+from forked import killed_after
+from helpers import RECIPE, in_process, lines_of, make_model, scene, sincut
 from PIL import Image
 
 from sincut.batch.manifest import Manifest
@@ -27,7 +27,7 @@ from sincut.files import PART, locked
 from sincut.translation.options import Options
 from sincut.translation.translator import Translator
 
-KILLED_PICTURES = 300
+KILLED_PICTURES = 120
 
 
 def test_a_format_that_ends_before_the_picture_fails_before_the_work(tmp_path: Path, tiny: Config) -> None:
@@ -230,11 +230,13 @@ def test_killed_at_twenty_moments_the_same_command_finishes_the_work(tmp_path: P
     source.mkdir()
     for number in range(KILLED_PICTURES):
         Image.fromarray(scene(40, 50, number)).save(source / f"{number:03}.png")
-    assert sincut("apply", model_file, source, "-o", calm).returncode == 0
-    command = [sys.executable, "-m", "sincut", "apply", str(model_file), str(source), "-o", str(out), "--json"]
+    assert in_process("apply", model_file, source, "-o", calm).returncode == 0
+    command: list[object] = ["apply", model_file, source, "-o", out, "--json"]
     rng, killed = random.Random(0), 0
     for _ in range(20):
-        killed += killed_after(command, b"BatchStarted", rng.uniform(0, 0.15))
+        pictures = rng.randrange(4)
+        said = (b"PictureDone", pictures) if pictures else (b"BatchStarted", 1)
+        killed += killed_after(command, *said, rng.uniform(0, 0.03), tmp_path)
     result = sincut("apply", model_file, source, "-o", out)
     assert result.returncode == 0, result.stderr
     names = [f"{number:03}.png" for number in range(KILLED_PICTURES)]

@@ -12,7 +12,8 @@ from contextlib import nullcontext
 from pathlib import Path
 
 import pytest
-from helpers import ROOT, assert_clear_error, in_process, killed_after, scene, sincut
+from forked import killed_after
+from helpers import ROOT, assert_clear_error, in_process, scene, sincut
 from PIL import Image
 
 from sincut.config.sections import Config, overlay
@@ -69,22 +70,25 @@ def test_stopped_before_its_first_step_there_is_no_model(
 def test_a_training_killed_at_twenty_moments_ends_as_one_left_alone(
     painting: Path, photo: Path, tmp_path: Path, tiny_flags: list[str]
 ) -> None:
-    flags = [*tiny_flags, "--set", "schedule.steps=800", "--device", "cpu"]
+    """Up to two steps after it has begun or gone on, at any moment of a step and of what is saved after it."""
+    flags = [*tiny_flags, "--set", "schedule.steps=120", "--device", "cpu"]
     whole, parts = tmp_path / "whole", tmp_path / "parts"
-    assert sincut("train", painting, photo, "-o", whole, *flags).returncode == 0
-    command = [sys.executable, "-m", "sincut", "train", str(painting), str(photo), "-o", str(parts), "--json", *flags]
+    assert in_process("train", painting, photo, "-o", whole, *flags).returncode == 0
+    command: list[object] = ["train", painting, photo, "-o", parts, "--json", *flags]
     command += ["--set", "output.checkpoint_seconds=0"]
     rng, killed, reached = random.Random(0), 0, [0]
     for _ in range(20):
         resume = ["--resume"] if (parts / "checkpoint.safetensors").exists() else []
-        killed += killed_after([*command, *resume], b"Started", rng.uniform(0, 0.4))
+        further = rng.randrange(3)
+        said = (b"Checkpoint", further) if further else (b"Started", 1)
+        killed += killed_after([*command, *resume], *said, rng.uniform(0, 0.03), tmp_path)
         if (parts / "model.safetensors").exists():  # at any moment whole, and never older than before
             reached.append(Model.load(parts).provenance.steps)
-    assert killed == 20 and reached == sorted(reached) and 1 <= reached[-1] < 800
+    assert killed == 20 and reached == sorted(reached) and 1 <= reached[-1] < 120
     assert sincut("apply", parts, painting, "-o", tmp_path / "out.png").returncode == 0
     resumed = sincut("train", painting, photo, "-o", parts, "--resume", "--json", *flags)
     assert resumed.returncode == 0, resumed.stderr
-    assert json.loads(resumed.stdout)["steps"] == 800
+    assert json.loads(resumed.stdout)["steps"] == 120
     for name in ("checkpoint.safetensors", "model.safetensors"):
         (want, _), (got, _) = (load_tensors(run / name) for run in (whole, parts))
         assert set(want) == set(got)
