@@ -9,6 +9,7 @@ from collections.abc import Sequence
 from pathlib import PurePath
 
 LISTED = 20  # names at most in one message
+NOT_BEGUN = "stopped before the first step; nothing was learned, and there is no model"  # of `Interrupted`
 
 
 class SincutError(Exception):

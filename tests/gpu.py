@@ -206,12 +206,12 @@ def _flat(told: list[dict[str, float]]) -> list[float]:
 def resume_training(table: Table, scope: Scope, device: torch.device) -> None:
     """A training that goes through, and one that is interrupted half-way and resumed."""
     config = overlay(scope.config, {"schedule": {"steps": scope.steps, "minutes": 0.0}})
-    done, kept = 0, dict[str, Tensor]()
+    asked, kept = 0, dict[str, Tensor]()
 
     def stop() -> bool:
-        nonlocal done
-        done += 1
-        return done == scope.steps // 2
+        nonlocal asked
+        asked += 1
+        return asked > scope.steps // 2
 
     def keep(event: Event) -> None:
         if isinstance(event, Checkpoint):
@@ -225,7 +225,8 @@ def resume_training(table: Table, scope: Scope, device: torch.device) -> None:
     source = picture(scope.compared)
     outputs = [applied(model, device, source, "float32") for model in (whole_run, resumed)]
     off = levels(*outputs)[0]
-    where = f"{done} + {scope.steps - int(state['steps_done'])} of {scope.steps} steps"
+    done = int(state["steps_done"])
+    where = f"{done} + {scope.steps - done} of {scope.steps} steps"
     table.add("interrupted, resumed, and not", where, off, 0.0 if device == CPU else RESUMED_OFF)
 
 

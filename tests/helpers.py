@@ -330,8 +330,8 @@ def assert_clear_error(result: subprocess.CompletedProcess[str], code: int, *wor
 
 
 def stop_after(steps: int) -> Callable[[], bool]:
-    """A `stop` that is true when it is asked for the `steps`-th time: after that step."""
-    asked = itertools.count(1)
+    """A `stop` that is true after so many steps of a training that asks it before each."""
+    asked = itertools.count()
     return lambda: next(asked) >= steps
 
 
@@ -417,9 +417,8 @@ def check_that_resumed_equals_uninterrupted(
     whole: list[Event] = []
     train(*pictures, config, device=CPU, precision=precision, on_event=snapshot(whole))
     parts: list[Event] = []
-    count = iter(range(1, 100))
+    stop = stop_after(steps)
     with pytest.raises(Interrupted):
-        stop = lambda: next(count) == steps  # noqa: E731
         train(*pictures, config, device=CPU, precision=precision, on_event=snapshot(parts), stop=stop)
     state = tensors_of(parts)
     assert int(state["steps_done"]) == steps

@@ -4,7 +4,6 @@ import json
 import shlex
 import shutil
 import sys
-from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -296,7 +295,7 @@ def _train_one(
         try:
             result = train_run(
                 sides["painting"], sides["photo"], folder, config=config, reverse=reverse, resume=onward.resume,
-                more=onward.more or 0.0, device=chosen, on_event=all_of(reporter, *listeners, _until_begun(stop)),
+                more=onward.more or 0.0, device=chosen, on_event=all_of(reporter, *listeners),
                 stop=stop, started=STARTED,
             )  # fmt: skip
         except Interrupted as error:
@@ -310,17 +309,6 @@ def _train_one(
         reporter.say(f"apply: {shlex.join([*_program(), 'apply', str(folder), str(source), '-o', 'out.png'])}")
     if as_json:
         print_json({"run": str(folder), **summary(result.model.provenance)})
-
-
-def _until_begun(stop: Callable[[], bool]) -> "Listener":
-    """A listener that raises `Interrupted` where a training is stopped before its first step; it leaves no model."""
-    from sincut.events import Event, Started
-
-    def listen(event: Event) -> None:
-        if isinstance(event, Started) and not event.step and stop():
-            raise Interrupted("stopped before the first step; nothing was learned, and there is no model")
-
-    return listen
 
 
 def _train_pairs(table: Path, output: Path, lesson: Lesson, engine: Engine, device: str, as_json: bool) -> None:

@@ -15,7 +15,7 @@ from torch import Tensor
 
 from sincut.config.sections import Config
 from sincut.devices import Threads, considerate, find_compute, out_of_memory
-from sincut.errors import Interrupted, ModelError, TrainingError, counted
+from sincut.errors import NOT_BEGUN, Interrupted, ModelError, TrainingError, counted
 from sincut.events import Advanced, Checkpoint, Listener, Planned, Preview, Progress, Started, Trained, Warned, ignore
 from sincut.method.plan import Plan
 from sincut.method.sides import Pictures
@@ -51,7 +51,8 @@ def train(
 
     - `device`, `precision`: see `devices.find_compute`.
     - `on_event`: called with each event; the default ignores them.
-    - `stop`: asked after every step; once it returns True, a last `Checkpoint` is sent and `Interrupted` raised.
+    - `stop`: asked before every step; once it returns True, a last `Checkpoint` is sent and `Interrupted` raised.
+      Before the first step there is nothing to send.
     - `started`: time of `time.monotonic()` from which `schedule.minutes` counts; now by default.
     - `state`: that of a `Checkpoint`, to go on from. The steps that follow are those of an uninterrupted training, bit
       for bit on a CPU of the same machine, if they have as many threads (`devices.considerate`): sums of gradients are
@@ -133,12 +134,14 @@ class Loop:
             self._announce()
 
     def run(self, stop: Callable[[], bool]) -> None:
-        """Do all steps that are left. Once `stop` is true: send a checkpoint and raise `Interrupted`."""
+        """Do all steps that are left. Once `stop` is true: send a checkpoint, if one is done, raise `Interrupted`."""
         while not self.plan.done(self.training.steps_done):
-            self.advance()
-            if stop() and not self.plan.done(self.training.steps_done):
+            if stop():
+                if not self.training.steps_done:
+                    raise Interrupted(NOT_BEGUN)
                 self.checkpoint()
                 raise Interrupted(f"stopped after step {self.training.steps_done}")
+            self.advance()
         self.finish()
 
     def advance(self) -> None:

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from sincut.config.sections import Config, overlay
-from sincut.errors import ConfigError
+from sincut.errors import NOT_BEGUN, ConfigError, Interrupted
 from sincut.events import Checkpoint, Listener, Planned, Preview, Progress, Started, Trained, Warned, ignore
 from sincut.files import sha256
 from sincut.model.exemplar import exemplar_of
@@ -49,7 +49,8 @@ def train(
     """The model that gives pictures the look of `target`, (1, 3, H, W) in [-1, 1]. It is one step, and takes seconds.
 
     The arguments are those of `method.loop.train`. Nothing is learned, so `source` is of use for the preview alone,
-    whoever makes it. Raises `ConfigError` and `ModelError` as `check`, and `ModelError` for wrong weights.
+    whoever makes it. Raises `ConfigError` and `ModelError` as `check`, `ModelError` for wrong weights, and
+    `Interrupted` if `stop` is true before the step.
     """
     check(config)
     began = time.monotonic() if started is None else started
@@ -66,6 +67,8 @@ def train(
     if done:
         on_event(Warned("the target is in the model already; there is nothing to go on with"))
         return model
+    if stop():
+        raise Interrupted(NOT_BEGUN)
     on_event(Planned(0, 1, 0.0, 0))
     on_event(Progress(1, 1, {}, 0.0, told.seconds or 0.0, told.seconds or 0.0, 0.0))
     finished = {"steps_done": torch.tensor(1)}

@@ -68,7 +68,7 @@ def train(
     precision: of the training, its previews and the translator: "float32", "bfloat16", "float16", or "auto", the
         fastest that the device multiplies natively.
     on_event: called in this thread with each event of `sincut.events`; what it raises ends the training.
-    stop: asked after each step; once it is true, everything is saved and `Interrupted` raised.
+    stop: asked before each step; once it is true, what is learned so far, if anything, is saved, `Interrupted` raised.
     started: when `schedule.minutes` began to run, by `time.monotonic()`; None: now.
 
     Raises `ImageError` for a picture that cannot be read, has another form or is too small; `ConfigError` for an

@@ -79,9 +79,8 @@ def test_checkpoints_without_an_average_of_the_heads_go_on_alike(
     tiny: Config, pictures: tuple[torch.Tensor, torch.Tensor]
 ) -> None:
     events: list[Event] = []
-    count = iter(range(1, 100))
     with pytest.raises(Interrupted):
-        train(*pictures, tiny, device=CPU, on_event=snapshot(events), stop=lambda: next(count) == 2)
+        train(*pictures, tiny, device=CPU, on_event=snapshot(events), stop=stop_after(2))
     state = tensors_of(events)
     old = {name: value for name, value in state.items() if not name.startswith("average_heads.")}
     assert len(old) < len(state)

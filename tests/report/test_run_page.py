@@ -12,7 +12,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from helpers import chromium, make_model, scene
+from helpers import chromium, make_model, scene, stop_after
 from PIL import Image
 
 import sincut
@@ -193,9 +193,8 @@ def test_training_goes_on_after_damaged_metrics_and_the_report_has_all(
     tiny: Config, painting: Path, photo: Path, tmp_path: Path
 ) -> None:
     run, config = tmp_path / "run", overlay(tiny, {"schedule": {"steps": 6}})
-    steps = iter(range(1, 99))
     with pytest.raises(Interrupted):
-        sincut.train(painting, photo, run, config=config, stop=lambda: next(steps) >= 3)
+        sincut.train(painting, photo, run, config=config, stop=stop_after(3))
     stopped = data_of((run / "report.html").read_text(encoding="utf-8"))
     assert stopped["state"]["kind"] == "stopped" and stopped["state"]["step"] == 3
     with (run / "metrics.jsonl").open("ab") as file:

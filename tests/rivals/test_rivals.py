@@ -12,7 +12,7 @@ from PIL import Image
 import sincut
 from sincut.config.resolve import resolve
 from sincut.config.sections import Config, overlay
-from sincut.errors import ConfigError, ImageError, ModelError
+from sincut.errors import ConfigError, ImageError, Interrupted, ModelError
 from sincut.events import Checkpoint, Event, PictureStarted, Planned, Preview, Progress, Started, TileDone, Trained
 from sincut.method.algorithms import check_sets
 from sincut.model.file import load_tensors, save_tensors
@@ -96,6 +96,12 @@ def test_a_training_tells_what_it_does(few: Config, painting: Path, photo: Path)
     assert started.precision == "float32" and started.parameters == {
         "gatys": sum(value.numel() for name, value in vgg_weights().items() if int(name.split(".")[1]) <= 28)
     }
+
+
+def test_stopped_before_its_step_there_is_no_model(few: Config, painting: Path, photo: Path, tmp_path: Path) -> None:
+    with pytest.raises(Interrupted, match="before the first step"):
+        sincut.train(painting, photo, tmp_path / "run", config=few, stop=lambda: True)
+    assert not (tmp_path / "run" / "model.safetensors").exists()
 
 
 def test_several_pictures_of_a_side_are_refused(few: Config) -> None:

@@ -45,6 +45,33 @@ def test_twelve_steps_equal_five_and_seven(tiny: Config, painting: Path, photo: 
     assert steps == sorted(set(steps)) and steps[-1] == 12
 
 
+def test_stopped_before_its_first_step_nothing_is_learned(
+    tiny: Config, painting: Path, photo: Path, tmp_path: Path
+) -> None:
+    """With a folder, which is free for the same training then, and without one."""
+    run = tmp_path / "run"
+    for output in (run, None):
+        with pytest.raises(Interrupted, match=r"before the first step.* no model"):
+            sincut.train(painting, photo, output, config=tiny, stop=lambda: True)
+    left = {path.name for path in run.iterdir()}
+    assert not left & {MODEL_FILE, CHECKPOINT_FILE, "report.html", "metrics.jsonl"}
+    assert sincut.train(painting, photo, run, config=tiny).model.provenance.steps == 4
+
+
+def test_a_longer_training_that_is_stopped_at_once_goes_on_later(
+    ensemble: Config, painting: Path, photo: Path, tmp_path: Path
+) -> None:
+    """No step is done, and the minutes that were asked for are kept."""
+    settings = {"schedule": {"steps": 3, "enough_steps": 7}, "output": {"previews": 0}}
+    config, run = overlay(ensemble, settings), tmp_path / "run"
+    sincut.train(painting, photo, run, config=config)
+    with pytest.raises(Interrupted, match="stopped after step 3"):
+        sincut.train(painting, photo, run, more=60.0, stop=lambda: True)
+    model = sincut.load(run).model
+    assert (model.provenance.steps, model.provenance.is_finished) == (3, False)
+    assert sincut.train(painting, photo, run, resume=True).model.provenance.steps > 3
+
+
 def test_reverse_learns_the_other_way(tiny: Config, painting: Path, photo: Path, tmp_path: Path) -> None:
     there = sincut.train(painting, photo, config=tiny, reverse=True)
     assert np.array_equal(
