@@ -18,7 +18,7 @@ from typing import NamedTuple
 import psutil
 import torch
 
-from sincut.errors import DeviceError
+from sincut.errors import DeviceError, counted
 
 CONTROL_GROUP = Path("/sys/fs/cgroup")  # https://docs.kernel.org/admin-guide/cgroup-v2.html
 STATUS = Path("/proc/self/status")  # https://man7.org/linux/man-pages/man5/proc_pid_status.5.html
@@ -76,6 +76,11 @@ def find_device(name: str | torch.device = "auto") -> torch.device:
     if not there.get(device.type, False):
         raise DeviceError(f"--device {name}: this machine, or this build of torch, has none; use --device cpu or auto")
     return device
+
+
+def machine_words(device: str, threads: int, precision: str) -> str:
+    """A line on where and how is computed, as in "cpu, 2 threads, bfloat16"."""
+    return f"{device}, {counted(threads, 'thread')}, {precision}"
 
 
 def use_fast_kernels(device: torch.device) -> None:

@@ -10,4 +10,6 @@ MODULES = (
     "starts",
     "measure",
     "neighbours",
+    "installed",
+    "doctor",
 )

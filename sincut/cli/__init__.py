@@ -15,7 +15,7 @@ from typing import Any
 import click
 
 from sincut import __version__
-from sincut.cli import apply, attended, exemplar, look, machine, models, study, train
+from sincut.cli import apply, attended, doctor, exemplar, look, machine, models, study, train
 from sincut.cli.helping import InGroups
 from sincut.errors import ConfigError, Interrupted, SincutError
 
@@ -36,6 +36,7 @@ MODULES = (
     "exemplar",
     "models",
     "machine",
+    "doctor",
 )
 LIBRARY_TOO_LARGE = "failed to map segment"  # says the system's loader
 CONTEXT = {"help_option_names": ["-h", "--help"], "max_content_width": 110}
@@ -44,7 +45,7 @@ COMMANDS = {  # by the title that they stand under in the help, all in the order
     "Look at results": (look.compare, look.report, look.evaluate, look.similarity, look.features),
     "Experiments": (study.study, look.curve),
     "Model files": (exemplar.exemplar, look.export),
-    "This machine": (machine.presets, machine.bench),
+    "This machine": (machine.presets, doctor.doctor, machine.bench),
 }
 EPILOG = """\b
 Examples:

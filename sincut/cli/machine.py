@@ -99,8 +99,10 @@ def bench(
 
 def bench_table(figures: dict[str, Any]) -> list[tuple[str, str]]:
     """The figures of `bench.measure.measure` as rows for people."""
+    from sincut.devices import machine_words
+
     f = figures
-    rows = [("device", f"{f['device']}, {counted(f['threads'], 'thread')}, {f['precision']}")]
+    rows = [("device", machine_words(f["device"], f["threads"], f["precision"]))]
     if "step_seconds" in f:
         peaks = f"{f['peak_forward_tflops']:.3g} TFLOP/s forward, {f['peak_tflops']:.3g} with backward"
         step = (
