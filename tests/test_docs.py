@@ -103,7 +103,7 @@ def test_every_line_is_a_command_that_is_known_or_says_why_it_is_not_run(desk: P
     for page, line, mark in lines():
         for words in words_of(line):
             name = Path(words[0]).name
-            if name == "sincut":
+            if name == "sincut" and words[1:]:
                 parse(words[1:])
                 seen += 1
             elif name.startswith("python") and words[1].endswith(".py"):

@@ -24,6 +24,7 @@ MODULES = (
     "started",
     "signals",
     "attended",
+    "completion",
     "types",
     "console",
     "helping",

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from sincut.cli import completion
 from sincut.cli.console import print_json, print_table
 from sincut.cli.helping import Sectioned
 from sincut.cli.signals import stoppable
@@ -123,7 +124,7 @@ limit_options = gathered(
 
 
 @click.command(cls=Sectioned, sections=SECTIONS, short_help="Translate pictures and folders with a model.")
-@click.argument("paths", type=Place(), nargs=-1, required=True, metavar="MODEL... INPUT...")
+@click.argument("paths", type=Place(completion.models), nargs=-1, required=True, metavar="MODEL... INPUT...")
 @click.option(
     "-o", "--output", metavar="PATH",
     help="A file for one file, else a folder, or a pattern: styled/{stem}-{model}.jpg. - writes to stdout.",

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 import click
 
 from sincut.cli.console import print_json
-from sincut.cli.types import PATH, device_option, json_option
+from sincut.cli.types import FOLDER, device_option, json_option
 from sincut.errors import RunError, counted
 
 WIDEST = 110  # columns
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 
 @click.command(short_help="Say what is installed, what is missing, and what to type.")
-@click.option("--runs", type=PATH, default=Path("runs"), show_default=True, help="Folder whose disk is looked at.")
+@click.option("--runs", type=FOLDER, default=Path("runs"), show_default=True, help="Folder whose disk is looked at.")
 @device_option
 @json_option
 def doctor(runs: Path, device: str, as_json: bool) -> None:

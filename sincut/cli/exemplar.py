@@ -5,13 +5,13 @@ from pathlib import Path
 import click
 
 from sincut.cli.console import print_json
-from sincut.cli.types import PATH, json_option
+from sincut.cli.types import MODEL, PATH, json_option
 
 SUFFIX = ".safetensors"
 
 
 @click.command(short_help="Put the picture of its look into a model, or take it out.")
-@click.argument("model", type=PATH)
+@click.argument("model", type=MODEL)
 @click.argument("targets", type=PATH, nargs=-1, metavar="[TARGET]...")
 @click.option("--remove", is_flag=True, help="Take the picture out instead, for those who may not pass it on.")
 @click.option("-o", "--output", type=PATH, metavar=f"FILE{SUFFIX}", help="Write this file and leave MODEL as it is.")

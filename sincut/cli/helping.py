@@ -6,6 +6,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 import click
+from click.shell_completion import CompletionItem
 
 
 class Sectioned(click.Command):
@@ -61,11 +62,20 @@ class WithDefault(InGroups):
 
         A word that is like the name of a command, and of no file, is left for click to complain about.
         """
+        if ctx.resilient_parsing:  # the shell asks what could follow
+            return super().parse_args(ctx, args)
         first = args[0] if args else ""
         is_typo = bool(difflib.get_close_matches(first, self.commands)) and not os.path.exists(first)
         if not (first in self.commands or first in self.get_help_option_names(ctx) or is_typo):
             args = [next(iter(self.commands)), *args]
         return super().parse_args(ctx, args)
+
+    def shell_complete(self, ctx: click.Context, incomplete: str) -> list[CompletionItem[str]]:
+        """What the shell is offered: the commands, and what the first of them takes."""
+        default = next(iter(self.commands.values()))
+        taken = [each for each in default.params if isinstance(each, click.Argument)][:1]
+        offered = [item for each in taken for item in each.shell_complete(ctx, incomplete)]
+        return [*offered, *super().shell_complete(ctx, incomplete)]
 
     def collect_usage_pieces(self, ctx: click.Context) -> list[str]:
         """The words of the usage behind the name of the group."""

@@ -9,7 +9,11 @@ import click
 from sincut.cli.console import nested, print_json, print_table, summary
 from sincut.cli.signals import stoppable
 from sincut.cli.types import (
+    FOLDER,
+    MODEL,
     PATH,
+    PRESET,
+    RUN,
     Direction,
     Numbers,
     Point,
@@ -50,7 +54,7 @@ def evaluate(painting: Path, photo: Path, output: Path, truth: Path | None, as_j
 
 
 @click.command(short_help="Put models or pictures side by side, with figures.")
-@click.argument("outputs", type=PATH, nargs=-1, required=True, metavar="OUTPUT...")
+@click.argument("outputs", type=MODEL, nargs=-1, required=True, metavar="OUTPUT...")
 @click.option("-o", "--output", "sheet", type=PATH, required=True, metavar="FILE",
               help="The sheet: a picture, or a page where it ends in .html.")  # fmt: skip
 @click.option("--picture", type=PATH, metavar="FILE", help="What models translate; what they learned from, if at hand.")
@@ -97,7 +101,7 @@ def compare(
 
 
 @click.command(short_help="Write the page that explains a run: pictures, curves, settings.")
-@click.argument("run", type=PATH)
+@click.argument("run", type=RUN)
 @click.option("-o", "--output", type=PATH, metavar="FILE", help="report.html in the run folder by default.")
 @click.option("--painting", type=PATH, metavar="FILE", help="The painting, for a run folder that holds no copy.")
 @click.option("--photo", type=PATH, metavar="FILE", help="The photo, for a run folder that holds no copy.")
@@ -115,7 +119,7 @@ def report(run: Path, output: Path | None, painting: Path | None, photo: Path | 
 
 
 @click.command(short_help="Say what a model learned from, or what made a picture.")
-@click.argument("file", type=PATH, metavar="MODEL|PICTURE")
+@click.argument("file", type=MODEL, metavar="MODEL|PICTURE")
 @json_option
 def inspect(file: Path, as_json: bool) -> None:
     """Print what a MODEL says of its training, or a PICTURE of what made it.
@@ -173,7 +177,7 @@ def _inspect_model(path: Path, as_json: bool) -> None:
 
 
 @click.command(short_help="Draw which patches of a picture a model takes for similar.")
-@click.argument("model", type=PATH)
+@click.argument("model", type=MODEL)
 @click.argument("image", type=PATH)
 @click.option("--point", type=Point(), required=True, metavar="X,Y", help="Of the output, in px from left and top.")
 @click.option("--layer", "layers", type=int, multiple=True, help="Of PatchNCE, as often as you like; all by default.")
@@ -217,7 +221,7 @@ def similarity(
 
 
 @click.command(short_help="Draw what a model's encoder sees, as colours.")
-@click.argument("model", type=PATH)
+@click.argument("model", type=MODEL)
 @click.argument("image", type=PATH)
 @click.option("--layer", type=int, help="Of the encoder, from 0; the deepest of PatchNCE by default.")
 @click.option("-o", "--output", type=PATH, required=True, metavar="FILE", help="A picture of the size of IMAGE.")
@@ -244,7 +248,7 @@ def features(model: Path, image: Path, layer: int | None, output: Path, device: 
 
 
 @click.command(short_help="Write a model as ONNX, for programs without torch.")
-@click.argument("model", type=PATH)
+@click.argument("model", type=MODEL)
 @click.option("-o", "--output", type=PATH, required=True, metavar="FILE.onnx", help="The file to write.")
 @json_option
 def export(model: Path, output: Path, as_json: bool) -> None:
@@ -269,7 +273,7 @@ def export(model: Path, output: Path, as_json: bool) -> None:
 @click.command(short_help="Train for several times: time against quality.")
 @click.argument("painting", type=PATH)
 @click.argument("photo", type=PATH)
-@click.option("-o", "--output", type=PATH, required=True, metavar="FOLDER", help="Takes a run folder per training.")
+@click.option("-o", "--output", type=FOLDER, required=True, metavar="FOLDER", help="Takes a run folder per training.")
 @click.option(
     "--minutes",
     type=Numbers(click.FloatRange(0, min_open=True)),
@@ -280,7 +284,7 @@ def export(model: Path, output: Path, as_json: bool) -> None:
 )
 @click.option("--seeds", type=Numbers(click.IntRange(0)), default="0", show_default=True, metavar="N,...",
               help="All of these for each of --minutes.")  # fmt: skip
-@click.option("--preset", default="standard", show_default=True, help="All other settings.")
+@click.option("--preset", type=PRESET, default="standard", show_default=True, help="All other settings.")
 @settings_option
 @direction_options
 @click.option("--truth", type=PATH, help="What the painting shows as a photo, pixel by pixel: adds PSNR and SSIM.")

@@ -8,7 +8,8 @@ import click
 from sincut.cli.console import print_json, print_table
 from sincut.cli.signals import stoppable
 from sincut.cli.types import (
-    PATH,
+    FOLDER,
+    PRESET,
     Numbers,
     Size,
     device_option,
@@ -21,7 +22,7 @@ from sincut.errors import Interrupted, counted
 
 
 @click.command(short_help="List the presets, or print one as a file.")
-@click.argument("name", required=False)
+@click.argument("name", type=PRESET, required=False)
 @json_option
 def presets(name: str | None, as_json: bool) -> None:
     """List the presets with their reason, or print one as a complete preset file; A+B is B laid over A."""
@@ -42,7 +43,7 @@ def presets(name: str | None, as_json: bool) -> None:
 
 
 @click.command(short_help="Measure this machine: training and translating.")
-@click.option("--preset", default="standard", show_default=True, help="Settings to measure.")
+@click.option("--preset", type=PRESET, default="standard", show_default=True, help="Settings to measure.")
 @settings_option
 @device_option
 @click.option(
@@ -177,7 +178,7 @@ def _memory(part: dict[str, Any]) -> str:
 @click.command(short_help="Do all of this in a browser.")
 @click.option("--host", default="127.0.0.1", show_default=True, help="Address to listen on; 0.0.0.0 is all of them.")
 @click.option("--port", type=click.IntRange(1, 65535), help="7860 by default, or the next that is free.")
-@click.option("--runs", type=PATH, default=Path("runs"), show_default=True, help="Folder of the run folders.")
+@click.option("--runs", type=FOLDER, default=Path("runs"), show_default=True, help="Folder of the run folders.")
 @click.option("--open/--no-open", "open_", default=True, show_default=True, help="Open the page in a browser.")
 @click.option("--max-upload", type=Size(), default="2GB", show_default=True, metavar="SIZE", help="Of one file.")
 @max_pixels_option

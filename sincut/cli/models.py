@@ -9,7 +9,7 @@ import click
 
 from sincut.cli.console import print_json, print_table
 from sincut.cli.helping import WithDefault
-from sincut.cli.types import PATH, is_typed, json_option
+from sincut.cli.types import FOLDER, MODEL, PATH, RUN, is_typed, json_option
 from sincut.errors import Interrupted, RunError, SincutError, counted
 
 if TYPE_CHECKING:
@@ -17,12 +17,12 @@ if TYPE_CHECKING:
 
 RUNS = Path("runs")
 FIGURES = ("colour", "texture")  # those that have a column
-FOLDER = click.argument("folder", type=PATH, default=RUNS, metavar="[FOLDER]")
-MODELS = click.argument("models", type=PATH, nargs=-1, required=True, metavar="MODEL...")
+IN_FOLDER = click.argument("folder", type=FOLDER, default=RUNS, metavar="[FOLDER]")
+MODELS = click.argument("models", type=MODEL, nargs=-1, required=True, metavar="MODEL...")
 
 
 @click.command(name="list", short_help="List the models in a folder; done where no command is named.")
-@FOLDER
+@IN_FOLDER
 @json_option
 def list_(folder: Path, as_json: bool) -> None:
     """List the models in FOLDER, run folders and model files, the last one first; FOLDER is runs by default.
@@ -64,7 +64,7 @@ def _megabytes(count: int) -> str:
 
 
 @click.command(short_help="Give a run folder or model file another name.")
-@click.argument("model", type=PATH)
+@click.argument("model", type=MODEL)
 @click.argument("name", metavar="NAME")
 @json_option
 def rename(model: Path, name: str, as_json: bool) -> None:
@@ -125,7 +125,7 @@ def _ask(models: Sequence[Path]) -> None:
 
 
 @click.command(short_help="Delete the checkpoints of finished runs, which are most of them.")
-@click.argument("runs", type=PATH, nargs=-1, required=True, metavar="RUN...")
+@click.argument("runs", type=RUN, nargs=-1, required=True, metavar="RUN...")
 @json_option
 def free(runs: tuple[Path, ...], as_json: bool) -> None:
     """Delete the checkpoint of each finished RUN, which is most of its folder; it then cannot be trained longer."""
@@ -146,7 +146,7 @@ def free(runs: tuple[Path, ...], as_json: bool) -> None:
 
 @click.command(short_help="Take a model file from somebody else in among your own.")
 @click.argument("file", type=PATH)
-@FOLDER
+@IN_FOLDER
 @click.option("--name", help="For the copy; that of FILE by default, or with -2, -3, ... what is free.")
 @json_option
 def add(file: Path, folder: Path, name: str | None, as_json: bool) -> None:
@@ -163,7 +163,7 @@ def add(file: Path, folder: Path, name: str | None, as_json: bool) -> None:
 
 
 @click.command(short_help="Write a model card, as model hubs read it.")
-@click.argument("model", type=PATH)
+@click.argument("model", type=MODEL)
 @click.option("-o", "--output", type=PATH, metavar="FILE", help="As in README.md; by default it goes to stdout.")
 @click.option("--overwrite", is_flag=True, help="Replace FILE if it is there.")
 @json_option

@@ -10,6 +10,7 @@ from sincut.cli.children import parsed, tell_as_json, words
 from sincut.cli.console import clock, print_json, print_table
 from sincut.cli.signals import stoppable
 from sincut.cli.types import (
+    FOLDER,
     PATH,
     Direction,
     Names,
@@ -33,7 +34,7 @@ BASE_HELP = "Trained too, and each of --presets is laid over it; standard where 
 @click.command(short_help="Train presets on the same pictures and compare them.")
 @click.argument("painting", type=PATH)
 @click.argument("photo", type=PATH)
-@click.option("-o", "--output", type=PATH, required=True, metavar="FOLDER", help="Takes the page and all trainings.")
+@click.option("-o", "--output", type=FOLDER, required=True, metavar="FOLDER", help="Takes the page and all trainings.")
 @click.option("--presets", type=Names(), default=(), metavar="NAME,...", help=PRESETS_HELP)
 @click.option("--base", metavar="NAME", help=BASE_HELP)
 @click.option("--seeds", type=Numbers(click.IntRange(0)), default="0,1", show_default=True, metavar="N,...",

@@ -16,7 +16,10 @@ from sincut.cli.helping import Sectioned
 from sincut.cli.signals import stoppable
 from sincut.cli.started import STARTED
 from sincut.cli.types import (
+    METHOD,
     PATH,
+    PRESET,
+    RUN,
     Direction,
     Engine,
     device_option,
@@ -90,7 +93,9 @@ lesson_options = gathered(
     "lesson",
     Lesson,
     click.option(
-        "--preset", help="A shipped preset (see `sincut presets`), a .toml file, or A+B; standard by default."
+        "--preset",
+        type=PRESET,
+        help="A shipped preset (see `sincut presets`), a .toml file, or A+B; standard by default.",
     ),
     settings_option,
     click.option("--minutes", type=float, help="Time for the whole command; fixes the number of steps."),
@@ -101,7 +106,9 @@ lesson_options = gathered(
         default=None,
         help="Let the model carry the pixels of its target, or not; as the preset says by default.",
     ),
-    click.option("--method", metavar="NAME", help="sincut, cyclegan, or another algorithm: gatys, strotss, wct2."),
+    click.option(
+        "--method", type=METHOD, metavar="NAME", help="sincut, cyclegan, or another algorithm: gatys, strotss, wct2."
+    ),
     click.option(
         "--weights",
         type=PATH,
@@ -207,7 +214,7 @@ onward_options = gathered(
     cls=Sectioned, sections=SECTIONS, short_help="Learn a look from a painting and a photo, for some minutes."
 )
 @sides_options
-@click.option("-o", "--output", type=PATH, metavar="RUN", help="Run folder; runs/SOURCE-to-TARGET by default.")
+@click.option("-o", "--output", type=RUN, metavar="RUN", help="Run folder; runs/SOURCE-to-TARGET by default.")
 @click.option("--pairs", type=PATH, metavar="FILE.csv",
               help="Train each row of a table instead; -o holds their run folders, runs by default.")  # fmt: skip
 @engine_options

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 import click
 from click.core import ParameterSource
 
+from sincut.cli import completion
 from sincut.errors import ConfigError
 
 if TYPE_CHECKING:
@@ -24,7 +25,20 @@ DEVICE_HELP = "auto, cpu, cuda, cuda:1, ... or mps."
 JSON_HELP = "One JSON object on stdout, progress as JSON lines on stderr."
 
 
-class LocalPath(click.ParamType):  # type: ignore[type-arg]
+class Completed(click.ParamType):  # type: ignore[type-arg]
+    """A text for which the shell is offered what a function of `completion.py` gives."""
+
+    name = "text"
+
+    def __init__(self, offers: Callable[[str], completion.Items]) -> None:
+        self.offers = offers
+
+    def shell_complete(self, ctx: click.Context, param: click.Parameter, incomplete: str) -> completion.Items:
+        """What the shell is offered behind `incomplete`."""
+        return self.offers(incomplete)
+
+
+class LocalPath(Completed):
     """A path on this machine, of something that need not exist."""
 
     name = "path"
@@ -37,10 +51,15 @@ class LocalPath(click.ParamType):  # type: ignore[type-arg]
         return path
 
 
-class Place(click.ParamType):  # type: ignore[type-arg]
-    """A path, or a URL of another file system."""
+class Place(Completed):
+    """A path, or a URL of another file system; for the first of several the shell is offered models."""
 
     name = "path"
+
+    def shell_complete(self, ctx: click.Context, param: click.Parameter, incomplete: str) -> completion.Items:
+        """What the shell is offered behind `incomplete`: behind a first path, pictures are as likely."""
+        given = ctx.params.get(param.name) if param.name else None
+        return completion.files(incomplete) if given else super().shell_complete(ctx, param, incomplete)
 
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> "AnyPath":
         """The path or URL in a text."""
@@ -134,7 +153,9 @@ class Names(click.ParamType):  # type: ignore[type-arg]
         return names if all(names) else self.fail(f"{value!r} holds an empty name; give names with commas between")
 
 
-PATH = LocalPath()
+PATH, FOLDER = LocalPath(completion.files), LocalPath(completion.folders)
+MODEL, RUN = LocalPath(completion.models), LocalPath(completion.runs)
+PRESET, METHOD = Completed(completion.presets), Completed(completion.methods)
 
 
 def gathered(name: str, kind: type[Any], *options: Decorator) -> Decorator:
@@ -228,11 +249,18 @@ direction_options = gathered(
                  help="The one whose look is learned; photo by default. painting: to style photos like it."),
     click.option("--reverse", is_flag=True, help="The same as --to painting."),
 )  # fmt: skip
-device_option = click.option("--device", default="auto", show_default=True, help=DEVICE_HELP)
+device_option = click.option(
+    "--device", type=Completed(completion.devices), default="auto", show_default=True, help=DEVICE_HELP
+)
 json_option = click.option("--json", "as_json", is_flag=True, help="One JSON object on stdout.")
 events_option = click.option("--json", "as_json", is_flag=True, help=JSON_HELP)
 settings_option = click.option(
-    "--set", "settings", multiple=True, metavar="KEY=VALUE", help="Any setting, as in crops.count=2."
+    "--set",
+    "settings",
+    type=Completed(completion.settings),
+    multiple=True,
+    metavar="KEY=VALUE",
+    help="Any setting, as in crops.count=2.",
 )
 fast_option = click.option(
     "--fast", is_flag=True,
