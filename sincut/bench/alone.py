@@ -79,7 +79,7 @@ def end(process: BaseProcess) -> None:
 
 
 def _answer(receiver: Connection, process: BaseProcess, limit: float | None, stop: Callable[[], bool]) -> Any:
-    """What a process sends: the result of its work, or the exception. Raises as `alone`."""
+    """The message that a process sends: the result of its work, or the exception. Raises as `alone`."""
     until = None if limit is None else time.monotonic() + limit
     while not receiver.poll(TICK):
         if stop():

@@ -112,7 +112,7 @@ def processor_words() -> str:
 
 
 def _build(version: str, cuda: str | None, has_card: bool) -> Check:
-    """What torch was built for, and if that is what this machine has."""
+    """Version of torch and the devices that it was built for; a note where the machine has others."""
     if cuda and not has_card and sys.platform == "linux":
         text = f"{version}, for CUDA {cuda}; no card is found, so some 4 GB of packages are of no use"
         remedy = f"pip install --force-reinstall torch torchvision --index-url {CPU_INDEX}"

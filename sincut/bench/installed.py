@@ -1,4 +1,4 @@
-"""What is installed: the packages that sincut needs, the extras with what each gives, and sincut's own files.
+"""Checks of the installation: the packages that sincut needs, the extras with what each gives, and its own files.
 
 Nothing heavy is imported with this module, and nothing that might be missing: whatever is wrong becomes a `Check`.
 """

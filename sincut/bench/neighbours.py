@@ -133,5 +133,5 @@ class _Turns:
 
 
 def _named(count: int) -> str:
-    """What is measured beside so many neighbours."""
+    """Name of a part of the measurement, by its number of neighbours."""
     return f"training beside {counted(count, 'busy neighbour')}" if count else "training alone"

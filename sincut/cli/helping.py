@@ -71,7 +71,7 @@ class WithDefault(InGroups):
         return super().parse_args(ctx, args)
 
     def shell_complete(self, ctx: click.Context, incomplete: str) -> list[CompletionItem[str]]:
-        """What the shell is offered: the commands, and what the first of them takes."""
+        """Completions for the shell: the commands, and what the first of them takes."""
         default = next(iter(self.commands.values()))
         taken = [each for each in default.params if isinstance(each, click.Argument)][:1]
         offered = [item for each in taken for item in each.shell_complete(ctx, incomplete)]

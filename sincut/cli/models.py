@@ -2,6 +2,7 @@
 
 import sys
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -59,8 +60,8 @@ def _row(each: "Entry") -> tuple[str, ...]:
 
 
 def _megabytes(count: int) -> str:
-    """A number of bytes in MB of 10^6 bytes, to one place below 10."""
-    return f"{count / 1e6:.1f}" if count < 9.95e6 else f"{count / 1e6:.0f}"
+    """A number of bytes in MB of 10^6 bytes, to one place below 10, to two below 0.1."""
+    return f"{count / 1e6:.{0 if count >= 9.95e6 else 1 if count >= 95_000 else 2}f}"
 
 
 @click.command(short_help="Give a run folder or model file another name.")
@@ -106,20 +107,23 @@ def delete(models: tuple[Path, ...], yes: bool, as_json: bool) -> None:
 
 
 def _ask(models: Sequence[Path]) -> None:
-    """Go on if the user says yes. Raises `RunError` if not, and `UsageError` where nobody can be asked."""
-    from sincut.runs.shelf import entry
+    """Go on if the user says yes to those that can be deleted, if any. Raises `RunError` if not, or nobody is there."""
+    from sincut.runs.shelf import check_own, entry
 
+    count = 0
     for model in models:
-        if model.exists():
-            told = entry(model)
+        with suppress(SincutError):  # told when it is to be deleted
+            check_own(model)
+            told, count = entry(model), count + 1
             taken = f"model {_megabytes(told.size)} MB, checkpoint {_megabytes(told.checkpoint)} MB"
-            click.echo(f"{model}: {told.state}, {told.steps} steps, {taken}", err=True)
+            click.echo(f"{model}: {told.state}, {counted(told.steps, 'step')}, {taken}", err=True)
     try:
-        if click.confirm(f"Delete {counted(len(models), 'model')}? This cannot be undone", err=True):
+        if not count or click.confirm(f"Delete {counted(count, 'model')}? This cannot be undone", err=True):
             return
     except click.Abort:
+        click.echo(err=True)
         if not sys.stdin.isatty():
-            raise click.UsageError("nobody is there to be asked; add --yes") from None
+            raise RunError("nothing was deleted, since nobody is there to be asked; add --yes") from None
         raise Interrupted("nothing was deleted") from None
     raise RunError("nothing was deleted")
 

@@ -34,7 +34,7 @@ class Completed(click.ParamType):  # type: ignore[type-arg]
         self.offers = offers
 
     def shell_complete(self, ctx: click.Context, param: click.Parameter, incomplete: str) -> completion.Items:
-        """What the shell is offered behind `incomplete`."""
+        """Completions for the shell of what is typed so far."""
         return self.offers(incomplete)
 
 
@@ -57,7 +57,7 @@ class Place(Completed):
     name = "path"
 
     def shell_complete(self, ctx: click.Context, param: click.Parameter, incomplete: str) -> completion.Items:
-        """What the shell is offered behind `incomplete`: behind a first path, pictures are as likely."""
+        """Completions for the shell: models for the first path, any files for those behind it."""
         given = ctx.params.get(param.name) if param.name else None
         return completion.files(incomplete) if given else super().shell_complete(ctx, param, incomplete)
 

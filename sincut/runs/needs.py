@@ -68,7 +68,7 @@ def _excess(size: Size, config: Config) -> float:
 def _all_to_read(
     images: Mapping[str, AnyImage | tuple[AnyImage, ...]], config: Config
 ) -> Iterator[tuple[Size, int, bool]]:
-    """What `_to_read` tells of all pictures. Raises `ImageError`, but not for pictures of a set."""
+    """The results of `_to_read` for all pictures. Raises `ImageError`, but not for pictures of a set."""
     for side in images.values():
         each = side if isinstance(side, tuple) else (side,)
         for image in each:

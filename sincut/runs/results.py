@@ -103,7 +103,7 @@ def _first(side: Path, role: str, count: int) -> tuple[Picture, ...]:
 
 
 def costs(run: Path, told: Provenance) -> dict[str, float]:
-    """What a training took, by column of `report.study_table`, as far as its metrics and its model tell.
+    """Costs of a training, by column of `report.study_table`, as far as its metrics and its model tell.
 
     Raises `RunError` if the metrics cannot be read.
     """

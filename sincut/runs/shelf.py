@@ -1,8 +1,8 @@
 """The shelf of models: run folders and model files are listed, renamed, deleted, added, and freed of their checkpoints.
 
-`entries` lists all below a folder and `entry` tells of one; `renamed`, `delete`, `free` and `added` change them, and
-`freeable` says what `free` would give back. A model card is made by `runs/hub_card.py`. A path is that of a run folder
-or of a model file beside such folders.
+`entries` lists all below a folder and `entry` tells of one; `renamed`, `delete`, `free` and `added` change them.
+`freeable` says what `free` would give back, `check_own` and `check_name` raise what would be refused. A model card is
+made by `runs/hub_card.py`. A path is that of a run folder or of a model file beside such folders.
 
 Nothing is touched but what sincut has written: a file counts as its own by the metadata at its beginning, a folder by
 such a file or by the metrics of a training; in a folder only files go that trainings write. A run that is being
@@ -181,7 +181,7 @@ def renamed(path: Path, name: str) -> Path:
 
     Raises `RunError` for a name that is taken or cannot be one, a run that is being trained, and what is not sincut's.
     """
-    _check_own(path)
+    check_own(path)
     plain = name.removesuffix(SUFFIX)
     check_name(plain)
     target = path.with_name(plain if path.is_dir() else f"{plain}{SUFFIX}")
@@ -219,7 +219,7 @@ def delete(path: Path) -> list[str]:
     Returns the names of what is left in the folder. Raises `RunError` for a run that is being trained, for what is not
     sincut's, and where something cannot be deleted.
     """
-    _check_own(path)
+    check_own(path)
     if not path.is_dir():
         with _at_rest(path, "deleted"):
             path.unlink()
@@ -265,7 +265,7 @@ def free(path: Path) -> int:
 
     Raises `RunError` for a run that is being trained, is not finished, or has none.
     """
-    _check_own(path)
+    check_own(path)
     with _at_rest(path, "freed of its checkpoint"):
         size = freeable(path)
         if not size:
@@ -343,7 +343,7 @@ def _move(path: Path, target: Path) -> None:
     path.unlink()
 
 
-def _check_own(path: Path) -> None:
+def check_own(path: Path) -> None:
     """Raise `RunError` unless this is a run folder, or a model file that is no part of one."""
     if not os.path.lexists(path):
         raise RunError(f"{path}: there is no such run or model; `sincut models` lists those that are there")

@@ -33,7 +33,7 @@ def test_models_are_a_table_at_80_columns(runs: Path) -> None:
     assert shown.exit_code == 0 and max(map(len, shown.stdout.splitlines())) <= 80
     assert "\x1b" not in shown.stdout
     (row,) = [line.split() for line in shown.stdout.splitlines() if line.startswith("stopped")]
-    size = f"{(runs / 'stopped/model.safetensors').stat().st_size / 1e6:.1f}"
+    size = f"{(runs / 'stopped/model.safetensors').stat().st_size / 1e6:.2f}"
     assert row[1] == "painting" and row[3:] == ["stopped", "0.12", "1.50", size, "+", "20"]
     assert "damaged: runs/broken.safetensors" in shown.stderr
     assert "4 models, 40 MB, of which checkpoints of finished runs 20 (" in shown.stderr
@@ -69,7 +69,8 @@ def test_deleting_asks_first(runs: Path) -> None:
     code, told = answered("n\n")
     assert code == 1 and "nothing was deleted" in told and "stopped, 3 steps" in told and "checkpoint 20 MB" in told
     code, told = answered("")
-    assert code == 2 and "add --yes" in told and (runs / "stopped").is_dir()
+    assert code == 1 and "add --yes" in told and (runs / "stopped").is_dir()
+    assert_clear_error(in_process("models", "delete", "runs"), 1, "runs: holds no training of sincut")  # nothing to ask
     assert answered("y\n")[0] == 0 and not (runs / "stopped").exists()
 
 
