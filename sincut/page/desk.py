@@ -9,20 +9,25 @@ from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
+from urllib.parse import quote
 
 import gradio as gr
 import numpy as np
 
-from sincut.errors import ImageError, SincutError
-from sincut.files import stat_of
+from sincut.errors import ImageError, RunError, SincutError
+from sincut.files import read_whole, sha256, stat_of
 from sincut.model.file import model_path
-from sincut.model.markup import escape
+from sincut.model.markup import escape, render
 from sincut.page import uploads
+from sincut.page.example import SHIPPED
 from sincut.page.jobs import Trainings
+from sincut.page.pages import Download
 from sincut.page.proof import Proofs
 from sincut.pictures import reading, resampling, writing
 from sincut.pictures.opening import MAX_PIXELS
-from sincut.report.history import is_drawn, previews
+from sincut.report.history import is_drawn, kept, previews
+from sincut.runs.hub_card import hub_card
+from sincut.runs.shelf import SUFFIX
 from sincut.translation.translator import Translator, load
 
 COVER_MEGAPIXELS = 0.12
@@ -108,6 +113,7 @@ class Desk:
     covers: dict[tuple[str, Any], Any] = field(default_factory=dict)  # by name and `stat_of` of the file they show
     stops: Stops = field(default_factory=Stops)  # of the tab of styling
     proofs: Proofs = field(default_factory=Proofs)
+    sheets: dict[str, Path] = field(default_factory=dict)  # pages that compare models, by the name of their folder
 
     @contextmanager
     def translator(self, name: str, **parts: bool) -> Iterator[Translator]:
@@ -138,6 +144,30 @@ class Desk:
             raise ImageError(f"no {what} yet: drop one, or name a file")
         return uploads.inside(self.root, typed or "")
 
+    def own_picture(self, name: str) -> Path | None:
+        """The picture that a model has learned to translate; None if none is there.
+
+        The page copies pictures whole into run folders, the command at the size of its previews; that of the example
+        is shipped.
+        """
+        provenance, path = self.trainings.about(name)[1], self.trainings.path(name)
+        role, source = provenance.roles[0], provenance.source
+        whole = self.trainings.picture(name, role)
+        if whole is None and path.is_dir():
+            whole = next(iter(kept(path, role)), None)
+        shipped = SHIPPED / f"{role}.jpg"
+        return shipped if whole is None and source is not None and source.sha256 == sha256(shipped) else whole
+
+    def model_file(self, name: str) -> Download:
+        """A model's file, named as the model. Raises `RunError`."""
+        path = self.trainings.path(name)
+        return Download(f"{_plain_name(path)}{SUFFIX}", read_whole(model_path(path), RunError))
+
+    def card(self, name: str) -> Download:
+        """A model's card, see `hub_card`. Raises `SincutError`."""
+        path = self.trainings.path(name)
+        return Download(f"{_plain_name(path)}.md", hub_card(path).encode())
+
     def shown(self, path: Path) -> str:
         """The path of a copy that a browser can show. Raises `ImageError`."""
         return str(uploads.on_screen(path, self.place, self.max_pixels))
@@ -166,6 +196,16 @@ def _cover(trainings: Trainings, name: str, last: Sequence[Path]) -> Any:
         if picture is not None:
             return picture
     return np.full((90, 120, 3), 128, np.uint8)
+
+
+def _plain_name(path: Path) -> str:
+    """The name of a run folder or a model file, without its suffix."""
+    return path.name if path.is_dir() else path.name.removesuffix(SUFFIX)
+
+
+def link(word: str, name: str, words: str) -> str:
+    """HTML: a link, as a button, to what `pages` hands out by this word and name."""
+    return str(render("page/assets/link.html", address=f"{word}/{quote(name)}", words=words))
 
 
 def plain(text: str) -> str:

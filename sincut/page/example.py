@@ -7,9 +7,10 @@ from sincut.errors import RunError
 from sincut.files import make_folder, read_whole, write_whole
 from sincut.model.file import MODEL_FILE
 from sincut.page.jobs import Trainings
+from sincut.runs.shelf import SUFFIX
 
 SHIPPED = Path(__file__).parent / "assets" / "example"
-MODEL = f"example{Path(MODEL_FILE).suffix}"  # its name among the models
+MODEL = f"example{SUFFIX}"  # its name among the models
 
 
 class Example(NamedTuple):

@@ -8,7 +8,6 @@ round. Its two pictures are copied into the run folder, where a resumed training
 
 import json
 import os
-import re
 import shutil
 import subprocess
 import threading
@@ -27,17 +26,16 @@ from sincut.method.algorithms import check_picture
 from sincut.model.file import CHECKPOINT_FILE, MODEL_FILE
 from sincut.model.model import describe, exemplar_sizes
 from sincut.model.provenance import ROLES, Provenance
-from sincut.page.status import LOG_FILE, RUNNING, STOPPING, Status, history_of, last_words, status_at_rest
+from sincut.page.status import RUNNING, STOPPING, Status, history_of, last_words, status_at_rest
 from sincut.pictures import reading
 from sincut.report.history import METRICS_FILE, REPORT_FILE, History, previews, words_of
 from sincut.runs import child
 from sincut.runs.again import INPUTS, sides_of
 from sincut.runs.folder import default_folder
+from sincut.runs.shelf import DEPTH, LOG_FILE, SUFFIX, check_name
 
 RUN_FILES = (MODEL_FILE, LOG_FILE, CHECKPOINT_FILE)  # a folder with one of them is a run
-DEPTH = 2  # levels of folders below that of all runs in which runs are looked for
 CLOSING_SECONDS = 120.0  # time to save that all trainings together have when the page ends
-NAME = re.compile(r"\w[\w .()+-]{0,79}")  # names of runs: plain folders on any system
 
 
 @dataclass(frozen=True)
@@ -71,9 +69,12 @@ class Order:
         return sha256(self.painting), sha256(self.photo), *self.flags()
 
     def check(self) -> Config:
-        """The configuration of the training. Raises `ConfigError` or `ImageError` if the training would refuse it."""
-        if self.name and (not NAME.fullmatch(self.name) or self.name.endswith((".", " "))):
-            raise ConfigError(f"{self.name!r} is no name for a run; use letters, digits, spaces, - and _")
+        """The configuration of the training. Raises `ConfigError` or `ImageError` if the training would refuse it.
+
+        Raises `RunError` for a name that no run can have.
+        """
+        if self.name:
+            check_name(self.name)
         config = resolve(self.preset, [*self.settings, *schedule_flags(self.minutes, seed=self.seed)])
         for path in (self.painting, self.photo):
             check_picture(str(path), reading.size_of(path), config)
@@ -99,7 +100,7 @@ class Trainings:
     def names(self) -> list[str]:
         """The names of all runs, the one last written to first."""
         folders = {path.parent for path in _below(self.runs, RUN_FILES)}
-        return [self._name(path) for path in sorted(folders, key=_changed, reverse=True)]
+        return [self.name(path) for path in sorted(folders, key=_changed, reverse=True)]
 
     def models(self) -> list[str]:
         """The names of all models, the one last written to first: runs with a model, and model files beside them.
@@ -107,19 +108,29 @@ class Trainings:
         A run that was stopped before its first step has a model file, but none to use.
         """
         paths = {path.parent for path in _below(self.runs, (MODEL_FILE,))}
-        paths |= set(self.runs.glob(f"*{Path(MODEL_FILE).suffix}"))
-        return [self._name(path) for path in sorted(paths, key=_changed, reverse=True) if _has_learned(path)]
+        paths |= set(self.runs.glob(f"*{SUFFIX}"))
+        return [self.name(path) for path in sorted(paths, key=_changed, reverse=True) if _has_learned(path)]
 
     def path(self, name: str) -> Path:
         """The path of a run or model that stands in `names` or `models`. Raises `RunError` for any other name."""
         plain, path = PurePath(name), self.runs / name
         inside = plain.as_posix() == name and not plain.anchor and ".." not in plain.parts
         files = [path / file for file in RUN_FILES]
-        if len(plain.parts) == 1 and plain.suffix == Path(MODEL_FILE).suffix:
+        if len(plain.parts) == 1 and plain.suffix == SUFFIX:
             files.append(path)
         if not inside or not 0 < len(plain.parts) <= DEPTH or not any(map(os.path.exists, files)):
             raise RunError(f"{name}: no such run in {self.runs}; choose another")
         return path
+
+    def resting(self, name: str) -> Path:
+        """The path of a run or model, to be renamed or deleted. Raises `RunError` while it is being trained from here.
+
+        A training of another program is told by its lock, see `runs.shelf`.
+        """
+        process = self.processes.get(name)
+        if process is not None and process.poll() is None:
+            raise RunError(f"{name}: is being trained; stop it first")
+        return self.path(name)
 
     def start(self, order: Order) -> str:
         """Start a new training; returns the run's name.
@@ -220,7 +231,7 @@ class Trainings:
 
     def _status(self, folder: Path) -> Status:
         """The status of the run in a folder; one at rest is read again only if its files have changed."""
-        name = self._name(folder)
+        name = self.name(folder)
         process = self.processes.get(name)
         own = process is not None and process.poll() is None
         if own or is_locked(folder):
@@ -257,7 +268,7 @@ class Trainings:
 
     def _begin(self, folder: Path, arguments: list[str]) -> str:
         """Start `sincut train` with these arguments for a run folder; returns the run's name. Raises `RunError`."""
-        name = self._name(folder)
+        name = self.name(folder)
         command = child.command(*arguments, "-o", folder, "--json")
         command += ["--device", self.device] if self.device != "auto" else []
         with self.lock:
@@ -275,8 +286,8 @@ class Trainings:
         self.asked.add(name)
         child.ask_to_stop(process)
 
-    def _name(self, path: Path) -> str:
-        """A run's path below the folder of all runs."""
+    def name(self, path: Path) -> str:
+        """The name of a run or model: its path below the folder of all."""
         return path.relative_to(self.runs).as_posix()
 
 

@@ -8,12 +8,13 @@ from typing import Any
 
 from sincut.errors import ImageError, RunError
 from sincut.files import sha256
-from sincut.model.file import MODEL_FILE, model_path
+from sincut.model.file import model_path
 from sincut.model.markup import render
 from sincut.page.jobs import Trainings
 from sincut.pictures.imprint import Imprint, is_sealed
 from sincut.pictures.opening import MAX_PIXELS
 from sincut.pictures.reading import imprint_of
+from sincut.runs.shelf import SUFFIX
 from sincut.translation.options import PLAIN
 
 # Options of the look by their names in imprints, each with the value that goes without saying.
@@ -45,7 +46,7 @@ class Made:
         """HTML: what made the picture, and what is to be done if its model is not here."""
         given = self.look
         options = {name.replace("_", " "): given[name] for name, usual in ORDINARY.items() if given[name] != usual}
-        here = Path(self.model).name.removesuffix(Path(MODEL_FILE).suffix)
+        here = Path(self.model).name.removesuffix(SUFFIX)
         values = {"name": self.name, "imprint": self.imprint, "unchanged": self.unchanged, "model": self.model}
         return str(render("page/assets/made.html", **values, options=options, renamed=here != self.imprint.model))
 

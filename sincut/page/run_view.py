@@ -4,7 +4,6 @@ import re
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
-from urllib.parse import quote
 
 import gradio as gr
 import pandas as pd
@@ -12,10 +11,10 @@ import pandas as pd
 from sincut.files import stat_of
 from sincut.model.markup import render
 from sincut.page.before_after import served
-from sincut.page.desk import Desk, clock
+from sincut.page.desk import Desk, clock, link
 from sincut.page.status import DONE, RUNNING, STOPPED, STOPPING, Status
 from sincut.report.history import is_drawn
-from sincut.report.measures import FIGURES
+from sincut.report.measures import meaning
 from sincut.report.run_page import LOSSES
 
 POINTS = 400  # steps of a curve, at most
@@ -81,7 +80,9 @@ def _section(section: Any, status: Any) -> Shown:
         previews = gr.Gallery(
             label="All previews", columns=3, height=420, fit_columns=False, interactive=False, buttons=["fullscreen"]
         )
-    gr.HTML(str(render("page/assets/figures.html", figures={name: FIGURES[name].meaning for name in EXPLAINED})))
+    gr.HTML(
+        str(render("page/assets/figures.html", figures={name: meaning(name, "picture", "look") for name in EXPLAINED}))
+    )
     figures = gr.LinePlot(x="step", y="value", color="figure", height=260, title="Figures of the previews")
     with gr.Accordion("Losses: what the networks are told while they learn", open=False):
         gr.HTML(str(render("page/assets/losses.html", losses=LOSSES)))
@@ -152,7 +153,7 @@ def report_link(desk: Desk, run: str) -> str:
     """HTML: a link to the report of a run, empty while it has none."""
     if not desk.trainings.report(run):
         return ""
-    return str(render("page/assets/link.html", address=f"report/{quote(run)}", words="Open the report"))
+    return link("report", run, "Open the report")
 
 
 def _in_short(name: str, status: Status) -> str:

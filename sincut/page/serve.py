@@ -77,10 +77,12 @@ def _listen(ui: Any, page: Any, host: str, port: int | None, max_upload: int, op
     from httpx import HTTPError, InvalidURL
 
     from sincut.page.guard import middleware
-    from sincut.page.pages import routes
+    from sincut.page.pages import downloads, routes
 
     before = middleware(LOCAL if host in LOCAL else None, UPLOADED_AT_ONCE * max_upload)
-    app = {"middleware": before, "routes": routes(report=desk.trainings.report)}
+    pages = routes(report=desk.trainings.report, sheet=desk.sheets.get)
+    files = downloads(model=desk.model_file, card=desk.card)
+    app = {"middleware": before, "routes": [*pages, *files]}
     try:
         _, url, _ = ui.launch(page, host, port, max_upload, open_, app)
     except OSError:

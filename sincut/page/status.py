@@ -11,8 +11,8 @@ from sincut.model.file import CHECKPOINT_FILE
 from sincut.model.model import describe
 from sincut.model.provenance import number
 from sincut.report.history import History
+from sincut.runs.shelf import LOG_FILE
 
-LOG_FILE = "training.log"  # stderr of a training that the page has started
 RUNNING, STOPPING, DONE, STOPPED, FAILED = "running", "stopping", "finished", "stopped", "failed"  # phases
 
 

@@ -16,7 +16,7 @@ from sincut.page.apply_tab import apply_tab
 from sincut.page.desk import HIDDEN, Desk, told
 from sincut.page.example import MODEL, put_example
 from sincut.page.last_choices import browser_state
-from sincut.page.models_tab import about_words, chosen_words, models_tab
+from sincut.page.models_tab import chosen_words, model_updates, models_tab
 from sincut.page.similar_tab import similar_tab
 from sincut.page.train_tab import train_tab
 
@@ -53,7 +53,7 @@ def build(desk: Desk) -> Any:
             with gr.Tab("Apply", id="apply") as apply_page:
                 styling = apply_tab(desk, chosen, page, last_look)
             with gr.Tab("Models", id="models") as models_page:
-                models, names, about = models_tab(desk, chosen, tabs, styling.said)
+                shelf, changed = models_tab(desk, chosen, tabs, styling.said, styling.files)
             with gr.Tab("Similarity", id="similarity"):
                 similar_tab(desk, chosen)
 
@@ -63,18 +63,18 @@ def build(desk: Desk) -> Any:
             covers = [(desk.cover(name), name) for name in listed]
             selected = listed.index(current) if listed else None
             galleries = [gr.update(value=covers, selected_index=selected) for _ in range(2)]
-            words = chosen_words(desk, current), about_words(desk, current)
+            chooser = galleries[0], listed, chosen_words(desk, current)
             more = gr.update(visible=MODEL not in listed)
-            return [current, galleries[0], listed, words[0], galleries[1], listed, words[1], more]
+            return [current, *chooser, galleries[1], listed, *model_updates(desk, current), more]
 
         def show_example() -> list[Any]:
             shown = put_example(desk.trainings, desk.place / "example")
             return [gr.update(selected="apply"), shown.model, [shown.photo], shown.painting, shown.photo]
 
-        outputs = [chosen, styling.gallery, styling.names, styling.said, models, names, about, example]
+        outputs = [chosen, styling.gallery, styling.names, styling.said, *shelf, example]
         page.load(told(refresh), last, outputs, **HIDDEN)
         chosen.change(lambda name: name, chosen, last, **HIDDEN)
-        for event in (apply_page.select, models_page.select, styling.recalled):
+        for event in (apply_page.select, models_page.select, styling.recalled, *changed):
             event(told(refresh), chosen, outputs, **HIDDEN)
         shown = example.click(told(show_example), None, [tabs, chosen, styling.files, *drops], **HIDDEN)
         shown.success(told(refresh), chosen, outputs, **HIDDEN)

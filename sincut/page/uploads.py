@@ -85,7 +85,7 @@ def translate_uploads(
     if not files:
         raise ImageError("no pictures: drop some, or name a folder")
     _forget_old(place)
-    here = Path(tempfile.mkdtemp(prefix=PREFIX, dir=place))
+    here = new_folder(place)
     sources = _staged(files, here / "sources")
     name = (model if model.is_dir() else model.with_suffix("")).name
     named = "{folder}/{stem}-" + name.replace("{", "{{").replace("}", "}}")
@@ -126,7 +126,7 @@ def packed(batch: Batch, results: Path, place: Path) -> Batch:
     """
     if not batch.shown or sum(Path(job.target).stat().st_size for job in batch.shown) > DOWNLOADED_BYTES:
         return batch
-    target = Path(tempfile.mkdtemp(prefix=PREFIX, dir=place)) / ZIP
+    target = new_folder(place) / ZIP
     with zipfile.ZipFile(target, "w", zipfile.ZIP_STORED) as archive:
         for job in batch.shown:
             archive.write(job.target, job.target.relative_to(results))
@@ -149,9 +149,14 @@ def size_to_show(path: Path, max_pixels: int = MAX_PIXELS) -> tuple[int, int]:
 
 def as_file(picture: Picture, name: str, place: Path) -> Path:
     """The path of the picture saved as a JPEG file of that name, in a new folder in `place`."""
-    target = Path(tempfile.mkdtemp(prefix=PREFIX, dir=place)) / f"{UNSAFE.sub('_', name)[:80]}.jpg"
+    target = new_folder(place) / f"{UNSAFE.sub('_', name)[:80]}.jpg"
     writing.save(picture, target)
     return target
+
+
+def new_folder(place: Path) -> Path:
+    """A new folder in `place`, which is removed when it is older than `KEPT_SECONDS`."""
+    return Path(tempfile.mkdtemp(prefix=PREFIX, dir=place))
 
 
 def _staged(files: Sequence[Path], target: Path) -> Path:

@@ -11,6 +11,7 @@ single-image Frechet distance too (Rott Shaham et al. 2019, "SinGAN", https://ar
 
 import functools
 import math
+import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -69,6 +70,16 @@ FIGURES = {  # in the order in which they are shown
     "psnr_painting": Figure("PSNR of the untouched painting to the truth, dB", 1),
     "ssim_painting": Figure("SSIM of the untouched painting to the truth", 1),
 }
+
+
+def meaning(name: str, source: str = "painting", target: str = "photo") -> str:
+    """The meaning of a figure, "" if there is none of that name.
+
+    `source` and `target` are the words for what is translated and for that whose look is learned.
+    """
+    words = {"painting": source, "photo": target}
+    text = FIGURES[name].meaning if name in FIGURES else ""
+    return re.sub("|".join(words), lambda word: words[word[0]], text)
 
 
 def best(rows: Sequence[Mapping[str, float]]) -> dict[str, float]:

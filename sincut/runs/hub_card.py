@@ -18,8 +18,8 @@ from sincut.model.card import carried_words
 from sincut.model.file import MODEL_FILE
 from sincut.model.markup import short
 from sincut.model.model import describe, exemplar_sizes
-from sincut.model.provenance import ROLES, Provenance
-from sincut.report.measures import FIGURES
+from sincut.model.provenance import Provenance
+from sincut.report.measures import meaning
 from sincut.runs.shelf import SUFFIX
 
 HEAD = """---
@@ -91,16 +91,9 @@ def _figures(known: Provenance) -> str:
     """A table of the figures of the last preview with their meaning; a sentence where there are none."""
     if not known.figures:
         return "Its file tells none."
-    rows = [(name, f"{value:.4g}", _meaning(name, known.reverse)) for name, value in known.figures.items()]
+    rows = [(name, f"{value:.4g}", meaning(name, *known.roles)) for name, value in known.figures.items()]
     table = _table(("figure", "value", "meaning"), rows)
     return f"Of the last preview, a translation of what it learned from, measured from the pictures alone:\n\n{table}"
-
-
-def _meaning(name: str, reverse: bool) -> str:
-    """The meaning of a figure; with `reverse` the photo is what is translated, and the look is the painting's."""
-    meaning = FIGURES[name].meaning if name in FIGURES else ""
-    exchanged = dict(zip(ROLES, reversed(ROLES), strict=True))
-    return re.sub("|".join(ROLES), lambda role: exchanged[role[0]], meaning) if reverse else meaning
 
 
 def _table(titles: tuple[str, ...], rows: Iterable[tuple[str, ...]]) -> str:

@@ -14,7 +14,7 @@ from typing import IO
 
 import pytest
 from click.testing import CliRunner
-from helpers import make_model, save_telling
+from helpers import make_model, save_telling, stop_after
 
 from sincut.cli import main
 from sincut.config.resolve import resolve
@@ -44,7 +44,7 @@ def settings(flags: list[str], *more: str) -> list[str]:
 def stopped_run(painting: Path, photo: Path, folder: Path, config: Config, reverse: bool = False) -> None:
     """A run that was stopped after its first step."""
     with pytest.raises(Interrupted):
-        run.train(painting, photo, folder, config=config, reverse=reverse, stop=lambda: True)
+        run.train(painting, photo, folder, config=config, reverse=reverse, stop=stop_after(1))
 
 
 @pytest.mark.slow
@@ -65,7 +65,7 @@ def test_started_here_and_stopped_goes_on_by_the_command(
     before = trainings.status(name)
     assert 0 < before.step < before.steps == 100_000 and before.is_resumable
     inputs = [trainings.picture(name, role) for role in ("painting", "photo")]
-    monkeypatch.setattr("sincut.cli.train.stoppable", lambda: nullcontext(lambda: True))  # stop after one more step
+    monkeypatch.setattr("sincut.cli.train.stoppable", lambda: nullcontext(stop_after(1)))
     command = ["train", *map(str, inputs), "-o", str(tmp_path / "runs" / name), "--resume", "--device", "cpu"]
     resumed = CliRunner().invoke(main, command)
     assert resumed.exit_code == 130, resumed.output
@@ -183,8 +183,8 @@ def test_a_training_that_runs_keeps_its_log_where_another_is_refused(tmp_path: P
 
 def test_orders_are_refused_before_anything_is_written(painting: Path, photo: Path, tmp_path: Path) -> None:
     trainings = Trainings(tmp_path / "runs")
-    for name in ("../out", "a/b", ".hidden", "-o", "a" * 90, "end.", "new\nline"):
-        with pytest.raises(ConfigError, match="no name for a run"):
+    for name in ("../out", "a/b", ".hidden", "-o", "a" * 201, "end.", "new\nline"):
+        with pytest.raises(RunError, match="no name for a model"):
             trainings.start(Order(painting, photo, name=name))
     with pytest.raises(ConfigError, match="no setting"):
         trainings.start(Order(painting, photo, settings=["crops.sise=3"]))

@@ -1,4 +1,4 @@
-"""Pages that the server hands out: only those of runs, and as a sandbox."""
+"""What the server hands out: pages of runs alone, as a sandbox, and files to be saved."""
 
 import asyncio
 from pathlib import Path
@@ -11,7 +11,7 @@ pytest.importorskip("starlette")
 from starlette.applications import Starlette
 
 from sincut.errors import RunError
-from sincut.page.pages import routes
+from sincut.page.pages import Download, downloads, routes
 
 
 def answer(app: Any, path: str) -> tuple[int, dict[str, str], bytes]:
@@ -46,3 +46,16 @@ def test_reports_are_of_an_origin_of_their_own(tmp_path: Path) -> None:
     assert policy[0] == "sandbox" and "allow-scripts" in policy and "allow-same-origin" not in policy
     for name in ("none", "other"):
         assert answer(app, f"/report/{name}")[0] == 404
+
+
+def test_models_are_saved_by_their_names(tmp_path: Path) -> None:
+    def model(name: str) -> Download:
+        if name != "group/sea":
+            raise RunError("no such model")
+        return Download("Wärme; \n.safetensors", b"<b>")
+
+    app = Starlette(routes=downloads(model=model))
+    status, headers, body = answer(app, "/model/group/sea")
+    assert (status, body, headers["content-type"]) == (200, b"<b>", "application/octet-stream")
+    assert headers["content-disposition"] == "attachment; filename*=UTF-8''W%C3%A4rme%3B%20%0A.safetensors"
+    assert answer(app, "/model/other")[0] == 404

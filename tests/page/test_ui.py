@@ -336,6 +336,17 @@ def test_the_example_is_one_click_away_and_last_choices_come_back(server: Server
     visitor.read("#keep label.selected", "keep my colours")
     visitor.read("body", "Chosen: ready")
 
+    visitor.click("button[role=tab]", "Models")
+    visitor.click("#models button.thumbnail-item", "example")
+    visitor.read("#about", "photo → painting")
+    visitor.click("button.label-wrap", "Rename, make smaller, delete")
+    eventually(lambda: visitor.one(f"#model-name {TEXT}").get_attribute("value") == "example")
+    visitor.one(f"#model-name {TEXT}").send_keys("-2\n")
+    visitor.read("#models", "example-2.safetensors")
+    assert (server.folder / "runs" / "example-2.safetensors").is_file()
+    status, body = server.ask("/model/example-2.safetensors")
+    assert status == 200 and len(body) > 1_000_000 and server.ask("/card/none")[0] == 404
+
 
 @pytest.mark.skipif(os.name == "nt", reason="Windows has no POSIX signals")
 def test_ctrl_c_saves_a_training_that_a_closed_tab_has_left(server: Server) -> None:

@@ -157,3 +157,9 @@ def test_figures_are_of_what_can_be_seen() -> None:
         measure(anywhere, nowhere, anywhere)
     with pytest.raises(ImageError, match="nothing can be seen in painting and output"):
         measure(hiding(9, (96, 110), 1, alpha), PHOTO, hiding(9, (96, 110), 1, 255 - alpha))
+
+
+def test_meanings_name_what_is_translated_and_the_look() -> None:
+    assert measures.meaning("colour", "photo", "painting").startswith("Distance to the painting’s colours; 1: as the")
+    assert measures.meaning("colour", "photo", "painting").endswith("untouched photo, 0: none")
+    assert measures.meaning("tone") == measures.FIGURES["tone"].meaning and measures.meaning("other") == ""
