@@ -39,7 +39,7 @@ LOG_FILE = "training.log"  # stderr of a training that the page has started
 # All that trainings write into a run folder, the model last: what is deleted only in part is still listed.
 FILES = (CHECKPOINT_FILE, METRICS_FILE, REPORT_FILE, LOG_FILE, MODEL_BEFORE, MODEL_FILE)
 FOLDERS = {  # and in folders of it, by patterns; the inner ones first
-    PREVIEWS: ("*.jpg", "*.jpeg"),
+    PREVIEWS: ("[0-9]*.jpg", "painting*.jpeg", "photo*.jpeg"),
     f"{INPUTS}/painting": ("*",),
     f"{INPUTS}/photo": ("*",),
     INPUTS: (),
@@ -104,15 +104,20 @@ def _below(folder: Path, depth: int) -> Iterator[Path]:
         if path.suffix.lower() == SUFFIX and path.is_file():
             if _format(path) in (FORMAT, None):  # one that cannot be read is listed as damaged
                 yield path
-        elif is_run(path):
-            yield path
-        elif depth > 1 and path.is_dir():
-            with suppress(OSError):  # a folder that is closed to us
+            continue
+        with suppress(OSError):  # a folder that is closed to us
+            if is_run(path):
+                yield path
+            elif depth > 1 and path.is_dir():
                 yield from _below(path, depth - 1)
 
 
 def is_run(path: Path) -> bool:
-    """True for a folder that holds a model or checkpoint of sincut, be it cut off, or metrics or log of a training."""
+    """True for a folder that holds a model or checkpoint of sincut, be it cut off, or metrics of a training.
+
+    Also for one in which a training has just begun, or ended before its first step. Raises OSError for a folder that
+    cannot be read.
+    """
     if not os.path.isdir(path):
         return False
     if any(_format(path / name) == FORMAT for name in (MODEL_FILE, CHECKPOINT_FILE)):
@@ -121,7 +126,10 @@ def is_run(path: Path) -> bool:
         history = History.read(path)
         if history.sessions or history.losses or history.figures:
             return True
-    return os.path.isfile(path / LOG_FILE) and os.path.isfile(path / LOCK_FILE)
+    names = {file.name for file in path.iterdir() if not file.name.endswith(PART)}
+    own = {*FILES, *FOLDERS, LOCK_FILE}
+    begun = LOCK_FILE in names and bool(names & {LOG_FILE, PREVIEWS})  # there has been no step yet
+    return begun and (names <= own or is_locked(path))
 
 
 def _format(path: Path) -> str | None:
@@ -348,7 +356,11 @@ def check_own(path: Path) -> None:
     if not os.path.lexists(path):
         raise RunError(f"{path}: there is no such run or model; `sincut models` lists those that are there")
     if path.is_dir():
-        if not is_run(path):
+        try:
+            is_own = is_run(path)
+        except OSError as error:
+            raise RunError(f"{path}: cannot be looked into ({error.strerror}); check its permissions") from None
+        if not is_own:
             raise RunError(f"{path}: holds no training of sincut, so it is left alone; give a run folder")
     elif _format(path) != FORMAT:
         raise RunError(

@@ -80,6 +80,20 @@ def test_states_tell_what_goes_on_and_what_can_go_on(run: Path, tiny: Config) ->
     assert shelf.entry(run).state == shelf.UNTRAINED
 
 
+def test_a_training_before_its_first_step_is_known_and_one_that_ended_there_can_be_deleted(tmp_path: Path) -> None:
+    run = tmp_path / "run"
+    (run / "previews").mkdir(parents=True)
+    with locked(run):
+        assert [each.state for each in shelf.entries(tmp_path)] == [shelf.TRAINING]
+        with pytest.raises(RunError, match="is being trained; stop it first"):
+            shelf.delete(run)
+    assert [each.state for each in shelf.entries(tmp_path)] == [shelf.UNTRAINED]
+    (run / "holiday.jpg").write_bytes(b"of mine")
+    assert shelf.entries(tmp_path) == []
+    (run / "holiday.jpg").unlink()
+    assert shelf.delete(run) == [] and not run.exists()
+
+
 def test_a_folder_without_models_is_empty_and_one_that_is_not_there_is_an_error(tmp_path: Path) -> None:
     assert shelf.entries(tmp_path) == []
     with pytest.raises(RunError, match="cannot be listed"):
@@ -186,7 +200,7 @@ def test_links_are_not_followed(run: Path, tmp_path: Path, model_file: Path) -> 
     elsewhere.mkdir()
     (elsewhere / "a.jpg").write_bytes(b"of mine")
     shutil.rmtree(run / "inputs/photo")
-    for name, target in (("inputs/photo", elsewhere), ("previews/b.jpg", elsewhere / "a.jpg")):
+    for name, target in (("inputs/photo", elsewhere), ("previews/1.jpg", elsewhere / "a.jpg")):
         (run / name).symlink_to(target)
     link = run.with_name("link")
     link.symlink_to(run)
