@@ -25,9 +25,9 @@ else:
     _CONTEXT.set_forkserver_preload(_LOADED)
 
 
-def begun(words: list[object], stderr: Path) -> BaseProcess:
-    """The command with these arguments, running; its stderr is appended to a file, its stdout goes nowhere."""
-    process = _CONTEXT.Process(target=_command, args=([*map(str, words)], stderr))
+def begun(words: list[object], stderr: Path, **environment: str) -> BaseProcess:
+    """The command with these arguments, running; its stderr is appended to a file that is there."""
+    process = _CONTEXT.Process(target=_command, args=([*map(str, words)], stderr, environment))
     process.start()
     return process
 
@@ -38,9 +38,9 @@ def killed_after(words: list[object], said: bytes, times: int, seconds: float, f
     `folder` holds its stderr. A command that ends of itself is waited for no longer.
     """
     stderr = folder / "stderr.txt"
-    stderr.unlink(missing_ok=True)
+    stderr.write_bytes(b"")
     process = begun(words, stderr)
-    until(lambda: not process.is_alive() or (stderr.exists() and stderr.read_bytes().count(said) >= times))
+    until(lambda: not process.is_alive() or stderr.read_bytes().count(said) >= times)
     time.sleep(seconds)
     at_work = process.is_alive()
     process.kill()
@@ -57,9 +57,10 @@ def until(true: Callable[[], bool], seconds: float = 60.0) -> None:
         time.sleep(0.002)
 
 
-def _command(words: list[str], stderr: Path) -> None:
+def _command(words: list[str], stderr: Path, environment: dict[str, str]) -> None:
     """Be the command: its own stdout and stderr, and its exit code."""
+    os.environ.update(environment)
     for stream, path in ((sys.stdout, Path(os.devnull)), (sys.stderr, stderr)):
         stream.flush()
-        os.dup2(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND), stream.fileno())
+        os.dup2(os.open(path, os.O_WRONLY | os.O_APPEND), stream.fileno())
     main(words, prog_name="sincut")

@@ -16,17 +16,18 @@ import click
 
 from sincut import __version__
 from sincut.cli import apply, attended, doctor, exemplar, look, machine, models, study, train
+from sincut.cli.console import tell
 from sincut.cli.helping import InGroups
 from sincut.errors import ConfigError, Interrupted, SincutError
 
 # In this order: each imports only those before it.
 MODULES = (
     "started",
+    "console",
     "signals",
     "attended",
     "completion",
     "types",
-    "console",
     "helping",
     "children",
     "progress",
@@ -68,10 +69,10 @@ class Commands(InGroups):
         try:
             return super().invoke(ctx)
         except Interrupted as error:
-            click.echo(f"sincut: {error}", err=True)
+            tell(f"sincut: {error}")
             sys.exit(130)
         except SincutError as error:
-            click.echo(f"sincut: {' '.join(str(error).split())}", err=True)
+            tell(f"sincut: {' '.join(str(error).split())}")
             sys.exit(2 if isinstance(error, ConfigError) else 1)
         except BrokenPipeError:  # whoever read stdout has had enough, as `head` does
             os._exit(1)  # at a usual end Python would complain that it cannot flush

@@ -1,6 +1,9 @@
-"""Results on stdout: as JSON, or as tables for people."""
+"""Results on stdout, as JSON or as tables for people; lines on stderr that fit the terminal."""
 
 import json
+import re
+import shutil
+import sys
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
@@ -8,6 +11,30 @@ import click
 
 if TYPE_CHECKING:
     from sincut.model.provenance import Provenance
+
+
+PHRASE = re.compile(r"(?<=[;,:]) | (?=\()")  # a blank between two phrases of a text
+COMMAND = re.compile(r"(?<=: )(?=(?:\S+ -m )?\S*sincut )")  # where a command of sincut begins, the last of a text
+
+
+def fitted(text: str, columns: int) -> str:
+    """The text in lines of at most so many columns, broken between phrases only; further lines are indented.
+
+    A longer phrase stays whole, such as a command, which can then be copied.
+    """
+    lines: list[str] = []
+    words, *command = COMMAND.split(text, 1)
+    for phrase in [*PHRASE.split(words.rstrip()), *command]:
+        if lines and len(lines[-1]) + 1 + len(phrase) <= columns:
+            lines[-1] += f" {phrase}"
+        else:
+            lines.append(f"  {phrase}" if lines else phrase)
+    return "\n".join(lines)
+
+
+def tell(text: str) -> None:
+    """Print a text for people on stderr: `fitted` on a terminal, elsewhere in one line."""
+    click.echo(fitted(text, shutil.get_terminal_size().columns) if sys.stderr.isatty() else text, err=True)
 
 
 def print_json(value: Any) -> None:

@@ -16,7 +16,7 @@ from rich.table import Column
 from rich.text import Text
 
 from sincut import events
-from sincut.cli.console import clock
+from sincut.cli.console import clock, fitted
 from sincut.errors import counted
 from sincut.events import Event
 
@@ -59,6 +59,7 @@ class Reporter:
             *columns, console=self.console, disable=as_json or not self.console.is_terminal, expand=True
         )
         self.task: TaskID | None = None
+        self.loading = False  # True until the first event that moves the bar
         self.shown = 0.0
         self.unit = "tile"  # of the current picture
 
@@ -67,7 +68,14 @@ class Reporter:
         return self
 
     def __exit__(self, *_: object) -> None:
+        if self.loading and self.task is not None:
+            self.bar.remove_task(self.task)
         self.bar.stop()
+
+    def load(self) -> None:
+        """Show that something is going on, before there is any event: importing torch takes seconds."""
+        self._bar("loading", None, 0, "")
+        self.loading = True
 
     def __call__(self, event: Event) -> None:
         if self.as_json:
@@ -77,9 +85,10 @@ class Reporter:
             self._show(event)
 
     def say(self, text: str) -> None:
-        """Print a line for people, but not with --json."""
+        """Print a line for people, but not with --json; on a terminal `fitted`."""
         if not self.as_json:
-            self.console.print(text, markup=False)
+            shown = fitted(text, self.console.width) if self.console.is_terminal else text
+            self.console.print(shown, markup=False)
 
     @singledispatchmethod
     def _show(self, event: Event) -> None:
@@ -140,7 +149,7 @@ class Reporter:
 
     @_show.register
     def _(self, event: events.Evaluated) -> None:
-        self.say(f"figures: {' '.join(f'{name} {value:.3f}' for name, value in event.figures.items())}")
+        self.say(f"figures: {', '.join(f'{name} {value:.2f}' for name, value in event.figures.items())}")
 
     @_show.register
     def _(self, event: events.BatchStarted) -> None:
@@ -200,6 +209,7 @@ class Reporter:
         anew: bool = False,
     ) -> None:
         """Move the bar, or begin another one; a description, note or number of seconds left that is None stays."""
+        self.loading = False
         if self.task is None or anew:
             if self.task is not None:
                 self.bar.remove_task(self.task)

@@ -8,6 +8,8 @@ from collections.abc import Callable, Iterator
 
 import click
 
+from sincut.cli.console import tell
+
 SAVING = "stopping as soon as the work in hand is saved; press Ctrl-C again to stop at once"
 STOPPING = [getattr(signal, name) for name in ("SIGINT", "SIGTERM", "SIGHUP", "SIGBREAK") if hasattr(signal, name)]
 
@@ -27,7 +29,7 @@ def stoppable(told: str = SAVING) -> Iterator[Callable[[], bool]]:
             raise KeyboardInterrupt
         asked = True
         with contextlib.suppress(OSError):
-            click.echo(told, err=True)
+            tell(told)
         if number == hangup:
             _leave_terminal()
 

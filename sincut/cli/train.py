@@ -32,6 +32,7 @@ from sincut.cli.types import (
 from sincut.errors import Interrupted, RunError, counted, listed
 
 if TYPE_CHECKING:
+    from sincut.cli.progress import Reporter
     from sincut.config.sections import Config
     from sincut.events import Listener
 
@@ -256,19 +257,24 @@ def train(
         return
     if onward.more and (lesson.minutes is not None or lesson.steps is not None):
         raise click.UsageError("--more says how long it goes on; leave out --minutes and --steps")
-    given, output = onward.pictures(sides, output)
     if engine.engine != "local":
         raise click.UsageError("--engine is for --pairs: one training is the work of one machine")
-    config = lesson.config(output if onward.flag else None)
-    from sincut.runs.finding import find
-    from sincut.runs.folder import default_folder
+    from sincut.cli.progress import Reporter
 
-    stems = [find(side, role).stem for role, side in given.items()] if output is None else []
-    folder = output or default_folder(*(reversed(stems) if reverse else stems))
-    _train_one(given, folder, config, reverse, device, tensorboard, onward, as_json)
+    with Reporter(as_json) as reporter:
+        reporter.load()
+        given, output = onward.pictures(sides, output)
+        config = lesson.config(output if onward.flag else None)
+        from sincut.runs.finding import find
+        from sincut.runs.folder import default_folder
+
+        stems = [find(side, role).stem for role, side in given.items()] if output is None else []
+        folder = output or default_folder(*(reversed(stems) if reverse else stems))
+        _train_one(reporter, given, folder, config, reverse, device, tensorboard, onward)
 
 
 def _train_one(
+    reporter: "Reporter",
     sides: "dict[str, Path | list[Path]]",
     folder: Path,
     config: "Config | None",
@@ -276,10 +282,8 @@ def _train_one(
     device: str,
     tensorboard: bool,
     onward: Onward,
-    as_json: bool,
 ) -> None:
     """Train into a run folder, and print the commands that go on and that apply the model."""
-    from sincut.cli.progress import Reporter
     from sincut.devices import prepared_device
     from sincut.events import all_of
     from sincut.model.file import is_model
@@ -298,7 +302,7 @@ def _train_one(
     again += ["--to", "painting"] if reverse else []
     again += ["--device", device] if device != "auto" else []
     again += ["--tensorboard"] if tensorboard else []
-    with Reporter(as_json) as reporter, stoppable() as stop:
+    with stoppable() as stop:
         try:
             result = train_run(
                 sides["painting"], sides["photo"], folder, config=config, reverse=reverse, resume=onward.resume,
@@ -314,7 +318,7 @@ def _train_one(
         source = find(sides[role], role).paths[0]
         reporter.say(f"model: {folder / 'model.safetensors'}")
         reporter.say(f"apply: {shlex.join([*_program(), 'apply', str(folder), str(source), '-o', 'out.png'])}")
-    if as_json:
+    if reporter.as_json:
         print_json({"run": str(folder), **summary(result.model.provenance)})
 
 
