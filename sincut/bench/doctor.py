@@ -10,12 +10,13 @@ import shutil
 import sys
 import tempfile
 from collections.abc import Callable, Iterable, Iterator
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
 from sincut.bench import installed
 from sincut.bench.installed import GOOD, NOTED, WRONG, Check, one_line
-from sincut.errors import counted
+from sincut.errors import SincutError, counted
 
 LEAST_MEMORY, ENOUGH_MEMORY = (
     0.8e9,
@@ -23,6 +24,7 @@ LEAST_MEMORY, ENOUGH_MEMORY = (
 )  # bytes: a translation of 1 megapixel, a training of `standard` (docs/speed.md)
 LEAST_DISK, ENOUGH_DISK = 0.1e9, 1e9  # bytes: a run folder of `standard` takes 80 MB
 BUSY = 0.25  # share of the processors taken by other programs from which on it is worth a note
+Look = Callable[[], Iterable[Check]]
 TRIAL = 16  # px of the picture that is convolved to see that the device computes
 CPU_INDEX = "https://download.pytorch.org/whl/cpu"  # of torch without CUDA: docs/install.md
 
@@ -33,15 +35,21 @@ def examine(runs: Path = Path("runs"), device: str = "auto") -> list[Check]:
     checks = [
         *_guarded("Installed", "sincut", lambda: [installed.own_version(), installed.python()]),
         *_guarded("Installed", "packages", installed.base),
-        *_guarded("Installed", "own files", lambda: [installed.own_files()]),
-        *_guarded("Extras", "extras", installed.extras),
-        *_guarded("Computing", "device", lambda: computing(device)),
-        *_guarded("Computing", "threads", lambda: [threads()]),
-        *_guarded("Computing", "load", lambda: [load(watch)]),
-        *_guarded("Computing", "pictures", lambda: [pictures()]),
-        *_guarded("Room", "memory", lambda: [memory()]),
-        *_guarded("Room", "disk", lambda: disks(runs)),
     ]
+    broken = {check.name for check in checks if check.state == WRONG}
+    looks: list[tuple[str, str, Look, set[str]]] = [  # the last: packages without which there is nothing to look at
+        ("Installed", "own files", lambda: [installed.own_files()], {"jinja2"}),
+        ("Extras", "extras", installed.extras, set()),
+        ("Computing", "device", lambda: computing(device), {"torch", "psutil"}),
+        ("Computing", "threads", lambda: [threads()], {"torch", "psutil"}),
+        ("Computing", "load", lambda: [load(watch)], {"psutil"}),
+        ("Computing", "pictures", lambda: [pictures()], {"pillow"}),
+        ("Room", "memory", lambda: [memory()], {"torch", "psutil"}),
+        ("Room", "disk", lambda: disks(runs), set()),
+    ]
+    for group, name, look, needed in looks:
+        if not needed & broken:
+            checks += _guarded(group, name, look)
     return checks
 
 
@@ -50,10 +58,12 @@ def works(checks: Iterable[Check]) -> bool:
     return all(check.state != WRONG for check in checks)
 
 
-def _guarded(group: str, name: str, look: Callable[[], Iterable[Check]]) -> Iterator[Check]:
+def _guarded(group: str, name: str, look: Look) -> Iterator[Check]:
     """The checks of a look; where it raises an error, that as the last."""
     try:
         yield from look()
+    except SincutError as error:  # which says what to do
+        yield Check(group, name, WRONG, str(error))
     except Exception as error:  # whatever is broken on a machine
         yield Check(group, name, WRONG, f"cannot be looked at: {one_line(error)}", "mend what is wrong above first")
 
@@ -189,12 +199,13 @@ def memory() -> Check:
 
 def disks(runs: Path) -> Iterator[Check]:
     """The disk of the folder of runs, of temporary files, and of torch's cache: what is free, and if it is writable."""
-    import torch
+    places = {"runs": (runs, True), "temporary": (Path(tempfile.gettempdir()), True)}
+    with suppress(Exception):  # a torch that cannot be loaded is told of elsewhere
+        import torch
 
-    cache = Path(torch.hub.get_dir())
-    places = {"runs": (runs, True), "temporary": (Path(tempfile.gettempdir()), True), "cache": (cache, False)}
+        places["cache"] = Path(torch.hub.get_dir()), False
     for name, (folder, is_needed) in places.items():
-        there = next(path for path in (folder.absolute(), *folder.absolute().parents) if path.is_dir())
+        there = next(path for path in (folder.absolute(), *folder.absolute().parents) if os.path.isdir(path))
         free = shutil.disk_usage(there).free
         text = f"{free / 1e9:.1f} GB free in {folder if folder == there else folder.absolute()}"
         try:

@@ -94,11 +94,11 @@ def extras() -> Iterator[Check]:
     """The extras: a missing one is no fault, one that is there but too old or broken is worth a note."""
     for extra, (gives, packages) in EXTRAS.items():
         results = {name: _looked_at(name, *known, load=name in LOADED) for name, known in packages.items()}
-        versions = [f"{name} {version}" for name, (version, _) in results.items() if version]
+        well = [f"{name} {version}" for name, (version, trouble) in results.items() if not trouble]
         troubles = [f"{name} {trouble}" for name, (_, trouble) in results.items() if trouble]
         is_missing = any(not version for version, _ in results.values())
         state = MISSING if is_missing else NOTED if troubles else GOOD
-        told = "; ".join(versions if not troubles else [] if not versions else [*versions, *troubles])
+        told = "; ".join([*well, *troubles] if well or state == NOTED else [])
         text = f"{gives}: {told}" if told else gives
         yield Check("Extras", extra, state, text, f"pip install 'sincut[{extra}]'" if troubles else "")
 

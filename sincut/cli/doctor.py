@@ -54,7 +54,7 @@ def _print(checks: Sequence["Check"]) -> None:
         if check.group != group:
             click.echo(f"{chr(10) if group else ''}{check.group}")
             group = check.group
-        begin = f"  {check.state:<4}  {check.name:<{name_width}}  "
+        begin = f"  {check.state:<5}  {check.name:<{name_width}}  "
         click.echo(textwrap.fill(check.text, width, initial_indent=begin, subsequent_indent=" " * len(begin)))
         if check.remedy:
             click.echo(f"{' ' * len(begin)}> {check.remedy}")  # whole, to be copied

@@ -24,7 +24,7 @@ from pathlib import Path, PurePath
 from typing import Any
 
 from sincut.errors import ModelError, RunError, SincutError
-from sincut.files import LOCK_FILE, PART, UMASK, is_locked, locked, make_folder, sha256, stat_of, writing
+from sincut.files import LOCK_FILE, PART, UMASK, is_locked, locked, sha256, stat_of
 from sincut.model.file import CHECKPOINT_FILE, FORMAT, MODEL_BEFORE, MODEL_FILE, model_path
 from sincut.model.markup import short
 from sincut.model.model import describe
@@ -295,22 +295,31 @@ def added(file: Path, folder: Path, name: str = "") -> Path:
     source = model_path(file)
     plain = name.removesuffix(SUFFIX) or _name_of(file, describe(source)[1])
     check_name(plain)
-    make_folder(folder, RunError)
-    for other in entries(folder):
-        if other.size == _bytes(source) and sha256(model_path(other.path)) == sha256(source):
-            raise RunError(f"{file}: is there already, as {other.name}; nothing was added")
-    with writing(folder, RunError), _copied(source, folder) as copy:
-        try:
-            load_model(copy)
-        except ModelError as error:
-            raise ModelError(str(error).replace(str(copy), str(source))) from None
-        for number in itertools.count(1):
-            target = folder / f"{plain}{f'-{number}' if number > 1 else ''}{SUFFIX}"
-            if not os.path.lexists(target.with_suffix("")):
-                with suppress(FileExistsError):
-                    _move(copy, target)
-                    return target
-    raise AssertionError("there is a free number")
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        for other in entries(folder):
+            if other.size == _bytes(source) and sha256(model_path(other.path)) == sha256(source):
+                raise RunError(f"{file}: is there already, as {other.name}; nothing was added")
+        with _copied(source, folder) as copy:
+            try:
+                load_model(copy)
+            except ModelError as error:
+                raise ModelError(str(error).replace(str(copy), str(source))) from None
+            return _named(copy, folder, plain)
+    except OSError as error:
+        what = error.strerror or error
+        raise RunError(f"{folder}: cannot be written ({what}); free some space, or name another folder") from None
+
+
+def _named(copy: Path, folder: Path, plain: str) -> Path:
+    """Give a file the first name in a folder that neither a file nor a run has, and return its path there."""
+    for number in itertools.count(1):
+        target = folder / f"{plain}{f'-{number}' if number > 1 else ''}{SUFFIX}"
+        if not os.path.lexists(target.with_suffix("")):
+            with suppress(FileExistsError):
+                _move(copy, target)
+                break
+    return target
 
 
 def _name_of(file: Path, known: Provenance) -> str:

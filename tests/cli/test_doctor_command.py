@@ -19,8 +19,8 @@ def test_checks_stand_in_groups_with_what_to_type(monkeypatch: pytest.MonkeyPatc
     shown = CliRunner(env={"COLUMNS": "80"}).invoke(main, ["doctor"], prog_name="sincut")
     lines = shown.stdout.splitlines()
     assert shown.exit_code == 0 and max(map(len, lines)) <= 80 and shown.stderr.startswith("sincut can learn")
-    assert lines[0] == "Installed" and lines[1].startswith("  ok    torch  2.9 2.9")
-    assert lines[-3:] == ["Extras", "  -     ui     the page", "               > pip install it"]
+    assert lines[0] == "Installed" and lines[1].startswith("  ok     torch  2.9 2.9")
+    assert lines[-3:] == ["Extras", "  -      ui     the page", "                > pip install it"]
     told = json.loads(in_process("doctor", "--json").stdout)
     assert told["works"] is True and told["checks"][1]["remedy"] == "pip install it"
 

@@ -300,3 +300,9 @@ def test_weights_that_do_not_fit_are_not_added(tmp_path: Path, tiny: Config, mon
     with pytest.raises(ModelError, match=r"a\.safetensors: is not a complete"):
         shelf.added(path, tmp_path / "runs")
     assert list((tmp_path / "runs").iterdir()) == []
+
+
+def test_a_folder_that_cannot_be_made_takes_no_model(tmp_path: Path, model_file: Path) -> None:
+    (tmp_path / "file").write_bytes(b"of mine")
+    with pytest.raises(RunError, match=r"cannot be written .* name another folder"):
+        shelf.added(model_file, tmp_path / "file" / "runs")
