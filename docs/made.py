@@ -70,7 +70,8 @@ def commands() -> str:
     parts = []
     for name, command in (("", main), *every_command(main)):
         path = f"sincut {name}".strip()
-        context = click.Context(command, info_name=path, terminal_width=WIDTH, max_content_width=WIDTH)
+        width = {"terminal_width": WIDTH, "max_content_width": WIDTH}
+        context = click.Context(command, info_name=path, **{**main.context_settings, **width})
         parts += [f"## `{path}`", f"```text\n{command.get_help(context)}\n```"]
     return "\n\n".join(parts)
 

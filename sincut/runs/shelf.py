@@ -16,6 +16,7 @@ import os
 import shutil
 import sys
 import tempfile
+import time
 from collections.abc import Iterator, Mapping
 from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import asdict, dataclass, field, replace
@@ -46,6 +47,7 @@ FOLDERS = {  # and in folders of it, by patterns; the inner ones first
     "tensorboard": ("events.out.tfevents.*",),
 }
 LONGEST_HEADER = 32_000_000  # bytes of JSON at the beginning of a safetensors file; thumbnails are most of it
+STALE_SECONDS = 3600.0  # after which no process still copies a model
 LONGEST_NAME = 200  # bytes in UTF-8: file systems end at 255, and files that are being written have longer names
 FORBIDDEN = frozenset('/\\<>:"|?*')  # in names of files, by Windows
 RESERVED = frozenset({"con", "prn", "aux", "nul", *(f"{port}{n}" for port in ("com", "lpt") for n in range(1, 10))})
@@ -333,7 +335,14 @@ def _name_of(file: Path, known: Provenance) -> str:
 
 @contextmanager
 def _copied(source: Path, folder: Path) -> Iterator[Path]:
-    """A copy of a file in a folder, flushed to the disk, by a hidden name; it is removed unless it gets another one."""
+    """A copy of a file in a folder, flushed to the disk, by a hidden name; it is removed unless it gets another one.
+
+    Those that killed processes have left there are removed first; a younger one may still be written.
+    """
+    for part in folder.glob(f".*{PART}"):
+        stat = stat_of(part)
+        if stat and time.time() - stat[1] / 1e9 > STALE_SECONDS:
+            part.unlink(missing_ok=True)
     with tempfile.NamedTemporaryFile(dir=folder, prefix=".", suffix=PART, delete=False) as file:
         copy = Path(file.name)
     try:

@@ -302,6 +302,18 @@ def test_weights_that_do_not_fit_are_not_added(tmp_path: Path, tiny: Config, mon
     assert list((tmp_path / "runs").iterdir()) == []
 
 
+def test_what_a_killed_process_has_left_is_removed_and_what_another_writes_stays(
+    tmp_path: Path, model_file: Path
+) -> None:
+    old, young = tmp_path / "runs/.old.sincut-part", tmp_path / "runs/.young.sincut-part"
+    old.parent.mkdir()
+    for part in (old, young):
+        part.write_bytes(b"half")
+    os.utime(old, (1e9, 1e9))
+    shelf.added(model_file, old.parent)
+    assert sorted(path.name for path in old.parent.iterdir()) == [young.name, model_file.name]
+
+
 def test_a_folder_that_cannot_be_made_takes_no_model(tmp_path: Path, model_file: Path) -> None:
     (tmp_path / "file").write_bytes(b"of mine")
     with pytest.raises(RunError, match=r"cannot be written .* name another folder"):
