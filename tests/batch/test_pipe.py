@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 import pytest
 from forked import killed_after
-from helpers import RECIPE, in_process, lines_of, make_model, scene, sincut
+from helpers import RECIPE, UNFILTERED, in_process, lines_of, make_model, scene, sincut
 from PIL import Image
 
 from sincut.batch.manifest import Manifest
@@ -32,10 +32,9 @@ KILLED_PICTURES = 120
 
 @pytest.fixture
 def plain_file(tmp_path: Path, tiny: Config) -> Path:
-    """The file of a model without filters, which take longer than G on small pictures."""
+    """The file of a model without filters."""
     path = tmp_path / "plain.safetensors"
-    without = {"colour": {"smooth": 0.0, "grain": False, "balance": False}, "networks": {"smooth": 0.0}}
-    make_model(overlay(tiny, without)).save(path)
+    make_model(overlay(tiny, UNFILTERED)).save(path)
     return path
 
 

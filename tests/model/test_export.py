@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 import torch
-from helpers import RESNET, ROOT, StandIn, in_process, make_model
+from helpers import RESNET, ROOT, UNFILTERED, StandIn, in_process, make_model
 
 from sincut.config.sections import Config, overlay
 from sincut.errors import ModelError
@@ -38,7 +38,7 @@ def test_an_export_of_a_model_for_sets_is_what_apply_does(tiny: Config, size: tu
 @pytest.mark.slow
 def test_onnx_takes_a_model_for_sets_at_any_size(tiny: Config, tmp_path: Path) -> None:
     onnxruntime = pytest.importorskip("onnxruntime")
-    model = make_model(overlay(tiny, RESNET))
+    model = make_model(overlay(overlay(tiny, UNFILTERED), RESNET))
     difference = export.export(model, tmp_path / "model.onnx")
     assert difference is not None and difference < 1e-4
     session = onnxruntime.InferenceSession(tmp_path / "model.onnx", providers=["CPUExecutionProvider"])

@@ -6,7 +6,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import pyvips
-from helpers import make_translator, photo_exif, scene
+from helpers import UNFILTERED, make_translator, photo_exif, scene
 from PIL import Image
 
 from sincut.pictures import large, reading, writing
@@ -15,7 +15,8 @@ from sincut.pictures.exif import for_tiff
 from sincut.pictures.picture import Picture
 from sincut.translation.options import Options
 
-TRANSLATOR = make_translator({"networks": {"stem": 4, "inner": 6, "blocks": 2}, "losses": {"layers": [0, 2, 3]}})
+SMALL = {"networks": {"stem": 4, "inner": 6, "blocks": 2}, "losses": {"layers": [0, 2, 3]}}
+TRANSLATOR = make_translator({**SMALL, "colour": UNFILTERED["colour"]})
 H, W = 150, 211
 RGB = scene(H, W, 0)
 DEEP = (scene(H, W, 1).astype(np.uint16) << 8) + scene(H, W, 2)
