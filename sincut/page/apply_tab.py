@@ -1,6 +1,7 @@
 """The tab of styling: pictures are translated with a model, compared with their sources, and downloaded."""
 
 from collections.abc import Callable, Sequence
+from html import unescape
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -23,21 +24,25 @@ from sincut.synthesis.synthesis import STROKE_SCALES, Dials
 from sincut.translation.blend import Blend
 from sincut.translation.options import AS_LEARNED, Options
 
+MASK_MEGAPIXELS = 0.5  # of the picture that a mask is painted on; the mask is scaled to the picture's own size
 LISTED = 200  # results that can be shown and downloaded one by one; the zip file holds all
 # What the visitor reads, and what `Blend` is told to keep of the source.
 KEEP = {"everything from the translation": "", "keep my colours": "colour", "keep my texture and light": "texture"}
 SAME = "as it came"
 FORMATS = [SAME, "png", "jpg", "webp", "tif"]
+NOTHING, FAILED = "Nothing styled yet.", "**Not styled:** "  # what the results say, the second before a reason
+HINT = '<p class="hint">Drop a picture above: here it shows at once how it will look.</p>'
 
 
 class Parts(NamedTuple):
-    """What other parts of the page need of the tab: Gradio components, and one of its events."""
+    """What other parts of the page need of the tab: Gradio components, and two of its events."""
 
     gallery: Any
     names: Any  # state with the names of the models in the gallery
     said: Any  # text on the chosen one
     files: Any  # field in which pictures are dropped
-    recalled: Any  # event after which another model is chosen
+    recalled: Any  # event after the model of a dropped picture is chosen
+    chose: Any  # event after one of the gallery is chosen
 
 
 def apply_tab(desk: Desk, chosen: Any, page: Any, last: Any) -> Parts:
@@ -45,22 +50,25 @@ def apply_tab(desk: Desk, chosen: Any, page: Any, last: Any) -> Parts:
 
     `chosen` is the state with the name of the visitor's model, `last` that of the browser that keeps the choices.
     """
-    gallery, names, said = _choose_model(desk, chosen)
+    gallery, names, said, chose = _choose_model(desk, chosen)
     sources = _source_fields(desk)
     made, told_by, recall = _made_fields()
-    looks, saving = _look_fields(), _saving_fields()
-    remember(page, last, [*looks, *saving])
-    mask = _mask_field()
-    shown = gr.HTML("", elem_id="shown", padding=False)
     subject = gr.State("")  # the file of the picture that is shown
-    with gr.Row(elem_classes="buttons"):
-        style = gr.Button("Style", variant="primary", elem_id="style")
-        stop = gr.Button("Stop after this picture", elem_id="stop-styling")
+    with gr.Row(elem_classes="bench"):
+        with gr.Column(scale=2, min_width=300, elem_classes="looks"):
+            looks, saving = _look_fields(), _saving_fields()
+        with gr.Column(scale=3, min_width=300, elem_classes="stage"):
+            shown = gr.HTML(HINT, elem_id="shown", padding=False)
+            mask = _mask_field()
+            with gr.Row(elem_classes="buttons"):
+                style = gr.Button("Style", variant="primary", elem_id="style")
+                stop = gr.Button("Stop after this picture", elem_id="stop-styling")
+    remember(page, last, [*looks, *saving])
     results = _result_fields(desk, shown)
     _connect_proofs(desk, chosen, sources, [*looks, mask], shown, subject)
     _connect(desk, style, stop, [chosen, *sources, *looks, mask, *saving], results)
     recalled = _connect_recall(desk, sources[0], (made, told_by, recall), [chosen, *looks, *saving[1:3]])
-    return Parts(gallery, names, said, sources[0], recalled)
+    return Parts(gallery, names, said, sources[0], recalled, chose)
 
 
 def _made_fields() -> tuple[Any, Any, Any]:
@@ -115,22 +123,29 @@ def _connect_proofs(desk: Desk, chosen: Any, sources: list[Any], looks: list[Any
     def mix(name: str, path: str, *given: Any) -> Any:
         return _proof(desk, name, path, given, False)
 
+    def background(path: str) -> Any:
+        if not path:
+            return None
+        small = reading.viewable(Path(path), MASK_MEGAPIXELS, desk.max_pixels)
+        return {"background": str(uploads.as_file(small, "mask", desk.place)), "layers": [], "composite": None}
+
     files, typed, *_ = sources
     strength, keep, scale, fast, stroke_scale, fidelity, mask = looks
     fields = [chosen, subject, *looks]
     for event in (files.change, typed.submit, typed.blur):
         event(told(take), [files, typed], subject, **HIDDEN)
     computing: dict[str, Any] = {"concurrency_limit": 1, "concurrency_id": COMPUTE, "api_visibility": "private"}
-    for event in (subject.change, chosen.change, scale.change, fast.change, stroke_scale.release, fidelity.release):
-        event(told(make), fields, shown, trigger_mode="always_last", **computing)
-    for event in (strength.change, keep.change, mask.change):
+    for changed in (subject, chosen, scale, fast, stroke_scale, fidelity):
+        changed.change(told(make), fields, shown, trigger_mode="always_last", **computing)
+    subject.change(told(background), subject, mask, **HIDDEN)
+    for event in (strength.change, keep.change, mask.change, mask.input, mask.apply):
         event(told(mix), fields, shown, trigger_mode="always_last", **HIDDEN)
 
 
 def _proof(desk: Desk, name: str, path: str, given: Sequence[Any], may_compute: bool) -> Any:
     """The update that shows how a picture looks with these fields; it is only mixed anew unless it `may_compute`."""
     if not name or not path:
-        return "" if may_compute else gr.skip()
+        return HINT if may_compute else gr.skip()
     options, version = _options(desk, given), desk.version(name)
     proof = desk.proofs.there(version, Path(path), options)
     if proof is None:
@@ -171,9 +186,17 @@ def _connect(desk: Desk, style: Any, stop: Any, fields: list[Any], results: list
     def run(request: gr.Request, progress: Any = gr.Progress(), *given: Any) -> list[Any]:  # noqa: B008
         (name, uploaded, source, output, overwrite), looks, saving = given[:5], given[5:-4], given[-4:]
         tab, named = str(request.session_hash), (source or "", output or "", overwrite)
-        with desk.stops.running(tab):
+
+        def styled() -> list[Any]:
             how = _options(desk, looks), *_saving(*saving)
             return _batch_shown(desk, name, _style(desk, tab, name, uploaded or [], named, how, progress))
+
+        with desk.stops.running(tab):
+            try:
+                return list(told(styled)())
+            except gr.Error as error:  # raised, it would leave a mark on the results that nothing takes away
+                gr.Warning(error.message, duration=error.duration, title="Not styled")
+                return [FAILED + plain(unescape(error.message)), *[gr.skip()] * (len(results) - 1)]
 
     def expect(request: gr.Request) -> None:
         desk.stops.expect(str(request.session_hash))
@@ -183,7 +206,7 @@ def _connect(desk: Desk, style: Any, stop: Any, fields: list[Any], results: list
 
     # Stop counts from the click on, while the job waits in the queue.
     style.click(expect, None, None, **HIDDEN).then(
-        told(run),
+        run,
         fields,
         results,
         concurrency_limit=1,
@@ -192,10 +215,18 @@ def _connect(desk: Desk, style: Any, stop: Any, fields: list[Any], results: list
         api_visibility="private",
     )
     stop.click(halt, None, None, **HIDDEN)
+    chosen, files, source = fields[:3]
+    for changed in (chosen, files, source):
+        changed.change(_cleared, results[0], results[0], **HIDDEN)
 
 
-def _choose_model(desk: Desk, chosen: Any) -> tuple[Any, Any, Any]:
-    """The gallery of models, the state with their names, and the text on the chosen one."""
+def _cleared(words: str) -> Any:
+    """The update that takes away why nothing was styled."""
+    return NOTHING if words.startswith(FAILED) else gr.skip()
+
+
+def _choose_model(desk: Desk, chosen: Any) -> tuple[Any, Any, Any, Any]:
+    """The gallery of models, the state with their names, the text on the chosen one, and the event after a choice."""
     names, said = gr.State([]), gr.Markdown("")
     gallery = model_gallery("Trained models: choose one", "choose-model", columns=6, height=210)
 
@@ -203,8 +234,8 @@ def _choose_model(desk: Desk, chosen: Any) -> tuple[Any, Any, Any]:
         name = listed[event.index]
         return name, chosen_words(desk, name)
 
-    gallery.select(told(choose), names, [chosen, said], **HIDDEN)
-    return gallery, names, said
+    event = gallery.select(told(choose), names, [chosen, said], **HIDDEN)
+    return gallery, names, said, event.success
 
 
 def _source_fields(desk: Desk) -> list[Any]:
@@ -231,28 +262,26 @@ def _source_fields(desk: Desk) -> list[Any]:
 
 def _look_fields() -> list[Any]:
     """Fields for strength, what is kept of the source, scale, and how the result is drawn."""
-    with gr.Row():
-        strength = gr.Slider(0, 1, 1, step=0.05, label="Strength", info="0: the source, 1: the translation")
-        keep = gr.Radio(list(KEEP), value=next(iter(KEEP)), label="Take", elem_id="keep")
-        scale = gr.Dropdown(
-            ["1", "auto", "0.5", "2"],
-            value="1",
-            allow_custom_value=True,
-            label="Scale",
-            info="At which a picture is translated; auto: as in training. Its size stays.",
-        )
-    with gr.Row():
-        stroke_scale = gr.Slider(
-            *STROKE_SCALES, AS_LEARNED.stroke_scale, step=0.05, label="Size of strokes",
-            info="And of texture; 2: twice as large as in the picture learned from",
-        )  # fmt: skip
-        fidelity = gr.Slider(
-            0, 1, AS_LEARNED.fidelity, step=0.05, label="Fidelity",
-            info="0: freely drawn, with the most paint or texture, 1: every outline and detail kept",
-        )  # fmt: skip
-        fast = gr.Checkbox(
-            label="Fast", info="Translate only: do not draw the result from the picture that was learned from"
-        )
+    strength = gr.Slider(0, 1, 1, step=0.05, label="Strength", info="0: the source, 1: the translation")
+    keep = gr.Radio(list(KEEP), value=next(iter(KEEP)), label="Take", elem_id="keep")
+    stroke_scale = gr.Slider(
+        *STROKE_SCALES, AS_LEARNED.stroke_scale, step=0.05, label="Size of strokes",
+        info="And of texture; 2: twice as large as in the picture learned from",
+    )  # fmt: skip
+    fidelity = gr.Slider(
+        0, 1, AS_LEARNED.fidelity, step=0.05, label="Fidelity",
+        info="0: freely drawn, with the most paint or texture, 1: every outline and detail kept",
+    )  # fmt: skip
+    fast = gr.Checkbox(
+        label="Fast", info="Translate only: do not draw the result from the picture that was learned from"
+    )
+    scale = gr.Dropdown(
+        ["1", "auto", "0.5", "2"],
+        value="1",
+        allow_custom_value=True,
+        label="Scale",
+        info="At which a picture is translated; auto: as in training. Its size stays.",
+    )
     return [strength, keep, scale, fast, stroke_scale, fidelity]
 
 
@@ -299,7 +328,7 @@ def _saving_fields() -> list[Any]:
 
 def _result_fields(desk: Desk, shown: Any) -> list[Any]:
     """Words, a list of the results, and downloads; the chosen result is shown where the proofs are."""
-    words = gr.Markdown("Nothing styled yet.", elem_id="styled", min_height=60, container=True)
+    words = gr.Markdown(NOTHING, elem_id="styled", min_height=60, container=True)
     pairs = gr.State([])
     which = gr.Dropdown([], label="Show", visible=False, elem_id="which", filterable=False)
     with gr.Row():

@@ -13,6 +13,7 @@ from urllib.parse import urlsplit
 from starlette.datastructures import Headers
 from starlette.middleware import Middleware
 from starlette.middleware.trustedhost import TrustedHostMiddleware
+from starlette.requests import ClientDisconnect
 from starlette.responses import PlainTextResponse
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
@@ -81,6 +82,8 @@ class Guard:
             await self.app(scope, counted, send)
         except _TooLongError:
             await _refusal(413)(scope, receive, send)
+        except ClientDisconnect:
+            pass  # the visitor has left before the end of the file; nobody waits for an answer
 
 
 def _refusal(status: int) -> ASGIApp:

@@ -44,8 +44,8 @@ class Actions(NamedTuple):
     delete: Any
 
 
-def models_tab(desk: Desk, chosen: Any, tabs: Any, said: Any, files: Any) -> tuple[ModelParts, list[Any]]:
-    """Lay the tab out. Returns its parts, and the events after which there are other models.
+def models_tab(desk: Desk, chosen: Any, tabs: Any, said: Any, files: Any) -> tuple[ModelParts, list[Any], Any]:
+    """Lay the tab out. Returns its parts, the events after which there are other models, and that after a choice.
 
     `chosen` is the state with the name of the visitor's model; of the tab of styling, `said` is the text on that one,
     and `files` the field in which pictures are dropped.
@@ -56,9 +56,9 @@ def models_tab(desk: Desk, chosen: Any, tabs: Any, said: Any, files: Any) -> tup
         name = listed[event.index]
         return [name, chosen_words(desk, name), *model_updates(desk, name)]
 
-    parts.gallery.select(told(choose), parts.names, [chosen, said, *parts[2:]], **HIDDEN)
+    event = parts.gallery.select(told(choose), parts.names, [chosen, said, *parts[2:]], **HIDDEN)
     actions.use.click(lambda: gr.update(selected="apply"), None, tabs, **HIDDEN)
-    return parts, _connect(desk, chosen, files, parts, actions)
+    return parts, _connect(desk, chosen, files, parts, actions), event.success
 
 
 def _fields() -> tuple[ModelParts, Actions]:

@@ -45,6 +45,7 @@ def build(desk: Desk) -> Any:
         )
         example = gr.Button("Try it with our example", elem_id="example", size="sm", visible=False)
         chosen = gr.State("")  # the model of this tab
+        seen = gr.State(None)  # `Desk.version` of all models that the galleries show
         last = browser_state("model", "")
         last_order, last_look = browser_state("train", []), browser_state("apply", [])
         with gr.Tabs() as tabs:
@@ -53,31 +54,36 @@ def build(desk: Desk) -> Any:
             with gr.Tab("Apply", id="apply") as apply_page:
                 styling = apply_tab(desk, chosen, page, last_look)
             with gr.Tab("Models", id="models") as models_page:
-                shelf, changed = models_tab(desk, chosen, tabs, styling.said, styling.files)
+                shelf, changed, chose = models_tab(desk, chosen, tabs, styling.said, styling.files)
             with gr.Tab("Similarity", id="similarity"):
                 similar_tab(desk, chosen)
 
-        def refresh(current: str) -> list[Any]:
+        def refresh(current: str, kept: Any = "", before: Any = None) -> list[Any]:
             listed = desk.trainings.models()
-            current = current if current in listed else next(iter(listed), "")
+            now = [desk.version(name) for name in listed]
+            if current in listed and now == before:  # an answer that comes late must not undo a choice made meanwhile
+                return [gr.skip()] * len(outputs)
+            current = next((name for name in (current, kept, *listed) if name in listed), "")
             covers = [(desk.cover(name), name) for name in listed]
             selected = listed.index(current) if listed else None
             galleries = [gr.update(value=covers, selected_index=selected) for _ in range(2)]
             chooser = galleries[0], listed, chosen_words(desk, current)
             more = gr.update(visible=MODEL not in listed)
-            return [current, *chooser, galleries[1], listed, *model_updates(desk, current), more]
+            return [current, *chooser, galleries[1], listed, *model_updates(desk, current), more, now]
 
         def show_example() -> list[Any]:
             shown = put_example(desk.trainings, desk.place / "example")
             return [gr.update(selected="apply"), shown.model, [shown.photo], shown.painting, shown.photo]
 
-        outputs = [chosen, styling.gallery, styling.names, styling.said, *shelf, example]
-        page.load(told(refresh), last, outputs, **HIDDEN)
-        chosen.change(lambda name: name, chosen, last, **HIDDEN)
-        for event in (apply_page.select, models_page.select, styling.recalled, *changed):
-            event(told(refresh), chosen, outputs, **HIDDEN)
+        outputs = [chosen, styling.gallery, styling.names, styling.said, *shelf, example, seen]
+        page.load(told(refresh), [chosen, last], outputs, **HIDDEN)
+        for event in (apply_page.select, models_page.select):
+            event(told(refresh), [chosen, last, seen], outputs, **HIDDEN)
         shown = example.click(told(show_example), None, [tabs, chosen, styling.files, *drops], **HIDDEN)
-        shown.success(told(refresh), chosen, outputs, **HIDDEN)
+        for event in (styling.recalled, *changed, shown.success):
+            event(told(refresh), chosen, outputs, **HIDDEN)
+        for event in (styling.chose, chose, styling.recalled, *changed, shown.success):
+            event(lambda name: name, chosen, last, **HIDDEN)
     return page
 
 

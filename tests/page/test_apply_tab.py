@@ -59,3 +59,9 @@ def test_a_picture_that_sincut_made_restores_its_model_and_fields(tmp_path: Path
     unknown = replace(made, model="", imprint=replace(made.imprint, options={}))
     usual = [1.0, "everything from the translation", "1", False, 1.0, 0.5, None, False]
     assert _recalled(unknown) == [gr.skip(), *usual] and _recalled(None) == [gr.skip()] * 9
+
+
+def test_why_nothing_was_styled_goes_when_something_is_changed() -> None:
+    from sincut.page.apply_tab import FAILED, NOTHING, _cleared
+
+    assert _cleared(f"{FAILED}no pictures") == NOTHING and _cleared("**1 styled.**") == gr.skip()

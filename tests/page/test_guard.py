@@ -7,6 +7,8 @@ import pytest
 
 pytest.importorskip("starlette")
 
+from starlette.requests import ClientDisconnect
+
 from sincut.page.guard import LONGEST_BODY, Guard, middleware
 
 FORM = "multipart/form-data; boundary=x"
@@ -51,6 +53,18 @@ def test_uploads_are_bounded_and_have_one_place() -> None:
     other = "/gradio_api/queue/join"
     assert answer(other, [b"x" * 2**20] * (LONGEST_BODY // 2**20 + 2), content_type=FORM) == (403, 0)
     assert answer(other, [b"{}"], content_type="application/json") == (200, 2)
+
+
+def test_a_visitor_who_leaves_during_an_upload_is_no_error() -> None:
+    async def app(scope: Any, receive: Any, send: Any) -> None:
+        raise ClientDisconnect
+
+    async def nothing(*message: Any) -> Any:
+        raise AssertionError("nobody listens")
+
+    headers = [(b"content-type", FORM.encode())]
+    scope = {"type": "http", "method": "POST", "path": "/gradio_api/upload", "headers": headers}
+    asyncio.run(Guard(app, 1000)(scope, nothing, nothing))
 
 
 def answered(scope: dict[str, Any], headers: dict[str, str], hosts: tuple[str, ...] | None = HOSTS) -> list[Any]:

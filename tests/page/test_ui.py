@@ -178,18 +178,35 @@ def test_visitors_have_their_own_choices_and_results(server: Server) -> None:
         fields[session] = ["ignored: the model of a tab is kept by the server", None, name, f"styled-{session}", False,
                            strength, *options]  # fmt: skip
     answer = server.call("run", "one", *fields["one"])
-    assert "no model yet" in answer["output"]["error"]
-    assert server.call("refresh", "one", "")["success"]
+    assert answer["output"]["data"][0].startswith("**Not styled:** no model yet"), answer
+    assert server.call("refresh", "one", "", "")["success"]
     answer = server.call("run", "one", *fields["one"])
     assert "1 styled" in answer["output"]["data"][0], answer
     answer = server.call("run", "two", *fields["two"])
-    assert "no model yet" in answer["output"]["error"]
-    assert server.call("refresh", "two", "")["success"]
+    assert answer["output"]["data"][0].startswith("**Not styled:** no model yet"), answer
+    assert server.call("refresh", "two", "", "")["success"]
     answer = server.call("run", "two", *fields["two"])
     assert "1 styled" in answer["output"]["data"][0], answer
     with Image.open(server.folder / "styled-two" / "other.png") as out, Image.open(server.folder / "other.png") as own:
         assert out.tobytes() == own.tobytes()
     assert [path.name for path in (server.folder / "styled-one").glob("*.png")] == ["painting.png"]
+
+
+def test_every_field_of_the_look_and_every_stroke_of_the_brush_change_the_proof(server: Server) -> None:
+    config = server.config()
+    events = [event for event in config["dependencies"] if event["api_name"].partition("_")[0] in ("make", "mix")]
+    targets = [tuple(target) for event in events for target in event["targets"]]
+    wanted = {
+        "Strength": "change",
+        "Take": "change",
+        "Size of strokes": "change",
+        "Fidelity": "change",
+        "Fast": "change",
+    }
+    wanted |= {"Scale": "change", "Paint where the picture is styled; nothing painted: everywhere": "input"}
+    for label, kind in wanted.items():
+        (field,) = (each["id"] for each in config["components"] if each["props"].get("label") == label)
+        assert (field, kind) in targets, label
 
 
 def test_stop_counts_for_styling_that_waits_for_its_turn(server: Server) -> None:
@@ -199,7 +216,7 @@ def test_stop_counts_for_styling_that_waits_for_its_turn(server: Server) -> None
     looks = [1, "everything from the translation", "1", False, 1, 0.5, None]
     options = [False, *looks, "as it came", None, False, False]
     for session in ("busy", "patient"):  # one styles, the other waits until it is done
-        assert server.call("refresh", session, "")["success"]
+        assert server.call("refresh", session, "", "")["success"]
         *first, last = server.clicked("style")
         for name in first:
             assert server.call(name, session)["success"]
@@ -322,10 +339,6 @@ def test_the_example_is_one_click_away_and_last_choices_come_back(server: Server
     visitor.read("body", "Chosen: example.safetensors, which takes photos")
     assert (server.folder / "runs" / "example.safetensors").is_file()
     eventually(lambda: not visitor.all("#example"))
-    visitor.click("button[role=tab]", "Train")
-    visitor.read("#drop-painting", "painting")
-    visitor.read("#drop-photo", "photo")
-    visitor.click("button[role=tab]", "Apply")
     before = visitor.stored()
     visitor.click("#choose-model button.thumbnail-item", "ready")
     visitor.read("body", "Chosen: ready")

@@ -18,6 +18,9 @@
     all("fieldset").forEach((group, number) => {
       for (const radio of group.querySelectorAll("input[type=radio]")) radio.name = group.id || `radios-${number}`;
     });
+    for (const button of all("button.thumbnail-item:has(.caption-label)"))
+      button.setAttribute("aria-label", button.querySelector(".caption-label").textContent.trim());
+    for (const box of all("div[aria-label]:not([role])")) box.setAttribute("role", "group");
     for (const button of all("button:not([aria-label])")) {
       if (button.textContent.trim() || button.title) continue;
       const picture = button.querySelector("img[alt]");
