@@ -52,7 +52,7 @@ PLAIN = Compute(CPU, torch.float32, "test")
 
 TINY: dict[str, dict[str, Any]] = {
     "crops": {"size": 32, "tile": 16, "count": 2, "low": 40.0, "high": 64.0},
-    "networks": {"stem": 4, "middle": 6, "inner": 8, "blocks": 2, "discriminator": 0.05, "features": 8},
+    "networks": {"stem": 4, "middle": 6, "inner": 8, "blocks": 2, "discriminator": 0.05, "features": 8, "materials": 0},
     "losses": {"layers": [0, 2, 3], "identity": True, "same": 1.0, "guide": 0.0},
     "optimisation": {"learning_rate": 0.002},
     "schedule": {"steps": 4},
@@ -68,7 +68,15 @@ VARIANTS = (
 SMALL_BANK = {"losses": {"bank": 20, "bank_step": 12, "momentum": 0.5}}
 # The networks for sets of pictures, as small.
 RESNET: dict[str, dict[str, Any]] = {
-    "networks": {"architecture": "resnet", "critic": "patchgan", "noise": "none", "stem": 4, "inner": 8, "blocks": 3},
+    "networks": {
+        "architecture": "resnet",
+        "critic": "patchgan",
+        "noise": "none",
+        "materials": 0,
+        "stem": 4,
+        "inner": 8,
+        "blocks": 3,
+    },
     "crops": {"tile": 32},
     "losses": {"layers": [0, 2, 3, 4, 5], "gan": "lsgan", "r1": 0.0},
 }
@@ -122,6 +130,10 @@ def make_model(config: Config, seed: int = 0) -> Model:
                 block.get_parameter("noise_gain").fill_(0.3)
             for layer in generator.noise:
                 torch.nn.init.normal_(layer.get_parameter("weight"), 0, 0.3)
+        if generator.materials is not None:
+            generator.materials.patches.normal_(0, 0.2)
+            generator.materials.colours.uniform_(-1, 1)
+            torch.nn.init.normal_(generator.mixture.get_parameter("weight"))  # type: ignore[union-attr]
         generator.set_base_smoothing(0.02 if config.networks.smooth else 0.0)
         colour = ColourMap(torch.eye(3) * 0.9 + 0.05, torch.tensor([0.1, 0.0, -0.1]))
     texture, grain = 0.02 if config.colour.smooth else 0.0, 0.3 if config.colour.grain else 1.0
@@ -404,6 +416,8 @@ def shrunk(preset: str) -> Config:
     widths = {"low": 40.0, "high": 64.0} if config.crops.in_pixels else {"low": 0.8, "high": 1.0}
     layers = tuple(layer for layer in config.losses.layers if layer < 4) or (3,)
     networks = {"stem": 4, "middle": 6, "inner": 8, "blocks": 2, "discriminator": 0.05, "features": 8}
+    if config.networks.materials:
+        networks["materials"] = 2
     if config.networks.architecture == "resnet":  # of fewer channels normalisation makes much of their rounding
         networks |= {"stem": 8, "inner": 32, "discriminator": 0.1, "features": 16}
     return overlay(

@@ -100,7 +100,7 @@ class Networks:
         0,
         100,
         "with `residual`: strength of the edge-preserving filter on the input that the output is added to, as a "
-        "multiple of the source's texture; only if that is more than twice the target's; 0: never",
+        "multiple of the source's texture; only if that is more than twice the target's, or with `materials`; 0: never",
     )
     discriminator: float = number(
         1.0,
@@ -114,6 +114,13 @@ class Networks:
         100,
         "if the even parts of either picture have hardly any texture, D sees tiles standardised by the target's "
         "colours, with detail finer than 9 px multiplied by this; 0: never",
+    )
+    materials: int = number(
+        0,
+        0,
+        32,
+        "materials of the target, such as sky and rock, whose own fine detail G mixes into its output; 0: none, the "
+        "only choice with architecture=resnet",
     )
     features: int = number(256, 4, 4096, "projected features per patch")
     encoders: str = choice(
@@ -137,6 +144,10 @@ class Networks:
         if self.architecture == "resnet" and self.noise != "none":
             raise ConfigError(
                 f"networks.noise={self.noise}: a resnet has no noise inputs; use --set networks.noise=none"
+            )
+        if self.architecture == "resnet" and self.materials:
+            raise ConfigError(
+                f"networks.materials={self.materials}: a resnet does not mix them; use --set networks.materials=0"
             )
         if self.critic == "patchgan" and crops.tile < 32:
             raise ConfigError(f"crops.tile={crops.tile} is too small for networks.critic=patchgan; use 32 or more")

@@ -23,7 +23,6 @@ from sincut.method.losses import mean_absolute
 from sincut.method.step import Cut
 from sincut.method.term import Part, Progress, Seen, Term, noise_like, translated
 from sincut.method.terms import Same
-from sincut.nets.architectures import make_generator
 from sincut.nets.generator import Generator
 
 BACK = "back"  # the way y -> F(y); ends the names of its losses and networks
@@ -36,7 +35,7 @@ class CycleGan(Cut):
         """Make what `Cut` has, then F, its critics and the terms that need it."""
         super().make()
         losses = self.config.losses
-        self.back = self.generators[f"generator_{BACK}"] = make_generator(self.sides.networks)
+        self.back = self.generators[f"generator_{BACK}"] = self.translator(self.sides.source)
         like = self.sides.normalised_by
         self.add_way(BACK, self.translate_back, None if like is None else self.sides.source.pool(self.config.crops))
         self.terms += [Cycle(losses.cycle, self.generator, self.back, self.random)] if losses.cycle else []
@@ -45,7 +44,7 @@ class CycleGan(Cut):
     def translate_back(self, seen: Seen) -> Seen:
         """The step with its two sides exchanged: fake = F(y) and, if there is an identity loss, same = F(x)."""
         both = self.config.losses.same > 0
-        return translated(self.back, seen.y, seen.x, both, partial(noise_like, random=self.random))
+        return translated(self.back, seen.y, seen.x, both, partial(noise_like, random=self.random, generator=self.back))
 
 
 class Cycle(Term):
@@ -57,7 +56,10 @@ class Cycle(Term):
     def parts(self, seen: Seen, progress: Progress) -> list[Part]:
         """The losses `cycle`, |F(G(x)) - x|, and `cycle_back`, |G(F(y)) - y|, means over pixels and channels."""
         there, back = seen.fake, seen.ways[BACK].fake
-        again = self.back(there, noise_like(there, self.random)), self.generator(back, noise_like(back, self.random))
+        again = (
+            self.back(there, noise_like(there, self.random, self.back)),
+            self.generator(back, noise_like(back, self.random, self.generator)),
+        )
         pairs = zip(("cycle", f"cycle_{BACK}"), again, (seen.x, seen.y), strict=True)
         return [Part(name, self.weight, mean_absolute(output, crops)) for name, output, crops in pairs]
 

@@ -85,7 +85,7 @@ def translations_of(cut: Cut, members: list[Member], count: int | None = None) -
     """
     crops = replace(cut.config.crops, count=count or cut.config.crops.count)
     x, _ = cut.sides.source.crops(crops, cut.random)
-    noise = noise_like(x, cut.random)
+    noise = noise_like(x, cut.random, cut.generator)
     with torch.no_grad(), cut.descend.autocast():
         return x, noise, torch.stack([member.generator(x, noise) for member in members])
 

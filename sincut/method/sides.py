@@ -134,7 +134,7 @@ def prepare(source: Pictures, target: Pictures, config: Config, device: torch.de
         comparable = comparable_texture(diagnosis.source_texture, diagnosis.target_texture)
         guides = coarse_guides(sources, targets, comparable)
         names, stacks = ("guide",), tuple(torch.cat(pair, dim=1) for pair in zip(stacks, guides, strict=True))
-    smooths = config.networks.smooth and diagnosis.stroke_variance
+    smooths = config.networks.smooth and (config.networks.materials or diagnosis.stroke_variance)
     normalises = config.networks.detail and diagnosis.faint
     return Sides(
         Side(tuple(_prepared(stack, names, config.crops, device) for stack in stacks)),

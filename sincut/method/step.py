@@ -29,9 +29,9 @@ from sincut.devices import Compute
 from sincut.method import registry
 from sincut.method.average import Averages
 from sincut.method.critic import Critic
-from sincut.method.crops import downsampled, tiles
+from sincut.method.crops import downsampled, tiles, without_excess
 from sincut.method.descent import Descent
-from sincut.method.sides import Sides
+from sincut.method.sides import Side, Sides
 from sincut.method.term import Ingredients, Progress, Seen, Term, Way, kept_of, networks_of, noise_like, translated
 from sincut.nets.architectures import make_discriminator, make_generator
 from sincut.nets.generator import Generator
@@ -62,7 +62,7 @@ class Cut:
     def make(self) -> None:
         """Make G, the critics and the terms. Each network draws its weights when it is made, so the order counts."""
         config, like = self.config, self.sides.normalised_by
-        self.generator = make_generator(self.sides.networks)
+        self.generator = self.translator(self.sides.target)
         self.generator.set_base_smoothing(self.sides.base_variance)
         self.generators: dict[str, Generator] = {"generator": self.generator}  # all, by their names in a checkpoint
         self.critics = [self._critic(like)]
@@ -75,6 +75,14 @@ class Cut:
         for term in self.terms:
             for name, way in term.ways().items():
                 self.add_way(name, way, like)
+
+    def translator(self, target: Side) -> Generator:
+        """A new G; the materials that it mixes, if it does, are those of the target, at the largest scale of crops."""
+        generator = make_generator(self.sides.networks)
+        if generator.materials is not None:
+            crops = replace(self.config.crops, excess=1.0)
+            generator.materials.take(target.pool(crops).map(partial(without_excess, config=crops)))
+        return generator
 
     def add_way(self, name: str, way: Way, like: Pool | None) -> None:
         """Let each step make another translation, told from the pictures that it imitates by critics of its own.
@@ -131,7 +139,9 @@ class Cut:
     def translate(self, x: Tensor, y: Tensor, aligned: Mapping[str, Tensor]) -> Seen:
         """fake = G(x), if a term needs it same = G(y), and what other ways there are, of crops (N, 3, crop, crop)."""
         both = any(term.needs_same for term in self.terms)
-        seen = translated(self.generator, x, y, both, partial(noise_like, random=self.random), aligned)
+        seen = translated(
+            self.generator, x, y, both, partial(noise_like, random=self.random, generator=self.generator), aligned
+        )
         return seen._replace(ways={name: way(seen) for name, way in self.ways.items()})
 
     def networks(self) -> dict[str, nn.Module]:

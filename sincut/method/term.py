@@ -16,6 +16,7 @@ from sincut.config.sections import Config
 from sincut.nets.generator import Generator
 
 NOTHING: Mapping[str, Any] = MappingProxyType({})
+FAR = 2**20  # px: positions below this are drawn for the detail of materials
 TAKEN = frozenset(("adam", "average", "balance", "generator", "member", "scaler"))  # begin other names in a checkpoint
 
 
@@ -112,10 +113,18 @@ def translated(
     return Seen(x, y, inputs, outputs, outputs[: len(x)], outputs[len(x) :], features, aligned, noise)
 
 
-def noise_like(images: Tensor, random: torch.Generator) -> Tensor:
-    """Standard normal (N, 1, H, W) for (N, 3, H, W), drawn on the CPU so that it is the same for every device."""
+def noise_like(images: Tensor, random: torch.Generator, generator: Generator) -> Tensor:
+    """Standard normal (N, 1, H, W) for (N, 3, H, W), drawn on the CPU so that it is the same for every device.
+
+    For a generator with K materials, (N, 1 + 3 K, H, W): with their detail at random places.
+    """
     n, _, h, w = images.shape
-    return torch.randn(n, 1, h, w, generator=random).to(images.device)
+    noise = torch.randn(n, 1, h, w, generator=random)
+    if generator.materials is not None:
+        top, left = torch.randint(FAR, (2, n, 1), generator=random)
+        detail = generator.materials.at(top + torch.arange(h), left + torch.arange(w))
+        noise = torch.cat([noise, detail], dim=1)
+    return noise.to(images.device)
 
 
 def total(parts: list[Part]) -> Tensor:

@@ -17,7 +17,7 @@ from sincut.method.ensemble import Distillation, Member, nearest_last
 from sincut.method.methods import METHODS
 from sincut.method.sides import Pictures, Side, pictures_of, pool_of, prepare
 from sincut.method.step import Cut
-from sincut.method.term import Progress
+from sincut.method.term import Progress, noise_like
 from sincut.model.exemplar import exemplars_of
 from sincut.model.file import BALANCE
 from sincut.model.model import Model
@@ -100,7 +100,7 @@ class Training:
         random = torch.Generator().manual_seed(0)
 
         def output(source: Tensor) -> Tensor:
-            noise = torch.randn(1, 1, *source.shape[2:], generator=random).to(source)
+            noise = noise_like(source, random, average).to(source)
             both = torch.cat([source, noise], dim=1)  # noise is cut as the source
             return translated(both) if average.whole_only else in_bands(translated, both, average.halo)
 

@@ -21,6 +21,7 @@ from sincut.model.file import load_metadata, model_path
 from sincut.model.limits import Limits
 from sincut.model.provenance import Provenance
 from sincut.nets.colour import ColourMap
+from sincut.nets.noise import noise_at
 
 KIND = "kind"  # its name in a file's metadata
 TRANSLATOR = "translator"  # the kind of a `Model`
@@ -68,7 +69,7 @@ class AnyModel(ABC):
     def translate_middle(self, window: Tensor, noise: Tensor, told: Told = untold) -> Tensor:
         """The translation of a window (N, 3, H, W), not clipped, without the border that its `limits` say.
 
-        `noise` (N, 1, ...), standard normal, covers the result and `noise_reach` px around it.
+        `noise` (N, C, ...), see there, covers the result and `noise_reach` px around it.
         """
 
     @abstractmethod
@@ -90,6 +91,10 @@ class AnyModel(ABC):
         None where a small picture is a small part already.
         """
         return None
+
+    def noise(self, rows: Tensor, columns: Tensor) -> Tensor:
+        """The noise (1, C, H, W) at absolute positions (H,), (W,), for `translate_middle`."""
+        return noise_at(rows, columns)
 
     @property
     def noise_reach(self) -> int:

@@ -1,6 +1,6 @@
 """The trained translator: filters before G, the averaged generator G, filters after it, settings and provenance.
 
-Pictures are (N, 3, H, W) in [-1, 1], noise is standard normal (N, 1, H, W). The model file holds all of it (see
+Pictures are (N, 3, H, W) in [-1, 1], noise is that of `Model.noise`, (N, C, H, W). The model file holds all of it (see
 `file.py`). The projection heads of PatchNCE, `projector.*` in the file, are optional: only `translation/similarity.py`
 needs them, so they are read on demand. They are averaged as G is, and so fit the averaged encoder.
 """
@@ -50,13 +50,13 @@ class Model(AnyModel):
     further: tuple[Tensor, ...] = ()  # exemplars besides it, of the other targets of a set
 
     def translate(self, image: Tensor, noise: Tensor) -> Tensor:
-        """The translation (N, 3, H, W), not clipped, of whole pictures (N, 3, H, W) with noise (N, 1, H, W)."""
+        """The translation (N, 3, H, W), not clipped, of whole pictures (N, 3, H, W) with noise (N, C, H, W)."""
         return _through(self.after, self.generator(_through(self.before, image), noise))
 
     def translate_middle(self, window: Tensor, noise: Tensor, told: Told = untold) -> Tensor:
         """`translate` of a window (N, 3, H, W), H and W multiples of G's stride, cropped by `halo` px on every side.
 
-        `noise` (N, 1, ...) covers the result and `noise_reach` px around it. See `Generator.translate_middle`. A model
+        `noise` (N, C, ...) covers the result and `noise_reach` px around it. See `Generator.translate_middle`. A model
         that takes pictures whole has no halo: the middle is all of it.
         """
         if self.generator.whole_only:
@@ -64,6 +64,11 @@ class Model(AnyModel):
         prepared = without_border(_through(self.before, window), self._reach(self.before))
         out = _through(self.after, self.generator.translate_middle(prepared, noise))
         return without_border(out, self._reach(self.after))
+
+    def noise(self, rows: Tensor, columns: Tensor) -> Tensor:
+        """Standard normal noise, and the detail of G's K materials if it has some: (1, 1 + 3 K, H, W)."""
+        white, materials = super().noise(rows, columns), self.generator.materials
+        return white if materials is None else torch.cat([white, materials.at(rows[None], columns[None])], dim=1)
 
     def encode_middle(self, window: Tensor, last: int) -> list[Tensor]:
         """G's features of layers 0..last of a filtered window, cropped by `encoder_halo(last)` px on every side."""

@@ -3,7 +3,9 @@
 # In this order: each imports only those before it.
 MODULES = (
     "local",
+    "noise",
     "pooled",
+    "materials",
     "filters",
     "colour",
     "balance",

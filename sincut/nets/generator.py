@@ -6,7 +6,9 @@ input. `stylegan2.py` has the published network for single pictures, `resnet.py`
 alone.
 
 Pictures are (N, 3, H, W), inputs and outputs about [-1, 1] and not clipped; noise is standard normal (N, 1, H, W).
-Ours: the output may be added to the base, the input without its texture (`networks.residual`, `networks.smooth`).
+Ours: the output may be added to the base, the input without its texture (`networks.residual`, `networks.smooth`); and
+with `networks.materials` there may be further channels of noise, (N, 1 + 3 K, H, W), the detail of the target's K
+materials (`materials.py`).
 """
 
 from abc import ABC, abstractmethod
@@ -20,6 +22,7 @@ from torch import Tensor, nn
 from sincut.config.networks import Networks
 from sincut.nets.filters import smoothed
 from sincut.nets.local import precise
+from sincut.nets.materials import Materials
 
 
 class Generator(nn.Module, ABC):
@@ -37,6 +40,7 @@ class Generator(nn.Module, ABC):
     def __init__(self, config: Networks) -> None:
         super().__init__()
         self.config, self.residual, self.smooths_base = config, config.residual, False
+        self.materials = Materials(config.materials) if config.materials else None
         self.register_buffer("texture", torch.zeros(()))  # see `set_base_smoothing`; the name is a format
 
     @classmethod

@@ -5,8 +5,9 @@ A 1x1 convolution (3 -> c1), a downsampling block (c1 -> c2), residual blocks (c
 features. There is no normalisation layer: an output pixel depends on its receptive field alone, so that tiles are
 exact.
 
-Ours: each block of the decoder may have noise inputs of its own (`networks.noise`); and `PyramidGenerator` goes down
-twice, so that its residual blocks are at a quarter of the resolution.
+Ours: each block of the decoder may have noise inputs of its own (`networks.noise`); the output may be mixed with the
+detail of the target's materials (`networks.materials`); and `PyramidGenerator` goes down twice, so that its residual
+blocks are at a quarter of the resolution.
 
 The encoder's layers are numbered as in the published code: 0 the RGB input, 1 after the 1x1 convolution, 2 after the
 downsampling block, 3 and up after each further block.
@@ -25,6 +26,9 @@ from sincut.nets.blocks import EqualConv2d, EqualLinear, ResidualBlock, UpBlock
 from sincut.nets.filters import SMOOTH_REACH
 from sincut.nets.generator import Generator
 from sincut.nets.local import precise, without_border
+
+COLOUR_VARIANCE = 0.02  # squared distance of colours, in [-1, 1], by which a material's share falls by a factor of e
+COLOUR_REACH = 2  # px around a pixel over which its colour is averaged for that
 
 
 class StyleGenerator(Generator):
@@ -58,6 +62,9 @@ class StyleGenerator(Generator):
             block.noise_gain.requires_grad_(config.noise == "all")  # type: ignore[union-attr,operator]
         self.rgb = EqualConv2d(c1, 3, 1)
         self.rgb_bias = nn.Parameter(torch.zeros(3))
+        self.mixture = EqualConv2d(c1, config.materials, 1) if config.materials else None
+        if self.mixture is not None:
+            nn.init.zeros_(self.mixture.weight)  # type: ignore[arg-type]
 
     @staticmethod
     def widths(config: Networks) -> tuple[int, ...]:
@@ -75,14 +82,14 @@ class StyleGenerator(Generator):
         """A few maps at full resolution, a few at half."""
         c1, c2, *rest = cls.widths(config)
         deeper: int = sum(4 * 6 * c // 4**level for level, c in enumerate(rest, 2))
-        return 4 * (4 * c1 + 6 * c2 // 4 + 12) + deeper
+        return 4 * (4 * c1 + 6 * c2 // 4 + 12 + 4 * config.materials) + deeper
 
     @classmethod
     def pass_bytes_of(cls, config: Networks) -> int:
         """Measured: so many bytes are the unit of a training's memory."""
         c1, c2, *rest = cls.widths(config)
         deeper: int = sum(4 * 8 * c // 4**level for level, c in enumerate(rest, 2))
-        return 4 * (4 * c1 + 2 * c2) + deeper
+        return 4 * (4 * c1 + 2 * c2 + 4 * config.materials) + deeper
 
     @classmethod
     def step_of(cls, layer: int) -> int:
@@ -152,7 +159,7 @@ class StyleGenerator(Generator):
         """
         if not self.noise:
             return y
-        out: Tensor = y + self.noise[index](F.pixel_unshuffle(noise, self.stride).to(y.dtype))
+        out: Tensor = y + self.noise[index](F.pixel_unshuffle(noise[:, :1], self.stride).to(y.dtype))
         return out
 
     def _raised(self, y: Tensor, skips: Sequence[Tensor], noise: Tensor) -> Tensor:
@@ -163,13 +170,33 @@ class StyleGenerator(Generator):
         """
         for level, block in zip(range(len(skips), 0, -1), self.higher, strict=True):
             cells = 2**level  # px, along each side: means of noise over them, of unit variance again
-            y = (block(y, cells * F.avg_pool2d(noise, cells)) + skips[level - 1]) * math.sqrt(0.5)
+            y = (block(y, cells * F.avg_pool2d(noise[:, :1], cells)) + skips[level - 1]) * math.sqrt(0.5)
         return y
 
     def _paint(self, base: Tensor, y: Tensor, noise: Tensor) -> Tensor:
         """The picture: upsampled features y (N, c2, H/2, W/2) as RGB; with `networks.residual`, added to the base."""
-        out: Tensor = precise(self.rgb(self.up(y, noise))) + self.rgb_bias[:, None, None]
-        return base + self.residual * out if self.residual else out
+        features = self.up(y, noise[:, :1])
+        out: Tensor = precise(self.rgb(features)) + self.rgb_bias[:, None, None]
+        picture = base + self.residual * out if self.residual else out
+        if self.mixture is None or noise.shape[1] == 1:
+            return picture
+        return picture + self._detail(picture, features, noise[:, 1:])
+
+    def _detail(self, picture: Tensor, features: Tensor, detail: Tensor) -> Tensor:
+        """Detail (N, 3, H, W) for a picture (N, 3, H, W): a mixture of that of K materials (N, 3 K, H, W).
+
+        A material's share falls with the distance of its colour from the picture's; features (N, c1, H, W) correct it.
+        """
+        assert self.mixture is not None and self.materials is not None
+        window = 2 * COLOUR_REACH + 1
+        coarse = F.avg_pool2d(picture.detach(), window, 1, COLOUR_REACH, count_include_pad=False)
+        colours = self.materials.colours[:, :, None, None]
+        apart = torch.cat([(coarse - colour).square().sum(1, keepdim=True) for colour in colours], dim=1)
+        shares = (precise(self.mixture(features)) - apart / COLOUR_VARIANCE).softmax(1)
+        mixed = torch.zeros_like(picture)
+        for share, each in zip(shares.split(1, dim=1), detail.split(3, dim=1), strict=True):
+            mixed = mixed + share * each
+        return mixed
 
     @property
     def halo(self) -> int:
@@ -179,12 +206,13 @@ class StyleGenerator(Generator):
     @property
     def noise_reach(self) -> int:
         """Radius in px, a multiple of `stride`, within which noise influences an output box aligned to `stride`."""
+        mixing = -(-COLOUR_REACH // self.stride) * self.stride if self.mixture is not None else 0
         if not self.noise:
-            return 0
+            return mixing
         reach = self.up.reach((0, self.stride - 1))
         for block in (*reversed(self.higher), *reversed(self.decoder)):
             reach = block.reach(reach)  # type: ignore[operator]
-        return self.stride * max(-reach[0], reach[1])
+        return self.stride * max(-reach[0], reach[1]) + mixing
 
     def encoder_halo(self, last: int) -> int:
         """Receptive radius in px of the features of layers 0..last, rounded up to a multiple of `stride`."""
@@ -202,7 +230,7 @@ class StyleGenerator(Generator):
             for block in (*inwards, self.down):
                 reach = block.reach(reach)  # type: ignore[operator]
             radius = max(radius, position - reach[0], reach[1] - position)
-        return radius
+        return radius + (COLOUR_REACH if self.mixture is not None else 0)
 
 
 class PyramidGenerator(StyleGenerator):

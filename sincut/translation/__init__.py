@@ -7,7 +7,6 @@ MODULES = (
         "options",
         "recipe",
         "tiles",
-        "noise",
         "layout",
         "memory",
         "halving",

@@ -22,7 +22,6 @@ from sincut.model.model import Model, with_generator
 from sincut.translation.drawing import ROUNDING, Drawer, Write, everywhere, running_mean
 from sincut.translation.halving import Halving, told_of_memory
 from sincut.translation.memory import FASTEST_TILE, Memory, Tiling
-from sincut.translation.noise import noise_at
 from sincut.translation.options import Options
 from sincut.translation.tiles import Box, count, extended, mirrored_around, tile_boxes
 
@@ -168,7 +167,7 @@ class Engine:
         """The pixels of a box with the halo around it, and its noise; sides are rounded up to the stride."""
         rows, columns = self._positions(box)
         reach = self.model.noise_reach
-        noise = noise_at(extended(rows, reach), extended(columns, reach))
+        noise = self.model.noise(extended(rows, reach), extended(columns, reach))
         return read(*mirrored_around(rows, columns, size, self.limits.border)), noise
 
     @torch.inference_mode()

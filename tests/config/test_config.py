@@ -127,7 +127,15 @@ def test_published_presets_are_faithful() -> None:
         },
         "networks": {
             **{"architecture": "stylegan2", "critic": "stylegan2"},
-            **{"stem": 40, "middle": 48, "inner": 80, "blocks": 6, "discriminator": 1.0, "features": 256},
+            **{
+                "stem": 40,
+                "middle": 48,
+                "inner": 80,
+                "blocks": 6,
+                "discriminator": 1.0,
+                "features": 256,
+                "materials": 0,
+            },
             **{"noise": "last", "residual": 0.0, "smooth": 0.0, "detail": 0.0, "encoders": "shared"},
         },
         "colour": {"smooth": 0.0, "map": False, "grain": False, "balance": False},

@@ -26,7 +26,7 @@ from sincut.errors import ConfigError
 from sincut.events import Checkpoint
 from sincut.method.crops import downsampled, random_crops, tiles
 from sincut.method.cyclegan import Backwards, Cycle, CycleGan
-from sincut.method.term import Progress, Seen
+from sincut.method.term import Progress, Seen, noise_like
 from sincut.method.terms import Same
 from sincut.method.training import Training
 from sincut.model.model import Model
@@ -54,11 +54,11 @@ def plain_step(training: Training) -> dict[str, float]:
     x, guide = stack[:, :3], stack[:, 3:]
     y = random_crops(target.stack, config.crops, random, target.outlines)
 
-    def noise(count: int) -> Tensor:
-        return torch.randn(count * len(x), 1, *x.shape[2:], generator=random)
+    def noise(generator: Generator, count: int) -> Tensor:
+        return noise_like(torch.cat([x] * count), random, generator)
 
     both = 2 if losses.same else 1
-    n_g, n_f = noise(both), noise(both)
+    n_g, n_f = noise(g, both), noise(f, both)
     fake_y, fake_x = g(x, n_g[: len(x)]), f(y, n_f[: len(x)])
     same_y, same_x = (g(y, n_g[len(x) :]), f(x, n_f[len(x) :])) if losses.same else (y, x)
     networks = {critic.suffix: critic.network for critic in cut.critics}
@@ -84,7 +84,7 @@ def plain_step(training: Training) -> dict[str, float]:
         values[f"G{suffix}"] = softplus(-networks[suffix](view(fake, config.crops.tile))).mean()
         total = total + (losses.large if "large" in suffix else 1) * values[f"G{suffix}"]
     values["cycle"], values["cycle_back"] = (
-        (again - given).abs().mean() for again, given in ((f(fake_y, noise(1)), x), (g(fake_x, noise(1)), y))
+        (again - given).abs().mean() for again, given in ((f(fake_y, noise(f, 1)), x), (g(fake_x, noise(g, 1)), y))
     )
     values["same"], values["same_back"] = (same_y - y).abs().mean(), (same_x - x).abs().mean()
     total = total + losses.cycle * (values["cycle"] + values["cycle_back"])
@@ -129,7 +129,7 @@ class Shift(torch.nn.Module):
 
     def __init__(self, by: float) -> None:
         super().__init__()
-        self.by = by
+        self.by, self.materials = by, None
 
     def forward(self, x: Tensor, noise: Tensor) -> Tensor:
         assert noise.shape == (len(x), 1, *x.shape[2:])

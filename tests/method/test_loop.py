@@ -27,6 +27,7 @@ from sincut import devices
 from sincut.config.sections import Config, overlay
 from sincut.errors import Interrupted, TrainingError
 from sincut.events import Advanced, Checkpoint, Event, Planned, Preview, Progress, Started, Trained, Warned
+from sincut.method.crops import without_excess
 from sincut.method.loop import train
 from sincut.method.plan import Plan
 from sincut.method.term import Progress as Place
@@ -34,6 +35,8 @@ from sincut.method.training import Training
 from sincut.model.exemplar import exemplar_of
 from sincut.model.model import with_generator
 from sincut.nets.blocks import EqualConv2d
+from sincut.nets.materials import Materials
+from sincut.nets.pooled import Pool
 from sincut.pictures.picture import to_pixels
 
 
@@ -66,6 +69,16 @@ def test_a_method_without_heads_trains_members_and_distils_bit_for_bit(
     assert not any("heads" in name or "projector" in name or ".h." in name for name in tensors_of(events))
     models = [event.model for event in events if isinstance(event, Checkpoint)]
     assert all(with_generator(model).projector is None for model in models)
+
+
+def test_materials_are_taken_once_and_go_on_bit_for_bit(
+    ensemble: Config, pictures: tuple[torch.Tensor, torch.Tensor]
+) -> None:
+    config = overlay(ensemble, {"networks": {"materials": 2}})
+    state = tensors_of(check_that_resumed_equals_uninterrupted(config, pictures, 6))
+    taken = Materials(2)
+    taken.take(Pool.of(without_excess(pictures[1], replace(config.crops, excess=1.0))))
+    assert torch.equal(state["generator.materials.patches"], taken.patches) and taken.patches.any()
 
 
 def test_networks_for_sets_resume_bit_for_bit_too(tiny: Config, pictures: tuple[torch.Tensor, torch.Tensor]) -> None:

@@ -17,12 +17,13 @@ from sincut.method.bank import Bank
 from sincut.method.crops import random_crops, tiles
 from sincut.method.losses import adversarial, discrimination, mean_absolute, r1_penalty
 from sincut.method.nce import random_choices, random_positions, rows_at
-from sincut.method.term import Progress, Seen
+from sincut.method.term import Progress, Seen, noise_like
 from sincut.method.training import Training
 from sincut.nets.heads import Projector
 
 SINCUT = [preset.name for preset in presets() if preset.config.method.algorithm == "sincut"]
 
+RESNET_OVER_STANDARD = {"architecture": "resnet", "noise": "none", "materials": 0}
 UNGUIDED = {"losses": {"guide": 0.0}}  # making the guide takes longer than all else
 IN_HALF = [
     *(name for name in SINCUT if name not in (*VARIANTS, "identity")),
@@ -48,7 +49,7 @@ def plain_step(training: Training) -> tuple[dict[str, float], list[torch.Tensor]
     x, guide = x[:, :3], x[:, 3:]
     y = random_crops(target.stack, config.crops, random, target.outlines)
     both = bool((losses.nce and losses.identity) or losses.same)
-    noise = torch.randn(len(x) * (2 if both else 1), 1, *x.shape[2:], generator=random)
+    noise = noise_like(torch.cat([x, y]) if both else x, random, generator)
     fake = generator(x, noise[: len(x)])
     same = generator(y, noise[len(x) :]) if both else torch.empty(0)
     sizes: dict[str, Callable[[torch.Tensor], torch.Tensor]] = {"": lambda crops: tiles(crops, config.crops.tile)}
@@ -221,7 +222,7 @@ def critics_of(training: Training) -> list[torch.nn.Parameter]:
         ("cut", {"crops": {"count": 1}}),
         ("cut", {"losses": {"gan": "non-saturating", "r1": 2.0}, "networks": {"architecture": "stylegan2"}}),
         ("standard", {"networks": {"architecture": "pyramid", "middle": 6, "noise": "all"}}),
-        ("standard", {"losses": {"gan": "lsgan"}, "networks": {"architecture": "resnet", "noise": "none"}}),
+        ("standard", {"losses": {"gan": "lsgan"}, "networks": RESNET_OVER_STANDARD}),
         ("fastcut", {"schedule": {"seed": 1}}),
         ("fastcut", {"schedule": {"seed": 2}}),
         ("standard", {"losses": {"flip_equivariance": True, "identity": True}}),

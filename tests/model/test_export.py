@@ -17,9 +17,9 @@ from sincut.translation.options import Options
 from sincut.translation.translator import Translator
 
 
-@pytest.mark.parametrize("size", [(1, 1), (2, 3), (37, 51), (64, 48)])
-def test_what_is_exported_is_what_apply_does(tiny: Config, size: tuple[int, int]) -> None:
-    model = make_model(tiny)
+@pytest.mark.parametrize(("size", "materials"), [((1, 1), 0), ((2, 3), 0), ((37, 51), 0), ((64, 48), 0), ((37, 51), 3)])
+def test_what_is_exported_is_what_apply_does(tiny: Config, size: tuple[int, int], materials: int) -> None:
+    model = make_model(overlay(tiny, {"networks": {"materials": materials}}))
     image = torch.rand(2, 3, *size)
     with torch.inference_mode():
         found = export._Exported(model)(image)

@@ -110,17 +110,22 @@ def test_receptive_radius_is_what_the_gradient_reaches(kind: type[StyleGenerator
 
 @BOTH
 @pytest.mark.parametrize("noise_", [True, False])
-@pytest.mark.parametrize("blocks", [2, 6])
-def test_the_middle_is_what_the_whole_window_gives_there(kind: type[StyleGenerator], blocks: int, noise_: bool) -> None:
+@pytest.mark.parametrize(("blocks", "materials"), [(2, 0), (6, 0), (2, 3)])
+def test_the_middle_is_what_the_whole_window_gives_there(
+    kind: type[StyleGenerator], blocks: int, materials: int, noise_: bool
+) -> None:
     noisy = "all" if noise_ else "last"
-    generator = kind(Networks(stem=3, middle=4, inner=5, blocks=blocks, noise=noisy)).double()
+    generator = kind(Networks(stem=3, middle=4, inner=5, blocks=blocks, noise=noisy, materials=materials)).double()
+    if generator.materials is not None:
+        generator.materials.colours.uniform_(-1, 1)
     for block in (generator.up, *generator.higher):
         block.get_parameter("noise_gain").data.fill_(0.5 if noise_ or block is generator.up else 0.0)
     for layer in generator.noise:
         torch.nn.init.normal_(layer.get_parameter("weight"))
     halo, reach = generator.halo, generator.noise_reach
     h, w = 2 * halo + 28, 2 * halo + 4
-    x, noise = torch.rand(1, 3, h, w, dtype=torch.float64), torch.randn(1, 1, h, w, dtype=torch.float64)
+    x = torch.rand(1, 3, h, w, dtype=torch.float64)
+    noise = torch.randn(1, 1 + 3 * materials, h, w, dtype=torch.float64)
     whole = generator(x, noise)[:, :, halo:-halo, halo:-halo]
     torch.testing.assert_close(generator.translate_middle(x, without_border(noise, halo - reach)), whole)
 

@@ -19,10 +19,10 @@ from sincut.errors import ImageError
 from sincut.model.kinds import Told, untold
 from sincut.model.limits import Limits
 from sincut.model.model import with_generator
+from sincut.nets.noise import noise_at
 from sincut.pictures.picture import Picture, to_tensor
 from sincut.translation.engine import Engine
 from sincut.translation.halving import TileTooLargeError
-from sincut.translation.noise import noise_at
 from sincut.translation.options import Options
 from sincut.translation.translator import Translator
 
@@ -47,13 +47,24 @@ def test_tiled_equals_whole(h: int, w: int, tile: int) -> None:
 
 
 @settings(max_examples=12, deadline=None)
-@given(st.integers(1, 90), st.integers(1, 90), st.integers(16, 80), st.integers(2, 5), *[st.booleans()] * 5)
+@given(st.integers(1, 90), st.integers(1, 90), st.integers(16, 80), st.integers(2, 5), *[st.booleans()] * 6)
 def test_tiled_equals_whole_for_any_halo(
-    h: int, w: int, tile: int, blocks: int, base: bool, strokes: bool, grain: bool, balance: bool, deep: bool
+    h: int,
+    w: int,
+    tile: int,
+    blocks: int,
+    base: bool,
+    strokes: bool,
+    grain: bool,
+    balance: bool,
+    deep: bool,
+    materials: bool,
 ) -> None:
     colour = {"smooth": float(strokes), "grain": grain, "balance": balance}
     smooth = {"networks": {"smooth": float(base)}, "colour": colour}
     shape: dict[str, Any] = {"stem": 3, "inner": 4, "blocks": blocks, **smooth["networks"]}
+    if materials:
+        shape |= {"materials": 3, "residual": 1.0}
     if deep:
         shape |= {"architecture": "pyramid", "middle": 3}
     config = overlay(resolve(), {"networks": shape, "colour": smooth["colour"], "losses": {"layers": [0, 2]}})

@@ -31,7 +31,9 @@ def test_another_scale_comes_back_with_the_detail() -> None:
     assert lines > 0.6 * source_lines
     flat = Picture(np.full((H, W, 3), 120, np.uint8))
     translator = Translator(
-        make_model(overlay(resolve(), {**NETWORKS, "networks": {**NETWORKS["networks"], "noise": "last"}}))
+        make_model(
+            overlay(resolve(), {**NETWORKS, "networks": {**NETWORKS["networks"], "noise": "last", "materials": 0}})
+        )
     )
     style(with_generator(translator.model).generator).up.noise_gain.zero_()
     plain, scaled = (translator.apply_picture(flat, Options(scale=s)).pixels.astype(int) for s in (1.0, 0.5))

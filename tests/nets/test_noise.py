@@ -3,7 +3,7 @@
 import numpy as np
 import torch
 
-from sincut.translation.noise import _mix, noise_at
+from sincut.nets.noise import _mix, noise_at
 
 
 def test_noise_is_standard_normal_and_goes_by_position() -> None:

@@ -5,6 +5,7 @@ A counter-based generator: a position is hashed, the hash is the random number. 
 """
 
 import math
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -20,24 +21,26 @@ SEED = 0x27D4EB2F
 COLUMNS = 0x85EBCA6B
 
 
+Uniform = Callable[[Tensor, Tensor, int], Tensor]  # as `uniform_at`
+
+
 def noise_at(rows: Tensor, columns: Tensor, seed: int = 0) -> Tensor:
     """Standard normal noise (1, 1, H, W) at absolute positions (H,), (W,), which may be negative.
 
     From two hashes of the position by the transform of Box and Muller (1958, "A note on the generation of random normal
     deviates").
     """
-    first = _uniform_at(rows, columns, 2 * seed)
-    second = _uniform_at(rows, columns, 2 * seed + 1)
+    first, second = (uniform_at(rows[:, None], columns, 2 * seed + part).numpy() for part in range(2))
     noise = np.sqrt(-2 * np.log(first)) * np.cos(np.float32(2 * math.pi) * second)
     return torch.from_numpy(noise)[None, None]
 
 
-def _uniform_at(rows: Tensor, columns: Tensor, seed: int) -> NDArray[np.float32]:
-    """Uniform float32 (H, W) in (0, 1), a hash of the position and the seed."""
+def uniform_at(rows: Tensor, columns: Tensor, seed: int) -> Tensor:
+    """Uniform float32 in (0, 1): a hash of the seed and of integer positions, whose shapes are broadcast."""
     y, x = (positions.numpy().astype(np.uint32) for positions in (rows, columns))  # arithmetic modulo 2**32
     down = _mix(y * np.uint32(ROWS) + np.uint32(seed * SEED & 0xFFFFFFFF))
-    bits = _mix(_mix(down[:, None] ^ (x * np.uint32(COLUMNS))))
-    return ((bits + 0.5) / 2**32).astype(np.float32).clip(2**-33, 1 - 2**-24)
+    bits = _mix(_mix(down ^ (x * np.uint32(COLUMNS))))
+    return torch.from_numpy(((bits + 0.5) / 2**32).astype(np.float32).clip(2**-33, 1 - 2**-24))
 
 
 def _mix(x: NDArray[Any]) -> NDArray[Any]:

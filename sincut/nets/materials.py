@@ -1,0 +1,150 @@
+"""By-example noise: the fine detail of the target's materials, spread without end, for G to mix into its output (ours).
+
+A material is a colour of the target with the detail it has there: sky, rock, grass, or the strokes by which each is
+painted. Detail is what a blur of `FINE` px takes away. For each of a few colours some patches of detail are kept, from
+places whose surroundings have that colour. As in hexagonal tiling (Heitz and Neyret 2018, "High-Performance By-Example
+Noise using a Histogram-Preserving Blending Operator"; Mikkelsen 2022, "Practical Real-Time Hex-Tiling", JCGT 11-3),
+each vertex of a triangular grid over the plane gets one of the patches, and a pixel blends those of the three vertices
+around it, with weights that keep the variance. A hash of the vertex alone says which patch it gets, so that a tile has
+the detail of the whole picture.
+
+Detail is in the units of pictures in [-1, 1]. There are K materials.
+"""
+
+import math
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from sincut.nets.local import blurred
+from sincut.nets.noise import Uniform, uniform_at
+from sincut.nets.pooled import Pool
+
+FINE = 4.0  # px: sigma of the blur that detail is finer than
+SIDE = 40  # px of a side of the triangles
+ROW = SIDE * math.sqrt(3) / 2  # px between rows of vertices
+PATCH = 2 * SIDE  # px of a side of the patches, which reach from a vertex to its neighbours
+PATCHES = 16  # kept of each material
+SHARPNESS = 2.0  # power of the barycentric weights, by which patches keep more of their middle to themselves
+GRID = 8  # px between the places that patches are chosen from
+PUREST = 5  # patches are chosen from the purest one in so many places
+ROUNDS = 30  # of k-means
+SAMPLE = 4000  # pixels, at most about, that k-means sees
+SEED = 7  # of the hash
+
+
+class Materials(nn.Module):
+    """The colour and the patches of detail of K materials; all 0 until `take` has seen the target."""
+
+    patches: Tensor  # (PATCHES, PATCH, PATCH, 3 K), float16
+    colours: Tensor  # (K, 3)
+
+    def __init__(self, count: int) -> None:
+        super().__init__()
+        self.register_buffer("patches", torch.zeros(PATCHES, PATCH, PATCH, 3 * count, dtype=torch.float16))
+        self.register_buffer("colours", torch.zeros(count, 3))
+
+    @property
+    def channels(self) -> int:
+        """Channels of `at`: 3, RGB, of each material."""
+        return 3 * len(self.colours)
+
+    def take(self, target: Pool) -> None:
+        """Choose the colours and the patches from the pictures of a target."""
+        pictures = [_at_least(picture.float().cpu(), PATCH + GRID) for picture in target.pictures]
+        coarse = [blurred(picture, FINE) for picture in pictures]
+        colours = _means(coarse, len(self.colours))
+        self.colours.copy_(colours)
+        places, purities = [], []
+        for number, picture in enumerate(coarse):
+            nearest = torch.cdist(picture[0].flatten(1).T, colours).argmin(1).view(picture.shape[2:])
+            is_of = F.one_hot(nearest, len(colours)).permute(2, 0, 1).float()
+            purity = F.avg_pool2d(is_of, PATCH, GRID)  # (K, rows, columns)
+            rows, columns = (torch.arange(side) * GRID for side in purity.shape[1:])
+            places += [(number, int(top), int(left)) for top in rows for left in columns]
+            purities.append(purity.flatten(1))
+        for material, purity in enumerate(torch.cat(purities, dim=1)):
+            for patch, index in enumerate(_spread(purity, places)):
+                number, top, left = places[index]
+                part = (slice(top, top + PATCH), slice(left, left + PATCH))
+                detail = (pictures[number] - coarse[number])[0, :, *part].permute(1, 2, 0)
+                self.patches[patch, :, :, 3 * material : 3 * material + 3] = detail
+
+    def at(self, rows: Tensor, columns: Tensor, uniform: Uniform = uniform_at) -> Tensor:
+        """The detail (N, 3 K, H, W) of all materials at absolute positions (N, H), (N, W), on the CPU.
+
+        Positions may be negative. `uniform` hashes vertices.
+        """
+        patches = self.patches.cpu().flatten(0, 2).float()
+        rows, columns = rows[:, :, None], columns[:, None]
+        down, across = rows / ROW, columns / SIDE  # in units of the grid, whose axes are at 60 degrees
+        x, y = across - down / 2, down.expand(-1, -1, columns.shape[2])
+        i, j = x.floor(), y.floor()
+        a, b = x - i, y - j
+        upper = (a + b > 1).to(a.dtype)  # the other of a cell's two triangles
+        places, weights = [], []
+        for right, below, weight in (
+            (upper, upper, (1 - a - b).abs()),
+            (1 - upper, 0 * upper, torch.lerp(a, 1 - b, upper)),
+            (0 * upper, 1 - upper, torch.lerp(b, 1 - a, upper)),
+        ):
+            column, row = i + right, j + below
+            patch = (uniform(row.long(), column.long(), SEED) * PATCHES).long().clamp(0, PATCHES - 1)
+            top = rows - (row * ROW).round().long() + SIDE
+            left = columns - ((column + row / 2) * SIDE).round().long() + SIDE
+            places.append((patch * PATCH + top.clamp(0, PATCH - 1)) * PATCH + left.clamp(0, PATCH - 1))
+            weights.append(weight)
+        shares = F.normalize(torch.stack(weights, 3).pow(SHARPNESS), dim=3)  # keeps the variance of patches
+        return _blended(patches, torch.stack(places, 3), shares.float()).permute(0, 3, 1, 2)
+
+
+def _blended(patches: Tensor, places: Tensor, shares: Tensor) -> Tensor:
+    """Sums (N, H, W, C) of rows of (P, C) at places (N, H, W, 3), weighted by shares of that shape."""
+    if torch.compiler.is_compiling():  # as an ONNX file wants it
+        return (shares[..., None] * patches[places]).sum(3)
+    rows, weights = places.flatten(0, 2), shares.flatten(0, 2)
+    sums: Tensor = F.embedding_bag(rows, patches, per_sample_weights=weights, mode="sum")
+    return sums.view(*places.shape[:3], -1)
+
+
+def _means(pictures: list[Tensor], count: int) -> Tensor:
+    """The colours (count, 3) of pictures (1, 3, H, W): k-means, from pixels on that are far from each other."""
+    pixels = torch.cat([picture[0].flatten(1).T for picture in pictures])
+    pixels = pixels[:: 1 + len(pixels) // SAMPLE]
+    means = pixels.mean(0, keepdim=True)
+    for _ in range(count):
+        farthest = torch.cdist(pixels, means).amin(1).argmax()
+        means = torch.cat([means, pixels[farthest][None]])
+    means = means[1:]
+    for _ in range(ROUNDS):
+        is_of = F.one_hot(torch.cdist(pixels, means).argmin(1), count).float()
+        members = is_of.sum(0)[:, None]
+        means = torch.where(members > 0, is_of.T @ pixels / members.clamp(min=1), means)
+    return means
+
+
+def _spread(purity: Tensor, places: list[tuple[int, int, int]]) -> list[int]:
+    """Numbers of `PATCHES` of the purest places, as far from each other as is possible.
+
+    A place is the number of a picture, the top and the left of a patch; purities are (P,).
+    """
+    order = purity.argsort(descending=True, stable=True).tolist()
+    order = order[: max(PATCHES, len(order) // PUREST)]
+    for apart in (PATCH // 2, PATCH // 4, GRID):
+        chosen: list[int] = []
+        for index in order:
+            number, top, left = places[index]
+            others = [places[other][1:] for other in chosen if places[other][0] == number]
+            if all(max(abs(top - y), abs(left - x)) >= apart for y, x in others):
+                chosen.append(index)
+            if len(chosen) == PATCHES:
+                return chosen
+    return (order * PATCHES)[:PATCHES]
+
+
+def _at_least(picture: Tensor, side: int) -> Tensor:
+    """(1, 3, H, W), scaled up if one of its sides is shorter than this, in px."""
+    factor = side / min(picture.shape[2:])
+    size = [math.ceil(length * factor) for length in picture.shape[2:]]
+    return picture if factor <= 1 else F.interpolate(picture, size, mode="bilinear")
