@@ -28,7 +28,15 @@ from sincut.bench.timing import peaks, seconds_of
 from sincut.bench.work import pixel_tflop, step_tflop
 from sincut.config.resolve import resolve
 from sincut.config.sections import Config, overlay
-from sincut.devices import Compute, find_compute, find_device, release_memory, use_fast_kernels
+from sincut.devices import (
+    FIXED_BY,
+    Compute,
+    considerate,
+    find_compute,
+    find_device,
+    release_memory,
+    use_fast_kernels,
+)
 from sincut.errors import Interrupted, SincutError
 from sincut.events import Checkpoint, Event
 from sincut.method.loop import train
@@ -47,6 +55,7 @@ from sincut.translation.translator import Translator
 
 CPU = torch.device("cpu")
 PRECISIONS = ("float32", "bfloat16", "float16")
+LOOKED_SECONDS = 1.0  # for which other programs are watched, where all runs on the CPU
 MOST_SECONDS = 480  # after which the script ends, with what it has
 BLUR = 4.0  # px
 FORMS = 8  # px of the smallest forms in made-up pictures
@@ -394,6 +403,20 @@ def run_others(table: Table, scope: Scope, device: torch.device) -> None:
         table.add(f"{name}, {model.rounds(out.shape[:2])} {model.unit}", told, off, WCT2_OFF)
 
 
+def fix_threads() -> int:
+    """On a CPU: as many threads as processors are free now, for all that follows, and their number.
+
+    Only so is a resumed training bit-exact, and with more all threads would wait for each other.
+    """
+    with considerate(CPU) as threads:
+        if not any(os.environ.get(name) for name in FIXED_BY):
+            time.sleep(LOOKED_SECONDS)
+        count = threads.adjust()
+    torch.set_num_threads(count)
+    os.environ[FIXED_BY[0]] = str(count)
+    return count
+
+
 def main(words: list[str]) -> int:
     """Run all parts; 0, or 1 if a bound does not hold."""
     parser = argparse.ArgumentParser(prog="gpu.sh", description=(__doc__ or "").split("\n\n")[1])
@@ -409,6 +432,8 @@ def main(words: list[str]) -> int:
     alarm.daemon = True
     alarm.start()
     table, compute = Table(), find_compute(device)
+    if device == CPU:
+        table.add("threads", str(fix_threads()))
     kind = torch.cuda.get_device_name(device) if device.type == "cuda" else device.type
     table.add(f"torch {torch.__version__}", f"{kind}, {compute.precision}: {compute.reason}")
     parts = {
