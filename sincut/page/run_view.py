@@ -80,9 +80,7 @@ def _section(section: Any, status: Any) -> Shown:
         previews = gr.Gallery(
             label="All previews", columns=3, height=420, fit_columns=False, interactive=False, buttons=["fullscreen"]
         )
-    gr.HTML(
-        str(render("page/assets/figures.html", figures={name: meaning(name, "picture", "look") for name in EXPLAINED}))
-    )
+    gr.HTML(str(render("page/assets/figures.html", figures={name: meaning(name) for name in EXPLAINED})))
     figures = gr.LinePlot(x="step", y="value", color="figure", height=260, title="Figures of the previews")
     with gr.Accordion("Losses: what the networks are told while they learn", open=False):
         gr.HTML(str(render("page/assets/losses.html", losses=LOSSES)))

@@ -59,7 +59,7 @@ class Comparison:
 
     def meanings(self) -> dict[str, str]:
         """The meaning of each figure that is shown."""
-        return {name: FIGURES[name].meaning for name in self.figures() if name in FIGURES}
+        return {name: measures.meaning(name) for name in self.figures() if name in FIGURES}
 
     def cells(self) -> list[Cell]:
         """The pictures in the order in which they are shown."""

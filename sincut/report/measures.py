@@ -72,13 +72,17 @@ FIGURES = {  # in the order in which they are shown
 }
 
 
-def meaning(name: str, source: str = "painting", target: str = "photo") -> str:
+def meaning(name: str, source: str = "picture", target: str = "look") -> str:
     """The meaning of a figure, "" if there is none of that name.
 
     `source` and `target` are the words for what is translated and for that whose look is learned.
     """
+    return _in_words(FIGURES[name].meaning if name in FIGURES else "", source, target)
+
+
+def _in_words(text: str, source: str, target: str) -> str:
+    """A text on a painting that becomes a photo, with these words for the two."""
     words = {"painting": source, "photo": target}
-    text = FIGURES[name].meaning if name in FIGURES else ""
     return re.sub("|".join(words), lambda word: words[word[0]], text)
 
 
@@ -224,8 +228,11 @@ def missing_inception() -> str:
     return f"needs torchvision's Inception weights in {inception_weights()}; this fetches them in Python: {fetch}"
 
 
-def complaints(figures: Mapping[str, float]) -> list[str]:
-    """One line for each of these figures that tells of a failed translation, its name first; none for a usable one."""
+def complaints(figures: Mapping[str, float], source: str = "painting", target: str = "photo") -> list[str]:
+    """One line for each of these figures that tells of a failed translation, its name first; none for a usable one.
+
+    `source` and `target` as for `meaning`.
+    """
     lines = []
     for key in ("colour", "texture"):
         if figures.get(key, 0.0) > WORST_LOOK:
@@ -234,7 +241,7 @@ def complaints(figures: Mapping[str, float]) -> list[str]:
         lines.append(f"structure {figures['structure']:.2f}: the painting's shapes are getting lost")
     if figures.get("tone", 1.0) < LEAST_TONE:
         lines.append(f"tone {figures['tone']:.2f}: light and dark no longer follow the painting's")
-    return lines
+    return [_in_words(line, source, target) for line in lines]
 
 
 def _inception_statistics(pictures: Sequence[Picture]) -> tuple[Tensor, Tensor]:

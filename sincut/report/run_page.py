@@ -185,7 +185,7 @@ class _Facts:
             "state": self.state(),
             "warnings": self.warnings(),
             "losses": _series(losses, LOSSES),
-            "figures": _series(figures, {name: figure.meaning for name, figure in FIGURES.items()}),
+            "figures": _series(figures, {name: measures.meaning(name, *self.provenance.roles) for name in FIGURES}),
             "better": {name: figure.better for name, figure in FIGURES.items()},
             "commands": self.commands(),
             "preset": self.preset.name,
@@ -213,7 +213,7 @@ class _Facts:
         """Complaints about the last figures; none before the training is far enough for them."""
         last = max(self.history.figures, default=0)
         alarming = last and last >= measures.SETTLED * self.provenance.planned_steps
-        return measures.complaints(self.history.figures[last]) if alarming else []
+        return measures.complaints(self.history.figures[last], *self.provenance.roles) if alarming else []
 
     def commands(self) -> list[dict[str, str]]:
         """Commands to type next, with a label and a note each."""

@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 
 from sincut import __version__
 from sincut.report import measures
-from sincut.report.measures import FIGURES
+from sincut.report.measures import FIGURES, meaning
 
 PARAMETERS = "parameters_"  # begins the names of columns: of G, D, H or whatever networks a method has
 UNTOUCHED = ("psnr_painting", "ssim_painting")  # of the source itself, which all trainings share
@@ -99,7 +99,7 @@ class Table:
 
     def meanings(self) -> dict[str, str]:
         """The meaning of each column, by its name."""
-        told = {**COLUMNS, **{name: figure.meaning for name, figure in FIGURES.items()}}
+        told = {**COLUMNS, **{name: meaning(name) for name in FIGURES}}
         return {name: told.get(name, NETWORK.format(name.removeprefix(PARAMETERS))) for name in self.columns()}
 
     def to_dict(self) -> dict[str, Any]:

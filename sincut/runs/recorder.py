@@ -62,6 +62,7 @@ class Recorder:
             [_small(source.picture, config.output.preview_megapixels) for source in side.each[: history.SHOWN_OF_SET]]
             for side in inputs.both
         )
+        self.roles = ROLES[::-1] if inputs.reverse else ROLES
         scenes, self.looks = (photos, paintings) if inputs.reverse else (paintings, photos)
         self.scene = scenes[0]  # of a set, previews show the first picture; the look is that of the first ones together
         self.alpha, self.scene = self.scene.alpha, replace(self.scene, alpha=None)  # seen by people, not by G
@@ -180,7 +181,7 @@ class Recorder:
         self._append({"step": event.step, "figures": dict(self.figures)})
         self.on_event(Evaluated(event.step, dict(self.figures)))
         settled = event.step >= measures.SETTLED * event.steps
-        for complaint in measures.complaints(self.figures) if settled else ():
+        for complaint in measures.complaints(self.figures, *self.roles) if settled else ():
             if complaint.split()[0] not in self.told:
                 self.told.add(complaint.split()[0])
                 self.on_event(Warned(f"step {event.step}: {complaint}; another --seed may do better"))

@@ -11,7 +11,7 @@ from helpers import scene
 from sincut.errors import ImageError
 from sincut.pictures.picture import Picture, to_tensor
 from sincut.report import measures
-from sincut.report.measures import FIGURES, complaints, measure, single_image_fid
+from sincut.report.measures import FIGURES, complaints, meaning, measure, single_image_fid
 
 PAINTING, PHOTO = Picture(scene(96, 110, 1)), Picture(scene(90, 120, 2))
 
@@ -80,6 +80,18 @@ def test_a_negative_and_a_blank_picture_are_complained_about() -> None:
     noise = np.random.default_rng(0).integers(0, 256, PAINTING.pixels.shape, np.uint8)
     lost = [text.split()[0] for text in complaints(measure(PAINTING, PHOTO, Picture(noise)))]
     assert "texture" in lost and "structure" in lost
+
+
+def test_figures_are_told_in_the_words_of_the_direction() -> None:
+    assert meaning("colour", "photo", "painting") == (
+        "Distance to the painting’s colours; 1: as the untouched photo, 0: none"
+    )
+    assert meaning("psnr_painting").startswith("PSNR of the untouched picture")
+    assert meaning("of no such name") == ""
+    assert complaints({"texture": 1.5, "tone": -1.0}, "photo", "painting") == [
+        "texture 1.50: further from the painting's than the untouched photo's",
+        "tone -1.00: light and dark no longer follow the photo's",
+    ]
 
 
 @pytest.fixture
