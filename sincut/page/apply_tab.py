@@ -62,7 +62,7 @@ def apply_tab(desk: Desk, chosen: Any, page: Any, last: Any) -> Parts:
             mask = _mask_field()
             with gr.Row(elem_classes="buttons"):
                 style = gr.Button("Style", variant="primary", elem_id="style")
-                stop = gr.Button("Stop after this picture", elem_id="stop-styling")
+                stop = gr.Button("Stop after this picture", elem_id="stop-styling", size="md")
     remember(page, last, [*looks, *saving])
     results = _result_fields(desk, shown)
     _connect_proofs(desk, chosen, sources, [*looks, mask], shown, subject)
@@ -105,7 +105,7 @@ def _recalled(made: Made | None) -> list[Any]:
     scale = look["scale"] if look["scale"] == "auto" else f"{look['scale']:g}"
     drawn = look["fast"], look["stroke_scale"], look["fidelity"]
     values = made.model or gr.skip(), look["strength"], keep, scale, *drawn
-    return [*values, given.get("quality"), given.get("greys") == "keep"]
+    return [*values, given.get("quality") or 0, given.get("greys") == "keep"]
 
 
 def _connect_proofs(desk: Desk, chosen: Any, sources: list[Any], looks: list[Any], shown: Any, subject: Any) -> None:
@@ -287,7 +287,7 @@ def _look_fields() -> list[Any]:
 
 def _mask_field() -> Any:
     """The field to paint where a picture is styled; its value is a dict with the files of its layers."""
-    with gr.Accordion("Only a part of the picture: paint where it is styled", open=False, elem_id="mask"):
+    with gr.Accordion("Only a part of it: paint where (nothing painted: everywhere)", open=False, elem_id="mask"):
         return gr.ImageEditor(
             type="filepath",
             format="png",
@@ -298,7 +298,7 @@ def _mask_field() -> Any:
             brush=gr.Brush(default_size=40, colors=["#14b8a6"], default_color="#14b8a6", color_mode="fixed"),
             eraser=gr.Eraser(default_size=40),
             buttons=[],
-            label="Paint where the picture is styled; nothing painted: everywhere",
+            label="Mask",
             elem_id="paint",
         )
 
@@ -315,11 +315,11 @@ def _painted(desk: Desk, value: dict[str, Any] | None) -> Path | None:
 
 def _saving_fields() -> list[Any]:
     """Fields for the format, its quality, greys, and whether metadata are left out."""
-    with gr.Accordion("Files", open=False), gr.Row():
+    with gr.Accordion("Files", open=False):
         format_ = gr.Dropdown(FORMATS, value=SAME, label="Format")
         quality = gr.Number(
-            None, label="Quality", precision=0, minimum=1, maximum=100,
-            info="Of JPEG, WebP and AVIF, 1 to 100. Empty: as it came, others 95.",
+            0, label="Quality", precision=0, minimum=0, maximum=100, elem_id="quality",
+            info="Of JPEG, WebP and AVIF, 1 to 100. 0: as it came, others 95.",
         )  # fmt: skip
         grey = gr.Checkbox(label="Keep pictures grey that came so")
         strip = gr.Checkbox(label="Leave metadata out")

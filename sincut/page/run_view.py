@@ -44,6 +44,8 @@ class Shown(NamedTuple):
     longer: Any
     again: Any  # another training with the next seed
     report: Any  # link to the run's report
+    pictures: Any  # row of the previews, hidden while there are none
+    explained: Any  # column of the figures, hidden while there are none
     section: Any  # all of it but the status, hidden while there are no runs
     seen: Any  # `Seen`, kept by the server for the tab; None: show everything anew
 
@@ -75,13 +77,21 @@ def _section(section: Any, status: Any) -> Shown:
         report = gr.HTML("", elem_id="report", padding=False)
     gr.Markdown("## Runs")
     runs = gr.Dropdown([], label="Run", elem_id="runs", filterable=False)
-    with gr.Row():
+    with gr.Row(visible=False) as pictures:
         latest = gr.Image(label="Latest preview", interactive=False, height=420, buttons=["download", "fullscreen"])
         previews = gr.Gallery(
-            label="All previews", columns=3, height=420, fit_columns=False, interactive=False, buttons=["fullscreen"]
+            label="All previews",
+            columns=3,
+            height="auto",
+            fit_columns=False,
+            interactive=False,
+            buttons=["fullscreen"],
+            elem_id="previews",
         )
-    gr.HTML(str(render("page/assets/figures.html", figures={name: meaning(name) for name in EXPLAINED})))
-    figures = gr.LinePlot(x="step", y="value", color="figure", height=260, title="Figures of the previews")
+    meanings = {name: meaning(name) for name in EXPLAINED}
+    with gr.Column(visible=False) as explained:
+        gr.HTML(str(render("page/assets/figures.html", figures=meanings)))
+        figures = gr.LinePlot(x="step", y="value", color="figure", height=260, title="Figures of the previews")
     with gr.Accordion("Losses: what the networks are told while they learn", open=False):
         gr.HTML(str(render("page/assets/losses.html", losses=LOSSES)))
         losses = gr.LinePlot(x="step", y="value", color="loss", title="Losses", height=260)
@@ -98,6 +108,8 @@ def _section(section: Any, status: Any) -> Shown:
         longer,
         again,
         report,
+        pictures,
+        explained,
         section,
         gr.State(None),
     )
@@ -137,6 +149,8 @@ def run_updates(desk: Desk, run: str | None, seen: Any) -> list[Any]:
             longer=gr.update(interactive=statuses[run].phase in (DONE, STOPPED)),
             again=gr.update(interactive=statuses[run].phase in (DONE, STOPPED)),
             report=report_link(desk, run),
+            pictures=gr.update(visible=bool(previews)),
+            explained=gr.update(visible=bool(history.figures)),
         )
     )
 
@@ -144,7 +158,7 @@ def run_updates(desk: Desk, run: str | None, seen: Any) -> list[Any]:
 def _caption(path: Path, previews: Sequence[Path]) -> str:
     """The step of a preview, and that it shows G alone where others of the run are drawn."""
     alone = any(map(is_drawn, previews)) and not is_drawn(path)
-    return f"step {int(path.stem)}{', before it is drawn' if alone else ''}"
+    return f"step {int(path.stem)}{'; sketch' if alone else ''}"
 
 
 def report_link(desk: Desk, run: str) -> str:

@@ -145,12 +145,12 @@ def _show_choice(desk: Desk, role: str, file: Any, text: Any, picture: Any) -> N
 def _setting_fields() -> list[Any]:
     """Direction, preset, minutes, name of the run, seed, any other settings, and if the model carries no exemplar."""
     with gr.Row():
-        direction = gr.Radio(DIRECTIONS, value="photo", label="Direction", elem_id="to", scale=2, min_width=260)
+        direction = gr.Radio(DIRECTIONS, value="photo", label="Direction", elem_id="to", scale=4, min_width=260)
         about = {preset.name: preset.about for preset in presets()}
         preset = gr.Dropdown(
             list(about), value=DEFAULT_PRESET, label="Preset", info=about[DEFAULT_PRESET], scale=2, min_width=260
         )
-        minutes = gr.Number(15, label="Minutes", info="Empty: as the preset says.", minimum=0.1, scale=1)
+        minutes = gr.Number(15, label="Minutes", info="0: as the preset says", minimum=0, scale=1, min_width=120)
     with gr.Accordion("More settings", open=False):
         with gr.Row():
             name = gr.Textbox(label="Name of the run", elem_id="name", placeholder="SOURCE-to-TARGET")
@@ -177,10 +177,10 @@ def _about_preset(name: str) -> Any:
     return gr.update(info=load_preset(name).about)
 
 
-def _minutes_of(name: str) -> float | None:
-    """The minutes of a preset, None for one of so many steps."""
+def _minutes_of(name: str) -> float:
+    """The minutes of a preset, 0 for one of so many steps."""
     schedule = load_preset(name).config.schedule
-    return None if schedule.steps else schedule.minutes
+    return 0.0 if schedule.steps else schedule.minutes
 
 
 def _order(
@@ -206,7 +206,7 @@ def _order(
         desk.given(photo, typed_photo, "photo"),
         to,
         preset,
-        minutes,
+        minutes or None,
         int(seed or 0),
         lines,
         (name or "").strip(),

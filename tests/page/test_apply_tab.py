@@ -57,7 +57,7 @@ def test_a_picture_that_sincut_made_restores_its_model_and_fields(tmp_path: Path
     assert made is not None
     assert _recalled(made) == ["sea", 0.4, "keep my colours", "0.5", False, 1.0, 0.5, 80, True]
     unknown = replace(made, model="", imprint=replace(made.imprint, options={}))
-    usual = [1.0, "everything from the translation", "1", False, 1.0, 0.5, None, False]
+    usual = [1.0, "everything from the translation", "1", False, 1.0, 0.5, 0, False]
     assert _recalled(unknown) == [gr.skip(), *usual] and _recalled(None) == [gr.skip()] * 9
 
 

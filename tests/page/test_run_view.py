@@ -28,6 +28,7 @@ def test_only_what_is_new_is_sent(tmp_path: Path, tiny: Config) -> None:
     assert second.runs["value"] == "sea" and second.runs["choices"] == [("sea – failed", "sea")]
     assert second.losses.to_dict("list") == {"step": [1, 1], "loss": ["D", "NCE"], "value": [0.5, 2]}
     assert second.figures is None and second.latest is None and second.previews == []
+    assert not second.pictures["visible"] and not second.explained["visible"]
     assert not second.stop["interactive"] and not second.resume["interactive"]
     assert run_updates(desk, "sea", second.seen) == [gr.skip()] * len(second)
     with (tmp_path / "runs" / "sea" / "metrics.jsonl").open("a") as metrics:
@@ -48,7 +49,8 @@ def test_previews_say_which_are_drawn_and_a_cover_is(tmp_path: Path, tiny: Confi
     for number, name in enumerate(("000001.jpg", "000001-fast.jpg", "000002.jpg")):
         Image.fromarray(np.full((20, 30, 3), 100 * number, np.uint8)).save(run / "previews" / name)
     shown = Shown(*run_updates(desk, "sea", None))
-    assert [words for _, words in shown.previews] == ["step 1", "step 2, before it is drawn"]
+    assert [words for _, words in shown.previews] == ["step 1", "step 2; sketch"]
+    assert shown.pictures["visible"]
     assert np.asarray(desk.cover("sea")).max() < 20  # of the drawn one, though it is earlier
     for name in ("000001-fast.jpg", "000001.jpg"):
         (run / "previews" / name).unlink()

@@ -203,10 +203,18 @@ def test_every_field_of_the_look_and_every_stroke_of_the_brush_change_the_proof(
         "Fidelity": "change",
         "Fast": "change",
     }
-    wanted |= {"Scale": "change", "Paint where the picture is styled; nothing painted: everywhere": "input"}
+    wanted |= {"Scale": "change", "Mask": "input"}
     for label, kind in wanted.items():
         (field,) = (each["id"] for each in config["components"] if each["props"].get("label") == label)
         assert (field, kind) in targets, label
+
+
+def test_numbers_may_be_left_to_the_preset_and_to_the_picture(server: Server) -> None:
+    numbers = {
+        each["props"]["label"]: each["props"] for each in server.config()["components"] if each["type"] == "number"
+    }
+    for label in ("Minutes", "Quality"):  # an empty one would come back from the browser as 0
+        assert numbers[label]["minimum"] == 0 and numbers[label]["value"] is not None
 
 
 def test_stop_counts_for_styling_that_waits_for_its_turn(server: Server) -> None:
