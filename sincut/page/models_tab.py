@@ -68,6 +68,7 @@ def _fields() -> tuple[ModelParts, Actions]:
         with gr.Column(scale=3, min_width=300):
             gallery = model_gallery("Trained models", "models", columns=3, height="auto")
             add = gr.UploadButton("Add a model file…", file_types=[SUFFIX], size="md", elem_id="add-model")
+            sheet = gr.HTML("", elem_id="sheet", padding=False)
         with gr.Column(scale=2, min_width=300):
             use = gr.Button("Style pictures with it", variant="primary")
             head = gr.HTML("", elem_classes="about")
@@ -81,7 +82,6 @@ def _fields() -> tuple[ModelParts, Actions]:
                 sure = gr.Checkbox(label="Yes, delete this model for good", elem_id="sure")
                 delete = gr.Button("Delete", variant="stop", size="md", elem_id="delete")
             about = gr.HTML("", elem_classes="about", elem_id="about")
-    sheet = gr.HTML("", elem_id="sheet", padding=False)
     parts = ModelParts(gallery, names, head, about, name, free, other)
     return parts, Actions(use, add, compare, sheet, rename, sure, delete)
 

@@ -87,13 +87,9 @@ def build(desk: Desk) -> Any:
     return page
 
 
-def launch(page: Any, host: str, port: int | None, max_upload: int, open_: bool, app: dict[str, Any]) -> Any:
-    """Serve the page in a thread, with all of Gradio switched off that leaves this machine.
-
-    `max_upload` in bytes; `app` holds options of Gradio's FastAPI application. Returns the application, the page's
-    address and no share link. Raises OSError if no port is free, and httpx's errors if the page cannot reach itself.
-    """
-    theme = gr.themes.Default(
+def theme() -> Any:
+    """The colours and fonts of the page; every text has a contrast of at least 4.5:1, as WCAG 2.2, 1.4.3 asks."""
+    return gr.themes.Default(
         primary_hue="teal",
         neutral_hue="stone",
         font=("ui-sans-serif", "system-ui", "sans-serif"),
@@ -108,10 +104,24 @@ def launch(page: Any, host: str, port: int | None, max_upload: int, open_: bool,
         button_primary_background_fill_dark="*primary_700",
         button_primary_background_fill_hover="*primary_800",
         button_primary_background_fill_hover_dark="*primary_800",
+        button_cancel_background_fill="#b91c1c",
+        button_cancel_background_fill_dark="#b91c1c",
+        button_cancel_background_fill_hover="#991b1b",
+        button_cancel_background_fill_hover_dark="#991b1b",
+        button_cancel_text_color="white",
+        button_cancel_text_color_dark="white",
         button_primary_text_color="white",
         button_primary_text_color_dark="white",
         color_accent="*primary_700",
     )
+
+
+def launch(page: Any, host: str, port: int | None, max_upload: int, open_: bool, app: dict[str, Any]) -> Any:
+    """Serve the page in a thread, with all of Gradio switched off that leaves this machine.
+
+    `max_upload` in bytes; `app` holds options of Gradio's FastAPI application. Returns the application, the page's
+    address and no share link. Raises OSError if no port is free, and httpx's errors if the page cannot reach itself.
+    """
     return page.queue(api_open=False).launch(
         server_name=host,
         server_port=port,
@@ -129,7 +139,7 @@ def launch(page: Any, host: str, port: int | None, max_upload: int, open_: bool,
         ssr_mode=False,
         pwa=False,
         mcp_server=False,
-        theme=theme,
+        theme=theme(),
         css=_style(),
         head=f"<script>{_asset('page.js')}</script>",
     )

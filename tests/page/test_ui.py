@@ -369,6 +369,31 @@ def test_the_example_is_one_click_away_and_last_choices_come_back(server: Server
     assert status == 200 and len(body) > 1_000_000 and server.ask("/card/none")[0] == 404
 
 
+@pytest.mark.skipif("SINCUT_AXE" not in os.environ, reason="needs axe-core: SINCUT_AXE=/path/to/axe.min.js")
+def test_nothing_serious_stands_in_anybodys_way(server: Server, browser: Any) -> None:
+    axe = Path(os.environ["SINCUT_AXE"]).read_text(encoding="utf-8")
+    visitor, run = Visitor(browser), "axe.run().then((result) => arguments[0](result.violations))"
+    for scheme, width in (("light", 1280), ("dark", 1280), ("light", 390), ("dark", 390)):
+        size = {"width": width, "height": 900, "deviceScaleFactor": 1, "mobile": width < 500}
+        browser.execute_cdp_cmd("Emulation.setDeviceMetricsOverride", size)
+        features = [{"name": "prefers-color-scheme", "value": scheme}]
+        browser.execute_cdp_cmd("Emulation.setEmulatedMedia", {"features": features})
+        browser.get(server.url)
+        for name in ("Train", "Apply", "Models", "Similarity"):
+            visitor.click("button[role=tab]", name)
+            if name == "Apply":
+                visitor.give("#drop-pictures", server.folder / "other.png")
+                visitor.read("#shown figcaption", "other.png")
+            for label in visitor.all("button.label-wrap:not(.open)"):
+                browser.execute_script("arguments[0].click()", label)
+            time.sleep(2)
+            browser.execute_script(axe)
+            violations = browser.execute_async_script(run)
+            serious = [each for each in violations if each["impact"] in ("serious", "critical")]
+            told = [(each["id"], node["html"][:200]) for each in serious for node in each["nodes"]]
+            assert not told, (scheme, width, name, told)
+
+
 @pytest.mark.skipif(os.name == "nt", reason="Windows has no POSIX signals")
 def test_ctrl_c_saves_a_training_that_a_closed_tab_has_left(server: Server) -> None:
     paths = None, None, "painting.png", "photo.png"

@@ -305,6 +305,9 @@ def test_browser_slides_zooms_and_scrubs(browser: Any, tiny: Config, tmp_path: P
     legend = browser.find_elements("css selector", ".u-legend")[1]
     assert re.findall(r"[\d.]+", legend.text)[:2] == ["10", "0.05"]
     host = browser.find_elements("css selector", ".plot")[1]
+    assert not browser.find_elements("css selector", ".plot [tabindex]") and legend.find_elements(
+        "css selector", "[tabindex]"
+    )
     host.send_keys(Keys.END)
     assert host.get_attribute("aria-valuetext").startswith("step 100: colour 0.5")
 

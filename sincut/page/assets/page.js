@@ -12,12 +12,16 @@
   const named = () => {
     for (const block of all(".block:has(button.center input[type=file], button[aria-label] input[type=file])")) {
       const label = block.querySelector("label")?.textContent.trim();
-      const button = block.querySelector("button:has(input[type=file])");
-      if (label && button) button.setAttribute("aria-label", `${label}: ${button.textContent.trim().replace(/\s+/g, " ")}`);
+      const button = block.querySelector("button:has(> input[type=file])");
+      if (label && button) button.setAttribute("aria-label", `${label}: ${button.textContent.trim().replace(/\s+/g, " ") || "add"}`);
     }
     all("fieldset").forEach((group, number) => {
       for (const radio of group.querySelectorAll("input[type=radio]")) radio.name = group.id || `radios-${number}`;
     });
+    for (const outer of all("button:has(button)")) { // a control in a control is none that a screen reader can reach
+      outer.setAttribute("role", "group");
+      outer.tabIndex = -1;
+    }
     for (const button of all("button.thumbnail-item:has(.caption-label)"))
       button.setAttribute("aria-label", button.querySelector(".caption-label").textContent.trim());
     for (const box of all("div[aria-label]:not([role])")) box.setAttribute("role", "group");

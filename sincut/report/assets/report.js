@@ -277,6 +277,7 @@
         if (event.key === "Enter" || event.key === " ") { event.preventDefault(); event.stopPropagation(); name.click(); }
       });
     }
+    host.after(plot.root.querySelector(".u-legend")); // a slider holds nothing that takes the focus
     let at = steps.length - 1;
     say(at);
     function read(index) {
