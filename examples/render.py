@@ -6,7 +6,8 @@ The world is an implicit solid (a signed distance to a coast line, a grass plate
 displaced with fractal noise and found by sphere tracing.  photo.jpg and truth.jpg are two cameras in that one world,
 under one light.  painting.jpg repaints truth.jpg with curved brush strokes and with another palette, so that it stays
 aligned with truth.jpg pixel by pixel.  With --third, a third camera's view is rendered and painted instead, of which
-nothing else is made: for models that have learned from the others.
+nothing else is made: for models that have learned from the others.  Other manners of painting are in
+manners.py.
 
 Sources of the ideas:
   * F. K. Musgrave, "Procedural Fractal Terrains", in Ebert et al., "Texturing and Modeling": ridged multifractals.
