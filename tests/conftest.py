@@ -15,6 +15,8 @@ from sincut.pictures.picture import to_tensor
 # Tiny work is quickest on one thread, and several threads of many processes would wait for each other.
 torch.set_num_threads(1)
 os.environ.setdefault("OMP_NUM_THREADS", "1")
+# Ray's workers are of low priority, and beside other tests or programs would hardly go on.
+os.environ.setdefault("RAY_worker_niceness", "0")
 
 
 @pytest.fixture
