@@ -1,13 +1,14 @@
-"""A gallery of both directions from the pictures beside this script: a painting as a photo, and a photo as a painting.
+"""A gallery of both directions from the pictures beside this script: a painting as a photo, and a photo in three looks.
 
-    python examples/gallery.py -o gallery                                   # half an hour of training, then minutes
+    python examples/gallery.py -o gallery                                   # an hour of training, then minutes
     python examples/gallery.py -o gallery --preset quick --minutes 3        # a first look
     python examples/gallery.py -o gallery --to-photo RUN --to-painting RUN  # models that are there already
     python examples/gallery.py -o gallery --publish .                       # README's and the page's pictures, too
 
 Each model translates the picture that it has learned from, and the same kind of picture of a third view of that coast,
-which none has seen (rendered by `render.py --third` in a minute and a half). The folder gets overviews, parts at 100 %,
-the dials, and `index.html`, which shows all that. The same command goes on where it was stopped.
+which none has seen (rendered by `render.py --third` in a minute and a half). Two further models draw the photo in the
+manners of `manners.py`. The folder gets overviews, parts at 100 %, the dials, the looks side by side, and `index.html`,
+which shows all that. The same command goes on where it was stopped.
 """
 
 import argparse
@@ -33,6 +34,7 @@ SIZE = 1216, 832  # px, of all pictures at full size
 LIMIT = 290_000  # bytes of a written picture
 FAST = sincut.Options(fast=True)
 DRAWN = sincut.Options()
+LOOKS = ("painting", "knife", "ink")  # paintings of the examples whose looks the photo gets
 STROKE_SCALES, FIDELITIES = (0.5, 1.0, 2.0, 4.0), (0.0, 0.25, 0.5, 1.0)
 GAP, LETTERS, LINE = 8, 15, 24  # px: between pictures, size of letters, height of a line of them
 PAPER, INK = "#faf9f6", "#1d2021"
@@ -201,11 +203,15 @@ class Direction:
 def train(folder: Path, missing: Sequence[str], flags: Sequence[str]) -> None:
     """Train a model for each of the `missing` looks, or go on with it: `sincut train --pairs` in its own process.
 
-    Run folders are to-photo and to-painting in `folder`. Ends this program where a training fails or is stopped.
+    A look is `photo` or one of `LOOKS`. Run folders are to-LOOK in `folder`. Ends this program where a training fails
+    or is stopped.
     """
     table = folder / "pairs.csv"
     with table.open("w", encoding="utf-8", newline="") as file:
-        rows = [(PLACE / "painting.jpg", PLACE / "photo.jpg", to, f"to-{to}") for to in missing]
+        rows = []
+        for look in missing:
+            painting, to = ("painting", "photo") if look == "photo" else (look, "painting")
+            rows.append((PLACE / f"{painting}.jpg", PLACE / "photo.jpg", to, f"to-{look}"))
         csv.writer(file).writerows([("painting", "photo", "to", "name"), *rows])
     ended = subprocess.run(child.command("--pairs", table, "-o", folder, *flags), check=False)
     if ended.returncode:
@@ -219,8 +225,19 @@ def render_third(folder: Path, width: int) -> None:
         subprocess.run(command, check=True)
 
 
-def write(folder: Path, directions: Sequence[Direction]) -> None:
-    """Write all pictures of the gallery, and the page that shows them."""
+def looks(view: View, drawn: dict[str, Image.Image], side: int = 300) -> Image.Image:
+    """One photo, and what it is drawn as in several looks: the whole, small, and a part of it at 100 %."""
+    cells = [
+        ("the photo", small(Image.open(view.path).convert("RGB"), next(iter(drawn.values())).width)),
+        *drawn.items(),
+    ]
+    side = min(side, cells[0][1].height)
+    parts = [("at 100 %", view.part(image, "arch", side)) for _, image in cells]
+    return grid([[(caption, small(image, side)) for caption, image in cells], parts])
+
+
+def write(folder: Path, directions: Sequence[Direction], sheet: Image.Image) -> None:
+    """Write all pictures of the gallery, and the page that shows them; `sheet` is that of the looks."""
     parts = []
     for each in directions:
         other = "photo" if each.to == "painting" else "painting"
@@ -233,6 +250,7 @@ def write(folder: Path, directions: Sequence[Direction]) -> None:
             parts.append(f"<p>Parts at 100 %:</p>{shown(details)}")
     for name, image in dials(directions).items():
         parts.append(f"<h2><code>--{name}</code></h2>{shown(save(image, folder / f'{name}.jpg'))}")
+    parts.append(f"<h2>One photo, several looks</h2>{shown(save(sheet, folder / 'looks.jpg'))}")
     style = f"body {{font-family: sans-serif; background: {PAPER}; color: {INK}; margin: 2rem}} img {{max-width: 100%}}"
     page = f"<!doctype html><meta charset=utf-8><title>sincut: both directions</title><style>{style}</style>"
     (folder / "index.html").write_text("\n".join([page, "<h1>Both directions</h1>", *parts]), encoding="utf-8")
@@ -253,8 +271,9 @@ def dials(directions: Sequence[Direction]) -> dict[str, Image.Image]:
     }
 
 
-def publish(root: Path, directions: Sequence[Direction]) -> None:
+def publish(root: Path, directions: Sequence[Direction], sheet: Image.Image) -> None:
     """Write the pictures that README, docs/dials.md and the page show, into a working tree of sincut."""
+    save(sheet, root / "examples" / "looks.jpg")
     by_look = {each.to: each for each in directions}
     for to, name in (("photo", "translated"), ("painting", "painted")):
         save(by_look[to].output(by_look[to].views[0]), root / "examples" / f"{name}.jpg")
@@ -278,12 +297,14 @@ def main() -> None:
     parser.add_argument("--device", default="auto", help="as of sincut train")
     parser.add_argument("--to-photo", type=Path, metavar="MODEL", help="a model of painting -> photo, not trained then")
     parser.add_argument("--to-painting", type=Path, metavar="MODEL", help="a model of photo -> painting")
+    parser.add_argument("--to-knife", type=Path, metavar="MODEL", help="a model of photo -> knife.jpg")
+    parser.add_argument("--to-ink", type=Path, metavar="MODEL", help="a model of photo -> ink.jpg")
     parser.add_argument("--width", type=int, default=SIZE[0], help="px of the pictures to translate")
     parser.add_argument("--publish", type=Path, metavar="ROOT", help="also write README's, the docs' and the page's")
     options = parser.parse_args()
     folder = options.output
     folder.mkdir(parents=True, exist_ok=True)
-    given = {"photo": options.to_photo, "painting": options.to_painting}
+    given = {look: getattr(options, f"to_{look}") for look in ("photo", *LOOKS)}
     flags = ["--preset", options.preset, "--seed", str(options.seed), "--device", options.device]
     flags += ["--minutes", str(options.minutes)] if options.minutes else []
     flags += [word for setting in options.settings for word in ("--set", setting)]
@@ -292,13 +313,17 @@ def main() -> None:
         train(folder, missing, flags)
     render_third(folder, options.width)
     targets = {name: small(Image.open(PLACE / f"{name}.jpg").convert("RGB"), options.width) for name in given}
-    directions = [
-        Direction(to, sincut.load(model or folder / f"to-{to}", options.device), pair, targets[to], options.width)
-        for (to, model), pair in zip(given.items(), views(folder).values(), strict=True)
-    ]
-    write(folder, directions)
+    models = {look: sincut.load(model or folder / f"to-{look}", options.device) for look, model in given.items()}
+    directions = [Direction(to, models[to], pair, targets[to], options.width) for to, pair in views(folder).items()]
+    back = directions[1]  # photo -> painting
+    photo = back.views[0]
+    drawn = {
+        look: back.output(photo) if look == back.to else models[look].apply(back.source(photo), DRAWN) for look in LOOKS
+    }
+    sheet = looks(photo, drawn)
+    write(folder, directions, sheet)
     if options.publish is not None:
-        publish(options.publish, directions)
+        publish(options.publish, directions, sheet)
 
 
 if __name__ == "__main__":

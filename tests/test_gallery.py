@@ -17,7 +17,7 @@ from sincut.model.model import Model
 GALLERY = ROOT / "examples" / "gallery.py"
 PUBLISHED = (
     *("examples/translated.jpg", "examples/painted.jpg", "examples/stroke-scale.jpg", "examples/fidelity.jpg"),
-    *("examples/fast.jpg", "sincut/page/assets/directions.jpg"),
+    *("examples/fast.jpg", "examples/looks.jpg", "sincut/page/assets/directions.jpg"),
 )
 
 
@@ -31,21 +31,22 @@ def run(*arguments: object) -> None:
 
 @pytest.mark.slow
 def test_two_models_make_a_gallery_and_what_readme_shows(tiny: Config, tmp_path: Path) -> None:
-    models = []
-    for name in ("photo", "painting"):
+    models: list[object] = []
+    for name in ("photo", "painting", "knife", "ink"):
         model = make_model(tiny)
         pixels = np.asarray(Image.open(ROOT / "examples" / f"{name}.jpg").resize((48, 33)))
         model.exemplar = torch.from_numpy(pixels.copy())
-        models.append(tmp_path / f"to-{name}.safetensors")
-        model.save(models[-1])
+        path = tmp_path / f"to-{name}.safetensors"
+        model.save(path)
+        models += [f"--to-{name}", path]
     folder, root = tmp_path / "gallery", tmp_path / "root"
     folder.mkdir()
     for name in ("photo", "painting"):  # stands for the third view, which takes longer to render
         Image.open(ROOT / "examples" / f"{name}.jpg").resize((96, 66)).save(folder / f"third-{name}.jpg")
-    run("-o", folder, "--to-photo", models[0], "--to-painting", models[1], "--width", 96, "--publish", root)
+    run("-o", folder, *models, "--width", 96, "--publish", root)
     page = (folder / "index.html").read_text(encoding="utf-8")
     shown = re.findall('src="([^"]+)"', page)
-    assert len(shown) == len(set(shown)) == 11 and page.count("--to painting") == 1
+    assert len(shown) == len(set(shown)) == 12 and page.count("--to painting") == 1
     written = {path.name for path in folder.glob("*.jpg")} - {"third-photo.jpg", "third-painting.jpg"}
     assert written == set(shown)
     published = {path.relative_to(root).as_posix() for path in root.rglob("*.jpg")}
@@ -58,9 +59,10 @@ def test_two_models_make_a_gallery_and_what_readme_shows(tiny: Config, tmp_path:
 @pytest.mark.slow
 def test_models_that_are_not_given_are_trained(tiny_flags: list[str], tmp_path: Path) -> None:
     train = runpy.run_path(str(GALLERY), run_name="gallery")["train"]
-    train(tmp_path, ["photo", "painting"], [*tiny_flags, "--set", "output.previews=0", "--device", "cpu"])
-    looks = [Model.load(tmp_path / f"to-{look}").provenance.roles[1] for look in ("photo", "painting")]
-    assert looks == ["photo", "painting"]
+    train(tmp_path, ["photo", "painting", "knife"], [*tiny_flags, "--set", "output.previews=0", "--device", "cpu"])
+    made = [Model.load(tmp_path / f"to-{look}").provenance for look in ("photo", "painting", "knife")]
+    assert [each.roles[1] for each in made] == ["photo", "painting", "painting"]
+    assert made[2].painting is not None and made[2].painting.name == "knife.jpg"
     with pytest.raises(SystemExit):
         train(tmp_path, ["photo"], ["--set", "crops.sise=3"])
 
