@@ -170,7 +170,8 @@ def compared(desk: Desk, first: str, second: str | None, picture: Path | None) -
     desk.sheets[page.parent.name] = page
     left, right = (uploads.as_file(result.picture, result.name, desk.place) for result in comparison.results)
     shown = before_after(left, right, f"{picture.name}: {first} at the left, {second} at the right.")
-    return shown + link("sheet", page.parent.name, "Open the comparison with figures")
+    words = "Open the comparison with figures" if comparison.figures() else "Open the comparison"
+    return shown + link("sheet", page.parent.name, words)
 
 
 def model_updates(desk: Desk, name: str) -> list[Any]:

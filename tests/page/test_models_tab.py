@@ -128,6 +128,7 @@ def test_two_models_are_compared_on_a_picture_of_theirs_or_a_dropped_one(
     html = compared(desk, "one", "two", None)
     ((token, page),) = desk.sheets.items()
     assert f'href="sheet/{token}"' in html and html.count("<img") == 2 and "painting.png: one at the left" in html
+    assert "Open the comparison<" in html  # no figures: the look of these models is not there
     assert page.read_text(encoding="utf-8").count("<img") == 3  # and the picture itself
     assert "photo.png: one at the left" in compared(desk, "one", "two", photo)
     with pytest.raises(RunError, match="choose two models"):
