@@ -59,10 +59,10 @@ def test_two_models_make_a_gallery_and_what_readme_shows(tiny: Config, tmp_path:
 @pytest.mark.slow
 def test_models_that_are_not_given_are_trained(tiny_flags: list[str], tmp_path: Path) -> None:
     train = runpy.run_path(str(GALLERY), run_name="gallery")["train"]
-    train(tmp_path, ["photo", "painting", "knife"], [*tiny_flags, "--set", "output.previews=0", "--device", "cpu"])
-    made = [Model.load(tmp_path / f"to-{look}").provenance for look in ("photo", "painting", "knife")]
-    assert [each.roles[1] for each in made] == ["photo", "painting", "painting"]
-    assert made[2].painting is not None and made[2].painting.name == "knife.jpg"
+    train(tmp_path, ["photo", "knife"], [*tiny_flags, "--set", "output.previews=0", "--device", "cpu"])
+    made = [Model.load(tmp_path / f"to-{look}").provenance for look in ("photo", "knife")]
+    assert [each.roles[1] for each in made] == ["photo", "painting"]
+    assert made[1].painting is not None and made[1].painting.name == "knife.jpg"
     with pytest.raises(SystemExit):
         train(tmp_path, ["photo"], ["--set", "crops.sise=3"])
 
