@@ -85,7 +85,7 @@ RECIPE = {"model": "abc", "strength": 1.0}  # of a manifest
 
 # Random weights that clip few colours, which would ring in JPEG; widths around those of the pictures in the tests.
 GENTLE = {
-    "networks": {"stem": 4, "inner": 6, "blocks": 2, "residual": 0.6},
+    "networks": {"stem": 4, "inner": 6, "blocks": 2, "residual": 0.6, "materials": 0},
     "losses": {"layers": [0, 2, 3]},
     "crops": {"low": 32.0, "high": 256.0},
 }
