@@ -101,4 +101,4 @@ def test_an_error_stands_alone_on_the_terminal(tmp_path: Path) -> None:
     """Where nothing has begun yet there is no bar that stays."""
     lines, text = seen(["train", tmp_path, "--resume"], 80)
     assert "loading" in text and [line for line in lines if "━" in line or "loading" in line] == []
-    assert any(line.startswith("sincut: ") for line in lines) and lines[-2].endswith("train anew")
+    assert any(line.startswith("sincut:") for line in lines) and lines[-2].endswith("train anew")
