@@ -18,10 +18,8 @@ from sincut.bench import installed
 from sincut.bench.installed import GOOD, NOTED, WRONG, Check, one_line
 from sincut.errors import SincutError, counted
 
-LEAST_MEMORY, ENOUGH_MEMORY = (
-    0.8e9,
-    2e9,
-)  # bytes: a translation of 1 megapixel, a training of `standard` (docs/speed.md)
+LEAST_MEMORY = 0.8e9  # bytes: a translation of 1 megapixel takes as much (docs/speed.md)
+ENOUGH_MEMORY = 2e9  # bytes: a training of `standard` takes less
 LEAST_DISK, ENOUGH_DISK = 0.1e9, 1e9  # bytes: a run folder of `standard` takes 80 MB
 BUSY = 0.25  # share of the processors taken by other programs from which on it is worth a note
 Look = Callable[[], Iterable[Check]]

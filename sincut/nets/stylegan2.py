@@ -121,11 +121,11 @@ class StyleGenerator(Generator):
 
     def decode(self, features: Sequence[Tensor], noise: Tensor) -> Tensor:
         """See `Generator.decode`."""
-        y = features[-1]
+        y, (noise, detail) = features[-1], _parts(noise)
         for index, block in enumerate(self.decoder):
             y = block(self._with_noise(y, noise, index))
         skips = features[2 : 2 + len(self.higher)]
-        return self._paint(self._base(features[0]), self._raised(y, skips, noise), noise)
+        return self._paint(self._base(features[0]), self._raised(y, skips, noise), noise, detail)
 
     def translate_middle(self, x: Tensor, noise: Tensor) -> Tensor:
         """`forward` of a window (N, 3, H, W), multiples of `stride`, cropped by `halo` px on every side.
@@ -142,6 +142,7 @@ class StyleGenerator(Generator):
             y = block(y)
         for block in self.encoder:
             y = block(y, padded=False)
+        noise, detail = _parts(noise)
         noise = F.pad(noise, (self.halo - trim * len(self.encoder) - self.noise_reach,) * 4)  # to the size of y
         for index, block in enumerate(self.decoder):
             y = block(self._with_noise(y, noise, index), padded=False)
@@ -149,7 +150,8 @@ class StyleGenerator(Generator):
         y = self._raised(y, skips, noise)
         seen = min(trimmed, SMOOTH_REACH)
         base = without_border(self._base(without_border(x, trimmed - seen)), seen)
-        return without_border(self._paint(base, y, noise), self.halo - trimmed)
+        detail = F.pad(detail, (self.halo - trimmed - self.noise_reach,) * 4)
+        return without_border(self._paint(base, y, noise, detail), self.halo - trimmed)
 
     def _with_noise(self, y: Tensor, noise: Tensor, index: int) -> Tensor:
         """Features y (N, C, H/s, W/s), s of `stride`, plus the noise (N, 1, H, W), weighted for a decoder block (ours).
@@ -159,7 +161,7 @@ class StyleGenerator(Generator):
         """
         if not self.noise:
             return y
-        out: Tensor = y + self.noise[index](F.pixel_unshuffle(noise[:, :1], self.stride).to(y.dtype))
+        out: Tensor = y + self.noise[index](F.pixel_unshuffle(noise, self.stride).to(y.dtype))
         return out
 
     def _raised(self, y: Tensor, skips: Sequence[Tensor], noise: Tensor) -> Tensor:
@@ -170,19 +172,20 @@ class StyleGenerator(Generator):
         """
         for level, block in zip(range(len(skips), 0, -1), self.higher, strict=True):
             cells = 2**level  # px, along each side: means of noise over them, of unit variance again
-            y = (block(y, cells * F.avg_pool2d(noise[:, :1], cells)) + skips[level - 1]) * math.sqrt(0.5)
+            y = (block(y, cells * F.avg_pool2d(noise, cells)) + skips[level - 1]) * math.sqrt(0.5)
         return y
 
-    def _paint(self, base: Tensor, y: Tensor, noise: Tensor) -> Tensor:
-        """The picture: upsampled features y (N, c2, H/2, W/2) as RGB; with `networks.residual`, added to the base."""
-        features = self.up(y, noise[:, :1])
+    def _paint(self, base: Tensor, y: Tensor, noise: Tensor, detail: Tensor) -> Tensor:
+        """The picture: upsampled features y (N, c2, H/2, W/2) as RGB; with `networks.residual`, added to the base.
+
+        A mixture of the materials' `detail` (N, 3 K, H, W) is added, if there is some.
+        """
+        features = self.up(y, noise)
         out: Tensor = precise(self.rgb(features)) + self.rgb_bias[:, None, None]
         picture = base + self.residual * out if self.residual else out
-        if self.mixture is None or noise.shape[1] == 1:
-            return picture
-        return picture + self._detail(picture, features, noise[:, 1:])
+        return picture + self._mixed(picture, features, detail) if detail.shape[1] else picture
 
-    def _detail(self, picture: Tensor, features: Tensor, detail: Tensor) -> Tensor:
+    def _mixed(self, picture: Tensor, features: Tensor, detail: Tensor) -> Tensor:
         """Detail (N, 3, H, W) for a picture (N, 3, H, W): a mixture of that of K materials (N, 3 K, H, W).
 
         A material's share falls with the distance of its colour from the picture's; features (N, c1, H, W) correct it.
@@ -231,6 +234,11 @@ class StyleGenerator(Generator):
                 reach = block.reach(reach)  # type: ignore[operator]
             radius = max(radius, position - reach[0], reach[1] - position)
         return radius + (COLOUR_REACH if self.mixture is not None else 0)
+
+
+def _parts(noise: Tensor) -> tuple[Tensor, Tensor]:
+    """White noise (N, 1, H, W), and the detail of K materials (N, 3 K, H, W), K of 0 or more, of noise of both."""
+    return noise[:, :1], noise[:, 1:]
 
 
 class PyramidGenerator(StyleGenerator):
