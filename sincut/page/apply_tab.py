@@ -424,6 +424,8 @@ def _compared(desk: Desk, pair: tuple[str, str]) -> str:
     try:
         before, after = (Path(desk.shown(path)) for path in (source, target))
         h, w = reading.size_of(target, desk.max_pixels)
+        shown_h, shown_w = reading.size_of(after)
     except ImageError as error:  # too large to be shown, say; it is styled all the same
         return f"<p>{escape(error)}</p>"
-    return before_after(before, after, f"{target.name}, {w}×{h}. Download it below.")
+    reduced = f" Shown reduced to {shown_w}×{shown_h}." if (shown_h, shown_w) != (h, w) else ""
+    return before_after(before, after, f"{target.name}, {w}×{h}.{reduced} Download it below.")

@@ -30,7 +30,7 @@ from sincut.translation.options import Options
 from sincut.translation.translator import Translator
 
 DOWNLOADED_BYTES = 2_000_000_000  # of all results together that are packed; more are left where they lie
-SCREEN_MEGAPIXELS = 2.0  # size at which a picture is shown; larger ones are reduced to it
+SCREEN_MEGAPIXELS = 12.0  # largest size at which a picture is shown, to be judged at 100 %; larger ones are reduced
 TOO_LARGE_TO_SHOW = 200e6  # pixels; larger pictures are not decoded only to be shown
 KEPT_SECONDS = 86_400.0  # age at which results are removed
 PREFIX = "styled-"  # of the folders of results

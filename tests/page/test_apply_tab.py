@@ -65,3 +65,15 @@ def test_why_nothing_was_styled_goes_when_something_is_changed() -> None:
     from sincut.page.apply_tab import FAILED, NOTHING, _cleared
 
     assert _cleared(f"{FAILED}no pictures") == NOTHING and _cleared("**1 styled.**") == gr.skip()
+
+
+def test_a_picture_that_is_shown_reduced_says_so(tmp_path: Path, desk: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    from sincut.page import apply_tab, uploads
+
+    monkeypatch.setenv("GRADIO_TEMP_DIR", str(tmp_path / "cache"))
+    for name in ("in.png", "out.png"):
+        Image.new("RGB", (60, 40)).save(tmp_path / name)
+    pair = str(tmp_path / "in.png"), str(tmp_path / "out.png")
+    assert "out.png, 60×40. Download it below." in apply_tab._compared(desk, pair)
+    monkeypatch.setattr(uploads, "SCREEN_MEGAPIXELS", 600e-6)
+    assert "out.png, 60×40. Shown reduced to 30×20. Download it below." in apply_tab._compared(desk, pair)

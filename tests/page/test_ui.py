@@ -329,6 +329,11 @@ def test_a_visitor_trains_styles_compares_and_downloads(server: Server, browser:
     assert eventually(lambda: "60%" in figure.get_attribute("style"))
     ActionChains(browser).drag_and_drop_by_offset(handle, -20, 0).perform()
     assert eventually(lambda: "60%" not in figure.get_attribute("style"))
+    browser.execute_script("arguments[0].style.maxWidth = '50px'", figure)
+    assert visitor.one("#shown img.after").size["width"] == 50
+    visitor.click("#shown figure input[type=checkbox]")
+    assert eventually(lambda: visitor.one("#shown img.after").size["width"] == 90)
+    assert visitor.one("#shown .frame").size["width"] == 50
     visitor.click("#zip")
     archive = eventually(lambda: list(tmp_path.glob("*.zip")))[0]
     with zipfile.ZipFile(archive) as packed:

@@ -4,7 +4,7 @@
 
   // The handle between two pictures.
   document.addEventListener("input", (event) => {
-    const figure = event.target.closest?.(".before-after");
+    const figure = event.target.type === "range" && event.target.closest?.(".before-after");
     if (figure) figure.style.setProperty("--split", `${event.target.value}%`);
   });
 

@@ -24,6 +24,7 @@
     const date = new Date(text);
     return isNaN(date) ? text : date.toLocaleString("en-GB", { dateStyle: "medium", timeStyle: "short" });
   }
+  const worded = (text) => text.split("`").map((part, i) => (i % 2 ? el("code", {}, part) : part)); // `name` as code
   function facts(list, rows) {
     for (const [name, value] of rows) list.append(el("dt", {}, name), el("dd", {}, value));
   }
@@ -336,7 +337,7 @@
     const host = $("settings"), changed = data.settings.filter((row) => row.changed);
     const cells = (row, name) => [el("th", { scope: "row" }, el("code", {}, name)), el("td", { class: "value" }, el("code", {}, row.value))];
     function rowsOf(list, name, more) {
-      return list.map((row) => el("tr", {}, ...cells(row, name(row)), ...more(row), el("td", { class: "doc" }, row.doc)));
+      return list.map((row) => el("tr", {}, ...cells(row, name(row)), ...more(row), el("td", { class: "doc" }, ...worded(row.doc))));
     }
     const head = (...titles) => el("thead", {}, el("tr", {}, ...titles.map((t) => el("th", { scope: "col" }, t))));
     const scroll = (inside, name) => el("div", { class: "scroll", tabindex: "0", role: "region", "aria-label": name }, inside);
