@@ -28,7 +28,9 @@ PATCH = 2 * SIDE  # px of a side of the patches, which reach from a vertex to it
 PATCHES = 16  # kept of each material
 SHARPNESS = 2.0  # power of the barycentric weights, by which patches keep more of their middle to themselves
 GRID = 8  # px between the places that patches are chosen from
-PUREST = 5  # patches are chosen from the purest one in so many places
+PURE = 0.85  # least purity of the places that patches are chosen from, as a share of the purest one's
+CHOICE = 48  # of these, at least so many: the purest
+FAINTEST = 1e-6  # variance of detail below which places count as equally strong
 ROUNDS = 30  # of k-means
 SAMPLE = 4000  # pixels, at most about, that k-means sees
 SEED = 7  # of the hash
@@ -56,7 +58,7 @@ class Materials(nn.Module):
         coarse = [blurred(picture, FINE) for picture in pictures]
         colours = _means(coarse, len(self.colours))
         self.colours.copy_(colours)
-        places, purities = [], []
+        places, purities, strengths = [], [], []
         for number, picture in enumerate(coarse):
             nearest = torch.cdist(picture[0].flatten(1).T, colours).argmin(1).view(picture.shape[2:])
             is_of = F.one_hot(nearest, len(colours)).permute(2, 0, 1).float()
@@ -64,8 +66,11 @@ class Materials(nn.Module):
             rows, columns = (torch.arange(side) * GRID for side in purity.shape[1:])
             places += [(number, int(top), int(left)) for top in rows for left in columns]
             purities.append(purity.flatten(1))
+            squared = (pictures[number] - picture).square().mean(1)
+            strengths.append(F.avg_pool2d(squared, PATCH, GRID).flatten())
+        strength = torch.cat(strengths)
         for material, purity in enumerate(torch.cat(purities, dim=1)):
-            for patch, index in enumerate(_spread(purity, places)):
+            for patch, index in enumerate(_spread(_usual(purity, strength), places)):
                 number, top, left = places[index]
                 part = (slice(top, top + PATCH), slice(left, left + PATCH))
                 detail = (pictures[number] - coarse[number])[0, :, *part].permute(1, 2, 0)
@@ -124,23 +129,34 @@ def _means(pictures: list[Tensor], count: int) -> Tensor:
     return means
 
 
-def _spread(purity: Tensor, places: list[tuple[int, int, int]]) -> list[int]:
-    """Numbers of `PATCHES` of the purest places, as far from each other as is possible.
+def _usual(purity: Tensor, strength: Tensor) -> list[int]:
+    """Numbers of the purest places, those first whose detail is as strong as is usual among them; half of them.
 
-    A place is the number of a picture, the top and the left of a patch; purities are (P,).
+    A few places have the material's colour and another one's detail, as surf in front of rocks: they would show as
+    specks. Purities and the variances of the detail, `strength`, are (P,).
     """
-    order = purity.argsort(descending=True, stable=True).tolist()
-    order = order[: max(PATCHES, len(order) // PUREST)]
+    order = purity.argsort(descending=True, stable=True)
+    pure = order[: max(CHOICE, int((purity >= PURE * purity.max()).sum()))]
+    strengths = strength[pure].clamp(min=FAINTEST)
+    unusual = (strengths / strengths.median()).log().abs()
+    return [int(index) for index in pure[unusual.argsort(stable=True)[: -(-len(pure) // 2)]]]
+
+
+def _spread(chosen_from: list[int], places: list[tuple[int, int, int]]) -> list[int]:
+    """`PATCHES` numbers of places, early ones of a list first, as far from each other as is possible.
+
+    A place is the number of a picture, the top and the left of a patch.
+    """
     for apart in (PATCH // 2, PATCH // 4, GRID):
         chosen: list[int] = []
-        for index in order:
+        for index in chosen_from:
             number, top, left = places[index]
             others = [places[other][1:] for other in chosen if places[other][0] == number]
             if all(max(abs(top - y), abs(left - x)) >= apart for y, x in others):
                 chosen.append(index)
             if len(chosen) == PATCHES:
                 return chosen
-    return (order * PATCHES)[:PATCHES]
+    return (chosen_from * PATCHES)[:PATCHES]
 
 
 def _at_least(picture: Tensor, side: int) -> Tensor:

@@ -44,6 +44,14 @@ def test_detail_has_the_strength_of_the_target_s() -> None:
     assert by_place.min() > 0.2 and by_place.max() < 0.4
 
 
+def test_detail_that_is_unusual_for_its_colour_is_left_out() -> None:
+    generator = torch.Generator().manual_seed(0)
+    picture = 0.05 * torch.randn(1, 3, 400, 400, generator=generator)
+    for top, left in ((40, 40), (40, 280), (280, 160)):  # a quarter of all places that a patch can come from
+        picture[:, :, top : top + 80, left : left + 80] *= 10
+    assert taken(picture, 1).patches.float().std((1, 2)).max() < 0.06
+
+
 def test_a_part_of_a_picture_has_the_detail_of_the_whole() -> None:
     materials = taken(striped(200, 300))
     whole = materials.at(torch.arange(-70, 230)[None], torch.arange(-300, 100)[None])
