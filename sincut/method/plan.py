@@ -23,6 +23,8 @@ LATE_CHECKS = (0.75, 0.9)  # shares of a phase after which the pace is checked, 
 TOLERANCE = 0.015  # share of the minutes by which a late check lets the run end too early or too late
 SURPRISE = (0.2, 0.5)  # shares of the minutes: a pace timed for the first that makes the run late by the second counts
 FEWEST_CROPS = 2  # least crops of a step: with one, PatchNCE would have too few negatives
+FIRST_CROPS = 4  # crops of the first steps, by whose pace is said how many a step has: the first picture comes soon
+CHOICES = 3  # times, at most, that the number of crops is chosen, since steps do not get dearer in proportion to it
 TOO_FEW = 0.25  # share of `schedule.least_steps` below which the steps of a run are not worth having
 MARGIN = 1.05  # factor by which the next member may be slower than the last one and still fit
 DISTIL_RATE = 0.5  # learning rate of the distillation, as a share of a training's
@@ -36,10 +38,10 @@ SHORT, LONG = 12, 17  # numbers in the state of a plan, and of one that was made
 class Plan:
     """The length of a run in steps: a setting, or as many as fit into `schedule.minutes`.
 
-    A short calibration turns minutes into steps. If these are fewer than `schedule.least_steps`, steps of fewer crops
-    are timed anew. A training has at most `schedule.enough_steps`; if more would fit, the run has as many trainings
-    (members of an ensemble) as the minutes have room for, and then a distillation. Each of these is a phase with
-    learning rates of its own.
+    A short calibration turns minutes into steps, and into crops a step: as many, up to `crops.count`, as leave
+    `schedule.least_steps` steps. It begins with few crops, and steps of more or fewer are timed anew. A training has at
+    most `schedule.enough_steps`; if more would fit, the run has as many trainings (members of an ensemble) as the
+    minutes have room for, and then a distillation. Each of these is a phase with learning rates of its own.
 
     Before the share `optimisation.decay` of a phase the learning rate depends on the phase's length only through its
     square root, so the length is corrected there from the measured pace. Later it stays, unless the run would miss its
@@ -64,7 +66,10 @@ class Plan:
         self.members = 1  # number of trainings, as planned now
         self.member = 1  # number of the current training, from 1; of the last one during the distillation
         self.distils = False  # True if the current phase is the distillation
-        self.crops = config.crops.count  # of each picture per step
+        self.most_crops = config.crops.count
+        few = min(FIRST_CROPS, self.most_crops)
+        self.crops = few if self.least_steps and not self.given else self.most_crops  # of each picture per step
+        self.chosen = 0  # times that the number of crops was chosen in the calibration
         self.budget = config.schedule.minutes * 60  # s
         self.allotted = self.budget  # s of these that the run, or what it was last made longer by, was given
         self.added = 0.0  # s that were added to the run, each time it was made longer
@@ -261,11 +266,11 @@ class Plan:
             raise ValueError(f"the plan has the shape {list(plan.shape)}")
         stored = plan.double().tolist()
         stored, longer = stored[:SHORT], stored[SHORT:]
-        early = [*[0.0] * 5, self.crops, 0, stored[0], 0.0, 1, 1, False]  # defaults of shorter, earlier plans
+        early = [*[0.0] * 5, self.most_crops, 0, stored[0], 0.0, 1, 1, False]  # defaults of shorter, earlier plans
         values = [*stored, *early[len(stored) :]]
         steps, checked, elapsed, first, since, crops, start, end, began, member, members, distils = values
-        if not min(FEWEST_CROPS, self.crops) <= crops <= self.crops:
-            raise ValueError(f"the plan says {crops:g} crops a step, the settings allow at most {self.crops}")
+        if not min(FEWEST_CROPS, self.most_crops) <= crops <= self.most_crops:
+            raise ValueError(f"the plan says {crops:g} crops a step, the settings allow at most {self.most_crops}")
         done = float(state.get("steps_done", torch.tensor(MOST)))
         budget, allotted, added, before, most = longer or (0.0, 0.0, 0.0, 0, self.most_members)
         ascending = (  # rows of numbers of which none is larger than the next; a NaN fails this
@@ -292,8 +297,8 @@ class Plan:
         later = self._distil_seconds(self.member, pace) if self.member > 1 and not self.distils else 0
         length = at + max(1, round((left - later) / pace))
         crops = self._crops(length) if left > 0 and not self.added else self.crops
-        if crops != self.crops:
-            self.crops, self.timed = crops, []
+        if crops != self.crops and self.chosen < CHOICES:
+            self.crops, self.timed, self.chosen = crops, [], self.chosen + 1
             return False
         self.since = step, self.elapsed()
         self.end = self.start + max(at, self._no_more(length))
@@ -353,7 +358,7 @@ class Plan:
         self.steps = self.end + later * self.enough_steps + distillation
 
     def _crops(self, steps: int) -> int:
-        """The crops of a step, given that as many as now would allow `steps` steps: fewer if these are too few."""
-        if steps < self.least_steps and self.crops > FEWEST_CROPS:
-            return max(FEWEST_CROPS, self.crops * steps // self.least_steps)
-        return self.crops
+        """The crops of a step of which there are `schedule.least_steps`, if as many as now allow `steps` steps."""
+        if not self.least_steps:
+            return self.crops
+        return min(self.most_crops, max(FEWEST_CROPS, self.crops * steps // self.least_steps))

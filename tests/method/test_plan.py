@@ -107,6 +107,18 @@ def test_crops_follow_the_minutes_so_that_steps_are_enough(
     assert later.crops == crops
 
 
+@pytest.mark.parametrize(("minutes", "crops"), [(15, 14), (60, 48), (1, 2)])
+def test_more_minutes_are_for_more_crops_a_step(monkeypatch: pytest.MonkeyPatch, minutes: float, crops: int) -> None:
+    clock = Clock(monkeypatch)
+    schedule = {"minutes": minutes, "least_steps": 600, "enough_steps": 600}
+    config = overlay(resolve(), {"crops": {"count": 48}, "schedule": schedule, "ensemble": {"members": 1}})
+    plan = Plan(config, clock.now)
+    assert plan.crops == 4  # the first step comes soon
+    steps = drive(plan, clock, lambda step: 0.3 + 0.08 * plan.crops)
+    assert plan.crops == crops and (steps == 600 or minutes == 1)
+    assert plan.elapsed() <= 60 * minutes
+
+
 @pytest.mark.parametrize(("enough", "minutes"), [(1000, 60), (0, 60), (1000, 5)])
 def test_a_run_ends_with_enough_steps(monkeypatch: pytest.MonkeyPatch, enough: int, minutes: float) -> None:
     clock = Clock(monkeypatch)
@@ -219,7 +231,7 @@ def test_steps_that_become_quicker_once_a_program_ends_use_the_minutes(monkeypat
 def test_a_pace_that_has_just_changed_is_timed_anew(monkeypatch: pytest.MonkeyPatch) -> None:
     clock = Clock(monkeypatch)
     config = overlay(resolve(), {"schedule": {"minutes": 15.0, "enough_steps": 0}})
-    crops: dict[bool, int] = {}
+    chosen: dict[bool, int] = {}
     for anew in (False, True):
         plan = Plan(config, clock.now)
         for step in range(1, 40):
@@ -228,9 +240,9 @@ def test_a_pace_that_has_just_changed_is_timed_anew(monkeypatch: pytest.MonkeyPa
             clock.now += (seconds := 12.0 if step < 5 else 0.3)
             if plan.update(step, seconds, 5.0):
                 break
-        crops[anew] = plan.crops
-        assert plan.steps > 2500
-    assert crops == {False: 2, True: 4}  # steps that waited for others seemed too few for four
+        chosen[anew] = plan.chosen
+        assert plan.steps > 2500 and plan.crops == 4
+    assert chosen == {False: 2, True: 0}  # steps that waited for others seemed too few for four, until that was timed
     plan.time_anew()  # no longer: its steps are fixed
     assert plan.step_seconds() == pytest.approx(0.3)
 
