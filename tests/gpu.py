@@ -103,6 +103,7 @@ def whole(on_cpu: bool) -> Scope:
     """What fits into eight minutes: on an accelerator the published settings and large pictures too."""
     config = overlay(resolve("standard"), {"output": {"previews": 0}})
     if on_cpu:
+        config = overlay(config, {"crops": {"count": 4}})
         return Scope(
             ("standard",), config, 6, 512, (1.0,), (0.5,), 0.1, 0.5, 3.0, 128, PRECISIONS[:2]
         )  # float16 is slow there

@@ -24,7 +24,7 @@ def test_a_short_training_on_the_examples_is_as_good_as_it_was() -> None:
     threads = torch.get_num_threads()
     torch.set_num_threads(1)  # beside other tests, several threads of one training wait for each other
     try:
-        config = sincut.resolve("quick", ["schedule.steps=100"])
+        config = sincut.resolve("quick", ["schedule.steps=100", "crops.count=2"])
         translator = sincut.train(painting, photo, config=config, precision="float32")
         source, target, true = (load(path) for path in (painting, photo, truth))
         figures = measure(source, target, translator.apply_picture(source, Options(fast=True)), true)

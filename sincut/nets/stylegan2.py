@@ -254,3 +254,8 @@ class PyramidGenerator(StyleGenerator):
     def widths(config: Networks) -> tuple[int, ...]:
         """The channels at full, half and a quarter of the resolution."""
         return config.stem, config.middle, config.inner
+
+    @classmethod
+    def pass_bytes_of(cls, config: Networks) -> int:
+        """Half of what the rule of the other network gives, as measured with 16, 32 and 48 crops a step."""
+        return super().pass_bytes_of(config) // 2

@@ -135,7 +135,7 @@ def _read(
     free = available_memory(torch.device("cpu"))
     on_event(Reading(sides["painting"].title, sides["photo"].title, used_memory() + needed))
     if needed > free:
-        remedy = "close other programs or give smaller pictures"
+        remedy = "close other programs, give smaller pictures, or use --set crops.count=4"
         on_event(Warned(f"only {free / 1e9:.1f} GB of memory are free, and {needed / 1e9:.1f} GB are needed; {remedy}"))
     learned = {role: read_side(side, role, config, on_event) for role, side in sides.items()}
     return Inputs(learned["painting"], learned["photo"], reverse)

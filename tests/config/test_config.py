@@ -78,13 +78,13 @@ def test_a_composed_preset_lays_what_its_second_file_says_over_its_first(tmp_pat
 
 
 def test_reasons_of_a_composed_preset_are_those_of_its_settings(tmp_path: Path) -> None:
-    (tmp_path / "bare.toml").write_text("[losses]\nnce = 2.5\npatches = 4\n[crops]\ncount = 9\n")
+    (tmp_path / "bare.toml").write_text("[losses]\nnce = 2.5\npatches = 4\n[crops]\nplaces = 3\n")
     (tmp_path / "told.toml").write_text('[losses]\nnce = 3.5\n[why]\n"losses.nce" = "more content"\n')
     standard, bare, told = (
         load_preset(f"standard{more}") for more in ("", *(f"+{tmp_path / f'{name}.toml'}" for name in ("bare", "told")))
     )
     assert bare.why.items() <= standard.why.items()
-    assert standard.why.keys() - bare.why.keys() == {"losses.nce", "crops.count"}  # 4 patches are still standard's
+    assert standard.why.keys() - bare.why.keys() == {"losses.nce", "crops.places"}  # 4 patches are still standard's
     assert told.why == {**standard.why, "losses.nce": "more content"} and told.name == "standard+told"
 
 
@@ -316,7 +316,7 @@ def test_broken_preset_file_is_named(tmp_path: Path) -> None:
 def test_differences_name_keys_and_ignore_what_changes_nothing_that_is_learned() -> None:
     base = resolve()
     other = overlay(base, {"crops": {"count": 9}, "output": {"previews": 3}, "synthesis": {"exemplar": False}})
-    assert base.differences(other) == ["crops.count: 4 here, 9 there"]
+    assert base.differences(other) == ["crops.count: 16 here, 9 there"]
 
 
 def test_minutes_count_even_where_the_preset_fixes_a_number_of_steps() -> None:
