@@ -164,9 +164,9 @@ def test_the_site_is_built_without_a_warning(tmp_path: Path) -> None:
     for section, values in Config().to_dict().items():
         for key in values:
             assert f"{section}.{key}</span>" in pages["settings"], key
-    row = re.sub(r"<[^>]*>", "", pages["settings"].partition("crops.count</span>")[2].partition("</tr>")[0])
-    counts = [str(resolve(preset).crops.count) for preset in ("standard", "quick")]
-    assert re.findall(r"(?:standard|quick) (\d+)", row) == counts
+    row = re.sub(r"<[^>]*>", "", pages["settings"].partition("schedule.minutes</span>")[2].partition("</tr>")[0])
+    minutes = [str(resolve(preset).schedule.minutes) for preset in ("standard", "quick")]
+    assert re.findall(r"(?:standard|quick) ([\d.]+)", row) == minutes
     for odd in ROWS:
         assert f">{odd.name}</span>" in pages["odd-files"], odd.name
     api = pages["api"]

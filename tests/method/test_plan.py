@@ -230,7 +230,7 @@ def test_steps_that_become_quicker_once_a_program_ends_use_the_minutes(monkeypat
 
 def test_a_pace_that_has_just_changed_is_timed_anew(monkeypatch: pytest.MonkeyPatch) -> None:
     clock = Clock(monkeypatch)
-    config = overlay(resolve(), {"schedule": {"minutes": 15.0, "enough_steps": 0}})
+    config = overlay(resolve(), {"crops": {"count": 4}, "schedule": {"minutes": 15.0, "enough_steps": 0}})
     chosen: dict[bool, int] = {}
     for anew in (False, True):
         plan = Plan(config, clock.now)
