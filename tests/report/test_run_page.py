@@ -92,7 +92,7 @@ def test_page_tells_the_whole_run(tiny: Config, tmp_path: Path) -> None:
 
 def test_what_differs_is_told_of_any_run_since_none_records_its_preset(tmp_path: Path) -> None:
     """Against the preset that is closest; the defaults of the settings are the plain method, which few runs use."""
-    for name, flag, changed in (("a", "crops.count=4", {}), ("b", "crops.count=3", {"crops.count": ("3", "4")})):
+    for name, flag, changed in (("a", "crops.count=16", {}), ("b", "crops.count=3", {"crops.count": ("3", "16")})):
         model = make_model(resolve("standard", ["networks.stem=4", "networks.inner=8", flag]))
         (tmp_path / name).mkdir()
         model.save(tmp_path / name / "model.safetensors")
