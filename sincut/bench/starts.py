@@ -27,8 +27,7 @@ def first_step_seconds(
 ) -> float:
     """Seconds from the start of the command `train` to its first finished step. Raises as `_heard`."""
     with tempfile.TemporaryDirectory() as made:
-        words = training_command(config, device, Path(made))
-        return _heard([*words, "--steps", "100"], "Progress", limit, stop)
+        return _heard(training_command(config, device, Path(made)), "Progress", limit, stop)
 
 
 def first_tile_seconds(

@@ -62,18 +62,18 @@ class Materials(nn.Module):
         for number, picture in enumerate(coarse):
             nearest = torch.cdist(picture[0].flatten(1).T, colours).argmin(1).view(picture.shape[2:])
             is_of = F.one_hot(nearest, len(colours)).permute(2, 0, 1).float()
-            purity = F.avg_pool2d(is_of, PATCH, GRID)  # (K, rows, columns)
+            purity = _over_patches(is_of)  # (K, rows, columns)
             rows, columns = (torch.arange(side) * GRID for side in purity.shape[1:])
             places += [(number, int(top), int(left)) for top in rows for left in columns]
             purities.append(purity.flatten(1))
             squared = (pictures[number] - picture).square().mean(1)
-            strengths.append(F.avg_pool2d(squared, PATCH, GRID).flatten())
+            strengths.append(_over_patches(squared).flatten())
         strength = torch.cat(strengths)
         for material, purity in enumerate(torch.cat(purities, dim=1)):
             for patch, index in enumerate(_spread(_usual(purity, strength), places)):
                 number, top, left = places[index]
-                part = (slice(top, top + PATCH), slice(left, left + PATCH))
-                detail = (pictures[number] - coarse[number])[0, :, *part].permute(1, 2, 0)
+                part = (0, slice(None), slice(top, top + PATCH), slice(left, left + PATCH))
+                detail = (pictures[number][part] - coarse[number][part]).permute(1, 2, 0)
                 self.patches[patch, :, :, 3 * material : 3 * material + 3] = detail
 
     def at(self, rows: Tensor, columns: Tensor, uniform: Uniform = uniform_at) -> Tensor:
@@ -127,6 +127,11 @@ def _means(pictures: list[Tensor], count: int) -> Tensor:
         members = is_of.sum(0)[:, None]
         means = torch.where(members > 0, is_of.T @ pixels / members.clamp(min=1), means)
     return means
+
+
+def _over_patches(values: Tensor) -> Tensor:
+    """Means (C, rows, columns) of (C, H, W) over each place of a patch, `GRID` px apart."""
+    return F.avg_pool2d(F.avg_pool2d(values, GRID), PATCH // GRID, 1)
 
 
 def _usual(purity: Tensor, strength: Tensor) -> list[int]:
