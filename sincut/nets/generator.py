@@ -35,6 +35,7 @@ class Generator(nn.Module, ABC):
 
     stride: ClassVar[int]  # px of the picture per place of the innermost feature maps; tiles start at multiples of it
     whole_only: ClassVar[bool] = False
+    kept_share: ClassVar[float] = 1.0  # of `pass_bytes_of`: what a step of a training keeps for the gradient of a pass
     texture: Tensor
 
     def __init__(self, config: Networks) -> None:

@@ -19,7 +19,7 @@ HELD_BYTES = 60  # per pixel of both pictures: as numbers for the networks, filt
 BLURRED_BYTES = 240  # per pixel of a band that a filter works on
 STEP_MAPS = 10  # of a step: all that is alive, as a multiple of what one pass of G through the crops takes
 BANK_COPIES = 2  # of the products of queries and keys: beside those that each layer of a picture keeps
-G_MAPS = 0.65  # of G over a band: the same
+G_MAPS = 0.75  # of G over a band: the same
 PREVIEW_BYTES = 1000 * 10**6  # of a preview that is drawn and measured
 
 
@@ -40,7 +40,8 @@ def bytes_to_learn(images: Mapping[str, AnyImage | tuple[AnyImage, ...]], config
     passes = max(1.0, config.translated / 2)  # measured with G(x) alone, and with G(y)
     bank, products = _bank_bytes(config)
     held += bank
-    step = round(STEP_MAPS * passes * maps * config.crops.count * config.crops.size**2) + products
+    kept = STEP_MAPS * passes * chosen.kept_share * maps
+    step = round(kept * config.crops.count * config.crops.size**2) + products
     at_once = seen if chosen.whole_only else min(seen, band)
     balance = round(G_MAPS * maps * at_once) if config.colour.balance else 0
     preview = PREVIEW_BYTES
