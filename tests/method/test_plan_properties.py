@@ -24,12 +24,8 @@ from sincut.method.plan import DISTIL_COST, TOLERANCE, Plan
 Values = Mapping[str, Mapping[str, float]]
 
 TICK = 1 / 64  # s: times are multiples of it, so that sums of them are exact
-TRANSIENT = {
-    "started",
-    "timed",
-    "chosen",
-    "resumed",
-}  # of a plan: where its clock begins, and what an interruption forgets
+# Of a plan: where its clock begins, and what an interruption forgets.
+TRANSIENT = {"started", "timed", "chosen", "resumed"}
 
 
 class Clock:
