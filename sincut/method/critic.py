@@ -53,6 +53,10 @@ class Critic:
         judged = seen.ways[self.way] if self.way else seen
         return self.view(judged.y), self.view(judged.fake)
 
+    def penalises(self, step: int) -> bool:
+        """True if step number `step` of the run has the R1 penalty."""
+        return bool(self.r1) and step % self.r1_every == 0
+
     def discriminator_loss(self, real: Tensor, fake: Tensor, step: int) -> list[Part]:
         """L_D of views of target and translation, both (T, 3, tile, tile), in step number `step` of the run.
 
@@ -60,7 +64,7 @@ class Critic:
         StyleGAN2 (Karras et al. 2020, https://arxiv.org/abs/1912.04958, section 3.1). With a weight of 0 there is none.
         """
         name, penalty_name = f"D{self.suffix}", f"R1{self.suffix}"
-        if not self.r1 or step % self.r1_every:
+        if not self.penalises(step):
             real_logits, fake_logits = self.network(torch.cat([real, fake])).chunk(2)  # (T, 1, ...) each
             return [Part(name, 1.0, self.loss_of_d(real_logits, fake_logits))]
         real_logits, penalty = r1_penalty(self.network, real)

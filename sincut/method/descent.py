@@ -27,14 +27,15 @@ class Descent:
         """A context in which networks compute in the run's precision."""
         return self.compute.autocast()
 
-    def __call__(self, groups: str, parts: list[Part], rate: float) -> None:
+    def __call__(self, groups: str, parts: list[Part], rate: float | Tensor) -> None:
         """One Adam update of each group, down the gradient of the parts' weighted sum, at the learning rate `rate`.
 
-        `groups` are their letters, such as "gh"; one without networks, as H in a method without heads, is left out.
+        `groups` are their letters, such as "gh"; one without networks, as H in a method without heads, is left out. The
+        rate is a scalar on the device where the update is recorded (`replay.py`).
         """
         chosen = [self.optimisers[name] for name in groups if name in self.optimisers]
         for optimiser in chosen:
-            optimiser.param_groups[0]["lr"] = rate
+            optimiser.param_groups[0].update(lr=rate, capturable=isinstance(rate, Tensor))
             optimiser.zero_grad(set_to_none=True)
         self.scaler.scale(total(parts)).backward()  # type: ignore[no-untyped-call]
         for optimiser in chosen:

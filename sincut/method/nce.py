@@ -12,7 +12,7 @@ N crops, P positions in each; features (N, C, H, W) become rows (N*P, C), and pr
 """
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import NamedTuple, Protocol
 
 import torch
@@ -167,6 +167,7 @@ class PatchNce(Term):
         self.negatives: Negatives = OtherKeys(losses.temperature, losses.false_negatives)
         if losses.most_negatives:
             self.negatives = FewKeys(losses, self.random)
+        self.repeats = type(self) is PatchNce and not (losses.flip_equivariance or losses.most_negatives)
 
     def networks(self) -> dict[str, nn.Module]:
         """The projection heads H, and the encoder of the queries, if it is not G's."""
@@ -180,14 +181,18 @@ class PatchNce(Term):
         keys = self.keys(inputs, seen.features)
         queries = self.queries(outputs, self.last)  # no deeper than the last layer used
         queries = [features.flip(3) if keys.mirrored else features for features in queries]
-        count, spread = losses.patches, losses.spread
-        drawn = [(layer, random_positions(queries[layer], count, spread, self.random)) for layer in losses.layers]
+        drawn = [(layer, self._positions(queries[layer])) for layer in losses.layers]
         query = self.projector([rows_at(queries[layer], at) for layer, at in drawn])  # (N*P, F) for each layer
         with torch.no_grad():  # where another term needed G(y), there are features of 2N crops: take those of `inputs`
             key = self.key_projector([rows_at(keys.features[layer][: len(inputs)], at) for layer, at in drawn])
         slots = zip(self._slots(query), self._slots(key), strict=True)
         values = [self.contrast(query_rows, key_rows, slot) for slot, (query_rows, key_rows) in enumerate(slots)]
         return [Part("NCE", losses.nce, torch.stack(values).mean())]
+
+    def _positions(self, features: Tensor) -> Tensor:
+        """Random positions (P,) in features (N, C, H, W), on their device."""
+        size, losses = features.shape[2:], self.losses
+        return self.draws(lambda _: random_positions(size, losses.patches, losses.spread, self.random), features.device)
 
     def contrast(self, query: Tensor, key: Tensor, slot: int) -> Tensor:
         """The loss of one slot, a layer of one picture: a scalar, of queries and keys (R, F)."""
@@ -198,21 +203,21 @@ class PatchNce(Term):
         return [rows for layer in layers for rows in layer.chunk(self.pictures)]
 
 
-def random_positions(features: Tensor, count: int, spread: bool, random: torch.Generator) -> Tensor:
-    """Up to `count` distinct random positions (P,), the same for all N of (N, C, H, W), as indices into H*W.
+def random_positions(size: Sequence[int], count: int, spread: bool, random: torch.Generator) -> Tensor:
+    """Up to `count` distinct random positions (P,) in maps of `size` (H, W), as indices into H*W.
 
     With `spread` (ours) the map is divided into ceil(sqrt(count)) x ceil(sqrt(count)) cells, and each position is drawn
     in a cell of its own; in smaller maps there are fewer cells and positions. `random` is a generator on the CPU.
     """
-    h, w = features.shape[2:]
+    h, w = size
     if not spread:
-        return torch.randperm(h * w, generator=random)[:count].to(features.device)
+        return torch.randperm(h * w, generator=random)[:count]
     cells = min(math.ceil(math.sqrt(count)), h, w)  # along each side
     chosen = torch.randperm(cells**2, generator=random)[:count]
     inside = torch.rand(2, len(chosen), generator=random)  # row and column within a cell, in 0..1
     rows = ((chosen // cells + inside[0]) * (h / cells)).long().clamp(max=h - 1)  # a draw of almost 1 rounds up
     columns = ((chosen % cells + inside[1]) * (w / cells)).long().clamp(max=w - 1)
-    return (rows * w + columns).to(features.device)
+    return rows * w + columns
 
 
 def rows_at(features: Tensor, positions: Tensor) -> Tensor:

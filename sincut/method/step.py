@@ -31,8 +31,20 @@ from sincut.method.average import Averages
 from sincut.method.critic import Critic
 from sincut.method.crops import downsampled, tiles, without_excess
 from sincut.method.descent import Descent
+from sincut.method.replay import Batch, Replayed
 from sincut.method.sides import Side, Sides
-from sincut.method.term import Ingredients, Progress, Seen, Term, Way, kept_of, networks_of, noise_like, translated
+from sincut.method.term import (
+    Draws,
+    Ingredients,
+    Progress,
+    Seen,
+    Term,
+    Way,
+    kept_of,
+    networks_of,
+    noise_like,
+    translated,
+)
 from sincut.nets.architectures import make_discriminator, make_generator
 from sincut.nets.generator import Generator
 from sincut.nets.pooled import Pool
@@ -58,6 +70,18 @@ class Cut:
         groups: dict[str, list[nn.Module]] = {"g": [*self.generators.values()], "d": discriminators, "h": heads}
         self.descend = Descent(groups, config.optimisation, compute)
         self.steps_done = 0
+        self.draws = Draws()
+        for term in self.terms:
+            term.draws = self.draws
+        self.replayed = Replayed(self.update, self.draws) if self.repeats else None
+
+    @property
+    def repeats(self) -> bool:
+        """True if a step can be recorded: on CUDA, without loss scaling, whose factor the CPU decides about."""
+        scales = self.descend.scaler.is_enabled()
+        return (
+            self.compute.device.type == "cuda" and not scales and not self.ways and all(t.repeats for t in self.terms)
+        )
 
     def make(self) -> None:
         """Make G, the critics and the terms. Each network draws its weights when it is made, so the order counts."""
@@ -113,6 +137,19 @@ class Cut:
         crops = replace(self.config.crops, count=count or self.config.crops.count)
         x, aligned = self.sides.source.crops(crops, self.random)  # (N, 3, crop, crop)
         y, _ = self.sides.target.crops(crops, self.random)
+        batch, self.draws.progress = Batch(x, y, aligned), progress
+        if self.replayed is None:
+            losses = self.update(batch, rate, progress)
+        else:  # on a GPU
+            kind = tuple(critic.penalises(progress.step) for critic in self.critics)
+            losses = self.replayed(batch, rate, progress, kind)
+        self.averages.update(self.steps_done)  # ours
+        self.steps_done += 1
+        return losses
+
+    def update(self, crops: Batch, rate: float | Tensor, progress: Progress) -> dict[str, Tensor]:
+        """One update of D, then of G and H, from these crops. Returns what `step` does."""
+        x, y, aligned = crops
         with self.descend.autocast():
             seen = self.translate(x, y, aligned)  # fake = G(x), same = G(y)
             views = [(critic, *critic.views(seen)) for critic in self.critics]  # real and fake, (T, 3, tile, tile) each
@@ -132,15 +169,18 @@ class Cut:
         self.descend.scaler.update()
         for term in self.terms:
             term.after(seen)
-        self.averages.update(self.steps_done)  # ours
-        self.steps_done += 1
         return {part.name: part.value.detach() for part in (*d, *g) if part.shown}
 
     def translate(self, x: Tensor, y: Tensor, aligned: Mapping[str, Tensor]) -> Seen:
         """fake = G(x), if a term needs it same = G(y), and what other ways there are, of crops (N, 3, crop, crop)."""
         both = any(term.needs_same for term in self.terms)
         seen = translated(
-            self.generator, x, y, both, partial(noise_like, random=self.random, generator=self.generator), aligned
+            self.generator,
+            x,
+            y,
+            both,
+            partial(noise_like, random=self.random, generator=self.generator, draws=self.draws),
+            aligned,
         )
         return seen._replace(ways={name: way(seen) for name, way in self.ways.items()})
 

@@ -5,7 +5,8 @@ and the distance to the coarse guide (`terms.Guide`); the adversarial loss is th
 own is registered by name (`registry.register_term`) and switched on by `losses.own.NAME=WEIGHT`.
 """
 
-from collections.abc import Callable, Iterable, Mapping, Set
+from collections.abc import Callable, Iterable, Iterator, Mapping, Set
+from contextlib import contextmanager
 from types import MappingProxyType
 from typing import Any, NamedTuple
 
@@ -14,6 +15,7 @@ from torch import Tensor, nn
 
 from sincut.config.sections import Config
 from sincut.nets.generator import Generator
+from sincut.nets.noise import noise_device
 
 NOTHING: Mapping[str, Any] = MappingProxyType({})
 FAR = 2**20  # px: positions below this are drawn for the detail of materials
@@ -46,6 +48,57 @@ class Seen(NamedTuple):
     ways: Mapping[str, "Seen"] = NOTHING  # the step's other translations by name, each with its own x, y, fake and same
 
 
+Make = Callable[[Progress], Tensor]  # draws, on the CPU, for the step at this position
+
+
+class Draws:
+    """Draws what changes from step to step, such as random positions, and brings it to the device.
+
+    What a step draws so can be drawn again for another step that does the same work, see `replay.py`.
+    """
+
+    def __init__(self) -> None:
+        self.progress = Progress()  # of the current step
+        self.watched: list[tuple[Make, Tensor]] | None = None
+        self.given: Iterator[Tensor] | None = None
+
+    def __call__(self, make: Make, device: torch.device) -> Tensor:
+        """What `make` draws on the CPU, of the same shape in each step, on the device."""
+        if self.given is not None:
+            return next(self.given)
+        drawn = make(self.progress).to(device)
+        if self.watched is not None:
+            self.watched.append((make, drawn))
+        return drawn
+
+    def number(self, make: Callable[[Progress], float], device: torch.device) -> "float | Tensor":
+        """A number that depends on the position in the run; a scalar on the device where draws are watched or given."""
+        if self.given is None and self.watched is None:
+            return make(self.progress)
+        return self(lambda progress: torch.tensor(make(progress)), device)
+
+    @contextmanager
+    def watching(self) -> Iterator[list[tuple[Make, Tensor]]]:
+        """A block whose draws are listed, each with what it drew."""
+        self.watched = []
+        try:
+            yield self.watched
+        finally:
+            self.watched = None
+
+    @contextmanager
+    def giving(self, drawn: Iterable[Tensor]) -> Iterator[None]:
+        """A block in which nothing is drawn, and these values are given instead, in order."""
+        self.given = iter(drawn)
+        try:
+            yield
+        finally:
+            self.given = None
+
+
+DRAWN_ANEW = Draws()  # of no step that is replayed
+
+
 Way = Callable[[Seen], Seen]  # another translation, made of what the step has made before D is updated
 
 
@@ -53,7 +106,7 @@ class Part(NamedTuple):
     """One summand of a loss, `weight * value`."""
 
     name: str  # in metrics and reports
-    weight: float
+    weight: float | Tensor
     value: Tensor  # a scalar, unweighted
     shown: bool = True  # False: left out of metrics and reports
 
@@ -70,6 +123,8 @@ class Term:
     """Base class of loss terms of G and H; only `parts` has to be overridden."""
 
     needs_same = False  # True if it reads `Seen.same`, G(y)
+    repeats = False  # True if all steps do the same work on a device, and what changes is drawn by `draws`
+    draws = DRAWN_ANEW
 
     def parts(self, seen: Seen, progress: Progress) -> list[Part]:
         """The term's summands of L_G in this step; an empty list if it has no weight now."""
@@ -113,16 +168,18 @@ def translated(
     return Seen(x, y, inputs, outputs, outputs[: len(x)], outputs[len(x) :], features, aligned, noise)
 
 
-def noise_like(images: Tensor, random: torch.Generator, generator: Generator) -> Tensor:
+def noise_like(images: Tensor, random: torch.Generator, generator: Generator, draws: Draws = DRAWN_ANEW) -> Tensor:
     """Standard normal (N, 1, H, W) for (N, 3, H, W), drawn on the CPU so that it is the same for every device.
 
-    For a generator with K materials, (N, 1 + 3 K, H, W): with their detail at random places.
+    For a generator with K materials, (N, 1 + 3 K, H, W): with their detail at random places. `draws` brings what is
+    drawn to the device of the images.
     """
     n, _, h, w = images.shape
-    noise = torch.randn(n, 1, h, w, generator=random)
+    device = noise_device(images.device)
+    noise = draws(lambda _: torch.randn(n, 1, h, w, generator=random), device)
     if generator.materials is not None:
-        top, left = torch.randint(FAR, (2, n, 1), generator=random)
-        detail = generator.materials.at(top + torch.arange(h), left + torch.arange(w))
+        top, left = draws(lambda _: torch.randint(FAR, (2, n, 1), generator=random), device)
+        detail = generator.materials.at(top + torch.arange(h, device=device), left + torch.arange(w, device=device))
         noise = torch.cat([noise, detail], dim=1)
     return noise.to(images.device)
 

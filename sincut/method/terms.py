@@ -8,7 +8,7 @@ from sincut.method.term import Part, Progress, Seen, Term
 class Same(Term):
     """The identity loss |G(y) - y|_1 of the published code: G should leave the target as it is."""
 
-    needs_same = True
+    needs_same, repeats = True, True
 
     def __init__(self, weight: float) -> None:
         self.weight = weight
@@ -23,6 +23,7 @@ class Guide(Term):
 
     def __init__(self, losses: Losses) -> None:
         self.weight, self.until, self.end = losses.guide, losses.guide_until, losses.guide_end
+        self.repeats = self.end > 0
 
     def share(self, progress: Progress) -> float:
         """Share of the weight `losses.guide` in this step, in 0..1.
@@ -37,7 +38,7 @@ class Guide(Term):
 
     def parts(self, seen: Seen, progress: Progress) -> list[Part]:
         """The loss `guide`, between means over cells of 8 x 8 px; none where its share of the weight is 0."""
-        share = self.share(progress)
-        if not share:
+        if not self.share(progress):
             return []
-        return [Part("guide", self.weight * share, coarse_squared(seen.fake, seen.aligned["guide"]))]
+        weight = self.draws.number(lambda now: self.weight * self.share(now), seen.fake.device)
+        return [Part("guide", weight, coarse_squared(seen.fake, seen.aligned["guide"]))]

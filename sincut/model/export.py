@@ -28,7 +28,6 @@ HOLDS = "G alone: nothing is drawn from the target's patches, as by sincut apply
 OPSET = 20  # version of ONNX's operators, that of ONNX 1.15 (2023)
 TOLERANCE = 1e-4  # largest difference from torch, of values in [0, 1], with which a file is written
 CHECKED_SIZES = ((1, 64, 48), (2, 37, 51), (1, 1, 3), (1, 130, 97))  # (N, H, W) of the pictures it is checked with
-MASK = 0xFFFFFFFF  # of 32 bits
 PACKAGES = ("onnx", "onnxscript")  # of the extra
 
 
@@ -49,10 +48,7 @@ class _Exported(nn.Module):
         window = image * 2 - 1
         for axis, positions in zip((2, 3), around, strict=True):
             window = window.index_select(axis, positions)
-        noise = _noise_at(rows, columns)
-        if self.generator.materials is not None:
-            noise = torch.cat([noise, self.generator.materials.at(rows[None], columns[None], _uniform_at)], dim=1)
-        noise = noise.expand(n, -1, -1, -1)
+        noise = self.model.noise(rows, columns).expand(n, -1, -1, -1)
         out = self.model.translate_middle(window, noise)[:, :, :h, :w]
         return (out.clamp(-1, 1) + 1) / 2
 
@@ -147,24 +143,3 @@ def _mirrored(positions: Tensor, length: int) -> Tensor:
     period = (2 * last).clamp(min=1)
     folded = positions % period
     return torch.minimum(folded, period - folded) % (last + 1)
-
-
-def _noise_at(rows: Tensor, columns: Tensor) -> Tensor:
-    """`sincut.nets.noise.noise_at` in 64-bit integers, which all runtimes have: (H,), (W,) -> (1, 1, H, W)."""
-    first, second = (_uniform_at(rows[:, None], columns, part) for part in range(2))
-    return (torch.sqrt(-2 * torch.log(first)) * torch.cos(2 * math.pi * second))[None, None]
-
-
-def _uniform_at(rows: Tensor, columns: Tensor, seed: int) -> Tensor:
-    """`sincut.nets.noise.uniform_at` in 64-bit integers."""
-    down = _mix((rows * 0x9E3779B1 + (seed * 0x27D4EB2F & MASK)) & MASK)
-    across = columns * 0x85EBCA6B & MASK
-    bits = _mix(_mix(down ^ across))
-    return ((bits.double() + 0.5) / 2**32).float().clamp(2**-33, 1 - 2**-24)
-
-
-def _mix(x: Tensor) -> Tensor:
-    """`_mix` of `sincut.nets.noise`, modulo 2**32; the upper bits of products may overflow."""
-    x = ((x ^ (x // 2**16)) * 0x7FEB352D) & MASK
-    x = ((x ^ (x // 2**15)) * 0x846CA68B) & MASK
-    return x ^ (x // 2**16)

@@ -18,7 +18,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from sincut.nets.local import blurred
-from sincut.nets.noise import Uniform, uniform_at
+from sincut.nets.noise import uniform_at
 from sincut.nets.pooled import Pool
 
 FINE = 4.0  # px: sigma of the blur that detail is finer than
@@ -76,12 +76,12 @@ class Materials(nn.Module):
                 detail = (pictures[number][part] - coarse[number][part]).permute(1, 2, 0)
                 self.patches[patch, :, :, 3 * material : 3 * material + 3] = detail
 
-    def at(self, rows: Tensor, columns: Tensor, uniform: Uniform = uniform_at) -> Tensor:
-        """The detail (N, 3 K, H, W) of all materials at absolute positions (N, H), (N, W), on the CPU.
+    def at(self, rows: Tensor, columns: Tensor) -> Tensor:
+        """The detail (N, 3 K, H, W) of all materials at absolute positions (N, H), (N, W), which may be negative.
 
-        Positions may be negative. `uniform` hashes vertices.
+        It is on the device of the positions.
         """
-        patches = self.patches.cpu().flatten(0, 2).float()
+        patches = self.patches.to(rows.device).flatten(0, 2).float()
         rows, columns = rows[:, :, None], columns[:, None]
         down, across = rows / ROW, columns / SIDE  # in units of the grid, whose axes are at 60 degrees
         x, y = across - down / 2, down.expand(-1, -1, columns.shape[2])
@@ -95,7 +95,7 @@ class Materials(nn.Module):
             (0 * upper, 1 - upper, torch.lerp(b, 1 - a, upper)),
         ):
             column, row = i + right, j + below
-            patch = (uniform(row.long(), column.long(), SEED) * PATCHES).long().clamp(0, PATCHES - 1)
+            patch = (uniform_at(row.long(), column.long(), SEED) * PATCHES).long().clamp(0, PATCHES - 1)
             top = rows - (row * ROW).round().long() + SIDE
             left = columns - ((column + row / 2) * SIDE).round().long() + SIDE
             places.append((patch * PATCH + top.clamp(0, PATCH - 1)) * PATCH + left.clamp(0, PATCH - 1))

@@ -10,6 +10,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from itertools import zip_longest
 
 import torch
@@ -19,6 +20,7 @@ from sincut.devices import Compute, considerate
 from sincut.events import Listener, TileDone, ignore
 from sincut.model.kinds import AnyModel, Told, untold
 from sincut.model.model import Model, with_generator
+from sincut.nets.noise import noise_device
 from sincut.translation.drawing import ROUNDING, Drawer, Write, everywhere, running_mean
 from sincut.translation.halving import Halving, told_of_memory
 from sincut.translation.memory import FASTEST_TILE, Memory, Tiling
@@ -26,7 +28,7 @@ from sincut.translation.options import Options
 from sincut.translation.tiles import Box, count, extended, mirrored_around, tile_boxes
 
 Read = Callable[[Tensor, Tensor], Tensor]  # rows (h,) and columns (w,) of a picture -> (1, 3, h, w) in [-1, 1]
-Window = tuple[Tensor, Tensor]  # a tile with its halo (1, 3, h, w), and its noise (1, 1, h', w')
+Window = tuple[Tensor, Callable[[], Tensor]]  # a tile with its halo (1, 3, h, w), and what gives its noise (1, C, ...)
 
 PROBED_TILES = 4  # pictures of more tiles have one timed beforehand, to say how long all will take
 SAMPLED_SIDE = 192  # px of the square that times a sample of a model's work
@@ -167,17 +169,23 @@ class Engine:
         """The pixels of a box with the halo around it, and its noise; sides are rounded up to the stride."""
         rows, columns = self._positions(box)
         reach = self.model.noise_reach
-        noise = self.model.noise(extended(rows, reach), extended(columns, reach))
-        return read(*mirrored_around(rows, columns, size, self.limits.border)), noise
+        device = noise_device(self.compute.device)
+        positions = [extended(each, reach).to(device) for each in (rows, columns)]
+        pixels = read(*mirrored_around(rows, columns, size, self.limits.border))
+        noise = partial(self.model.noise, *positions)
+        if device.type == "cpu":  # made here, beside the work on another window; others make it as part of that work
+            made = noise()
+            return pixels, lambda: made
+        return pixels, noise
 
     @torch.inference_mode()
-    def translate_window(self, window: Tensor, noise: Tensor, told: Told = untold) -> Tensor:
+    def translate_window(self, window: Tensor, noise: Callable[[], Tensor], told: Told = untold) -> Tensor:
         """The translation (1, 3, h, w) of a window without its halo. Raises `TileTooLargeError`."""
         device, (h, w) = self.compute.device, window.shape[2:]
         with told_of_memory(f"a tile of {w}x{h}", device):
             window = window.to(device).contiguous(memory_format=torch.channels_last)
             with self.compute.autocast():
-                return self.model.translate_middle(window, noise.to(device), told).float()
+                return self.model.translate_middle(window, noise().to(device), told).float()
 
     def _positions(self, box: Box) -> tuple[Tensor, Tensor]:
         """Rows and columns of a box, up to the next multiple of the stride."""

@@ -82,8 +82,8 @@ def test_keys_are_the_momentum_encoders_and_some_of_them_are_queued(monkeypatch:
         crops.append(inputs.detach())
         return draw(inputs, features)
 
-    def positions(features: Tensor, count: int, spread: bool, random: torch.Generator) -> Tensor:
-        places.append(torch.randperm(features.shape[2] * features.shape[3], generator=random)[:count])
+    def positions(size: tuple[int, int], count: int, spread: bool, random: torch.Generator) -> Tensor:
+        places.append(torch.randperm(size[0] * size[1], generator=random)[:count])
         return places[-1]
 
     monkeypatch.setattr(term, "keys", keys)

@@ -44,13 +44,12 @@ def test_fewer_positions_than_patches_keep_pictures_apart(
 
 
 def test_positions_are_distinct_and_spread() -> None:
-    features = torch.zeros(1, 2, 8, 12)
-    generator = torch.Generator().manual_seed(0)
+    size, generator = (8, 12), torch.Generator().manual_seed(0)
     for spread in (False, True):
         for count in (1, 4, 7, 16):
-            places = random_positions(features, count, spread, generator)
+            places = random_positions(size, count, spread, generator)
             assert len(set(places.tolist())) == count and places.max() < 96
-    quarters = {(p // 12 // 4, p % 12 // 6) for p in random_positions(features, 4, True, generator).tolist()}
+    quarters = {(p // 12 // 4, p % 12 // 6) for p in random_positions(size, 4, True, generator).tolist()}
     assert len(quarters) == 4
 
 
@@ -113,9 +112,9 @@ def test_flip_equivariant_keys_are_input_keys_at_mirrored_positions(
     random = torch.Generator().manual_seed(MIRRORS)
     torch.rand((), generator=random)  # what the keys have drawn
 
-    def at_mirrored(features: Tensor, count: int, spread: bool, _: torch.Generator) -> Tensor:
-        width = features.shape[3]
-        places = random_positions(features, count, spread, random)
+    def at_mirrored(size: tuple[int, int], count: int, spread: bool, _: torch.Generator) -> Tensor:
+        width = size[1]
+        places = random_positions(size, count, spread, random)
         return places - places % width + (width - 1 - places % width)
 
     monkeypatch.setattr("sincut.method.nce.random_positions", at_mirrored)
@@ -164,7 +163,12 @@ def test_without_flip_equivariance_nothing_but_positions_is_drawn(tiny: Config) 
     seen, layers = seen_by(generator), tiny.losses.layers
     drawn = torch.Generator().manual_seed(7)
     for layer in layers:
-        random_positions(seen.features[layer], tiny.losses.patches, tiny.losses.spread, drawn)
+        random_positions(
+            seen.features[layer].shape[2:],
+            tiny.losses.patches,
+            tiny.losses.spread,
+            drawn,
+        )
     plain, flip = (term_of(config, generator, 7) for config in (tiny, flipped(tiny)))
     for term, equal in ((plain, True), (flip, False)):
         term.parts(seen, Progress())

@@ -115,7 +115,7 @@ def plain_nce(training: Training, pairs: tuple[tuple[torch.Tensor, torch.Tensor]
     assert isinstance(key_heads, Projector)
     mirrored = losses.flip_equivariance and bool(torch.rand((), generator=random) >= 0.5)
     maps = own(pairs[0][0])
-    places = [random_positions(maps[layer], losses.patches, losses.spread, random) for layer in losses.layers]
+    places = [random_positions(maps[layer].shape[2:], losses.patches, losses.spread, random) for layer in losses.layers]
     terms = []
     for index, (layer, place) in enumerate(zip(losses.layers, places, strict=True)):
         for picture, (given, output) in enumerate(pairs):

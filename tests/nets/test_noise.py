@@ -3,7 +3,7 @@
 import numpy as np
 import torch
 
-from sincut.nets.noise import _mix, noise_at
+from sincut.nets.noise import _mix, _uniform_by_torch, noise_at, uniform_at
 
 
 def test_noise_is_standard_normal_and_goes_by_position() -> None:
@@ -31,3 +31,9 @@ def test_the_hash_is_lowbias32() -> None:
 
     values = [0, 1, 2, 12345, 2**31, 2**32 - 1]
     assert _mix(np.array(values, np.uint32)).tolist() == [plain(value) for value in values]
+
+
+def test_other_devices_have_the_same_hash() -> None:
+    rows, columns = torch.arange(-300, 300)[:, None], torch.tensor([-(2**20), -1, 0, 1, 77, 2**31 - 1, 2**40])
+    for seed in (0, 1, 7, 2**31):
+        assert torch.equal(_uniform_by_torch(rows, columns, seed), uniform_at(rows, columns, seed))

@@ -1,5 +1,6 @@
 """Tiles are exact in any size and precision, and become smaller where memory ends."""
 
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -141,8 +142,8 @@ def mask_file(path: Path, values: np.ndarray) -> Path:
 def test_tiles_are_halved_where_the_device_runs_out_of_memory(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     original, sides = Engine.translate_window, []
 
-    def small_device(self: Engine, window: torch.Tensor, noise: torch.Tensor, told: Told) -> torch.Tensor:
-        sides.append(max(noise.shape[2:]) - 2 * self.model.noise_reach)
+    def small_device(self: Engine, window: torch.Tensor, noise: Callable[[], torch.Tensor], told: Told) -> torch.Tensor:
+        sides.append(max(noise().shape[2:]) - 2 * self.model.noise_reach)
         if sides[-1] > 70:
             raise TileTooLargeError("a tile does not fit into the memory of cuda")
         return original(self, window, noise)
