@@ -83,23 +83,6 @@ def machine_words(device: str, threads: int, precision: str) -> str:
     return f"{device}, {counted(threads, 'thread')}, {precision}"
 
 
-def use_fast_kernels(device: torch.device) -> None:
-    """For a whole program, not a library: cuDNN measures at its first use of a shape which of its kernels is fastest.
-
-    Crops and tiles keep their shapes, so that pays. TF32, where float32 is asked for, is torch's own default for
-    convolutions. Nothing happens on a CPU or MPS.
-    """
-    if device.type == "cuda":
-        torch.backends.cudnn.benchmark = True
-
-
-def prepared_device(name: str) -> torch.device:
-    """The device of that name, with `use_fast_kernels`: for a program that does nothing else. Raises `DeviceError`."""
-    device = find_device(name)
-    use_fast_kernels(device)
-    return device
-
-
 def find_compute(device: torch.device, precision: str = "auto") -> Compute:
     """The precision for a device: bfloat16 where the hardware multiplies it natively; else float16 on CUDA, or float32.
 

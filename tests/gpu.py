@@ -35,11 +35,11 @@ from sincut.devices import (
     find_compute,
     find_device,
     release_memory,
-    use_fast_kernels,
 )
 from sincut.errors import Interrupted, SincutError
 from sincut.events import Checkpoint, Event
 from sincut.method.loop import train
+from sincut.method.replay import EAGER_STEPS
 from sincut.method.training import Training
 from sincut.model.file import load_tensors, save_tensors
 from sincut.model.model import Model
@@ -176,7 +176,8 @@ def time_training(table: Table, scope: Scope, device: torch.device) -> None:
             for _ in range(cycle):
                 training.step(config.optimisation.learning_rate)
 
-        steps()
+        for _ in range(1 if training.cut.replayed is None else EAGER_STEPS + 2):
+            steps()
         bursts = [peaks(config, compute)]
         seconds = seconds_of(steps, compute, scope.seconds)
         bursts.append(peaks(config, compute))
@@ -200,6 +201,29 @@ def compare_training(table: Table, scope: Scope, device: torch.device) -> None:
         finite = all(np.isfinite(_flat(told)))
         what = f"{scope.steps} steps in {name}, and in float32"
         table.add(what, f"NCE {means[name]:.3f}", off if finite else float("nan"), HALF_STEPS_OFF)
+
+
+def replay_training(table: Table, scope: Scope, device: torch.device) -> None:
+    """The losses of two steps that are replayed, and of the same two launched one kernel at a time."""
+    if device.type != "cuda":
+        return
+    with without_tf32():
+        training = Training(*sides(scope), scope.config, Compute(device, torch.float32, ""))
+        cycle, rate = scope.config.losses.r1_every, scope.config.optimisation.learning_rate
+        while training.steps_done % cycle or training.steps_done < (EAGER_STEPS + 2) * cycle:
+            training.step(rate)
+        state = {name: value.clone() for name, value in training.state().items()}
+
+        def two() -> list[dict[str, float]]:
+            return [{name: float(value) for name, value in training.step(rate).items()} for _ in range(2)]
+
+        replayed, recorded = two(), len(training.cut.replayed.recordings) if training.cut.replayed else 0
+        training.load_state(state)
+        training.cut.replayed = None
+        launched = two()
+    off = max(abs(a - b) / max(abs(a), 0.1) for a, b in zip(_flat(launched), _flat(replayed), strict=True))
+    told = f"{recorded} recordings, {len(_flat(launched))} losses"
+    table.add("2 steps replayed, and launched one by one", told, off if recorded else float("nan"), STEPS_OFF)
 
 
 def losses(scope: Scope, compute: Compute, steps: int) -> list[dict[str, float]]:
@@ -425,7 +449,6 @@ def main(words: list[str]) -> int:
     parser.add_argument("--device", default="auto", help="auto, cpu, cuda, cuda:1, ... or mps")
     given = parser.parse_args(words)
     device = find_device(given.device)
-    use_fast_kernels(device)
     scope = quick() if given.quick else whole(device == CPU)
     if given.quick:
         mock.patch("sincut.bench.timing.BURST_SECONDS", 0.01).start()
@@ -440,6 +463,7 @@ def main(words: list[str]) -> int:
     parts = {
         "training": time_training,
         "training compared": compare_training,
+        "replaying": replay_training,
         "resuming": resume_training,
         "translating": translate,
         "drawing": draw,

@@ -53,14 +53,6 @@ def test_a_container_has_what_its_limit_leaves(tmp_path: Path, monkeypatch: pyte
     assert devices.available_memory(CPU) == 0
 
 
-def test_kernels_are_only_searched_on_cuda(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(torch.backends.cudnn, "benchmark", False)
-    devices.use_fast_kernels(CPU)
-    assert not torch.backends.cudnn.benchmark
-    devices.use_fast_kernels(torch.device("cuda"))
-    assert torch.backends.cudnn.benchmark
-
-
 def test_precision_says_why() -> None:
     compute = devices.find_compute(CPU)
     assert compute.precision in ("float32", "bfloat16") and "processor" in compute.reason

@@ -14,7 +14,7 @@ from sincut.batch import work
 from sincut.batch.naming import Job
 from sincut.batch.remote import place, stamp_of
 from sincut.batch.work import Outcome
-from sincut.devices import available_memory, use_fast_kernels, used_memory, within_memory
+from sincut.devices import available_memory, used_memory, within_memory
 from sincut.errors import ImageError, RunError, SincutError
 from sincut.events import ignore
 from sincut.files import make_folder, write_whole
@@ -37,7 +37,6 @@ class Worker:
     ) -> None:
         torch.set_num_threads(max(1, int(cpus)))
         device = torch.device("cuda" if gpus else "cpu")
-        use_fast_kernels(device)
         with tempfile.TemporaryDirectory(prefix="sincut-") as temporary:  # a worker that is killed leaves little behind
             weights = Path(temporary, MODEL_FILE)
             write_whole(weights, model, RunError)

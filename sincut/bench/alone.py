@@ -14,7 +14,6 @@ from typing import Any, TypeVar
 import torch
 
 from sincut.config.sections import Config
-from sincut.devices import use_fast_kernels
 from sincut.errors import Interrupted, SincutError
 from sincut.runs import child
 
@@ -108,7 +107,6 @@ def _work(
     """Do the work, and send what it returns or raises."""
     begin(parent)
     torch.set_num_threads(threads)
-    use_fast_kernels(device)
     try:
         answer = work(config, device, *rest)
     except Exception as error:

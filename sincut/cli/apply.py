@@ -184,9 +184,9 @@ def apply(
     batch = Batch(models, inputs, asked, options, saving, format_, asdict(filters), engine.pool, is_folder=is_folder)
     plans = batch.plans()
     from sincut.cli.progress import Reporter
-    from sincut.devices import prepared_device
+    from sincut.devices import find_device
 
-    chosen = prepared_device(device)
+    chosen = find_device(device)
     if dry_run:
         with Reporter(as_json) as reporter:
             _print_forecasts(batch.forecast(plans, chosen, reporter), as_json)

@@ -77,7 +77,7 @@ def compare(
     as_json: bool,
 ) -> None:
     """Put several OUTPUTs side by side, with names and figures: run folders, model files, translated pictures."""
-    from sincut.devices import prepared_device
+    from sincut.devices import find_device
     from sincut.report import compare as comparing
     from sincut.runs.finding import find
 
@@ -88,7 +88,7 @@ def compare(
         click.echo(f"done: {result.name}", err=True)
 
     look = find(photo, "photo").paths if photo else None
-    comparison = comparing.compare(outputs, picture, look, prepared_device(device), say, fast)
+    comparison = comparing.compare(outputs, picture, look, find_device(device), say, fast)
     comparing.write(comparison, sheet)
     rows = [{"name": r.name, "path": str(r.path), "figures": r.figures} for r in comparison.results]
     if as_json:
@@ -198,7 +198,7 @@ def similarity(
     """Compare a patch of the translated IMAGE with all patches of IMAGE, in the features of MODEL's encoder."""
     if output is None and not as_json:
         raise click.UsageError("give -o, --json or both: where does the result go?")
-    from sincut.devices import prepared_device
+    from sincut.devices import find_device
     from sincut.pictures import formats, writing
     from sincut.pictures.visible import load_visible
     from sincut.report.heat_maps import heat_maps
@@ -208,7 +208,7 @@ def similarity(
     if output:
         _check_kept(output, model, image)
         formats.writable_format(output)
-    translator, picture = load(model, prepared_device(device), heads=True), load_visible(image)
+    translator, picture = load(model, find_device(device), heads=True), load_visible(image)
     maps = similarity.similarity_maps(translator, picture, point, layers)
     if output:
         panels, low, high = similarity.shown(maps, translator.model.config.losses.temperature, cosine)
@@ -229,7 +229,7 @@ def similarity(
 @json_option
 def features(model: Path, image: Path, layer: int | None, output: Path, device: str, as_json: bool) -> None:
     """Draw the first three principal components of the encoder's features of IMAGE as red, green and blue."""
-    from sincut.devices import prepared_device
+    from sincut.devices import find_device
     from sincut.pictures import formats, writing
     from sincut.pictures.visible import load_visible
     from sincut.report.heat_maps import enlarged
@@ -238,7 +238,7 @@ def features(model: Path, image: Path, layer: int | None, output: Path, device: 
 
     _check_kept(output, model, image)
     formats.writable_format(output)
-    translator, picture = load(model, prepared_device(device)), load_visible(image)
+    translator, picture = load(model, find_device(device)), load_visible(image)
     layer = max(translator.model.config.losses.layers) if layer is None else layer
     colours = principal_components(translator, picture, layer)
     writing.save(enlarged(picture, colours), output)
@@ -312,7 +312,7 @@ def curve(
     reverse = bool(direction.asked)
     direction.check_truth(truth)
     from sincut.config.resolve import resolve
-    from sincut.devices import prepared_device
+    from sincut.devices import find_device
 
     config = resolve(preset, settings)
     from sincut.runs.curve import curve as measure
@@ -320,7 +320,7 @@ def curve(
     def say(row: dict[str, Any]) -> None:
         click.echo(" ".join(f"{name} {value:g}" for name, value in row.items()), err=True)
 
-    chosen = prepared_device(device)
+    chosen = find_device(device)
     with stoppable() as stop:
         rows = measure(
             painting, photo, output, config,

@@ -77,9 +77,9 @@ def bench(
     from sincut.bench.measure import measure, measure_pictures
     from sincut.bench.neighbours import measure_neighbours
     from sincut.config.resolve import resolve
-    from sincut.devices import prepared_device
+    from sincut.devices import find_device
 
-    config, chosen = resolve(preset, settings), prepared_device(device)
+    config, chosen = resolve(preset, settings), find_device(device)
 
     def on_part(part: str) -> None:
         click.echo(f"measuring: {part}", err=True)

@@ -77,10 +77,10 @@ def study(
     from sincut.runs.lineup import Lineup
 
     lineup = Lineup.of(presets, base, settings, minutes, steps)
-    from sincut.devices import prepared_device
+    from sincut.devices import find_device
     from sincut.runs.study import PAGE_FILE, Study
 
-    chosen = str(prepared_device(device))
+    chosen = str(find_device(device))
     plan = Study(painting, photo, output, lineup, seeds=seeds, reverse=reverse, truth=truth, device=chosen, fast=fast)
     teller = _Teller(plan, as_json)
     teller.begin(report_only)

@@ -284,7 +284,7 @@ def _train_one(
     onward: Onward,
 ) -> None:
     """Train into a run folder, and print the commands that go on and that apply the model."""
-    from sincut.devices import prepared_device
+    from sincut.devices import find_device
     from sincut.events import all_of
     from sincut.model.file import is_model
     from sincut.report.history import words_of
@@ -296,7 +296,7 @@ def _train_one(
         from sincut.runs.board import Board
 
         listeners.append(Board(folder))
-    chosen = prepared_device(device)
+    chosen = find_device(device)
     named = words_of({role: [*map(str, side)] if isinstance(side, list) else str(side) for role, side in sides.items()})
     again = [*_program(), "train", *named, "-o", str(folder)]
     again += ["--to", "painting"] if reverse else []

@@ -156,6 +156,8 @@ class Training:
         for name, network in self.cut.networks().items():
             _load(network, f"{name}.", state)
         self.cut.descend.load_state(dict(state))
+        if self.cut.replayed is not None:
+            self.cut.replayed.forget()
         self.random.set_state(state["random"])
         self.steps_done = int(state["steps_done"])
         self.cut.steps_done = self.steps_done - int(state["first_step"])

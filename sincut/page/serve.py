@@ -35,16 +35,16 @@ def serve(
 
     `max_upload` in bytes, `max_pixels` of one picture; `port` None: the first free one from 7860 on. Visitors may name
     paths below the current folder. Raises `RunError` if the extra is missing, the host is none of this machine's or the
-    port is taken, and what `prepared_device` raises.
+    port is taken, and what `find_device` raises.
     """
     _check_host(host)
     _set_environment(host)
     ui = _imported_ui()
-    from sincut.devices import prepared_device
+    from sincut.devices import find_device
     from sincut.page.desk import Desk
     from sincut.page.jobs import Trainings
 
-    compute = prepared_device(device)
+    compute = find_device(device)
     with tempfile.TemporaryDirectory(prefix="sincut-ui-") as place:
         os.environ["GRADIO_TEMP_DIR"] = place
         desk = Desk(Path.cwd(), Path(place), Trainings(runs.absolute(), device), compute, max_pixels)

@@ -13,7 +13,7 @@ from functools import partial
 from typing import Any
 
 from sincut.batch.ray_ import Pool, first_line, joined, room
-from sincut.devices import prepared_device
+from sincut.devices import find_device
 from sincut.errors import Interrupted, RunError, SincutError
 from sincut.files import make_folder, write_whole
 from sincut.model.file import CHECKPOINT_FILE, MODEL_FILE
@@ -172,7 +172,7 @@ def _train_in_worker(pair: Pair, device: str, threads: int) -> Outcome:
             config=pair.config,
             reverse=pair.reverse,
             resume=_is_begun(pair),
-            device=prepared_device(device),
+            device=find_device(device),
             stop=asked.is_set,
             started=began,
         )
