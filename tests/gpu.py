@@ -62,10 +62,10 @@ FORMS = 8  # px of the smallest forms in made-up pictures
 
 # Bounds. Colours are in levels of 8 bits, 0 to 255. An accelerator adds in another order than the CPU, so the same
 # float32 (without TF32) gives other last bits; half precisions keep 8 or 11 of 24 bits at each layer. Adam's first
-# steps are as large for small gradients as for large ones, so differences grow: on the CPU, noise of 1e-7 in all weights at
-# each step changed the losses of the second by 1e-6, of the fifth by 1e-4 and of the tenth by 1e-2. Such noise, of 1e-6, in the
-# patches of a drawing changed its pixels by up to 16 levels, since near ties fall out otherwise and are continued, but
-# its distance to the layout by less than 0.1.
+# steps are as large for small gradients as for large ones, so differences grow: on the CPU, noise of 1e-7 in all
+# weights at each step changed the losses of the second by 1e-6, of the fifth by 1e-4, of the tenth by 1e-2. Noise of
+# 1e-6 in the patches of a drawing changed its pixels by up to 16 levels, since near ties fall out otherwise and are
+# continued, but its distance to the layout by less than 0.1.
 SAME_FLOATS = 0.1  # levels, the most at any pixel of G's translation on the device and on the CPU in float32
 TF32_OFF = 2.0  # levels, mean, of float32 as torch has it by default (TF32 on CUDA) and the same without TF32
 HALF_OFF = {"bfloat16": 4.0, "float16": 2.0}  # levels, mean, of half precision and float32
