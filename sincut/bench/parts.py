@@ -23,6 +23,7 @@ from sincut.config.sections import Config
 from sincut.devices import find_compute, peak_memory
 from sincut.errors import SincutError
 from sincut.files import make_folder
+from sincut.method.replay import EAGER_STEPS
 from sincut.method.term import Progress
 from sincut.method.training import Training
 from sincut.model.model import Model
@@ -51,7 +52,8 @@ APPLY_SECONDS = 5.0  # that translations are timed for, at least
 def training(config: Config, device: torch.device, seconds: float) -> dict[str, Any]:
     """Seconds of a training step: the mean over a cycle, of the medians of steps with the penalty and without.
 
-    The first cycle is not timed, nor more than one other that would go beyond `seconds`.
+    The first cycle is not timed, on a GPU those until steps are replayed; nor more than one other that would go beyond
+    `seconds`.
     """
     compute, began = find_compute(device), time.perf_counter()
     generator = torch.Generator().manual_seed(0)
@@ -67,7 +69,8 @@ def training(config: Config, device: torch.device, seconds: float) -> dict[str, 
     def cycle() -> list[float]:
         return [seconds_of(partial(step, place), compute)[0] for place in places]
 
-    last = sum(cycle())  # sets up what is set up once
+    for _ in range(1 if trained.cut.replayed is None else EAGER_STEPS + 1):
+        last = sum(cycle())  # sets up what is set up once, and on a GPU records steps
     bursts, cycles = list[Peaks]([peaks(config, compute)]), list[list[float]]()
     wanted = max(CYCLES, -(-LEAST_STEPS // len(places)))
     while not cycles or (len(cycles) < wanted and time.perf_counter() - began + last < seconds):
