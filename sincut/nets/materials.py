@@ -31,7 +31,8 @@ GRID = 8  # px between the places that patches are chosen from
 PURE = 0.85  # least purity of the places that patches are chosen from, as a share of the purest one's
 CHOICE = 48  # of these, at least so many: the purest
 FAINTEST = 1e-6  # variance of detail below which places count as equally strong
-ROUNDS = 30  # of k-means
+ROUNDS, BEGINNINGS = 20, 4  # of k-means
+AROUND = 8.0  # px: sigma of the blur of squared detail that weighs a pixel's colour
 SAMPLE = 4000  # pixels, at most about, that k-means sees
 SEED = 7  # of the hash
 
@@ -56,7 +57,8 @@ class Materials(nn.Module):
         """Choose the colours and the patches from the pictures of a target."""
         pictures = [_at_least(picture.float().cpu(), PATCH + GRID) for picture in target.pictures]
         coarse = [blurred(picture, FINE) for picture in pictures]
-        colours = _means(coarse, len(self.colours))
+        squared = [(picture - blur).square().mean(1) for picture, blur in zip(pictures, coarse, strict=True)]
+        colours = _means(coarse, squared, len(self.colours))
         self.colours.copy_(colours)
         places, purities, strengths = [], [], []
         for number, picture in enumerate(coarse):
@@ -66,8 +68,7 @@ class Materials(nn.Module):
             rows, columns = (torch.arange(side) * GRID for side in purity.shape[1:])
             places += [(number, int(top), int(left)) for top in rows for left in columns]
             purities.append(purity.flatten(1))
-            squared = (pictures[number] - picture).square().mean(1)
-            strengths.append(_over_patches(squared).flatten())
+            strengths.append(_over_patches(squared[number]).flatten())
         strength = torch.cat(strengths)
         for material, purity in enumerate(torch.cat(purities, dim=1)):
             for patch, index in enumerate(_spread(_usual(purity, strength), places)):
@@ -113,20 +114,37 @@ def _blended(patches: Tensor, places: Tensor, shares: Tensor) -> Tensor:
     return sums.view(*places.shape[:3], -1)
 
 
-def _means(pictures: list[Tensor], count: int) -> Tensor:
-    """The colours (count, 3) of pictures (1, 3, H, W): k-means, from pixels on that are far from each other."""
+def _means(pictures: list[Tensor], squared: list[Tensor], count: int) -> Tensor:
+    """The colours (count, 3) of pictures (1, 3, H, W) with squared detail (1, H, W), by weighted k-means.
+
+    A colour weighs the square root of its detail's amplitude: of a calm sky all colours have the same detail, next to
+    none, and where a cliff has many they should not share one with a sky of similar colour. The best of a few
+    beginnings by k-means++ is taken (Arthur and Vassilvitskii 2007).
+    """
     pixels = torch.cat([picture[0].flatten(1).T for picture in pictures])
-    pixels = pixels[:: 1 + len(pixels) // SAMPLE]
-    means = pixels.mean(0, keepdim=True)
-    for _ in range(count):
-        farthest = torch.cdist(pixels, means).amin(1).argmax()
-        means = torch.cat([means, pixels[farthest][None]])
-    means = means[1:]
+    weights = torch.cat([blurred(each[None], AROUND).clamp(min=FAINTEST).pow(0.25).flatten() for each in squared])
+    every, random = 1 + len(pixels) // SAMPLE, torch.Generator().manual_seed(0)
+    pixels, weights = pixels[::every], weights[::every]
+    tried = [_k_means(pixels, weights, count, random) for _ in range(BEGINNINGS)]
+    return min(tried, key=lambda means: float(_apart(pixels, weights, means).sum()))
+
+
+def _k_means(pixels: Tensor, weights: Tensor, count: int, random: torch.Generator) -> Tensor:
+    """K-means (count, 3) of pixels (P, 3) with weights (P,), from places on that k-means++ draws."""
+    means = pixels[torch.multinomial(weights, 1, generator=random)]
+    for _ in range(count - 1):
+        chances = _apart(pixels, weights, means) + FAINTEST * weights  # of an even picture all are as likely
+        means = torch.cat([means, pixels[torch.multinomial(chances, 1, generator=random)]])
     for _ in range(ROUNDS):
-        is_of = F.one_hot(torch.cdist(pixels, means).argmin(1), count).float()
+        is_of = F.one_hot(torch.cdist(pixels, means).argmin(1), count) * weights[:, None]
         members = is_of.sum(0)[:, None]
-        means = torch.where(members > 0, is_of.T @ pixels / members.clamp(min=1), means)
+        means = torch.where(members > 0, is_of.T @ pixels / members.clamp(min=FAINTEST), means)
     return means
+
+
+def _apart(pixels: Tensor, weights: Tensor, means: Tensor) -> Tensor:
+    """Weighted squares (P,) of the distances of pixels (P, 3) to the nearest of K means (K, 3)."""
+    return torch.cdist(pixels, means).amin(1).square() * weights
 
 
 def _over_patches(values: Tensor) -> Tensor:

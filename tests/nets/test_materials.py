@@ -5,7 +5,7 @@ import torch
 from helpers import gradient_of
 
 from sincut.config.networks import Networks
-from sincut.nets.materials import PATCH, Materials
+from sincut.nets.materials import PATCH, Materials, _means
 from sincut.nets.pooled import Pool
 from sincut.nets.stylegan2 import PyramidGenerator, StyleGenerator
 
@@ -107,3 +107,13 @@ def test_g_mixes_details_by_colour_and_learns_to_do_it_otherwise(kind: type[Styl
     assert torch.equal(generator(x, noise[:, :1]), x)  # without detail there is none
     generator(x, noise).square().sum().backward()
     assert gradient_of(generator.mixture.get_parameter("weight")).abs().sum() > 0
+
+
+def test_colours_are_near_those_that_have_detail() -> None:
+    ramp = torch.linspace(-0.9, 0.5, 300).expand(250, 300)
+    picture = torch.stack([ramp, ramp, ramp + 0.5])[None].clone()  # a calm sky of many colours
+    picture[:, :, 170:, :80] = 0.1  # a rock
+    rough = torch.full((1, 250, 300), 1e-5)
+    rough[:, 170:, :80] = 0.04
+    away = [float((_means([picture], [each], 3) - 0.1).norm(dim=1).min()) for each in (torch.ones_like(rough), rough)]
+    assert away[1] < 0.4 * away[0]
