@@ -60,7 +60,7 @@ class Materials(nn.Module):
         squared = [(picture - blur).square().mean(1) for picture, blur in zip(pictures, coarse, strict=True)]
         colours = _means(coarse, squared, len(self.colours))
         self.colours.copy_(colours)
-        places, purities, strengths = [], [], []
+        places, purities, strengths, peaks = [], [], [], []
         for number, picture in enumerate(coarse):
             nearest = torch.cdist(picture[0].flatten(1).T, colours).argmin(1).view(picture.shape[2:])
             is_of = F.one_hot(nearest, len(colours)).permute(2, 0, 1).float()
@@ -69,9 +69,10 @@ class Materials(nn.Module):
             places += [(number, int(top), int(left)) for top in rows for left in columns]
             purities.append(purity.flatten(1))
             strengths.append(_over_patches(squared[number]).flatten())
-        strength = torch.cat(strengths)
+            peaks.append(_peaks_of_patches(squared[number]).flatten())
+        strength, peak = torch.cat(strengths), torch.cat(peaks)
         for material, purity in enumerate(torch.cat(purities, dim=1)):
-            for patch, index in enumerate(_spread(_usual(purity, strength), places)):
+            for patch, index in enumerate(_spread(_usual(purity, strength, peak), places)):
                 number, top, left = places[index]
                 part = (0, slice(None), slice(top, top + PATCH), slice(left, left + PATCH))
                 detail = (pictures[number][part] - coarse[number][part]).permute(1, 2, 0)
@@ -152,16 +153,22 @@ def _over_patches(values: Tensor) -> Tensor:
     return F.avg_pool2d(F.avg_pool2d(values, GRID), PATCH // GRID, 1)
 
 
-def _usual(purity: Tensor, strength: Tensor) -> list[int]:
-    """Numbers of the purest places, those first whose detail is as strong as is usual among them; half of them.
+def _peaks_of_patches(values: Tensor) -> Tensor:
+    """Largest means (C, rows, columns) of (C, H, W) over cells of `GRID` px, of each place of a patch."""
+    return F.max_pool2d(F.avg_pool2d(values, GRID), PATCH // GRID, 1)
+
+
+def _usual(purity: Tensor, strength: Tensor, peak: Tensor) -> list[int]:
+    """Numbers of the purest places, those first whose detail is even, and as strong as is usual among them; half.
 
     A few places have the material's colour and another one's detail, as surf in front of rocks: they would show as
-    specks. Purities and the variances of the detail, `strength`, are (P,).
+    specks. Some have a single thing, such as a boat: it would be seen to come again and again. Purities, the variances
+    of the detail, `strength`, and their `peak` in a small part, are (P,).
     """
     order = purity.argsort(descending=True, stable=True)
     pure = order[: max(CHOICE, int((purity >= PURE * purity.max()).sum()))]
     strengths = strength[pure].clamp(min=FAINTEST)
-    unusual = (strengths / strengths.median()).log().abs()
+    unusual = (strengths / strengths.median()).log().abs() + (peak[pure].clamp(min=FAINTEST) / strengths).log()
     return [int(index) for index in pure[unusual.argsort(stable=True)[: -(-len(pure) // 2)]]]
 
 
