@@ -29,13 +29,14 @@ Results = list[Tensor]
 
 
 def check(work: Callable[[torch.device], Results], monkeypatch: pytest.MonkeyPatch) -> None:
-    """Do some work here and elsewhere, which must give the same."""
+    """Do some work here and elsewhere, which must give the same but for last bits, which some processors add."""
     here = work(CPU)
     with elsewhere(monkeypatch) as device:
         there = [result.cpu() for result in work(device)]
     assert len(here) == len(there) > 0
     for a, b in zip(here, there, strict=True):
-        assert torch.equal(a, b) and a.isfinite().all()
+        torch.testing.assert_close(a, b, atol=1e-6, rtol=1e-5)
+        assert a.isfinite().all()
 
 
 def trained(preset: str, device: torch.device, sets: bool) -> Results:
