@@ -28,14 +28,14 @@ from sincut.translation.translator import Translator
 Results = list[Tensor]
 
 
-def check(work: Callable[[torch.device], Results], monkeypatch: pytest.MonkeyPatch) -> None:
-    """Do some work here and elsewhere, which must give the same but for last bits, which some processors add."""
+def check(work: Callable[[torch.device], Results], monkeypatch: pytest.MonkeyPatch, off: float = 0.0) -> None:
+    """Do some work here and elsewhere, which must give the same; or with `off`, the same to so much."""
     here = work(CPU)
     with elsewhere(monkeypatch) as device:
         there = [result.cpu() for result in work(device)]
     assert len(here) == len(there) > 0
     for a, b in zip(here, there, strict=True):
-        torch.testing.assert_close(a, b, atol=1e-6, rtol=1e-5)
+        torch.testing.assert_close(a, b, atol=off, rtol=10 * off)
         assert a.isfinite().all()
 
 
@@ -72,7 +72,7 @@ def test_the_stand_in_refuses_what_an_accelerator_refuses(monkeypatch: pytest.Mo
 def test_a_training_moves_its_tensors(preset: str, sets: bool, monkeypatch: pytest.MonkeyPatch) -> None:
     for name, few in {"ITERATIONS": 2, "PLACES": 60, "PLACES_OF_SET": 120, "SIDE": 40}.items():
         monkeypatch.setattr(guide, name, few)
-    check(lambda device: trained(preset, device, sets), monkeypatch)
+    check(lambda device: trained(preset, device, sets), monkeypatch, 1e-6)  # with AVX2 last bits differ in one
 
 
 def test_translating_and_drawing_move_their_tensors(monkeypatch: pytest.MonkeyPatch) -> None:

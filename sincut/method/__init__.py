@@ -3,17 +3,6 @@
 # In this order: each imports only those before it.
 MODULES = (
     *("losses", "crops", "guide", "sides", "term", "terms", "nce", "bank", "critic", "constraints", "registry"),
-    *(
-        "average",
-        "descent",
-        "replay",
-        "step",
-        "cyclegan",
-        "methods",
-        "ensemble",
-        "training",
-        "plan",
-        "loop",
-        "algorithms",
-    ),
+    *("average", "descent", "replay", "step", "cyclegan", "methods", "ensemble", "training", "plan", "loop"),
+    "algorithms",
 )

@@ -174,14 +174,8 @@ class Cut:
     def translate(self, x: Tensor, y: Tensor, aligned: Mapping[str, Tensor]) -> Seen:
         """fake = G(x), if a term needs it same = G(y), and what other ways there are, of crops (N, 3, crop, crop)."""
         both = any(term.needs_same for term in self.terms)
-        seen = translated(
-            self.generator,
-            x,
-            y,
-            both,
-            partial(noise_like, random=self.random, generator=self.generator, draws=self.draws),
-            aligned,
-        )
+        noise_for = partial(noise_like, random=self.random, generator=self.generator, draws=self.draws)
+        seen = translated(self.generator, x, y, both, noise_for, aligned)
         return seen._replace(ways={name: way(seen) for name, way in self.ways.items()})
 
     def networks(self) -> dict[str, nn.Module]:

@@ -64,12 +64,13 @@ class Materials(nn.Module):
         for number, picture in enumerate(coarse):
             nearest = torch.cdist(picture[0].flatten(1).T, colours).argmin(1).view(picture.shape[2:])
             is_of = F.one_hot(nearest, len(colours)).permute(2, 0, 1).float()
-            purity = _over_patches(is_of)  # (K, rows, columns)
+            purity = F.avg_pool2d(F.avg_pool2d(is_of, GRID), PATCH // GRID, 1)  # (K, rows, columns), `GRID` px apart
             rows, columns = (torch.arange(side) * GRID for side in purity.shape[1:])
             places += [(number, int(top), int(left)) for top in rows for left in columns]
             purities.append(purity.flatten(1))
-            strengths.append(_over_patches(squared[number]).flatten())
-            peaks.append(_peaks_of_patches(squared[number]).flatten())
+            cells = F.avg_pool2d(squared[number], GRID)
+            strengths.append(F.avg_pool2d(cells, PATCH // GRID, 1).flatten())
+            peaks.append(F.max_pool2d(cells, PATCH // GRID, 1).flatten())
         strength, peak = torch.cat(strengths), torch.cat(peaks)
         for material, purity in enumerate(torch.cat(purities, dim=1)):
             for patch, index in enumerate(_spread(_usual(purity, strength, peak), places)):
@@ -146,16 +147,6 @@ def _k_means(pixels: Tensor, weights: Tensor, count: int, random: torch.Generato
 def _apart(pixels: Tensor, weights: Tensor, means: Tensor) -> Tensor:
     """Weighted squares (P,) of the distances of pixels (P, 3) to the nearest of K means (K, 3)."""
     return torch.cdist(pixels, means).amin(1).square() * weights
-
-
-def _over_patches(values: Tensor) -> Tensor:
-    """Means (C, rows, columns) of (C, H, W) over each place of a patch, `GRID` px apart."""
-    return F.avg_pool2d(F.avg_pool2d(values, GRID), PATCH // GRID, 1)
-
-
-def _peaks_of_patches(values: Tensor) -> Tensor:
-    """Largest means (C, rows, columns) of (C, H, W) over cells of `GRID` px, of each place of a patch."""
-    return F.max_pool2d(F.avg_pool2d(values, GRID), PATCH // GRID, 1)
 
 
 def _usual(purity: Tensor, strength: Tensor, peak: Tensor) -> list[int]:
