@@ -26,15 +26,14 @@ def step_tflop(config: Config) -> float:
     do not. A backward pass costs two forward passes, one for the weights and one for the data. A step has: G on its
     crops and back; the encoder, up to the last layer of PatchNCE, on the translations and back (the keys are reused,
     but where a momentum encoder makes them); D on real and fake tiles and back; D on the fake tiles and back to the
-    data only; and every `r1_every` steps the gradient at the real tiles (one pass) and its derivative (three). A second
-    discriminator adds a tile for each crop; other translations of a step, such as CycleGAN's, count as G's crops, and
-    those that a D judges as its tiles.
+    data only; and every `r1_every` steps the gradient at the real tiles (one pass) and its derivative (three). Other
+    translations of a step, such as CycleGAN's, count as G's crops, and those that a D judges as its tiles.
     """
     losses, crops = config.losses, config.crops
     encoder, shallow, decoder, critic = forward_tflop(config)
     translated = crops.count * config.translated
     queries = crops.count * (1 + losses.identity) if losses.nce else 0
-    each = (crops.size // crops.tile) ** 2 + config.has_large_critic  # tiles of a crop, and as many fake ones
+    each = (crops.size // crops.tile) ** 2  # tiles of a crop, and as many fake ones
     real = crops.count * each * config.judged
     keys = queries if losses.negatives != "internal" else 0  # encoded anew
     generator = 3 * (encoder + decoder) * translated + shallow * (3 * queries + keys)

@@ -81,9 +81,6 @@ class Losses:
     turn: str = choice(
         "rotation", ("rotation", "flip"), "with geometry: by 90 degrees clockwise, or mirrored top-bottom"
     )
-    large: float = number(
-        0.0, 0, 1000, "weight of a second discriminator, which sees whole crops reduced to the size of a tile; 0: none"
-    )
     guide: float = number(
         0.0, 0, 10_000, "first weight of the coarse guide, the target's blurred colours laid out as the source; 0: none"
     )
@@ -311,11 +308,6 @@ class Config:
     def has_way_back(self) -> bool:
         """True if there is a second generator, which translates the target's crops back."""
         return self.method.algorithm == "cyclegan"
-
-    @property
-    def has_large_critic(self) -> bool:
-        """True if there is a second discriminator, of whole crops; if a tile is a whole crop, there is none."""
-        return self.losses.large > 0 and self.crops.tile < self.crops.size
 
     def to_dict(self) -> dict[str, dict[str, Any]]:
         """Values by section and key, as in a TOML preset."""

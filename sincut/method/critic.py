@@ -1,16 +1,14 @@
-"""A critic: a discriminator D, its view of the crops, and the adversarial loss of D and of G.
+"""A critic: a discriminator D, the tiles that it sees, and the adversarial loss of D and of G.
 
 The loss is the non-saturating one with the R1 penalty, or that of least squares (see `losses.py`). D sees tiles of the
 crops instead of whole crops, which bounds what it can memorise of two single pictures (Park et al. 2020, appendix).
-Ours is a second critic of whole crops, downsampled to the size of a tile.
 """
-
-from collections.abc import Callable
 
 import torch
 from torch import Tensor
 
 from sincut.config.sections import Losses
+from sincut.method.crops import tiles
 from sincut.method.losses import (
     adversarial,
     discrimination,
@@ -30,28 +28,20 @@ GANS = {  # by `losses.gan`, the losses of G and of D
 class Critic:
     """A discriminator D with its part of L_D and L_G.
 
-    `view` maps crops (N, 3, crop, crop) to what D sees, (T, 3, tile, tile). `weight` is that of its loss in L_G.
-    `suffix` ends the names of its losses and of its tensors in a checkpoint. `way` is the name of the translation that
-    it judges, if that is another one than G(x).
+    `tile` is the side in px of what D sees. `way` is the name of the translation that it judges, if that is another one
+    than G(x); it ends the names of its losses and of its tensors in a checkpoint.
     """
 
-    def __init__(
-        self,
-        network: Discriminator,
-        view: Callable[[Tensor], Tensor],
-        losses: Losses,
-        weight: float = 1.0,
-        suffix: str = "",
-        way: str = "",
-    ) -> None:
-        self.network, self.view, self.weight, self.suffix, self.way = network, view, weight, suffix, way
+    def __init__(self, network: Discriminator, losses: Losses, tile: int, way: str = "") -> None:
+        self.network, self.tile, self.way = network, tile, way
+        self.suffix = f"_{way}" if way else ""
         self.r1, self.r1_every = losses.r1, losses.r1_every
         self.loss_of_g, self.loss_of_d = GANS[losses.gan]
 
     def views(self, seen: Seen) -> tuple[Tensor, Tensor]:
         """What D sees of the real crops and of the translation that is to look like them, (T, 3, tile, tile) each."""
         judged = seen.ways[self.way] if self.way else seen
-        return self.view(judged.y), self.view(judged.fake)
+        return tiles(judged.y, self.tile), tiles(judged.fake, self.tile)
 
     def penalises(self, step: int) -> bool:
         """True if step number `step` of the run has the R1 penalty."""
@@ -73,4 +63,4 @@ class Critic:
 
     def generator_loss(self, fake: Tensor) -> list[Part]:
         """The adversarial part of L_G, of views (T, 3, tile, tile) of the translation."""
-        return [Part(f"G{self.suffix}", self.weight, self.loss_of_g(self.network(fake)))]
+        return [Part(f"G{self.suffix}", 1.0, self.loss_of_g(self.network(fake)))]

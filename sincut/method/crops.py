@@ -153,11 +153,6 @@ def tiles(crops: Tensor, size: int) -> Tensor:
     return extract_tensor_patches(crops, window_size=size, stride=size).flatten(0, 1)  # (N, T/N, 3, s, s) -> (T, ...)
 
 
-def downsampled(crops: Tensor, size: int) -> Tensor:
-    """(N, 3, crop, crop) -> (N, 3, size, size): means over cells of crop / size px a side; differentiable."""
-    return F.avg_pool2d(crops, crops.shape[-1] // size)
-
-
 def scaled_size(h: int, w: int, config: Crops, draw: list[float]) -> tuple[int, int]:
     """Height and width in px of an (H, W) picture at a random scale; `draw` are two numbers in 0..1.
 

@@ -29,7 +29,7 @@ from sincut.devices import Compute
 from sincut.method import registry
 from sincut.method.average import Averages
 from sincut.method.critic import Critic
-from sincut.method.crops import downsampled, tiles, without_excess
+from sincut.method.crops import without_excess
 from sincut.method.descent import Descent
 from sincut.method.replay import Batch, Replayed
 from sincut.method.sides import Side, Sides
@@ -92,8 +92,6 @@ class Cut:
         self.critics = [self._critic(like)]
         ingredients = Ingredients(config, self.generator, self.random)
         self.terms: list[Term] = registry.shipped_terms(ingredients, self.sides)
-        if config.has_large_critic:
-            self.critics.append(self._critic(like, large=True))
         self.terms += registry.own_terms(ingredients)
         self.ways: dict[str, Way] = {}  # other translations of a step, which have critics of their own
         for term in self.terms:
@@ -109,24 +107,19 @@ class Cut:
         return generator
 
     def add_way(self, name: str, way: Way, like: Pool | None) -> None:
-        """Let each step make another translation, told from the pictures that it imitates by critics of its own.
+        """Let each step make another translation, told from the pictures that it imitates by a critic of its own.
 
         `like` holds these, for `Discriminator.normalise_by`; None: off.
         """
         self.ways[name] = way
         self.critics.append(self._critic(like, name))
-        if self.config.has_large_critic:
-            self.critics.append(self._critic(like, name, large=True))
 
-    def _critic(self, like: Pool | None, way: str = "", large: bool = False) -> Critic:
-        """A D of the tiles of crops; or with `large` (ours) of whole crops, downsampled to the size of a tile."""
+    def _critic(self, like: Pool | None, way: str = "") -> Critic:
         config = self.config
         network = make_discriminator(config.networks, config.crops.tile)
         if like is not None:  # ours: fine detail amplified where a picture has little of it
             network.normalise_by(like, config.networks.detail)
-        view = partial(downsampled if large else tiles, size=config.crops.tile)
-        suffix = ("_large" if large else "") + (f"_{way}" if way else "")
-        return Critic(network, view, config.losses, config.losses.large if large else 1.0, suffix, way)
+        return Critic(network, config.losses, config.crops.tile, way)
 
     def step(self, rate: float, progress: Progress, count: int | None = None) -> dict[str, Tensor]:
         """One update of D, then of G and H, from `count` random crops of each picture (`crops.count` by default).

@@ -21,7 +21,7 @@ from sincut.errors import ModelError
 from sincut.files import write_whole
 
 FORMAT = "sincut"
-VERSION = 10
+VERSION = 11
 MODEL_FILE = "model.safetensors"
 MODEL_BEFORE = "model-before.safetensors"  # of a run that was made longer: its model until then
 CHECKPOINT_FILE = "checkpoint.safetensors"
@@ -33,7 +33,7 @@ Settings = Mapping[str, Mapping[str, Any]]  # values by section and key
 CAME_WITH: dict[int, Settings] = {
     2: {"colour": {"smooth": 0.0}, "networks": {"smooth": 0.0}},
     3: {"colour": {"grain": False, "balance": False}},
-    4: {"losses": {"large": 0.0}, "networks": {"detail": 0.0}},
+    4: {"networks": {"detail": 0.0}},
     5: {"networks": {"noise": False}, "schedule": {"enough_steps": 0}},
     7: {"crops": {"places": 1}},
     8: {"ensemble": {"members": 1}},
@@ -46,9 +46,8 @@ DEFAULTS_UNTIL_8: Settings = {
     "networks": {"stem": 16, "inner": 48, "noise": True, "residual": 1.0, "smooth": 3.0, "discriminator": 0.5,
                  "detail": 3.0},
     "colour": {"smooth": 3.0, "map": True, "grain": True, "balance": True},
-    "losses": {"nce": 1.7, "identity": False, "same": 0.0, "large": 1.0, "guide": 300.0, "guide_until": 0.5,
-               "guide_end": 0.15, "layers": [0, 2, 4], "patches": 4, "spread": True, "false_negatives": 0.9,
-               "r1_every": 4},
+    "losses": {"nce": 1.7, "identity": False, "same": 0.0, "guide": 300.0, "guide_until": 0.5, "guide_end": 0.15,
+               "layers": [0, 2, 4], "patches": 4, "spread": True, "false_negatives": 0.9, "r1_every": 4},
     "optimisation": {"learning_rate": 0.006, "full_rate_steps": 1000, "ema": 0.999},
     "schedule": {"steps": 0, "minutes": 15.0, "least_steps": 600, "enough_steps": 600},
     "ensemble": {"members": 3, "steps": 300},
@@ -126,7 +125,8 @@ def _upgraded(
         for settings in (*(CAME_WITH[v] for v in CAME_WITH if version < v), *defaults):
             for section, values in settings.items():
                 config[section] = {**values, **config.get(section, {})}
-        if version == 9:
+        config["losses"].pop("large", None)  # of formats before 11: the weight of a second discriminator
+        if version >= 9:
             return tensors, {**metadata, "config": json.dumps(config)}
         config["schedule"].pop("most_steps", None)  # of formats before 7
         networks = config["networks"]

@@ -56,9 +56,7 @@ SHARE = 0.01  # of a training's time, at most, that is spent on rewriting its pa
 # The meaning of the losses, in the order in which they are shown.
 LOSSES = {
     "D": "discriminator",
-    "D_large": "discriminator of large forms",
     "G": "generator",
-    "G_large": "generator, large forms",
     "NCE": "PatchNCE",
     "same": "photo left as it is",
     "distance": "distances between crops",

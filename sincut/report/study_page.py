@@ -26,7 +26,7 @@ COARSE = 0.05  # megapixels, at which outlines are looked for
 LEFT_OUT = ("seconds", "members", *UNTOUCHED)  # of the columns in the files
 MEASURED = ("step_seconds", "memory_gb")  # and not counted
 TITLES = {"step_seconds": "s/step", "memory_gb": "GB", "psnr_output": "PSNR", "ssim_output": "SSIM"}
-NETWORKS = {"generator": "G", "discriminator": "D", "discriminator_large": "D large", "projector": "H"}
+NETWORKS = {"generator": "G", "discriminator": "D", "projector": "H"}
 
 
 class StudyPage:

@@ -14,7 +14,7 @@ from rich.console import Console
 from sincut.cli.progress import Reporter, TimeLeft
 from sincut.events import Advanced, Planned, Progress
 
-LOSSES = {"D": 0.7471, "D_large": 0.6393, "G": 1.0883, "G_large": 0.9694, "NCE": 0.4452, "guide": 0.1394}
+LOSSES = {"D": 0.7471, "G": 1.0883, "NCE": 0.4452, "guide": 0.1394}
 
 
 def line(columns: int, *events: Advanced | Planned | Progress) -> str:

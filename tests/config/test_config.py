@@ -143,7 +143,7 @@ def test_published_presets_are_faithful() -> None:
             "gan": "non-saturating",
             **{"nce": 4.0, "identity": True, "same": 1.0, "layers": [0, 1, 2, 3, 5], "patches": 256},
             **{"temperature": 0.07, "r1": 1.0, "r1_every": 1, "flip_equivariance": False, "own": {}},
-            **{"large": 0.0, "guide": 0.0, "guide_until": 0.5, "guide_end": 0.15},
+            **{"guide": 0.0, "guide_until": 0.5, "guide_end": 0.15},
             **{"spread": False, "false_negatives": 1.0, "cycle": 0.0},
             **{"distance": 0.0, "self_distance": 0.0, "geometry": 0.0, "turn": "rotation"},
             **{"spread": False, "false_negatives": 1.0, "cycle": 0.0, "negatives": "internal", "most_negatives": 0},
@@ -330,7 +330,7 @@ def test_minutes_count_even_where_the_preset_fixes_a_number_of_steps() -> None:
 def test_the_preset_file_that_docs_show_is_one(tmp_path: Path) -> None:
     (shown,) = re.findall(r"```toml\n(.*?)```", (ROOT / "docs" / "presets.md").read_text(encoding="utf-8"), re.DOTALL)
     (tmp_path / "mine.toml").write_text(shown)
-    (tmp_path / "other.toml").write_text('extends = "mine.toml"\n[losses]\nlarge = 0.0\n')
+    (tmp_path / "other.toml").write_text('extends = "mine.toml"\n[losses]\nguide = 0.0\n')
     mine, other, quick = (load_preset(str(name)) for name in (tmp_path / "mine.toml", tmp_path / "other.toml", "quick"))
     assert set(mine.config.changes(quick.config)) == {"crops.count"} and "16 cores" in mine.why["crops.count"]
-    assert set(other.config.changes(mine.config)) == {"losses.large"}
+    assert set(other.config.changes(mine.config)) == {"losses.guide"}

@@ -14,7 +14,6 @@ from sincut.method.crops import (
     check_size,
     distinct_parts,
     distinct_places,
-    downsampled,
     random_crops,
     scaled_size,
     tiles,
@@ -186,10 +185,3 @@ def test_small_pictures_are_refused_with_the_remedy() -> None:
     with pytest.raises(ImageError, match=r"me\.jpg.*crops\.count"):
         check_size("me.jpg", 128, 128, Crops(low=128, high=128, count=4, own_scales=False))
     check_size("me.jpg", 128, 128, Crops(low=384, high=1024))
-
-
-def test_crops_are_made_as_small_as_a_tile() -> None:
-    crops = torch.rand(2, 3, 64, 64)
-    small = downsampled(crops, 16)
-    assert small.shape == (2, 3, 16, 16)
-    torch.testing.assert_close(small[1, 2, 3, 5], crops[1, 2, 12:16, 20:24].mean())

@@ -24,7 +24,7 @@ from sincut.config.sections import Config, overlay
 from sincut.devices import Compute
 from sincut.errors import ConfigError
 from sincut.events import Checkpoint
-from sincut.method.crops import downsampled, random_crops, tiles
+from sincut.method.crops import random_crops, tiles
 from sincut.method.cyclegan import Backwards, Cycle, CycleGan
 from sincut.method.term import Progress, Seen, noise_like
 from sincut.method.terms import Same
@@ -62,14 +62,11 @@ def plain_step(training: Training) -> dict[str, float]:
     fake_y, fake_x = g(x, n_g[: len(x)]), f(y, n_f[: len(x)])
     same_y, same_x = (g(y, n_g[len(x) :]), f(x, n_f[len(x) :])) if losses.same else (y, x)
     networks = {critic.suffix: critic.network for critic in cut.critics}
-    seen = {
-        suffix: (downsampled if "large" in suffix else tiles, *((x, fake_x) if "back" in suffix else (y, fake_y)))
-        for suffix in networks
-    }
+    seen = {"": (y, fake_y), "_back": (x, fake_x)}
     values, total = {}, torch.zeros(())
-    for suffix, (view, real, fake) in seen.items():
-        network, shown = networks[suffix], view(real, config.crops.tile).detach().requires_grad_()
-        taken, refused = network(shown), network(view(fake, config.crops.tile).detach())
+    for suffix, (real, fake) in seen.items():
+        network, shown = networks[suffix], tiles(real, config.crops.tile).detach().requires_grad_()
+        taken, refused = network(shown), network(tiles(fake, config.crops.tile).detach())
         values[f"D{suffix}"] = (softplus(refused).mean() + softplus(-taken).mean()) / 2
         (slope,) = torch.autograd.grad(taken.sum(), shown, create_graph=True)
         penalty = slope.square().sum((1, 2, 3)).mean() / 2
@@ -80,9 +77,9 @@ def plain_step(training: Training) -> dict[str, float]:
     for network in networks.values():
         network.requires_grad_(False)
     total = torch.zeros(())
-    for suffix, (view, _, fake) in seen.items():
-        values[f"G{suffix}"] = softplus(-networks[suffix](view(fake, config.crops.tile))).mean()
-        total = total + (losses.large if "large" in suffix else 1) * values[f"G{suffix}"]
+    for suffix, (_, fake) in seen.items():
+        values[f"G{suffix}"] = softplus(-networks[suffix](tiles(fake, config.crops.tile))).mean()
+        total = total + values[f"G{suffix}"]
     values["cycle"], values["cycle_back"] = (
         (again - given).abs().mean() for again, given in ((f(fake_y, noise(f, 1)), x), (g(fake_x, noise(g, 1)), y))
     )
@@ -168,7 +165,7 @@ def test_published_weights() -> None:
 def test_the_source_is_normalised_for_the_critic_that_judges_its_look() -> None:
     flat = torch.full((1, 3, 72, 90), 0.8)  # two even halves: no texture, so that detail is amplified
     flat[..., 45:] = -0.4
-    config = overlay(over("standard"), {"losses": {"large": 0.0}, "colour": {"map": False}})
+    config = overlay(over("standard"), {"colour": {"map": False}})
     training = Training(flat, 0.5 * flat, config, PLAIN)
     there, back = training.cut.critics
     assert (there.suffix, back.suffix) == ("", "_back") and there.network.detail == back.network.detail > 0

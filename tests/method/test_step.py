@@ -1,6 +1,6 @@
 """The step against the plain method, written twice."""
 
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 from dataclasses import replace
 from functools import partial
 from typing import Any
@@ -38,10 +38,6 @@ def plain_step(training: Training) -> tuple[dict[str, float], list[torch.Tensor]
     Returns the losses and the gradients of D, which the step of G overwrites; G's and H's stay in their weights.
     """
 
-    def half(crops: torch.Tensor) -> torch.Tensor:
-        n, c, h, w = crops.shape
-        return crops.view(n, c, h // 2, 2, w // 2, 2).mean((3, 5))
-
     config, losses, random, cut = training.config, training.config.losses, training.random, training.cut
     generator, critics = cut.generator, {critic.suffix: critic.network for critic in cut.critics}
     source, target = (side.pictures[0] for side in (training.sides.source, training.sides.target))
@@ -52,19 +48,16 @@ def plain_step(training: Training) -> tuple[dict[str, float], list[torch.Tensor]
     noise = noise_like(torch.cat([x, y]) if both else x, random, generator)
     fake = generator(x, noise[: len(x)])
     same = generator(y, noise[len(x) :]) if both else torch.empty(0)
-    sizes: dict[str, Callable[[torch.Tensor], torch.Tensor]] = {"": lambda crops: tiles(crops, config.crops.tile)}
-    if losses.large and config.crops.tile < config.crops.size:
-        sizes["_large"] = half
-    views = {name: (view, y, fake) for name, view in sizes.items()}
+    views = {"": (y, fake)}
     if losses.geometry:  # GcGAN: the turned pictures are domains of their own
         turned_x, turned_y, turned_noise = (turned(each, losses.turn) for each in (x, y, noise[: len(x)]))
         turned_fake = generator(turned_x, turned_noise)
-        views |= {f"{name}_turned": (view, turned_y, turned_fake) for name, view in sizes.items()}
+        views["_turned"] = turned_y, turned_fake
     assert set(views) == set(critics)
     values, loss = {}, torch.zeros(())
-    for name, (view, shown, made) in views.items():
-        real_tiles, critic = view(shown).detach().requires_grad_(), critics[name]
-        real, rejected = critic(real_tiles), critic(view(made).detach())
+    for name, (shown, made) in views.items():
+        real_tiles, critic = tiles(shown, config.crops.tile).detach().requires_grad_(), critics[name]
+        real, rejected = critic(real_tiles), critic(tiles(made, config.crops.tile).detach())
         if losses.gan == "lsgan":
             values[f"D{name}"] = (rejected**2).mean() / 2 + ((1 - real) ** 2).mean() / 2
         else:
@@ -78,10 +71,10 @@ def plain_step(training: Training) -> tuple[dict[str, float], list[torch.Tensor]
     d_gradients = [gradient_of(parameter).clone() for critic in critics.values() for parameter in critic.parameters()]
     optimiser.step()
     total = torch.zeros(())
-    for name, (view, _, made) in views.items():
-        verdict = critics[name](view(made))
+    for name, (_, made) in views.items():
+        verdict = critics[name](tiles(made, config.crops.tile))
         values[f"G{name}"] = ((1 - verdict) ** 2).mean() if losses.gan == "lsgan" else adversarial(verdict)
-        total = total + (losses.large if "large" in name else 1) * values[f"G{name}"]
+        total = total + values[f"G{name}"]
     if losses.nce:
         values["NCE"] = plain_nce(training, ((x, fake), (y, same)) if losses.identity else ((x, fake),))
         total = total + losses.nce * values["NCE"]
@@ -214,8 +207,7 @@ def critics_of(training: Training) -> list[torch.nn.Parameter]:
         ("standard+identity+internal-and-external+fifteen-negatives", {"losses": {"most_negatives": 3, "guide": 0.0}}),
         ("external+fifteen-negatives+separate-encoders", {}),
         ("cut+external+separate-encoders", {}),
-        ("standard", {"losses": {"identity": True, "same": 1.0, "guide": 0.0, "large": 0.0}}),
-        ("standard", {"losses": {"large": 2.5}}),
+        ("standard", {"losses": {"identity": True, "same": 1.0, "guide": 0.0}}),
         ("standard", {"losses": {"nce": 0.0}}),
         ("standard", {"losses": {"distance": 1.0, "self_distance": 0.5, "geometry": 3.0, "turn": "flip"}}),
         ("paper", {"losses": {"geometry": 20.0}}),  # beside G(y)

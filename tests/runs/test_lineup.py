@@ -12,7 +12,7 @@ from sincut.runs.lineup import ABLATIONS, Lineup
 @pytest.fixture
 def mine(tmp_path: Path) -> Path:
     path = tmp_path / "mine.toml"
-    path.write_text('about = "mine"\nextends = "standard"\n[losses]\nlarge = 0.0\n')
+    path.write_text('about = "mine"\nextends = "standard"\n[losses]\nguide = 0.0\n')
     return path
 
 
@@ -20,7 +20,7 @@ def test_presets_that_are_named_stand_as_they_are(mine: Path) -> None:
     lineup = Lineup.of(["standard", str(mine), "paper"], steps=20)
     assert [entry.name for entry in lineup.entries] == ["standard", "mine", "paper"]
     assert lineup.length == "20 steps" and {config.schedule.steps for config in lineup.configs} == {20}
-    assert lineup.entries[0].changes == {} and lineup.entries[1].changes == {"losses.large": (0.0, 1.0)}
+    assert lineup.entries[0].changes == {} and lineup.entries[1].changes == {"losses.guide": (0.0, 300.0)}
     assert lineup.entries[1].about == "mine"
     assert {config.output.previews for config in lineup.configs} == {0}
 
@@ -38,7 +38,7 @@ def test_all_trainings_have_the_minutes_of_the_first_unless_told() -> None:
 
 
 def test_what_comes_to_the_same_settings_is_left_out_and_told(mine: Path) -> None:
-    lineup = Lineup.of(["standard", str(mine)], steps=5, flags=["losses.large=0"])
+    lineup = Lineup.of(["standard", str(mine)], steps=5, flags=["losses.guide=0"])
     assert [entry.name for entry in lineup.entries] == ["standard"]
     assert lineup.notes == ("mine is left out: its settings are those of standard",)
 
@@ -46,7 +46,7 @@ def test_what_comes_to_the_same_settings_is_left_out_and_told(mine: Path) -> Non
 def test_names_are_those_of_folders_and_each_is_of_one_preset(mine: Path, tmp_path: Path) -> None:
     over = Lineup.of([str(mine)], "quick", steps=1)
     assert [entry.name for entry in over.entries] == ["quick", "quick+mine"]
-    assert over.entries[1].about == "mine: mine" and set(over.entries[1].changes) == {"losses.large"}
+    assert over.entries[1].about == "mine: mine" and set(over.entries[1].changes) == {"losses.guide"}
     (tmp_path / "other").mkdir()
     again = tmp_path / "other" / "Mine.toml"
     again.write_text('extends = "standard"\n')
