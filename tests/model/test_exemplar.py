@@ -74,7 +74,7 @@ def test_a_model_file_keeps_every_pixel_of_it(tiny: Config, tmp_path: Path) -> N
     assert describe(path) == (again.config, again.provenance)
     tensors, metadata = load_tensors(path)
     assert tensors[TENSOR].dtype == torch.uint8 and json.loads(metadata["exemplar"]) == [40, 30]
-    assert metadata["version"] == "10" and len(tensors[TENSOR]) < 30 * 40 * 3
+    assert metadata["version"] == "11" and len(tensors[TENSOR]) < 30 * 40 * 3
 
 
 def test_a_model_without_one_says_nothing_of_it(tiny: Config, tmp_path: Path) -> None:
@@ -187,7 +187,7 @@ def test_a_model_file_keeps_the_exemplars_of_a_set(tiny: Config, tmp_path: Path)
     assert again.exemplar_sizes == exemplar_sizes(path) == ((20, 30), (21, 30), (22, 30))
     tensors, metadata = load_tensors(path)
     assert {"exemplar.png", "exemplar.1.png", "exemplar.2.png"} <= set(tensors)
-    assert metadata["version"] == "10" and json.loads(metadata["exemplar"]) == [30, 20]  # as of one alone
+    assert metadata["version"] == "11" and json.loads(metadata["exemplar"]) == [30, 20]  # as of one alone
     assert "30x20, 30x21, 30x22 pixels of its targets, 3 of them" in model._repr_html_()
     lies: list[dict[str, str]] = [
         {"exemplars": "[[30, 21]]"}, {"exemplars": "[[30, 21], [30, 23]]"}, {"exemplars": "[[2000, 1500], [30, 22]]"},
