@@ -188,13 +188,13 @@ def _synthesis(
     bench: Measuring, megapixels: Sequence[float], applied: Sequence[dict[str, Any]]
 ) -> list[dict[str, Any]]:
     """Figures of drawing pictures of each size up to `MOST_DRAWN` that there is time for."""
-    measured = list[dict[str, Any]]()
+    measured, folder = list[dict[str, Any]](), _least_folder(applied)
     for size in (size for size in megapixels if size <= MOST_DRAWN):
         drawn = bench.part(
             f"drawing {size:g} megapixels",
             bench.of_size(parts.synthesis, size),
             _expected(measured, size),
-            _least_folder(applied),
+            folder if folder <= bench.left else 0.0,  # nothing is kept free for a folder that has no room anyway
         )
         if drawn:
             same = next((each for each in applied if each["megapixels"] == drawn["megapixels"]), None)
