@@ -26,6 +26,7 @@ from sincut.report.history import METRICS_FILE, PREVIEWS
 from sincut.runs.inputs import differences, parse_inputs
 
 State = dict[str, Tensor]  # of a training, by name: see `events.Checkpoint`
+SECOND_DISCRIMINATOR = "discriminator_large."  # begins the names of its weights, in formats before 11
 
 
 class RunFolder:
@@ -92,10 +93,14 @@ def default_folder(source: str, target: str, runs: Path = Path("runs"), name: st
 def load_checkpoint(folder: Path) -> tuple[State, Config, Provenance]:
     """State, configuration and inputs (see `Inputs.identity`) of a run folder's checkpoint.
 
-    Raises `RunError` if there is none, `ModelError` for one that is damaged or incomplete.
+    Raises `RunError` if there is none, `ModelError` for one that is damaged, incomplete, or of a training as there is
+    none any more.
     """
     path = _checkpoint_of(folder)
     state, metadata = load_tensors(path)
+    if any(name.startswith(SECOND_DISCRIMINATOR) for name in state):
+        what = "was written by an earlier sincut, which trained with a second discriminator"
+        raise ModelError(f"{path}: {what}; its model can be applied, but to train further, train anew")
     with _complete(path, "leave --resume away to train anew"):
         config = Config.from_dict(json.loads(metadata["config"]))
         inputs, _ = parse_inputs(metadata["inputs"])

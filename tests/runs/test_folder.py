@@ -73,6 +73,26 @@ def test_damaged_checkpoints_are_named(tiny: Config, painting: Path, photo: Path
         sincut.train(painting, photo, run, resume=True)
 
 
+def test_a_training_with_a_second_discriminator_is_told_to_be_of_before(
+    tiny: Config, painting: Path, photo: Path, tmp_path: Path
+) -> None:
+    run = tmp_path / "run"
+    with pytest.raises(Interrupted):
+        sincut.train(painting, photo, run, config=tiny, stop=stop_after(1))
+    path = run / CHECKPOINT_FILE
+    tensors, metadata = load_tensors(path)
+    second = {
+        name.replace("discriminator.", "discriminator_large.", 1): tensor.clone()
+        for name, tensor in tensors.items()
+        if name.startswith("discriminator.")
+    }
+    assert second
+    save_tensors(path, tensors | second, {key: metadata[key] for key in ("config", "inputs")})
+    for more in (False, True):
+        with pytest.raises(ModelError, match=r"earlier sincut.*second discriminator.*can be applied.*train anew"):
+            sincut.train(painting, photo, run, resume=not more, more=1.0 if more else 0.0)
+
+
 def test_small_pictures_leave_no_folder_behind(painting: Path, photo: Path, tmp_path: Path) -> None:
     with pytest.raises(SincutError, match=r"painting\.png: 90x72 is smaller than one 128px crop"):
         sincut.train(painting, photo, tmp_path / "run")
