@@ -1,8 +1,9 @@
 """By-example noise: the fine detail of the target's materials, spread without end, for G to mix into its output (ours).
 
 A material is a colour of the target with the detail it has there: sky, rock, grass, or the strokes by which each is
-painted. Detail is what a blur of `FINE` px takes away. For each of a few colours some patches of detail are kept, from
-places whose surroundings have that colour. As in hexagonal tiling (Heitz and Neyret 2018, "High-Performance By-Example
+painted. Detail is what a blur of `FINE` px takes away. Pixels are clustered by their colour and the strength of their
+detail, so that a lit rock is none of the haze of its colour. Of each cluster some patches of detail are kept, from
+places whose surroundings belong to it. As in hexagonal tiling (Heitz and Neyret 2018, "High-Performance By-Example
 Noise using a Histogram-Preserving Blending Operator"; Mikkelsen 2022, "Practical Real-Time Hex-Tiling", JCGT 11-3),
 each vertex of a triangular grid over the plane gets one of the patches, and a pixel blends those of the three vertices
 around it, with weights that keep the variance. A hash of the vertex alone says which patch it gets, so that a tile has
@@ -32,7 +33,8 @@ PURE = 0.85  # least purity of the places that patches are chosen from, as a sha
 CHOICE = 48  # of these, at least so many: the purest
 FAINTEST = 1e-6  # variance of detail below which places count as equally strong
 ROUNDS, BEGINNINGS = 20, 4  # of k-means
-AROUND = 8.0  # px: sigma of the blur of squared detail that weighs a pixel's colour
+AROUND = 8.0  # px: sigma of the blur of squared detail that tells its strength at a pixel
+STRENGTH = 0.3  # distance of colours in [-1, 1] for which detail that is e times as strong counts
 SAMPLE = 4000  # pixels, at most about, that k-means sees
 SEED = 7  # of the hash
 
@@ -58,12 +60,14 @@ class Materials(nn.Module):
         pictures = [_at_least(picture.float().cpu(), PATCH + GRID) for picture in target.pictures]
         coarse = [blurred(picture, FINE) for picture in pictures]
         squared = [(picture - blur).square().mean(1) for picture, blur in zip(pictures, coarse, strict=True)]
-        colours = _means(coarse, squared, len(self.colours))
-        self.colours.copy_(colours)
+        variances = [blurred(each[None], AROUND).clamp(min=FAINTEST) for each in squared]
+        looks = [torch.cat([c, STRENGTH * v.log() / 2], dim=1) for c, v in zip(coarse, variances, strict=True)]
+        means = _means(looks, variances, len(self.colours))
+        self.colours.copy_(means[:, :3])
         places, purities, strengths, peaks = [], [], [], []
-        for number, picture in enumerate(coarse):
-            nearest = torch.cdist(picture[0].flatten(1).T, colours).argmin(1).view(picture.shape[2:])
-            is_of = F.one_hot(nearest, len(colours)).permute(2, 0, 1).float()
+        for number, look in enumerate(looks):
+            nearest = torch.cdist(look[0].flatten(1).T, means).argmin(1).view(look.shape[2:])
+            is_of = F.one_hot(nearest, len(means)).permute(2, 0, 1).float()
             purity = F.avg_pool2d(F.avg_pool2d(is_of, GRID), PATCH // GRID, 1)  # (K, rows, columns), `GRID` px apart
             rows, columns = (torch.arange(side) * GRID for side in purity.shape[1:])
             places += [(number, int(top), int(left)) for top in rows for left in columns]
@@ -116,15 +120,14 @@ def _blended(patches: Tensor, places: Tensor, shares: Tensor) -> Tensor:
     return sums.view(*places.shape[:3], -1)
 
 
-def _means(pictures: list[Tensor], squared: list[Tensor], count: int) -> Tensor:
-    """The colours (count, 3) of pictures (1, 3, H, W) with squared detail (1, H, W), by weighted k-means.
+def _means(looks: list[Tensor], variances: list[Tensor], count: int) -> Tensor:
+    """Means (count, C) of pictures (1, C, H, W) with detail of these variances (1, 1, H, W), by weighted k-means.
 
-    A colour weighs the square root of its detail's amplitude: of a calm sky all colours have the same detail, next to
-    none, and where a cliff has many they should not share one with a sky of similar colour. The best of a few
-    beginnings by k-means++ is taken (Arthur and Vassilvitskii 2007).
+    A pixel weighs the square root of its detail's amplitude: of a calm sky all colours have the same detail, next to
+    none. The best of a few beginnings by k-means++ is taken (Arthur and Vassilvitskii 2007).
     """
-    pixels = torch.cat([picture[0].flatten(1).T for picture in pictures])
-    weights = torch.cat([blurred(each[None], AROUND).clamp(min=FAINTEST).pow(0.25).flatten() for each in squared])
+    pixels = torch.cat([look[0].flatten(1).T for look in looks])
+    weights = torch.cat([variance.pow(0.25).flatten() for variance in variances])
     every, random = 1 + len(pixels) // SAMPLE, torch.Generator().manual_seed(0)
     pixels, weights = pixels[::every], weights[::every]
     tried = [_k_means(pixels, weights, count, random) for _ in range(BEGINNINGS)]
@@ -132,7 +135,7 @@ def _means(pictures: list[Tensor], squared: list[Tensor], count: int) -> Tensor:
 
 
 def _k_means(pixels: Tensor, weights: Tensor, count: int, random: torch.Generator) -> Tensor:
-    """K-means (count, 3) of pixels (P, 3) with weights (P,), from places on that k-means++ draws."""
+    """K-means (count, C) of pixels (P, C) with weights (P,), from places on that k-means++ draws."""
     means = pixels[torch.multinomial(weights, 1, generator=random)]
     for _ in range(count - 1):
         chances = _apart(pixels, weights, means) + FAINTEST * weights  # of an even picture all are as likely
@@ -145,7 +148,7 @@ def _k_means(pixels: Tensor, weights: Tensor, count: int, random: torch.Generato
 
 
 def _apart(pixels: Tensor, weights: Tensor, means: Tensor) -> Tensor:
-    """Weighted squares (P,) of the distances of pixels (P, 3) to the nearest of K means (K, 3)."""
+    """Weighted squares (P,) of the distances of pixels (P, C) to the nearest of K means (K, C)."""
     return torch.cdist(pixels, means).amin(1).square() * weights
 
 
