@@ -47,6 +47,15 @@ def test_detail_has_the_strength_of_the_target_s() -> None:
     assert by_place.min() > 0.2 and by_place.max() < 0.4
 
 
+def test_a_rock_of_the_colour_of_a_haze_has_its_own_detail() -> None:
+    picture = torch.randn(1, 3, 300, 500, generator=torch.Generator().manual_seed(0))
+    picture[..., :300] *= 0.01
+    picture[..., :300] += torch.linspace(-0.2, 0.2, 300)
+    picture[..., 300:] *= 0.2
+    haze, rock = sorted(taken(picture).patches.float().std((0, 1, 2)).view(2, 3).mean(1).tolist())
+    assert 0.005 < haze < 0.02 and 0.15 < rock < 0.25
+
+
 def test_detail_that_is_unusual_for_its_colour_is_left_out() -> None:
     generator = torch.Generator().manual_seed(0)
     picture = 0.05 * torch.randn(1, 3, 400, 400, generator=generator)
@@ -124,7 +133,7 @@ def test_colours_are_near_those_that_have_detail() -> None:
     ramp = torch.linspace(-0.9, 0.5, 300).expand(250, 300)
     picture = torch.stack([ramp, ramp, ramp + 0.5])[None].clone()  # a calm sky of many colours
     picture[:, :, 170:, :80] = 0.1  # a rock
-    rough = torch.full((1, 250, 300), 1e-5)
-    rough[:, 170:, :80] = 0.04
+    rough = torch.full((1, 1, 250, 300), 1e-5)
+    rough[..., 170:, :80] = 0.04
     away = [float((_means([picture], [each], 3) - 0.1).norm(dim=1).min()) for each in (torch.ones_like(rough), rough)]
     assert away[1] < 0.4 * away[0]
