@@ -183,6 +183,14 @@ class Direction:
         middle = (self.target.width - side) // 2, (self.target.height - side) // 2
         return [*cells, (f"of the {self.to}", self.target.crop((*middle, middle[0] + side, middle[1] + side)))]
 
+    def by_height(self, side: int = 296) -> list[Cell]:
+        """A part of the learned view at 100 %: the source, the drawn one, and that drawn by height."""
+        view, place, options = self.views[0], "surf", sincut.Options(dials=Dials(by_height=True))
+        side = min(side, self.source(view).height)
+        images = {"source": self.source(view), "as it comes": self.output(view)}
+        images["--by-height"] = self.output(view, options)
+        return [(name, view.part(image, place, side)) for name, image in images.items()]
+
     def figures(self, view: View) -> str:
         """The figures of `sincut evaluate` in words, with PSNR and SSIM to the truth where it is known."""
         pictures = [self.source(view), self.target, self.output(view)]
@@ -267,6 +275,7 @@ def dials(directions: Sequence[Direction]) -> dict[str, Image.Image]:
     return {
         "stroke-scale": grid([each.dial("stroke-scale", STROKE_SCALES) for each in directions]),
         "fidelity": grid([each.dial("fidelity", FIDELITIES) for each in directions]),
+        "by-height": grid([each.by_height() for each in directions]),
         "fast": grid([each.fast() for each in directions]),
     }
 

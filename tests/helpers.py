@@ -294,7 +294,7 @@ class Brushed:
         first, last = (max(0, top - 3), max(0, left - 3)), (min(self.size[0], bottom + 3), min(self.size[1], right + 3))
         layout = self.read(*first, *last).permute(2, 0, 1)[None].double() / 127.5 - 1
         largest = F.max_pool2d(layout, 7, 1, 3)[:, :, top - first[0] :, left - first[1] :]
-        rows, columns = torch.arange(top, bottom), torch.arange(left, right)
+        rows, columns = torch.arange(top, bottom) + self.brush.dials.by_height, torch.arange(left, right)
         exemplar = self.brush.exemplar[rows % self.brush.exemplar.shape[0]][:, columns % self.brush.exemplar.shape[1]]
         fidelity = self.brush.dials.fidelity
         layout = fidelity * largest[:, :, : bottom - top, : right - left] + 0.1 * self.mean[None, :, None, None]

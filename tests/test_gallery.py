@@ -17,7 +17,7 @@ from sincut.model.model import Model
 GALLERY = ROOT / "examples" / "gallery.py"
 PUBLISHED = (
     *("examples/translated.jpg", "examples/painted.jpg", "examples/stroke-scale.jpg", "examples/fidelity.jpg"),
-    *("examples/fast.jpg", "examples/looks.jpg", "sincut/page/assets/directions.jpg"),
+    *("examples/by-height.jpg", "examples/fast.jpg", "examples/looks.jpg", "sincut/page/assets/directions.jpg"),
 )
 
 
@@ -46,7 +46,7 @@ def test_two_models_make_a_gallery_and_what_readme_shows(tiny: Config, tmp_path:
     run("-o", folder, *models, "--width", 96, "--publish", root)
     page = (folder / "index.html").read_text(encoding="utf-8")
     shown = re.findall('src="([^"]+)"', page)
-    assert len(shown) == len(set(shown)) == 12 and page.count("--to painting") == 1
+    assert len(shown) == len(set(shown)) == 13 and page.count("--to painting") == 1
     written = {path.name for path in folder.glob("*.jpg")} - {"third-photo.jpg", "third-painting.jpg"}
     assert written == set(shown)
     published = {path.relative_to(root).as_posix() for path in root.rglob("*.jpg")}

@@ -33,7 +33,7 @@ if TYPE_CHECKING:
 
 SECTIONS = {  # of the help: titles, and parameters in the order of use
     "Where to": ("output", "in_place", "overwrite", "dry_run"),
-    "The look": ("strength", "stroke_scale", "fidelity", "keep", "mask", "fast", "scale", "greys"),
+    "The look": ("strength", "stroke_scale", "fidelity", "by_height", "keep", "mask", "fast", "scale", "greys"),
     "Files": ("format_", "quality", "strip", "keep_times"),
     "Folders": ("include", "exclude", "retry_failed", "watch"),
     "This machine, and programs": ("device", "max_memory", "tile", "max_pixels", "as_json"),
@@ -68,6 +68,7 @@ class Look:
     fast: bool
     stroke_scale: float
     fidelity: float
+    by_height: bool
 
 
 @dataclass(frozen=True)
@@ -111,6 +112,8 @@ look_options = gathered(
                  help="Size of strokes and texture: 2 draws them twice as large as in the picture learned from."),
     click.option("--fidelity", type=float, default=0.5, show_default=True, metavar="0..1",
                  help="0: freely drawn, with the most paint or texture, 1: outlines and small things kept."),
+    click.option("--by-height", is_flag=True,
+                 help="Take pieces from the height at which they are drawn: for landscapes of one kind."),
 )  # fmt: skip
 limit_options = gathered(
     "limits",
@@ -204,7 +207,7 @@ def _options(look: Look, limits: Limits) -> "Options":
     from sincut.translation.blend import Blend
     from sincut.translation.options import Options
 
-    blend, dials = Blend(look.strength, look.keep or ""), Dials(look.stroke_scale, look.fidelity)
+    blend, dials = Blend(look.strength, look.keep or ""), Dials(look.stroke_scale, look.fidelity, look.by_height)
     return Options(
         limits.tile, limits.max_memory, limits.max_pixels or MAX_PIXELS, blend, look.mask, look.scale, look.fast, dials
     )

@@ -99,11 +99,11 @@ def _connect_recall(desk: Desk, files: Any, fields: tuple[Any, Any, Any], values
 def _recalled(made: Made | None) -> list[Any]:
     """The model that made a picture, skipped where it is not here, and the values of the fields that did."""
     if made is None:
-        return [gr.skip()] * 9
+        return [gr.skip()] * 10
     given, look = made.imprint.options, made.look
     keep = next(words for words, kept in KEEP.items() if kept == look["keep"])
     scale = look["scale"] if look["scale"] == "auto" else f"{look['scale']:g}"
-    drawn = look["fast"], look["stroke_scale"], look["fidelity"]
+    drawn = look["fast"], look["stroke_scale"], look["fidelity"], look["by_height"]
     values = made.model or gr.skip(), look["strength"], keep, scale, *drawn
     return [*values, given.get("quality") or 0, given.get("greys") == "keep"]
 
@@ -130,12 +130,12 @@ def _connect_proofs(desk: Desk, chosen: Any, sources: list[Any], looks: list[Any
         return {"background": str(uploads.as_file(small, "mask", desk.place)), "layers": [], "composite": None}
 
     files, typed, *_ = sources
-    strength, keep, scale, fast, stroke_scale, fidelity, mask = looks
+    strength, keep, *drawn, mask = looks
     fields = [chosen, subject, *looks]
     for event in (files.change, typed.submit, typed.blur):
         event(told(take), [files, typed], subject, **HIDDEN)
     computing: dict[str, Any] = {"concurrency_limit": 1, "concurrency_id": COMPUTE, "api_visibility": "private"}
-    for changed in (subject, chosen, scale, fast, stroke_scale, fidelity):
+    for changed in (subject, chosen, *drawn):
         changed.change(told(make), fields, shown, trigger_mode="always_last", **computing)
     subject.change(told(background), subject, mask, **HIDDEN)
     for event in (strength.change, keep.change, mask.change, mask.input, mask.apply):
@@ -162,13 +162,13 @@ def _proof(desk: Desk, name: str, path: str, given: Sequence[Any], may_compute: 
 
 def _options(desk: Desk, given: Sequence[Any]) -> Options:
     """What the fields of the look and the mask say. Raises `ConfigError`."""
-    strength, keep, scale, fast, stroke_scale, fidelity, mask = given
+    strength, keep, scale, fast, stroke_scale, fidelity, by_height, mask = given
     return Options(
         max_pixels=desk.max_pixels,
         blend=Blend(float(strength), KEEP[keep]),
         scale=_scale(str(scale)),
         fast=bool(fast),
-        dials=AS_LEARNED if fast else Dials(float(stroke_scale), float(fidelity)),
+        dials=AS_LEARNED if fast else Dials(float(stroke_scale), float(fidelity), bool(by_height)),
         mask=_painted(desk, mask),
     )
 
@@ -272,6 +272,9 @@ def _look_fields() -> list[Any]:
         0, 1, AS_LEARNED.fidelity, step=0.05, label="Fidelity",
         info="0: freely drawn, with the most paint or texture, 1: every outline and detail kept",
     )  # fmt: skip
+    by_height = gr.Checkbox(
+        label="By height", info="Pieces from the height at which they are drawn: for landscapes of one kind"
+    )
     fast = gr.Checkbox(
         label="Fast", info="Translate only: do not draw the result from the picture that was learned from"
     )
@@ -282,7 +285,7 @@ def _look_fields() -> list[Any]:
         label="Scale",
         info="At which a picture is translated; auto: as in training. Its size stays.",
     )
-    return [strength, keep, scale, fast, stroke_scale, fidelity]
+    return [strength, keep, scale, fast, stroke_scale, fidelity, by_height]
 
 
 def _mask_field() -> Any:

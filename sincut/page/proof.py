@@ -15,7 +15,7 @@ from sincut.page import uploads
 from sincut.pictures import reading
 from sincut.pictures.masks import load_mask
 from sincut.pictures.picture import Picture, to_pixels, to_tensor
-from sincut.synthesis.synthesis import STROKE_SCALES, Dials
+from sincut.synthesis.synthesis import STROKE_SCALES
 from sincut.translation.blend import WHOLE, Blend
 from sincut.translation.options import Options
 from sincut.translation.translator import Translator
@@ -81,6 +81,6 @@ def reduced(options: Options, factor: float, draws: bool) -> Options:
     dials = options.dials
     if draws and not options.fast:
         least, most = STROKE_SCALES
-        dials = Dials(min(max(dials.stroke_scale / factor, least), most), dials.fidelity)
+        dials = replace(dials, stroke_scale=min(max(dials.stroke_scale / factor, least), most))
     seen = options.scale if isinstance(options.scale, str) else min(1.0, options.scale * factor)
     return replace(options, blend=WHOLE, mask=None, dials=dials, scale=seen)

@@ -25,6 +25,7 @@ ORDINARY: dict[str, Any] = {
     "fast": PLAIN.fast,
     "stroke_scale": PLAIN.dials.stroke_scale,
     "fidelity": PLAIN.dials.fidelity,
+    "by_height": PLAIN.dials.by_height,
 }
 
 

@@ -32,10 +32,16 @@ LEAST_TYPICAL = 1e-3  # squared distance, for an exemplar of one colour
 LEAST_STEP = 1e-6  # between calm and busy, for an exemplar without outlines
 COMPLETENESS = 0.15  # alpha of GPNN: distance that is added to that of the nearest query
 GUIDE = 8.0  # squared distance of a calm place and a busy one, in units of `Level.typical`
+HEIGHT = 32.0  # squared distance of the top and the bottom of a picture, in units of `Level.typical`
 DILATE = 1  # px around outlines that count as busy
 KEEP = 0.5  # share of the pull towards the layout in all rounds but the first
 WELL = 0.3  # distance, in units of `Level.typical`, up to which a place is taken without a search
 ELSEWHERE = 0.8  # factor by which a place must be nearer that continues nothing of what is around
+
+
+def heights(rows: int, first: int = 0, last: int | None = None) -> Tensor:
+    """Heights (last - first,) of rows first..last of a picture of so many `rows`: 0 is its top, 1 its bottom."""
+    return (torch.arange(first, rows if last is None else last) + 0.5) / rows
 
 
 @dataclass(frozen=True)
@@ -68,9 +74,9 @@ class Level:
         sample = keys[:: max(1, len(keys) // 4096)]
         some, rest = sample[:: max(1, len(sample) // SAMPLE // 2) * 2], sample[1::2]
         self.typical = float(distances(some, rest, Search(rest)(some)).median()) if len(rest) else 0.0
-        self.weight = (GUIDE * self.typical) ** 0.5
+        self.weight, self.of_height = ((unit * self.typical) ** 0.5 for unit in (GUIDE, HEIGHT))
         guided = [
-            torch.cat([own, self.weight * self.guide(x).view(-1, 1)], 1).view(*x.shape[2:], -1)
+            torch.cat([own, self._placed(self.guide(x), heights(x.shape[2]).to(x.device))], 1).view(*x.shape[2:], -1)
             for own, x in zip(each, exemplars, strict=True)
         ]
         # Patches that show an exemplar's border would make frames.
@@ -82,7 +88,13 @@ class Level:
             chosen = torch.randperm(len(self.places), generator=torch.Generator().manual_seed(0))[:SUBSET]
             self.places = self.places[chosen.to(self.places.device)]
         self.searched = self.source.keys[self.places]
-        self.search = Search(self.searched)
+
+    def _placed(self, guide: Tensor, height: Tensor | None) -> Tensor:
+        """Components (h*w, 1 or 2) of places: their guide (1, 1, h, w), and if they are known, rows' heights (h,)."""
+        known = [self.weight * guide[0, 0]]
+        if height is not None:
+            known.append(self.of_height * height[:, None].expand_as(known[0]))
+        return torch.stack(known, 2).flatten(0, 1)
 
     def contrast(self, picture: Tensor) -> Tensor:
         """(1, 3, h, w) -> (1, 1, h, w): 0 at calm places, 1 at busy ones, as the exemplar has them."""
@@ -96,16 +108,20 @@ class Level:
         share: Tensor = (strength - calm) / max(self.busy - calm, LEAST_STEP)
         return share.clamp_(0, 1)
 
-    def first(self, layout: Tensor) -> Tensor:
-        """The field (h, w) of the coarsest layout (1, 3, h, w): nearest patches, with weights for completeness."""
-        h, w = layout.shape[2:]
-        asked = self._queries(layout, self.guide(layout))(0, h)
-        return self.places[Search(self.searched, self._completeness(asked))(asked)].view(h, w)
+    def first(self, layout: Tensor, height: Tensor | None = None) -> Tensor:
+        """The field (h, w) of the coarsest layout (1, 3, h, w): nearest patches, with weights for completeness.
 
-    def refined(self, layout: Tensor, field: Tensor, pull: Pull, counted: bool) -> Tensor:
+        With the `height` (h,) of its rows, see `heights`, patches from about the same height are nearer.
+        """
+        h, w = layout.shape[2:]
+        asked = self._queries(layout, self.guide(layout), height)(0, h)
+        return self.places[self._search(asked, self._completeness(asked))(asked)].view(h, w)
+
+    def refined(self, layout: Tensor, field: Tensor, pull: Pull, counted: bool, height: Tensor | None = None) -> Tensor:
         """A field (h, w) after rounds of voting, pulling towards the layout (1, 3, h, w), and matching.
 
         If `counted`, how often each place is used plays a part. So layout and field must then be the whole level.
+        `height` is as for `first`.
         """
         contrast, guide = self.contrast(layout), self.guide(layout)
         near = F.max_pool2d(contrast, 2 * DILATE + 1, 1, DILATE)
@@ -118,14 +134,14 @@ class Level:
             if math.isfinite(pull.lost):
                 share = torch.maximum(share, self._lost(coarse, pull.lost))
             image += share * coarse + kept * fine * (missing - coarse)
-            asked = self._queries(image, guide)
+            asked = self._queries(image, guide, height)
             use = self._overuse(field) if counted else None
             weights = None
             if use is not None and self.searched_whole:
                 weights = use[self.places] * self._completeness(asked(0, len(field)))
             elif use is not None and not number:
                 weights = use[self.places]
-            search = None if number and weights is None else Search(self.searched, weights)
+            search = None if number and weights is None else self._search(asked(0, 1), weights)
             state = self._searched(search, asked, field, use)
             for jump in pull.jumps:
                 state = spread(self.source, asked, state, jump, pull.coherence * self.typical, use)
@@ -142,14 +158,19 @@ class Level:
         distance = PATCH**2 * missing.square().sum(1, keepdim=True)
         return (distance / (bound * max(self.typical, LEAST_TYPICAL)) - 1).clamp_(0, 1)
 
-    def _queries(self, picture: Tensor, contrast: Tensor) -> Queries:
+    def _queries(self, picture: Tensor, guide: Tensor, height: Tensor | None) -> Queries:
         padded = F.pad(picture, (RADIUS,) * 4, mode="replicate")
 
         def rows(top: int, bottom: int) -> Tensor:
             components = components_of(padded[:, :, top : bottom + 2 * RADIUS], self.filters)
-            return torch.cat([components, self.weight * contrast[0, 0, top:bottom].reshape(-1, 1)], 1)
+            known = None if height is None else height[top:bottom]
+            return torch.cat([components, self._placed(guide[:, :, top:bottom], known)], 1)
 
         return rows
+
+    def _search(self, asked: Tensor, weights: Tensor | None) -> Search:
+        """The search for what is `asked` (N, D), among the places searched by as many components as that has."""
+        return Search(self.searched[:, : asked.shape[1]], weights)
 
     def _completeness(self, asked: Tensor) -> Tensor:
         """Weights (M,) of distances to the places searched: 1 / (`COMPLETENESS` + the distance to the nearest query).
@@ -158,7 +179,7 @@ class Level:
         Without them the flattest patches, which are near to everything, win everywhere (Granot et al. 2022, "Drop the
         GAN").
         """
-        return 1 / (COMPLETENESS + least_distances(self.searched, asked))
+        return 1 / (COMPLETENESS + least_distances(self.searched[:, : asked.shape[1]], asked))
 
     def _overuse(self, field: Tensor) -> Tensor:
         """Penalties (N,) of places: 1 for those used as often as the mean or less, 2 for twice as often, and so on.

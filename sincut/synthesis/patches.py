@@ -2,7 +2,8 @@
 
 A patch is the square of `PATCH` px around a pixel. Its descriptor holds its principal components, of which few tell
 nearly all (as in Hertzmann et al. 2001, "Image Analogies"), so that squared distances of descriptors are about those of
-patches. `level.py` adds a component that says how calm or busy a place is. Descriptors are rows (N, D).
+patches. `level.py` adds a component that says how calm or busy a place is, and a last one, its height in the picture,
+which queries may leave out. Descriptors are rows (N, D).
 """
 
 import torch
@@ -48,8 +49,8 @@ def components_of(x: Tensor, filters: Tensor) -> Tensor:
 
 
 def distances(queries: Tensor, keys: Tensor, index: Tensor) -> Tensor:
-    """Squared distances (N,) of queries (N, D) to the keys (M, D) of an index (N,)."""
-    difference = keys.index_select(0, index).sub_(queries)
+    """Squared distances (N,) of queries (N, D) to the keys (M, D or more) of an index (N,), by D components."""
+    difference = keys[:, : queries.shape[1]].index_select(0, index).sub_(queries)
     return torch.einsum("nd,nd->n", difference, difference)
 
 

@@ -21,8 +21,9 @@ a few rounds (texture optimisation: Kwatra et al. 2005):
 So it is non-parametric synthesis (Efros and Leung 1999) with the layout as its guide. As in Image Analogies (Hertzmann
 et al. 2001) the layout's tones are first mapped to the exemplar's, so that there are patches for all of them. Patches
 are compared by their colours, in which the layout takes part by the pull, and by how calm or busy the layout is at
-their place, so that calm places take no writing and no eyes. Nothing is random but one fixed sample of places;
-PatchMatch's randomised search is not used.
+their place, so that calm places take no writing and no eyes. With the dial `by_height` they are compared by their
+height in the picture, too (a positional guide, as in Fišer et al. 2017, "Example-Based Synthesis of Stylized Facial
+Animations"). Nothing is random but one fixed sample of places; PatchMatch's randomised search is not used.
 
 A level has a finite reach. Coarse levels are drawn whole; larger ones in any tiles, which fit together exactly.
 
@@ -40,7 +41,7 @@ from torch import Tensor
 
 from sincut.errors import ConfigError
 from sincut.synthesis.field import doubled, vote
-from sincut.synthesis.level import Level, Pull
+from sincut.synthesis.level import Level, Pull, heights
 from sincut.synthesis.pyramid import Box, grown, halved, halved_box, luma, within
 from sincut.synthesis.tones import Tones
 
@@ -70,13 +71,19 @@ Read = Callable[[int, int, int, int], Tensor]  # top, left, bottom, right of a l
 
 @dataclass(frozen=True)
 class Dials:
-    """What users choose: `stroke_scale`, the size at which the exemplar is used, and `fidelity`, 0 loose to 1 faithful.
+    """What users choose of a drawing.
+
+    - `stroke_scale`: the size at which the exemplar is used.
+    - `fidelity`: 0 loose to 1 faithful.
+    - `by_height`: True if pieces of the exemplar are for about the height, between top and bottom of the picture, from
+      which they are taken.
 
     Raises `ConfigError` for values out of range.
     """
 
     stroke_scale: float = 1.0
     fidelity: float = 0.5
+    by_height: bool = False
 
     def __post_init__(self) -> None:
         least, most = STROKE_SCALES
@@ -197,12 +204,13 @@ class Drawing:
         level = min(max(TONED, self.whole), count - 1)
         self.tones = Tones.between(luma(layouts[level]), synthesis.tones)
         levels = synthesis.levels
-        field = levels[-1].first(self.tones(layouts[count - 1]))
+        field = levels[-1].first(self.tones(layouts[count - 1]), self._heights(count - 1))
         for n in range(count - 1, self.whole - 1, -1):
             if n < count - 1:
                 field = doubled(field, levels[n + 1].source, levels[n].source)
             counted = n >= count - COUNTED
-            field = levels[n].refined(self.tones(layouts.pop(n)), field, synthesis.pulls[n], counted)
+            layout, height = self.tones(layouts.pop(n)), self._heights(n)
+            field = levels[n].refined(layout, field, synthesis.pulls[n], counted, height)
             on_share((count - n) / (count - self.whole))
         self.field = field
 
@@ -227,7 +235,14 @@ class Drawing:
         above = halved_box(outer)
         field = doubled(self._field(n + 1, above), levels[n + 1].source, levels[n].source)
         field = field[within(outer, (2 * above[0], 2 * above[1], 2 * above[2], 2 * above[3]))]
-        return levels[n].refined(self.tones(self._layout(n, outer)), field, pull, False)[within(box, outer)]
+        layout, height = self.tones(self._layout(n, outer)), self._heights(n, outer[0], outer[2])
+        return levels[n].refined(layout, field, pull, False, height)[within(box, outer)]
+
+    def _heights(self, n: int, first: int = 0, last: int | None = None) -> Tensor | None:
+        """Heights of rows of level n, all by default, where they take part."""
+        if not self.synthesis.dials.by_height:
+            return None
+        return heights(self.padded[0] >> n, first, last).to(self.synthesis.device)
 
     def _layout(self, n: int, box: Box) -> Tensor:
         """The layout (1, 3, h, w) of a box of level n, before its tones are mapped."""

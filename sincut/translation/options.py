@@ -50,12 +50,16 @@ class Options:
         if self.scale != "auto" and not (isinstance(self.scale, int | float) and 0.01 <= self.scale <= 16):
             raise ConfigError(f"a scale of {self.scale} is out of range: it must be 0.01 to 16, or auto")
         if self.fast and self.dials != AS_LEARNED:
-            raise ConfigError("fast leaves out what stroke scale and fidelity are for; give one or the other")
+            raise ConfigError(
+                "fast leaves out what stroke scale, fidelity and by height are for; give one or the other"
+            )
 
     def check_exemplar(self, there: bool, remedy: str = REMEDY) -> None:
         """Raise `ConfigError`, with a remedy, where dials ask something of a model's exemplar that is not `there`."""
         if self.dials != AS_LEARNED and not there:
-            raise ConfigError(f"stroke scale and fidelity are for a model that carries its exemplar; {remedy}")
+            raise ConfigError(
+                f"stroke scale, fidelity and by height are for a model that carries its exemplar; {remedy}"
+            )
 
 
 def _counts(value: object) -> bool:

@@ -32,8 +32,9 @@ def recipe_of(model: Known, options: Options, saving: Saving) -> dict[str, Any]:
     """The recipe as plain values: hashes of the model and of the mask; options that matter.
 
     How a picture is drawn matters where the model carries an exemplar, and stands in no other recipe: those are what
-    they were before there were exemplars. Raises `ImageError` where the mask cannot be read, which is decoded too, as
-    its damage would be taken for that of every picture, and `ConfigError` for dials that the model has not.
+    they were before there were exemplars. Likewise `by_height` stands only where it is chosen. Raises `ImageError`
+    where the mask cannot be read, which is decoded too, as its damage would be taken for that of every picture, and
+    `ConfigError` for dials that the model has not.
     """
     options.check_exemplar(model.draws)
     blend = {"strength": options.blend.strength, "keep": options.blend.keep, "scale": options.scale}
@@ -42,6 +43,8 @@ def recipe_of(model: Known, options: Options, saving: Saving) -> dict[str, Any]:
     if options.mask:
         load(options.mask, options.max_pixels)
     drawn = {"fast": options.fast, "stroke_scale": options.dials.stroke_scale, "fidelity": options.dials.fidelity}
+    if options.dials.by_height:
+        drawn["by_height"] = True
     return {"model": model.sha256, "mask": mask, **blend, **written, **(drawn if model.draws else {})}
 
 

@@ -120,7 +120,7 @@ def test_pictures_are_drawn_unless_it_has_to_be_fast(drawn: Any, model_file: Pat
     whole, fast = drawn(), drawn("--fast")
     assert np.abs(whole - fast).mean() > 2
     assert np.array_equal(drawn("--stroke-scale", "1", "--fidelity", "0.5"), whole)
-    assert (drawn("--fidelity", "0.9") != whole).any()
+    assert (drawn("--fidelity", "0.9") != whole).any() and (drawn("--by-height") != whole).any()
     make_model(tiny).save(model_file)
     assert np.array_equal(drawn(), fast) and np.array_equal(drawn("--fast"), fast)
 
@@ -147,6 +147,8 @@ def test_dials_that_cannot_be_followed_are_refused_before_the_first_picture(
     for flags, words in (
         (["--stroke-scale", "2"], ["carries its exemplar", "sincut exemplar"]),
         (["--fast", "--fidelity", "0.9"], ["fast leaves out"]),
+        (["--fast", "--by-height"], ["fast leaves out"]),
+        (["--by-height"], ["carries its exemplar"]),
         (["--stroke-scale", "9"], ["out of range"]),
         (["--fidelity", "-1"], ["out of range"]),
     ):

@@ -55,10 +55,10 @@ def test_a_picture_that_sincut_made_restores_its_model_and_fields(tmp_path: Path
     )
     made = made_by_sincut([str(tmp_path / "out.jpg")], desk.trainings)
     assert made is not None
-    assert _recalled(made) == ["sea", 0.4, "keep my colours", "0.5", False, 1.0, 0.5, 80, True]
+    assert _recalled(made) == ["sea", 0.4, "keep my colours", "0.5", False, 1.0, 0.5, False, 80, True]
     unknown = replace(made, model="", imprint=replace(made.imprint, options={}))
-    usual = [1.0, "everything from the translation", "1", False, 1.0, 0.5, 0, False]
-    assert _recalled(unknown) == [gr.skip(), *usual] and _recalled(None) == [gr.skip()] * 9
+    usual = [1.0, "everything from the translation", "1", False, 1.0, 0.5, False, 0, False]
+    assert _recalled(unknown) == [gr.skip(), *usual] and _recalled(None) == [gr.skip()] * 10
 
 
 def test_why_nothing_was_styled_goes_when_something_is_changed() -> None:

@@ -172,7 +172,7 @@ def test_larger_uploads_are_refused(server: Server) -> None:
 
 
 def test_visitors_have_their_own_choices_and_results(server: Server) -> None:
-    options = ["everything from the translation", "1", False, 1, 0.5, None, "as it came", None, False, False]
+    options = ["everything from the translation", "1", False, 1, 0.5, False, None, "as it came", None, False, False]
     fields: dict[str, list[Any]] = {}
     for session, name, strength in (("one", "painting.png", 1), ("two", "other.png", 0)):
         fields[session] = ["ignored: the model of a tab is kept by the server", None, name, f"styled-{session}", False,
@@ -221,7 +221,7 @@ def test_stop_counts_for_styling_that_waits_for_its_turn(server: Server) -> None
     (server.folder / "many").mkdir()
     for number in range(100):
         shutil.copy(server.folder / "painting.png", server.folder / "many" / f"{number}.png")
-    looks = [1, "everything from the translation", "1", False, 1, 0.5, None]
+    looks = [1, "everything from the translation", "1", False, 1, 0.5, False, None]
     options = [False, *looks, "as it came", None, False, False]
     for session in ("busy", "patient"):  # one styles, the other waits until it is done
         assert server.call("refresh", session, "", "")["success"]

@@ -19,7 +19,7 @@ from sincut.pictures.writing import Saving
 
 RECIPE = {
     **{"model": "ab" * 32, "mask": "cd" * 32, "strength": 0.5, "keep": "texture", "scale": "auto", "quality": 90},
-    **{"strip": False, "greys": "keep", "fast": False, "stroke_scale": 2, "fidelity": 0.25},
+    **{"strip": False, "greys": "keep", "fast": False, "stroke_scale": 2, "fidelity": 0.25, "by_height": True},
 }
 IMPRINT = replace(Imprint.of(RECIPE, 'é "<&>\n', "1.2.3"), source_sha256="ef" * 32)
 SIGNED = Saving(imprint=IMPRINT)
@@ -29,7 +29,7 @@ PACKET = (
     b'<rdf:Description rdf:about="" xmlns:dc="http://purl.org/dc/elements/1.1/" dc:format="image/jpeg">%s'
     b"</rdf:Description></rdf:RDF></x:xmpmeta>"
 )
-BARE = Imprint.of({**RECIPE, "mask": None, "keep": "", "quality": None}, "m", "1")
+BARE = Imprint.of({**RECIPE, "mask": None, "keep": "", "quality": None, "by_height": False}, "m", "1")
 
 
 def picture(**carried: object) -> Picture:

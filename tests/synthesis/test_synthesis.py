@@ -1,11 +1,14 @@
 """Exemplar-based synthesis: exact in any tiles, all pixels from the exemplar, the layout kept."""
 
+from typing import Any
+
 import pytest
 import torch
 from torch import Tensor
 
 from sincut.errors import ConfigError
 from sincut.synthesis import synthesis as module
+from sincut.synthesis.field import MARGIN
 from sincut.synthesis.pyramid import Box
 from sincut.synthesis.synthesis import Dials, Drawing, Synthesis
 
@@ -49,6 +52,33 @@ def test_tiles_of_any_size_make_the_same_picture(
             tiled[:, :, top : box[2], left : box[3]] = drawing.tile(box)
     assert torch.allclose(tiled, whole, atol=1e-5)
     assert (drawing.whole, drawing.kept) == ((3, 1) if size == (171, 238) else (drawing.whole, 0))
+
+
+def test_tiles_are_exact_with_heights(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(module, "WHOLE", 1 << 9)
+    layout, exemplar = picture(101, 138), picture(200, 260, seed=1)
+    drawing = drawing_of(Synthesis(exemplar, Dials(by_height=True)), layout)
+    assert drawing.whole > 1
+    whole = drawing.tile((0, 0, 101, 138))
+    for box in ((0, 0, 40, 60), (37, 50, 101, 138), (64, 0, 80, 20)):
+        part = whole[:, :, box[0] : box[2], box[1] : box[3]]
+        assert torch.allclose(drawing.tile(box), part, atol=1e-5)
+
+
+def test_by_height_pieces_come_from_about_where_they_are_drawn() -> None:
+    layout, exemplar = picture(200, 260), picture(160, 200, seed=1)
+
+    def moved(by_height: bool) -> Tensor:
+        """How far pixels come from another height, as shares of the pictures' heights."""
+        synthesis = Synthesis(exemplar, Dials(by_height=by_height))
+        drawing = drawing_of(synthesis, layout)
+        rows = drawing.field // synthesis.levels[0].source.width - MARGIN
+        assert drawing.whole == 0 and rows.shape == drawing.padded
+        here = torch.arange(len(rows))[:, None] / len(rows)
+        return (rows / 160 - here).abs()
+
+    free, bound = moved(False), moved(True)
+    assert free.mean() > 0.25 and bound.mean() < 0.5 * free.mean()
 
 
 def test_large_strokes_are_drawn_in_exact_tiles_too(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -121,7 +151,7 @@ def test_an_even_exemplar_gives_an_even_drawing() -> None:
 
 
 @pytest.mark.parametrize("values", [{"stroke_scale": 0.2}, {"stroke_scale": 5}, {"fidelity": 1.1}, {"fidelity": -1}])
-def test_dials_out_of_range_are_refused(values: dict[str, float]) -> None:
+def test_dials_out_of_range_are_refused(values: dict[str, Any]) -> None:
     with pytest.raises(ConfigError, match="out of range"):
         Dials(**values)
 

@@ -43,14 +43,14 @@ def test_a_scale_is_a_factor_or_auto(scale: Any) -> None:
 
 
 @pytest.mark.parametrize("dials", [{"stroke_scale": 0.2}, {"stroke_scale": 4.1}, {"fidelity": -0.1}, {"fidelity": 1.1}])
-def test_dials_have_ranges(dials: dict[str, float]) -> None:
+def test_dials_have_ranges(dials: dict[str, Any]) -> None:
     with pytest.raises(ConfigError):
         Dials(**dials)
 
 
 def test_what_fast_leaves_out_cannot_be_dialled() -> None:
-    assert Options(fast=True).dials == Options().dials == Dials(1.0, 0.5)
-    for dials in (Dials(stroke_scale=2.0), Dials(fidelity=0.4)):
+    assert Options(fast=True).dials == Options().dials == Dials(1.0, 0.5, False)
+    for dials in (Dials(stroke_scale=2.0), Dials(fidelity=0.4), Dials(by_height=True)):
         with pytest.raises(ConfigError, match=r"fast leaves out .*; give one or the other"):
             Options(fast=True, dials=dials)
         with pytest.raises(ConfigError, match="carries its exemplar; add it with `sincut exemplar MODEL TARGET`"):

@@ -45,10 +45,15 @@ def test_a_damaged_mask_is_told_once_and_blamed_on_no_picture(
 
 def test_how_a_picture_is_drawn_matters_where_the_model_has_an_exemplar() -> None:
     drawn, options = Known("abc", draws=True), [PLAIN, Options(fast=True)]
-    options += [Options(dials=Dials(stroke_scale=2.0)), Options(dials=Dials(fidelity=0.2))]
+    options += [
+        Options(dials=Dials(stroke_scale=2.0)),
+        Options(dials=Dials(fidelity=0.2)),
+        Options(dials=Dials(by_height=True)),
+    ]
     recipes = [recipe_of(drawn, each, AS_IT_CAME) for each in options]
     assert all(one != other for number, one in enumerate(recipes) for other in recipes[:number])
     assert recipes[1]["fast"] and recipes[2]["stroke_scale"] == 2.0 and recipes[3]["fidelity"] == 0.2
+    assert recipes[4]["by_height"] and "by_height" not in recipes[0]  # manifests of before stay true
     plain = Known("abc")
     assert recipe_of(plain, Options(fast=True), AS_IT_CAME) == recipe_of(plain, PLAIN, AS_IT_CAME)
     with pytest.raises(ConfigError, match="carries its exemplar"):
