@@ -34,7 +34,7 @@ def is_made(job: Job, recipe: Mapping[str, Any], told: list[str]) -> bool:
     if imprint.recipe == dict(recipe):
         told.append(f"{job.target}: is this translation already, by the same model and options")
         return True
-    changed = [name for name in recipe if recipe[name] != imprint.recipe.get(name)]
+    changed = [name for name in {**imprint.recipe, **recipe} if recipe.get(name) != imprint.recipe.get(name)]
     options = ", ".join(f"{name.replace('_', ' ')} {imprint.recipe.get(name) or 'none'}" for name in changed)
     what = f"another model, {imprint.model}" if "model" in changed else f"other options ({options})"
     told.append(f"{job.target}: was made {'by' if 'model' in changed else 'with'} {what}; it is made anew")

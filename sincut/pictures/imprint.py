@@ -131,7 +131,7 @@ OPTIONS: Mapping[str, Callable[[str], Any]] = {
     "fidelity": _number(0, 1),
     "by_height": lambda text: _one_of("True", "False")(text) == "True",
 }
-ABSENT = {"mask": None, "keep": "", "quality": None, "by_height": False}  # values of options that stand in no file
+ABSENT = {"mask": None, "keep": "", "quality": None}  # values of options that stand in no file
 
 
 def imprinted(metadata: Metadata, format_: str, imprint: Imprint | None) -> tuple[Metadata, list[str]]:

@@ -4,7 +4,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from helpers import make_model, scene
+from helpers import brushes, make_model, scene, with_exemplar
 from PIL import Image, PngImagePlugin
 
 from sincut.batch import pipe
@@ -14,6 +14,7 @@ from sincut.config.sections import Config
 from sincut.errors import RunError
 from sincut.pictures.reading import imprint_of
 from sincut.pictures.writing import AS_IT_CAME, Saving
+from sincut.synthesis.synthesis import Dials
 from sincut.translation.blend import Blend
 from sincut.translation.options import PLAIN, Options
 from sincut.translation.translator import load
@@ -50,6 +51,16 @@ def test_the_same_again_is_nothing_to_do(make: Make, tmp_path: Path) -> None:
     assert (tmp_path / "out.png").read_bytes() == before
     make(overwrite=True)
     assert (tmp_path / "out.png").read_bytes() == before  # the same command writes the same bytes
+
+
+def test_an_option_that_is_no_longer_chosen_is_named(make: Make, tmp_path: Path, tiny: Config) -> None:
+    with_exemplar(make_model(tiny)).save(tmp_path / "one.safetensors")
+    by_height = Options(dials=Dials(by_height=True))
+    with brushes():
+        make(options=by_height)
+        assert not make(options=by_height).jobs
+        again = make()
+    assert again.jobs and "was made with other options (by height True); it is made anew" in again.warnings[0]
 
 
 @pytest.mark.parametrize(

@@ -29,7 +29,7 @@ PACKET = (
     b'<rdf:Description rdf:about="" xmlns:dc="http://purl.org/dc/elements/1.1/" dc:format="image/jpeg">%s'
     b"</rdf:Description></rdf:RDF></x:xmpmeta>"
 )
-BARE = Imprint.of({**RECIPE, "mask": None, "keep": "", "quality": None, "by_height": False}, "m", "1")
+BARE = Imprint.of({**RECIPE, "mask": None, "keep": "", "quality": None}, "m", "1")
 
 
 def picture(**carried: object) -> Picture:
