@@ -33,6 +33,7 @@ def of_docs() -> None:
     translator.apply("another.jpg", sincut.Options(blend=sincut.Blend(strength=0.7), scale="auto"))
     translator.apply_file(Path("scan.tif"), Path("styled.tif"))
     translator.apply("another.jpg", sincut.Options(dials=Dials(stroke_scale=2.0, fidelity=0.3))).save("out.png")
+    translator.apply("another.jpg", sincut.Options(dials=Dials(by_height=True))).save("by-height.png")
     translator.apply("another.jpg", sincut.Options(fast=True)).save("fast.png")
 
 
