@@ -15,7 +15,7 @@ import argparse
 import csv
 import subprocess
 import sys
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from html import escape
 from io import BytesIO
@@ -164,32 +164,29 @@ class Direction:
             ]
         )
 
-    def dial(self, name: str, values: Iterable[float], side: int = 240) -> list[Cell]:
-        """A part of the learned view at 100 %: the source, then its translation at each value of a dial."""
-        view, place = self.views[0], "arch"
+    def row(self, place: str, looks: Mapping[str, sincut.Options], side: int) -> list[Cell]:
+        """A part of the learned view at 100 %: the source, then its translation by each of the named options."""
+        view = self.views[0]
         side = min(side, self.source(view).height)
-        cells = [("source", view.part(self.source(view), place, side))]
-        for value in values:
-            options = sincut.Options(dials=Dials(**{name.replace("-", "_"): value}))
-            cells.append((f"--{name} {value:g}", view.part(self.output(view, options), place, side)))
-        return cells
+        images = {"source": self.source(view), **{name: self.output(view, each) for name, each in looks.items()}}
+        return [(name, view.part(image, place, side)) for name, image in images.items()]
+
+    def dial(self, name: str, values: Iterable[float]) -> list[Cell]:
+        """A part of the learned view at each value of a dial."""
+        key = name.replace("-", "_")
+        looks = {f"--{name} {value:g}": sincut.Options(dials=Dials(**{key: value})) for value in values}
+        return self.row("arch", looks, 240)
 
     def fast(self, side: int = 296) -> list[Cell]:
-        """A part of the learned view at 100 %: the source, G alone, the drawn one, and a part of the target."""
-        view, place = self.views[0], "arch"
-        side = min(side, self.source(view).height)
-        images = {"source": self.source(view), "--fast": self.output(view, FAST), "as it comes": self.output(view)}
-        cells = [(name, view.part(image, place, side)) for name, image in images.items()]
+        """A part of the learned view by G alone and drawn, and a part of the target."""
+        cells = self.row("arch", {"--fast": FAST, "as it comes": DRAWN}, side)
+        side = cells[0][1].height
         middle = (self.target.width - side) // 2, (self.target.height - side) // 2
         return [*cells, (f"of the {self.to}", self.target.crop((*middle, middle[0] + side, middle[1] + side)))]
 
-    def by_height(self, side: int = 296) -> list[Cell]:
-        """A part of the learned view at 100 %: the source, the drawn one, and that drawn by height."""
-        view, place, options = self.views[0], "surf", sincut.Options(dials=Dials(by_height=True))
-        side = min(side, self.source(view).height)
-        images = {"source": self.source(view), "as it comes": self.output(view)}
-        images["--by-height"] = self.output(view, options)
-        return [(name, view.part(image, place, side)) for name, image in images.items()]
+    def by_height(self) -> list[Cell]:
+        """A part of the learned view drawn as it comes, and by height."""
+        return self.row("surf", {"as it comes": DRAWN, "--by-height": sincut.Options(dials=Dials(by_height=True))}, 296)
 
     def figures(self, view: View) -> str:
         """The figures of `sincut evaluate` in words, with PSNR and SSIM to the truth where it is known."""

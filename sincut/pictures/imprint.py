@@ -112,6 +112,10 @@ def _one_of(*texts: str) -> Callable[[str], str]:
     return parsed
 
 
+def _flag(text: str) -> bool:
+    return _one_of("True", "False")(text) == "True"
+
+
 def _digits(text: str) -> str:
     if not DIGITS.fullmatch(text):
         raise ValueError(text)
@@ -126,10 +130,10 @@ OPTIONS: Mapping[str, Callable[[str], Any]] = {
     "mask": _digits,
     "quality": lambda text: int(_number(1, 100)(text)),
     "greys": _one_of("colour", "keep"),
-    "fast": lambda text: _one_of("True", "False")(text) == "True",
+    "fast": _flag,
     "stroke_scale": _number(0.25, 4),
     "fidelity": _number(0, 1),
-    "by_height": lambda text: _one_of("True", "False")(text) == "True",
+    "by_height": _flag,
 }
 ABSENT = {"mask": None, "keep": "", "quality": None}  # values of options that stand in no file
 

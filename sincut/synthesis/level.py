@@ -114,8 +114,8 @@ class Level:
         With the `height` (h,) of its rows, see `heights`, patches from about the same height are nearer.
         """
         h, w = layout.shape[2:]
-        asked = self._queries(layout, self.guide(layout), height)(0, h)
-        return self.places[self._search(asked, self._completeness(asked))(asked)].view(h, w)
+        asked, searched = self._queries(layout, self.guide(layout), height)(0, h), self._searched_by(height)
+        return self.places[Search(searched, _completeness(searched, asked))(asked)].view(h, w)
 
     def refined(self, layout: Tensor, field: Tensor, pull: Pull, counted: bool, height: Tensor | None = None) -> Tensor:
         """A field (h, w) after rounds of voting, pulling towards the layout (1, 3, h, w), and matching.
@@ -123,7 +123,7 @@ class Level:
         If `counted`, how often each place is used plays a part. So layout and field must then be the whole level.
         `height` is as for `first`.
         """
-        contrast, guide = self.contrast(layout), self.guide(layout)
+        contrast, guide, searched = self.contrast(layout), self.guide(layout), self._searched_by(height)
         near = F.max_pool2d(contrast, 2 * DILATE + 1, 1, DILATE)
         low, fine = (calm + (busy - calm) * near for calm, busy in (pull.low, pull.fine))
         for number in range(pull.rounds):
@@ -138,10 +138,10 @@ class Level:
             use = self._overuse(field) if counted else None
             weights = None
             if use is not None and self.searched_whole:
-                weights = use[self.places] * self._completeness(asked(0, len(field)))
+                weights = use[self.places] * _completeness(searched, asked(0, len(field)))
             elif use is not None and not number:
                 weights = use[self.places]
-            search = None if number and weights is None else self._search(asked(0, 1), weights)
+            search = None if number and weights is None else Search(searched, weights)
             state = self._searched(search, asked, field, use)
             for jump in pull.jumps:
                 state = spread(self.source, asked, state, jump, pull.coherence * self.typical, use)
@@ -168,18 +168,9 @@ class Level:
 
         return rows
 
-    def _search(self, asked: Tensor, weights: Tensor | None) -> Search:
-        """The search for what is `asked` (N, D), among the places searched by as many components as that has."""
-        return Search(self.searched[:, : asked.shape[1]], weights)
-
-    def _completeness(self, asked: Tensor) -> Tensor:
-        """Weights (M,) of distances to the places searched: 1 / (`COMPLETENESS` + the distance to the nearest query).
-
-        So places that all queries (N, D) are far from are favoured.
-        Without them the flattest patches, which are near to everything, win everywhere (Granot et al. 2022, "Drop the
-        GAN").
-        """
-        return 1 / (COMPLETENESS + least_distances(self.searched[:, : asked.shape[1]], asked))
+    def _searched_by(self, height: Tensor | None) -> Tensor:
+        """The descriptors (M, D) of the places searched, without the last component, height, where it is not known."""
+        return self.searched if height is not None else self.searched[:, :-1]
 
     def _overuse(self, field: Tensor) -> Tensor:
         """Penalties (N,) of places: 1 for those used as often as the mean or less, 2 for twice as often, and so on.
@@ -213,3 +204,12 @@ class Level:
                 )
             new[top:bottom], distance[top:bottom] = place.view(bottom - top, -1), d.view(bottom - top, -1)
         return new, distance
+
+
+def _completeness(searched: Tensor, asked: Tensor) -> Tensor:
+    """Weights (M,) of distances to the places searched (M, D): 1 / (`COMPLETENESS` + that to the nearest query).
+
+    So places that all queries (N, D) are far from are favoured. Without them the flattest patches, which are near to
+    everything, win everywhere (Granot et al. 2022, "Drop the GAN").
+    """
+    return 1 / (COMPLETENESS + least_distances(searched, asked))

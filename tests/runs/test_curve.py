@@ -26,9 +26,8 @@ def test_curve_trains_for_each_time_and_goes_on_where_it_was_stopped(tmp_path: P
     for seed, path in enumerate((painting, photo)):
         save(Picture(scene(96, 110, seed)), path)
     command = ["curve", str(painting), str(photo), "-o", str(folder), "--minutes", "0.05", "--device", "cpu"]
-    for setting in ("crops.count=3", "schedule.least_steps=0"):
-        tiny_flags += ["--set", setting]
-    result = in_process(*command, *tiny_flags, "--seeds", "0")
+    command += [*tiny_flags, "--set", "crops.count=3", "--set", "schedule.least_steps=0"]
+    result = in_process(*command, "--seeds", "0")
     assert result.returncode == 0, result.stderr
     assert "sharpness" in result.stdout
     first = folder / "0.05-minutes-seed-0"
@@ -36,7 +35,7 @@ def test_curve_trains_for_each_time_and_goes_on_where_it_was_stopped(tmp_path: P
     assert Model.load(first).config.schedule.least_steps == 0
 
     model = (first / "model.safetensors").stat().st_mtime_ns
-    result = in_process(*command, *tiny_flags, "--seeds", "0,1", "--truth", str(photo), "--json")
+    result = in_process(*command, "--seeds", "0,1", "--truth", str(photo), "--json")
     assert result.returncode == 0, result.stderr
     rows = json.loads(result.stdout)
     assert [(row["minutes"], row["seed"]) for row in rows] == [(0.05, 0), (0.05, 1)]
